@@ -1,0 +1,100 @@
+//! The status that the device publishes.
+
+use alloc::string::String;
+use core::fmt::{self, Write};
+
+use crate::Led;
+
+/// What the server publishes on the status topic in the device's name when it is gone (MQTT's last
+/// will). A status of a device that is there has `"online":true`.
+pub const LAST_WILL: &str = r#"{"online":false}"#;
+
+/// Most bytes of a text field; what is longer is cut.
+pub const MAX_TEXT: usize = 32;
+
+/// Length in bytes that no status exceeds, whatever its fields hold: the key names and
+/// punctuation, five numbers, the longest LED state and three texts all of whose bytes must be
+/// escaped (`\u0000`). A usual one has about 200.
+pub const MAX_LENGTH: usize = {
+    const FIXED: &str = concat!(
+        r#"{"online":true,"uptime_s":,"heap_free":,"heap_min":,"stack_min":,"stack_task":"","#,
+        r#""led":"off","reset":"","reconnects":,"version":""}"#
+    );
+    FIXED.len() + 5 * "4294967295".len() + 3 * MAX_TEXT * r"\u0000".len()
+};
+
+/// State of the device at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Status<'a> {
+    /// Seconds since boot.
+    pub uptime_s: u32,
+    /// Free heap in bytes.
+    pub heap_free: u32,
+    /// Least free heap since boot in bytes.
+    pub heap_min: u32,
+    /// Of all tasks, the least stack that one had left since boot, in bytes.
+    pub stack_min: u32,
+    /// The task that had it.
+    pub stack_task: &'a str,
+    /// The LED.
+    pub led: Led,
+    /// Why the device was last reset, as the board words it.
+    pub reset: &'a str,
+    /// How often the connection to the server was made again since boot.
+    pub reconnects: u32,
+    /// The firmware's version.
+    pub version: &'a str,
+}
+
+impl Status<'_> {
+    /// The status as JSON (RFC 8259), at most [`MAX_LENGTH`] bytes.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        // Room for a usual status, so that it takes one allocation.
+        let mut json = String::with_capacity(256);
+        // Writing to a string cannot fail.
+        let _ = self.write_json(&mut json);
+        json
+    }
+
+    /// Writes the status as JSON (RFC 8259), at most [`MAX_LENGTH`] bytes.
+    ///
+    /// # Errors
+    /// Those of `out`.
+    pub fn write_json(&self, out: &mut impl Write) -> fmt::Result {
+        write!(
+            out,
+            concat!(
+                r#"{{"online":true,"uptime_s":{},"heap_free":{},"heap_min":{},"#,
+                r#""stack_min":{},"stack_task":"{}","led":"{}","reset":"{}","#,
+                r#""reconnects":{},"version":"{}"}}"#
+            ),
+            self.uptime_s,
+            self.heap_free,
+            self.heap_min,
+            self.stack_min,
+            Text(self.stack_task),
+            self.led,
+            Text(self.reset),
+            self.reconnects,
+            Text(self.version),
+        )
+    }
+}
+
+/// Shows a text as the inside of a JSON string, cut after [`MAX_TEXT`] of its bytes.
+struct Text<'a>(&'a str);
+
+impl fmt::Display for Text<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = &self.0[..self.0.floor_char_boundary(MAX_TEXT)];
+        for character in text.chars() {
+            match character {
+                '"' | '\\' => write!(f, "\\{character}")?,
+                '\0'..' ' => write!(f, "\\u{:04x}", u32::from(character))?,
+                _ => f.write_char(character)?,
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,102 @@
+//! The status: its text, its escapes, its bounds.
+
+use app_model::Led;
+use app_model::status::{LAST_WILL, MAX_LENGTH, MAX_TEXT, Status};
+
+const USUAL: Status<'static> = Status {
+    uptime_s: 4711,
+    heap_free: 14_336,
+    heap_min: 9_216,
+    stack_min: 412,
+    stack_task: "link",
+    led: Led::On,
+    reset: "power on",
+    reconnects: 3,
+    version: "0.1.0",
+};
+
+fn parsed(json: &str) -> serde_json::Value {
+    serde_json::from_str(json).unwrap_or_else(|error| panic!("{error}: {json}"))
+}
+
+#[test]
+fn text_is_stable() {
+    assert_eq!(
+        USUAL.to_json(),
+        concat!(
+            r#"{"online":true,"uptime_s":4711,"heap_free":14336,"heap_min":9216,"stack_min":412,"#,
+            r#""stack_task":"link","led":"on","reset":"power on","reconnects":3,"version":"0.1.0"}"#
+        )
+    );
+    assert_eq!(parsed(LAST_WILL)["online"], false);
+}
+
+#[test]
+fn texts_survive_a_parser() {
+    for text in [
+        "",
+        "plain",
+        "\"quoted\"",
+        "back\\slash\\",
+        "\0\x01\x1F\x7F\n\r\t",
+        "Küche € 😀",
+        "</script>\u{2028}",
+    ] {
+        let json = Status { stack_task: text, reset: text, version: text, led: Led::Off, ..USUAL }
+            .to_json();
+        let value = parsed(&json);
+        for key in ["stack_task", "reset", "version"] {
+            assert_eq!(value[key], text);
+        }
+        assert_eq!(value["led"], "off");
+        assert_eq!(value["online"], true);
+        assert!(!json.contains(char::is_control) || text.contains('\x7F'));
+    }
+}
+
+#[test]
+fn long_texts_are_cut_between_characters() {
+    for (text, cut) in [
+        ("x".repeat(100), "x".repeat(MAX_TEXT)),
+        ("😀".repeat(9), "😀".repeat(8)),
+        (format!("x{}", "€".repeat(20)), format!("x{}", "€".repeat(10))),
+    ] {
+        let json = Status { reset: &text, ..USUAL }.to_json();
+        assert_eq!(parsed(&json)["reset"], *cut);
+    }
+}
+
+#[test]
+fn length_is_bounded_and_the_bound_is_reached() {
+    let worst = "\0".repeat(MAX_TEXT + 1);
+    let json = Status {
+        uptime_s: u32::MAX,
+        heap_free: u32::MAX,
+        heap_min: u32::MAX,
+        stack_min: u32::MAX,
+        stack_task: &worst,
+        led: Led::Off,
+        reset: &worst,
+        reconnects: u32::MAX,
+        version: &worst,
+    }
+    .to_json();
+    parsed(&json);
+    assert_eq!(json.len(), MAX_LENGTH);
+    assert_eq!(MAX_LENGTH, 757);
+    assert!(USUAL.to_json().len() <= 256, "one allocation");
+}
+
+#[test]
+fn a_full_buffer_is_an_error() {
+    struct Full(usize);
+    impl std::fmt::Write for Full {
+        fn write_str(&mut self, text: &str) -> std::fmt::Result {
+            self.0 = self.0.checked_sub(text.len()).ok_or(std::fmt::Error)?;
+            Ok(())
+        }
+    }
+    let length = USUAL.to_json().len();
+    assert!(USUAL.write_json(&mut Full(length)).is_ok());
+    assert!(USUAL.write_json(&mut Full(length - 1)).is_err());
+}

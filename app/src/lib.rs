@@ -1,0 +1,139 @@
+//! What the device does: it reports its status to `esp8266/status` and switches its LED when
+//! `esp8266/control` says so. Topics come from the identity; these are their defaults.
+//!
+//! Three tasks, joined by queues:
+//!
+//! ```text
+//!            control            LED state
+//!   link ───────────────► led ────────────► status
+//!    ▲                                        │
+//!    └────────────────────────────────────────┘
+//!                 outbox (newest status only)
+//! ```
+//!
+//! The link task owns the MQTT client and blocks in handshakes; the other two stay prompt.
+
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+mod led;
+mod link;
+mod status;
+
+use alloc::sync::Arc;
+
+pub use app_model::Led as LedState;
+use identity::{Identity, Stored};
+use rtos::{Queue, Task, Waker};
+
+/// A light that can be on or off. The board hides pin and polarity.
+pub trait Led: Send + 'static {
+    /// Switches the light.
+    fn set(&mut self, state: LedState);
+}
+
+/// What a board hands to the application.
+pub struct Board<L: Led> {
+    /// The light that the control topic switches.
+    pub led: L,
+    /// The flash region with credentials and settings (`crates/identity`).
+    pub identity_region: &'static [u8],
+    /// The network driver.
+    pub network: net::Driver,
+    /// Unpredictable 32 bits, for jitter.
+    pub random: fn() -> u32,
+    /// Why the CPU was last reset.
+    pub reset_reason: &'static str,
+}
+
+/// What the tasks share.
+struct Shared {
+    /// LED states asked for, oldest first.
+    commands: Queue<LedState>,
+    /// The newest status that is not yet published: a stale one is worth nothing.
+    outbox: Queue<alloc::string::String>,
+    /// Wakes the link task: network, message or status.
+    link: Waker,
+    /// Wakes the status task: the LED changed or the connection came back.
+    status: Waker,
+    /// What the status tells of the other tasks.
+    facts: status::Facts,
+}
+
+/// Stack of the link task, in words: a handshake with an RSA chain is the deepest.
+const LINK_STACK: u16 = 1536;
+/// Stack of the status task, in words: JSON and log lines.
+const STATUS_STACK: u16 = 512;
+/// Stack of the LED task, in words: log lines.
+const LED_STACK: u16 = 384;
+
+/// Creates the tasks. They begin when the scheduler starts.
+///
+/// # Panics
+/// When the heap cannot hold them: the image is wrong for its board.
+pub fn start<L: Led>(board: Board<L>) {
+    rtos::log::init();
+    log::info!("esp8266-aws-iot {}, reset: {}", env!("CARGO_PKG_VERSION"), board.reset_reason);
+    let Board { led, identity_region, network, random, reset_reason } = board;
+
+    let identity = match Stored::read(identity_region) {
+        Ok(Stored { identity, other, .. }) => {
+            if let Some(error) = other {
+                log::warn!("identity: one of its two copies cannot be used: {error}");
+            }
+            identity
+        }
+        Err(error) => return refuse(&error),
+    };
+    set_log_levels(&identity);
+
+    let shared = Arc::new(Shared {
+        commands: Queue::new(4).expect("heap"),
+        outbox: Queue::new(1).expect("heap"),
+        link: Waker::new().expect("heap"),
+        status: Waker::new().expect("heap"),
+        facts: status::Facts::new(reset_reason),
+    });
+    spawn("led", LED_STACK, rtos::priority::LED, {
+        let shared = shared.clone();
+        move || led::run(&shared, led)
+    });
+    spawn("status", STATUS_STACK, rtos::priority::STATUS, {
+        let shared = shared.clone();
+        move || status::run(&shared)
+    });
+    spawn("link", LINK_STACK, rtos::priority::LINK, move || {
+        link::run(&shared, &identity, network, random);
+    });
+}
+
+fn spawn(name: &str, stack_words: u16, priority: rtos::TaskPriority, run: impl FnOnce() + Send + 'static) {
+    Task::new()
+        .name(name)
+        .stack_size(stack_words)
+        .priority(priority)
+        .start(move |_| run())
+        .expect("the heap holds every task at start");
+}
+
+/// Without an identity there is nothing to do, and resetting would not help: one message,
+/// then quiet.
+fn refuse(error: &identity::Error) {
+    log::error!("identity: {error}");
+    log::error!("waiting; this device does nothing until it has an identity");
+}
+
+fn set_log_levels(identity: &Identity) {
+    let filter = |level: identity::Level| match level {
+        identity::Level::Off => log::LevelFilter::Off,
+        identity::Level::Error => log::LevelFilter::Error,
+        identity::Level::Warn => log::LevelFilter::Warn,
+        identity::Level::Info => log::LevelFilter::Info,
+        identity::Level::Debug => log::LevelFilter::Debug,
+        identity::Level::Trace => log::LevelFilter::Trace,
+    };
+    let levels = identity.log_levels.iter().map(|entry| (entry.module.into(), filter(entry.level)));
+    rtos::log::set_levels(rtos::log::Levels(levels.collect()));
+}

@@ -1,0 +1,193 @@
+//! The link task: brings the network up, keeps the device connected, carries messages.
+
+use alloc::string::String;
+
+use app_model::backoff::Backoff;
+use app_model::command::{self, Command};
+use identity::Identity;
+use mqtt::{Client, Options, Qos, Will};
+use net::{Interface, NotReady};
+use rtos::Duration;
+
+use crate::Shared;
+
+/// Seconds that name look-up, TCP, TLS and CONNACK may take together. A handshake is 3 s of
+/// computing on the chip; the rest is for the network.
+const CONNECT_TIMEOUT_S: u16 = 30;
+/// Milliseconds until a status without PUBACK means a dead connection.
+const PUBLISH_TIMEOUT_MS: u32 = 15_000;
+/// Milliseconds that a first connect waits for the clock. Without the time, a certificate
+/// younger than the firmware would look not yet valid.
+const CLOCK_TIMEOUT_MS: u64 = 20_000;
+/// Milliseconds between looks at the connection when nothing wakes the task.
+const LOOK_MS: u32 = 500;
+
+/// Why a session ended.
+enum End {
+    /// The server, or a middlebox, closed it.
+    Closed,
+    /// It was silent for too long.
+    Dead,
+    /// A client call failed.
+    Failed(mqtt::Error),
+}
+
+/// Keeps the device connected, for ever.
+pub fn run(shared: &Shared, identity: &Identity<'static>, driver: net::Driver, random: fn() -> u32) {
+    if let Err(error) = try_run(shared, identity, driver, random) {
+        // Nothing below can be mended by trying again: the image or the identity is wrong.
+        log::error!("{error}");
+        log::error!("waiting; this device cannot connect until that is mended");
+    }
+}
+
+fn try_run(
+    shared: &Shared,
+    identity: &Identity<'static>,
+    driver: net::Driver,
+    random: fn() -> u32,
+) -> Result<(), String> {
+    let text = |error: &dyn core::fmt::Display| alloc::format!("{error}");
+    let profile = tls::Profile::new(&tls::Credentials {
+        certificates: &identity.certificates,
+        private_key: identity.private_key,
+        extra_roots: &identity.roots,
+        port: identity.port,
+    })
+    .map_err(|error| text(&error))?;
+
+    let interface = Interface::start(driver, "esp8266", shared.link.clone()).map_err(|error| text(&error))?;
+    if let Some(server) = identity.dns_servers.first() {
+        interface.set_dns_server(*server);
+    }
+    net::clock::start(identity.ntp_servers().iter().map(|server| (server.host, server.port)));
+
+    let default_id = app_model::client_id(interface.mac());
+    let client_id = identity.client_id.unwrap_or(&default_id);
+    log::info!("client id {client_id}, endpoint {}:{}", identity.endpoint, identity.port);
+    let mut client = Client::take(identity.endpoint, identity.port, client_id, profile, shared.link.clone())
+        .map_err(|error| text(&error))?;
+
+    let mut backoff = Backoff::new(identity.backoff_cap_s);
+    let mut first = true;
+    loop {
+        wait_for_network(shared, &interface);
+        wait_for_clock();
+        match connect(&mut client, identity) {
+            Ok(session_present) => {
+                log::info!("connected to {}:{}", identity.endpoint, identity.port);
+                if !core::mem::take(&mut first) {
+                    shared.facts.count_reconnect();
+                }
+                let since = rtos::uptime_ms();
+                let end = match subscribe(&mut client, identity, session_present) {
+                    Ok(()) => serve(shared, identity, &interface, &mut client),
+                    Err(error) => End::Failed(error),
+                };
+                client.abort();
+                let lasted = rtos::uptime_ms() - since;
+                backoff.connected_for(u32::try_from(lasted).unwrap_or(u32::MAX));
+                match end {
+                    End::Closed => log::warn!("connection closed by the server"),
+                    End::Dead => log::warn!("no sign of life from the server for 1.5 keep-alives: connection given up"),
+                    End::Failed(error) => log::warn!("connection lost: {error}"),
+                }
+            }
+            Err(error) => log::warn!("connect failed: {error}"),
+        }
+        let delay = backoff.next_delay_ms(random());
+        log::info!("next try in {}.{} s", delay / 1000, delay % 1000 / 100);
+        rtos::CurrentTask::delay(Duration::ms(delay));
+    }
+}
+
+/// Blocks until there is an address, and says what is missing while there is none.
+fn wait_for_network(shared: &Shared, interface: &Interface) {
+    /// Milliseconds before a missing link or address is worth a line.
+    const PATIENCE_MS: u64 = 5_000;
+    let mut told: Option<NotReady> = None;
+    let start = rtos::uptime_ms();
+    while let Err(missing) = interface.address() {
+        if told != Some(missing) && rtos::uptime_ms() - start > PATIENCE_MS {
+            log::warn!("{missing}");
+            told = Some(missing);
+        }
+        shared.link.wait(1000);
+    }
+}
+
+/// Waits for the first answer of a time server, but not for ever: the build's date may do.
+fn wait_for_clock() {
+    let start = rtos::uptime_ms();
+    while !net::clock::is_synchronised() {
+        if rtos::uptime_ms() - start > CLOCK_TIMEOUT_MS {
+            log::warn!("no answer from a time server: taking {}", net::clock::Utc(net::clock::now()));
+            return;
+        }
+        rtos::CurrentTask::delay(Duration::ms(50));
+    }
+}
+
+fn connect(client: &mut Client, identity: &Identity) -> Result<bool, mqtt::Error> {
+    client.connect(&Options {
+        keep_alive_s: identity.keep_alive_s,
+        clean_session: identity.clean_session,
+        timeout_s: CONNECT_TIMEOUT_S,
+        will: Some(Will {
+            topic: identity.status_topic,
+            payload: app_model::status::LAST_WILL,
+            qos: Qos::AtLeastOnce,
+            retained: false,
+        }),
+    })
+}
+
+fn subscribe(client: &mut Client, identity: &Identity, session_present: bool) -> Result<(), mqtt::Error> {
+    if session_present {
+        log::info!("the server kept the session");
+        return Ok(());
+    }
+    client.subscribe(identity.control_topic, Qos::AtLeastOnce)?;
+    log::info!("subscribed to {}", identity.control_topic);
+    Ok(())
+}
+
+/// Carries messages both ways until the session ends.
+fn serve(shared: &Shared, identity: &Identity, interface: &Interface, client: &mut Client) -> End {
+    // A fresh status tells the other side at once who is there.
+    shared.status.wake();
+    loop {
+        while let Some(message) = client.receive() {
+            obey(shared, &message);
+        }
+        if !client.is_connected() {
+            return End::Closed;
+        }
+        if client.is_peer_dead() {
+            return End::Dead;
+        }
+        // While the link is down nothing is published: TCP may well survive a short loss,
+        // and a longer one is found by the keep-alive.
+        if interface.address().is_ok()
+            && let Ok(status) = shared.outbox.receive(Duration::zero())
+        {
+            match client.publish(identity.status_topic, status.as_bytes(), Qos::AtLeastOnce, PUBLISH_TIMEOUT_MS) {
+                Ok(()) => log::info!("published {status}"),
+                Err(error) => return End::Failed(error),
+            }
+        }
+        shared.link.wait(LOOK_MS);
+    }
+}
+
+/// Does what a message on the control topic says, or says why not.
+fn obey(shared: &Shared, message: &mqtt::Message) {
+    match command::parse(&message.payload) {
+        Ok(Command::SetLed(state)) => {
+            if shared.commands.send(state, Duration::zero()).is_err() {
+                log::warn!("command dropped: the LED task is busy");
+            }
+        }
+        Err(rejected) => log::warn!("{}: ignored: {rejected}", message.topic),
+    }
+}

@@ -1,0 +1,457 @@
+/* The crash report and the note that survives the reset. See crash.h.
+ *
+ * The report uses nothing that a crash may have broken: no heap, no printf, no locks; it
+ * reads the kernel's bookkeeping only after checking the pointers. A crash inside the
+ * report resets at once. */
+#include <assert.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "FreeRTOS.h"
+#include "task.h"
+
+#include "crash.h"
+#include "fw_hooks.h"
+#include "lx106.h"
+#include "port_frame.h"
+
+/* Saved by the crash entries in portasm.S, which names the offsets in port_frame.h. */
+struct crash_registers {
+    uint32_t a[16];
+    uint32_t pc, ps, sar, exccause, excvaddr, epc1;
+};
+_Static_assert(sizeof(struct crash_registers) == CRASH_FRAME_SIZE, "port_frame.h");
+_Static_assert(offsetof(struct crash_registers, pc) == CRASH_PC, "port_frame.h");
+_Static_assert(offsetof(struct crash_registers, epc1) == CRASH_EPC1, "port_frame.h");
+extern struct crash_registers crash_frame;
+
+_Noreturn void crash_software(uint32_t kind, const char *text, uint32_t number, uint32_t pc,
+                              const char *file);
+
+/* Linker script: all RAM and all code that addresses may point at. */
+extern uint32_t _dram_start[], _dram_end[];
+extern uint32_t _iram_start[], _iram_end[];
+extern uint32_t _text_start[], _text_end[];
+
+/* The kernel's current task; NULL before the first task exists. */
+extern void *volatile pxCurrentTCB;
+
+/* --- The note --------------------------------------------------------------------- */
+
+struct reset_note {
+    uint32_t magic;
+    uint32_t reason;
+    uint32_t crashes;
+    uint32_t checksum;
+};
+#define NOTE_MAGIC 0x4E4F5445U /* "NOTE" */
+
+/* In RAM that neither the loader nor the start code touches. */
+static struct reset_note note __attribute__((section(".noinit")));
+
+static enum lx106_reset_reason boot_reason;
+
+static uint32_t note_checksum(void)
+{
+    /* Tells a note from the random content of RAM after power-on. */
+    return ~(note.magic + 31 * note.reason + 961 * note.crashes);
+}
+
+static void note_write(enum lx106_reset_reason reason, uint32_t crashes)
+{
+    note.magic = NOTE_MAGIC;
+    note.reason = reason;
+    note.crashes = crashes;
+    note.checksum = note_checksum();
+}
+
+void crash_boot(void)
+{
+    if (note.magic == NOTE_MAGIC && note.checksum == note_checksum() &&
+        note.reason <= LX106_RESET_PANIC) {
+        boot_reason = (enum lx106_reset_reason)note.reason;
+        note_write(LX106_RESET_EXTERNAL, note.crashes);
+    } else {
+        boot_reason = LX106_RESET_POWER_ON;
+        note_write(LX106_RESET_EXTERNAL, 0);
+    }
+}
+
+enum lx106_reset_reason lx106_reset_reason(void)
+{
+    return boot_reason;
+}
+
+uint32_t lx106_crash_count(void)
+{
+    return note.crashes;
+}
+
+const char *lx106_reset_reason_name(enum lx106_reset_reason reason)
+{
+    switch (reason) {
+    case LX106_RESET_POWER_ON:
+        return "power-on";
+    case LX106_RESET_EXTERNAL:
+        return "external";
+    case LX106_RESET_SOFTWARE:
+        return "software";
+    case LX106_RESET_EXCEPTION:
+        return "exception";
+    case LX106_RESET_ASSERT:
+        return "assert";
+    case LX106_RESET_OUT_OF_MEMORY:
+        return "out-of-memory";
+    case LX106_RESET_STACK_OVERFLOW:
+        return "stack-overflow";
+    case LX106_RESET_PANIC:
+        return "panic";
+    }
+    return "unknown";
+}
+
+void lx106_restart(void)
+{
+    note_write(LX106_RESET_SOFTWARE, note.crashes);
+    board_reset();
+}
+
+/* --- Printing --------------------------------------------------------------------- */
+
+static void put_text(const char *text)
+{
+    board_console_write(text, strlen(text));
+}
+
+static void put_hex(uint32_t value)
+{
+    char digits[10] = "0x";
+    for (int i = 0; i < 8; i++) {
+        digits[2 + i] = "0123456789abcdef"[(value >> (28 - 4 * i)) & 15];
+    }
+    board_console_write(digits, sizeof(digits));
+}
+
+static void put_decimal(uint32_t value)
+{
+    char digits[10];
+    size_t length = 0;
+    do {
+        digits[sizeof(digits) - ++length] = (char)('0' + value % 10);
+        value /= 10;
+    } while (value != 0);
+    board_console_write(digits + sizeof(digits) - length, length);
+}
+
+static void put_register(const char *name, uint32_t value)
+{
+    put_text(" ");
+    put_text(name);
+    put_text(" ");
+    put_hex(value);
+}
+
+/* EXCCAUSE by name (ISA manual, "Exception Causes"). */
+static const char *exception_name(uint32_t cause)
+{
+    switch (cause) {
+    case 0:
+        return "IllegalInstruction";
+    case 1:
+        return "Syscall";
+    case 2:
+        return "InstructionFetchError";
+    case 3:
+        return "LoadStoreError";
+    case 4:
+        return "Level1Interrupt";
+    case 5:
+        return "Alloca";
+    case 6:
+        return "IntegerDivideByZero";
+    case 8:
+        return "Privileged";
+    case 9:
+        return "LoadStoreAlignment";
+    case 12:
+        return "InstrPIFDataError";
+    case 13:
+        return "LoadStorePIFDataError";
+    case 14:
+        return "InstrPIFAddrError";
+    case 15:
+        return "LoadStorePIFAddrError";
+    case 16:
+        return "InstTLBMiss";
+    case 17:
+        return "InstTLBMultiHit";
+    case 18:
+        return "InstFetchPrivilege";
+    case 20:
+        return "InstFetchProhibited";
+    case 24:
+        return "LoadStoreTLBMiss";
+    case 25:
+        return "LoadStoreTLBMultiHit";
+    case 26:
+        return "LoadStorePrivilege";
+    case 28:
+        return "LoadProhibited";
+    case 29:
+        return "StoreProhibited";
+    default:
+        return cause >= 32 && cause <= 39 ? "CoprocessorDisabled" : "unknown";
+    }
+}
+
+/* --- The stack -------------------------------------------------------------------- */
+
+static bool in_dram(uint32_t address)
+{
+    return (address & 3) == 0 && address >= (uint32_t)_dram_start &&
+           address < (uint32_t)_dram_end;
+}
+
+static bool in_code(uint32_t address)
+{
+    return (address >= (uint32_t)_iram_start && address < (uint32_t)_iram_end) ||
+           (address >= (uint32_t)_text_start && address < (uint32_t)_text_end);
+}
+
+/* One byte of code, by an aligned load: on the chip, flash and IRAM allow no other. */
+static uint32_t code_byte(uint32_t address)
+{
+    return *(const uint32_t *)(address & ~3U) >> (8 * (address & 3)) & 0xFF;
+}
+
+/* True when the instruction in front of `address` is a call: it may be a return address.
+ * CALL0 has the low six bits 000101, CALLX0 is c0 0s 00 (ISA manual, "CALL0, CALLX0"). */
+static bool is_return_address(uint32_t address)
+{
+    if (!in_code(address) || !in_code(address - 3)) {
+        return false;
+    }
+    uint32_t first = code_byte(address - 3);
+    return (first & 0x3F) == 0x05 || (first == 0xC0 && code_byte(address - 2) < 16 &&
+                                      code_byte(address - 1) == 0);
+}
+
+/* Call0 code keeps no chain of frames, so print every word of the stack that looks like
+ * a return address; old ones that later frames have not overwritten may be among them. */
+static void put_backtrace(uint32_t pc, uint32_t a0, uint32_t sp)
+{
+    enum { SHOWN_MAX = 24, WORDS_MAX = 1024 };
+
+    put_text("Backtrace: ");
+    put_hex(pc);
+    if (a0 != pc && is_return_address(a0)) {
+        put_text(" ");
+        put_hex(a0);
+    }
+    unsigned shown = 0;
+    uint32_t last = a0;
+    for (unsigned i = 0; i < WORDS_MAX && in_dram(sp); i++, sp += 4) {
+        uint32_t word = *(const uint32_t *)sp;
+        if (word == PORT_STACK_END_MARK && in_dram(sp + 4) &&
+            *(const uint32_t *)(sp + 4) == sp) {
+            break;
+        }
+        if (word != last && is_return_address(word)) {
+            if (++shown > SHOWN_MAX) {
+                put_text(" ...");
+                break;
+            }
+            put_text(" ");
+            put_hex(word);
+            last = word;
+        }
+    }
+    put_text("\n");
+}
+
+/* --- The report ------------------------------------------------------------------- */
+
+static enum lx106_reset_reason put_cause(uint32_t kind, const char *text, uint32_t number,
+                                         const char *file)
+{
+    switch (kind) {
+    case CRASH_KIND_ASSERT:
+        put_text("assert: ");
+        put_text(text);
+        put_text(" (");
+        put_text(file);
+        put_text(":");
+        put_decimal(number);
+        put_text(")\n");
+        return LX106_RESET_ASSERT;
+    case CRASH_KIND_OUT_OF_MEMORY:
+        put_text("out-of-memory: ");
+        put_decimal(number);
+        put_text(" bytes wanted\n");
+        return LX106_RESET_OUT_OF_MEMORY;
+    case CRASH_KIND_STACK_OVERFLOW:
+        put_text("stack-overflow: task ");
+        put_text(text);
+        put_text("\n");
+        return LX106_RESET_STACK_OVERFLOW;
+    case CRASH_KIND_PANIC:
+        put_text("panic: ");
+        board_console_write(text, number);
+        put_text("\n");
+        return LX106_RESET_PANIC;
+    case CRASH_KIND_DEBUG:
+        put_text("exception: Debug (break instruction)\n");
+        return LX106_RESET_EXCEPTION;
+    case CRASH_KIND_NMI:
+        put_text("exception: NMI (nothing enables one)\n");
+        return LX106_RESET_EXCEPTION;
+    default:
+        put_text("exception: ");
+        put_text(exception_name(crash_frame.exccause));
+        put_text(" (");
+        put_decimal(crash_frame.exccause);
+        put_text(kind == CRASH_KIND_DOUBLE_EXCEPTION
+                     ? ") while entering an interrupt, address "
+                     : "), address ");
+        put_hex(crash_frame.excvaddr);
+        put_text("\n");
+        return LX106_RESET_EXCEPTION;
+    }
+}
+
+/* Where it happened; `sp` is the stack pointer of the crashed code. */
+static void put_context(uint32_t sp, bool interrupt)
+{
+    put_text(interrupt ? "Context: interrupt, over task " : "Context: task ");
+    TaskStatus_t task;
+    vTaskGetInfo(NULL, &task, pdTRUE, eRunning);
+    put_text(task.pcTaskName);
+    put_text(", stack left ");
+    uint32_t base = (uint32_t)task.pxStackBase;
+    put_decimal(sp > base ? sp - base : 0);
+    put_text(" bytes, lowest ");
+    put_decimal(task.usStackHighWaterMark * sizeof(StackType_t));
+    /* The kernel looks only when it switches tasks; a crash may come first. */
+    put_text(task.usStackHighWaterMark == 0 || sp < base ? " (OVERFLOWED)" : "");
+    put_text(", uptime ");
+    put_decimal(xTaskGetTickCountFromISR() * portTICK_PERIOD_MS);
+    put_text(" ms\n");
+}
+
+/* Called by the crash entries in portasm.S, interrupts masked. The arguments after
+ * `kind` mean something only for the kinds that crash_software passes. */
+_Noreturn void crash_main(uint32_t kind, const char *text, uint32_t number, uint32_t pc,
+                          const char *file);
+void crash_main(uint32_t kind, const char *text, uint32_t number, uint32_t pc,
+                const char *file)
+{
+    static volatile bool crashing;
+    (void)pc; /* already in crash_frame */
+
+    if (crashing) {
+        put_text("\n*** crash inside the crash report, reset\n");
+        board_reset();
+    }
+    crashing = true;
+
+    put_text("\n*** CRASH ");
+    enum lx106_reset_reason reason = put_cause(kind, text, number, file);
+    note_write(reason, note.crashes == UINT32_MAX ? UINT32_MAX : note.crashes + 1);
+
+    struct crash_registers registers = crash_frame;
+    if (kind == CRASH_KIND_DOUBLE_EXCEPTION) {
+        registers.a[1] += FRAME_SIZE; /* port_interrupt had made room for its frame */
+    }
+    bool in_task = in_dram((uint32_t)pxCurrentTCB) &&
+                   xTaskGetSchedulerState() != taskSCHEDULER_NOT_STARTED;
+    uint32_t frame = in_task ? *(const uint32_t *)pxCurrentTCB : 0;
+    bool interrupt = in_task && lx106_in_interrupt();
+
+    if (kind == CRASH_KIND_STACK_OVERFLOW && interrupt && in_dram(frame)) {
+        /* The kernel noticed in the context switch; show the task, not the kernel. */
+        const uint32_t *saved = (const uint32_t *)frame;
+        registers.pc = saved[FRAME_PC / 4];
+        registers.ps = saved[FRAME_PS / 4];
+        registers.sar = saved[FRAME_SAR / 4];
+        registers.a[0] = saved[FRAME_A0 / 4];
+        registers.a[1] = frame + FRAME_SIZE;
+        memcpy(&registers.a[2], &saved[FRAME_A2 / 4], 14 * 4);
+        interrupt = false;
+    }
+
+    if (in_task) {
+        put_context(interrupt ? frame + FRAME_SIZE : registers.a[1], interrupt);
+    } else {
+        put_text("Context: before the scheduler\n");
+    }
+    put_text("Heap: free ");
+    put_decimal(lx106_heap_free());
+    put_text(", lowest ");
+    put_decimal(lx106_heap_lowest());
+    put_text(" bytes\nRegisters:");
+    put_register("pc ", registers.pc);
+    put_register("ps ", registers.ps);
+    put_register("sar", registers.sar);
+    put_register("epc1", registers.epc1);
+    for (unsigned i = 0; i < 16; i++) {
+        char name[4] = {'a', (char)('0' + i), ' ', '\0'};
+        if (i >= 10) {
+            name[1] = '1';
+            name[2] = (char)('0' + i - 10);
+        }
+        put_text(i % 4 == 0 ? "\n          " : "");
+        put_register(name, registers.a[i]);
+    }
+    put_text("\n");
+    /* In a crash that software raised, a0 only leads back into crash_assert and such. */
+    bool software = kind >= CRASH_KIND_ASSERT && kind != CRASH_KIND_STACK_OVERFLOW;
+    put_backtrace(registers.pc, software ? registers.pc : registers.a[0], registers.a[1]);
+    if (interrupt && in_dram(frame)) {
+        put_text("Interrupted: ");
+        put_backtrace(*(const uint32_t *)(frame + FRAME_PC),
+                      *(const uint32_t *)(frame + FRAME_A0), frame + FRAME_SIZE);
+    }
+    put_text("*** reset\n");
+    board_reset();
+}
+
+/* --- What C and Rust call --------------------------------------------------------- */
+
+/* The caller's address, so that the report's PC points at the cause. */
+#define CALLER ((uint32_t)__builtin_return_address(0))
+
+void crash_assert(const char *condition, const char *file, int line)
+{
+    crash_software(CRASH_KIND_ASSERT, condition, (uint32_t)line, CALLER, file);
+}
+
+void crash_out_of_memory(size_t size)
+{
+    crash_software(CRASH_KIND_OUT_OF_MEMORY, NULL, size, CALLER, NULL);
+}
+
+void crash_panic(const char *message, size_t length)
+{
+    crash_software(CRASH_KIND_PANIC, message, length, CALLER, NULL);
+}
+
+void crash_stack_overflow(const char *task_name)
+{
+    crash_software(CRASH_KIND_STACK_OVERFLOW, task_name, 0, CALLER, NULL);
+}
+
+/* What picolibc's assert() calls; only the file's name is shown, not its folders. */
+void __assert_func(const char *file, int line, const char *function, const char *condition)
+{
+    (void)function;
+    const char *slash = strrchr(file, '/');
+    crash_software(CRASH_KIND_ASSERT, condition, (uint32_t)line, CALLER,
+                   slash != NULL ? slash + 1 : file);
+}
+
+/* picolibc's own raises a signal, which nobody would see. */
+void abort(void)
+{
+    crash_software(CRASH_KIND_ASSERT, "abort()", 0, CALLER, "-");
+}

@@ -1,0 +1,175 @@
+/* Interrupt entry and exit, the first task, and the entries of the crash report.
+ * Everything lies in IRAM: it must run while the flash cache is off. */
+#include "port_frame.h"
+
+/* Store or load a2..a15 of an interrupt frame at a1. */
+    .macro  frame_registers op
+    \op     a2, a1, FRAME_A2 + 0
+    \op     a3, a1, FRAME_A2 + 4
+    \op     a4, a1, FRAME_A2 + 8
+    \op     a5, a1, FRAME_A2 + 12
+    \op     a6, a1, FRAME_A2 + 16
+    \op     a7, a1, FRAME_A2 + 20
+    \op     a8, a1, FRAME_A2 + 24
+    \op     a9, a1, FRAME_A2 + 28
+    \op     a10, a1, FRAME_A2 + 32
+    \op     a11, a1, FRAME_A2 + 36
+    \op     a12, a1, FRAME_A2 + 40
+    \op     a13, a1, FRAME_A2 + 44
+    \op     a14, a1, FRAME_A2 + 48
+    \op     a15, a1, FRAME_A2 + 52
+    .endm
+
+    .section .iram.text.port, "ax"
+    .literal_position
+
+/* A level-1 interrupt in a task. a0 is in EXCSAVE1. */
+    .balign 4
+    .global port_interrupt
+    .type   port_interrupt, @function
+port_interrupt:
+    addi    a1, a1, -FRAME_SIZE
+    frame_registers s32i
+    rsr     a2, excsave1
+    s32i    a2, a1, FRAME_A0
+    rsr     a2, epc1
+    s32i    a2, a1, FRAME_PC
+    rsr     a2, ps
+    s32i    a2, a1, FRAME_PS
+    rsr     a2, sar
+    s32i    a2, a1, FRAME_SAR
+
+    /* The first member of a FreeRTOS task control block is its saved stack pointer. */
+    movi    a2, pxCurrentTCB
+    l32i    a2, a2, 0
+    s32i    a1, a2, 0
+
+    /* On the interrupt stack, level 1 masked, PS.EXCM and PS.UM clear: a fault in a
+     * handler then arrives at the kernel vector with its own registers. */
+    movi    a1, _stack_top
+    movi    a2, PS_INTLEVEL_1
+    wsr     a2, ps
+    rsync
+    call0   port_dispatch_interrupts
+    /* Falls through into the task that runs next. */
+
+/* Load the context of pxCurrentTCB and run it. */
+    .global port_restore_task
+    .type   port_restore_task, @function
+port_restore_task:
+    movi    a2, pxCurrentTCB
+    l32i    a2, a2, 0
+    l32i    a1, a2, 0
+    /* The saved PS has EXCM set (the interrupt set it), so from here to RFE no
+     * interrupt can come in and overwrite EPC1. */
+    l32i    a2, a1, FRAME_PS
+    wsr     a2, ps
+    rsync
+    l32i    a2, a1, FRAME_PC
+    wsr     a2, epc1
+    l32i    a2, a1, FRAME_SAR
+    wsr     a2, sar
+    l32i    a0, a1, FRAME_A0
+    frame_registers l32i
+    addi    a1, a1, FRAME_SIZE
+    rfe
+    .size   port_interrupt, . - port_interrupt
+
+/* Crash entries. All save the registers in crash_frame, without touching the stack they
+ * came from, and meet in crash_common with the kind in a2. */
+
+/* Store a1..a15 at a0 = crash_frame. */
+    .macro  crash_registers
+    s32i    a1, a0, CRASH_A0 + 4
+    s32i    a2, a0, CRASH_A0 + 8
+    s32i    a3, a0, CRASH_A0 + 12
+    s32i    a4, a0, CRASH_A0 + 16
+    s32i    a5, a0, CRASH_A0 + 20
+    s32i    a6, a0, CRASH_A0 + 24
+    s32i    a7, a0, CRASH_A0 + 28
+    s32i    a8, a0, CRASH_A0 + 32
+    s32i    a9, a0, CRASH_A0 + 36
+    s32i    a10, a0, CRASH_A0 + 40
+    s32i    a11, a0, CRASH_A0 + 44
+    s32i    a12, a0, CRASH_A0 + 48
+    s32i    a13, a0, CRASH_A0 + 52
+    s32i    a14, a0, CRASH_A0 + 56
+    s32i    a15, a0, CRASH_A0 + 60
+    rsr     a2, sar
+    s32i    a2, a0, CRASH_SAR
+    rsr     a2, exccause
+    s32i    a2, a0, CRASH_EXCCAUSE
+    rsr     a2, excvaddr
+    s32i    a2, a0, CRASH_EXCVADDR
+    rsr     a2, epc1
+    s32i    a2, a0, CRASH_EPC1
+    .endm
+
+/* One entry: where a0, the PC and the PS of the crashed code are. */
+    .macro  crash_entry name, kind, saved_a0, saved_pc, saved_ps
+    .balign 4
+    .global \name
+    .type   \name, @function
+\name:
+    movi    a0, crash_frame
+    crash_registers
+    rsr     a2, \saved_a0
+    s32i    a2, a0, CRASH_A0
+    rsr     a2, \saved_pc
+    s32i    a2, a0, CRASH_PC
+    rsr     a2, \saved_ps
+    s32i    a2, a0, CRASH_PS
+    movi    a2, \kind
+    j       crash_common
+    .size   \name, . - \name
+    .endm
+
+    crash_entry crash_exception, CRASH_KIND_EXCEPTION, excsave1, epc1, ps
+    /* port_interrupt faulted (DEPC) because the interrupted code's stack pointer is bad:
+     * report that code, whose a0 is still in EXCSAVE1 and whose PC is in EPC1. */
+    crash_entry crash_double_exception, CRASH_KIND_DOUBLE_EXCEPTION, excsave1, epc1, ps
+    crash_entry crash_debug, CRASH_KIND_DEBUG, excsave2, epc2, eps2
+    crash_entry crash_nmi, CRASH_KIND_NMI, excsave3, epc3, eps3
+
+/* _Noreturn void crash_software(kind, text, number, pc, file): called by C (crash.c), its
+ * arguments stay in a2..a6. a8-a10 are the caller's to lose. */
+    .balign 4
+    .global crash_software
+    .type   crash_software, @function
+crash_software:
+    rsil    a8, 3
+    mov     a9, a0
+    mov     a10, a2
+    movi    a0, crash_frame
+    crash_registers
+    s32i    a9, a0, CRASH_A0
+    s32i    a5, a0, CRASH_PC
+    s32i    a8, a0, CRASH_PS
+    mov     a2, a10
+    /* Falls through. */
+
+/* The kind is in a2. Stay on the interrupt stack when the crash happened there and
+ * leaves room, so that the search for return addresses still finds its content; else
+ * start at its top, which is free while a task runs. */
+crash_common:
+    movi    a8, _stack_bottom + CRASH_STACK_SIZE
+    movi    a9, _stack_top
+    bltu    a1, a8, .Ltop
+    bltu    a1, a9, .Lkeep
+.Ltop:
+    mov     a1, a9
+.Lkeep:
+    srli    a1, a1, 4
+    slli    a1, a1, 4
+    movi    a8, PS_INTLEVEL_3
+    wsr     a8, ps
+    rsync
+    call0   crash_main
+    /* crash_main does not return. */
+    .size   crash_software, . - crash_software
+
+    .section .bss.crash_frame, "aw", @nobits
+    .global crash_frame
+    .balign 4
+crash_frame:
+    .space  CRASH_FRAME_SIZE

@@ -1,0 +1,52 @@
+/* The crash report: one format and one way out for everything that cannot go on.
+ *
+ * A CPU exception, a failed assertion, an exhausted heap, a stack overflow and a Rust
+ * panic all print the same report through board_console_write, note their kind in RAM
+ * that survives the reset, and end in board_reset. Every function may be called from a
+ * task, from an interrupt, inside a critical section and before the scheduler runs. */
+#ifndef CRASH_H
+#define CRASH_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* Why the CPU was last reset. The values are stored across the reset: do not renumber. */
+enum lx106_reset_reason {
+    LX106_RESET_POWER_ON = 0,  /* RAM held no valid note: the power was off */
+    LX106_RESET_EXTERNAL = 1,  /* reset from outside (button, debugger, watchdog) */
+    LX106_RESET_SOFTWARE = 2,  /* lx106_restart() */
+    LX106_RESET_EXCEPTION = 3, /* CPU exception */
+    LX106_RESET_ASSERT = 4,    /* configASSERT, assert, abort */
+    LX106_RESET_OUT_OF_MEMORY = 5,
+    LX106_RESET_STACK_OVERFLOW = 6,
+    LX106_RESET_PANIC = 7,     /* Rust panic */
+};
+
+/* Crash because `condition` (its source text) does not hold. */
+_Noreturn void crash_assert(const char *condition, const char *file, int line);
+
+/* Crash because `size` bytes could not be allocated and the caller cannot go on. */
+_Noreturn void crash_out_of_memory(size_t size);
+
+/* Crash with a Rust panic's message (with its location; no terminating NUL needed). */
+_Noreturn void crash_panic(const char *message, size_t length);
+
+/* Crash because `task_name`, the task that just ran, overflowed its stack. */
+_Noreturn void crash_stack_overflow(const char *task_name);
+
+/* Note that the reset which follows is intended, then reset the board. */
+_Noreturn void lx106_restart(void);
+
+/* Why the CPU was last reset; the same answer until the next reset. */
+enum lx106_reset_reason lx106_reset_reason(void);
+
+/* The reason as a word, such as "power-on" or "stack-overflow". */
+const char *lx106_reset_reason_name(enum lx106_reset_reason reason);
+
+/* Crashes since power-on, the last one included (saturates at UINT32_MAX). */
+uint32_t lx106_crash_count(void);
+
+/* Read and re-arm the note that survives a reset. The board calls it once, first. */
+void crash_boot(void);
+
+#endif

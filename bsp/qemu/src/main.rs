@@ -1,0 +1,19 @@
+//! The firmware on QEMU: hands the board's facts to the application and starts the kernel.
+
+#![no_std]
+#![no_main]
+
+use board_qemu::{Gpio2Led, identity_region, network, random};
+
+/// Called by the start-up code, with memory set up and the scheduler not yet running.
+#[unsafe(no_mangle)]
+extern "C" fn main() -> ! {
+    app::start(app::Board {
+        led: Gpio2Led,
+        identity_region: identity_region(),
+        network: network(),
+        random,
+        reset_reason: lx106::reset_reason().as_str(),
+    });
+    rtos::run()
+}

@@ -1,0 +1,73 @@
+//! Why a client call failed.
+
+use core::fmt;
+
+use esp8266_sys as sys;
+
+/// An error of the MQTT client. Keeps the code of the layer that failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Error {
+    /// The way to the server failed: name, TCP, handshake or a record.
+    Tls(tls::Error),
+    /// The server refused the connection: CONNACK's return code (MQTT 3.1.1 section 3.2.2.3).
+    Refused(u8),
+    /// TLS was set up, then no answer came in time.
+    Timeout,
+    /// There is no connection (any more).
+    Disconnected,
+    /// The server refused the subscription (SUBACK 0x80): its policy does not allow it.
+    SubscriptionRefused,
+    /// A text holds a NUL byte, or a topic or client id is not valid UTF-8 for MQTT.
+    BadText,
+    /// No memory for the client or a message.
+    OutOfMemory,
+    /// The client was taken before: there is one.
+    AlreadyTaken,
+    /// Any other code of `MQTTClient.h`.
+    Paho(i32),
+}
+
+impl Error {
+    pub(crate) fn of(code: i32) -> Self {
+        match code {
+            sys::MQTTCLIENT_DISCONNECTED => Self::Disconnected,
+            sys::MQTTCLIENT_BAD_UTF8_STRING | sys::MQTTCLIENT_NULL_PARAMETER => Self::BadText,
+            // PAHO_MEMORY_ERROR, which MQTTClient.h does not name.
+            -99 => Self::OutOfMemory,
+            other => Self::Paho(other),
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tls(error) => write!(out, "TLS: {error}"),
+            Self::Refused(1) => write!(out, "refused: the server does not speak MQTT 3.1.1"),
+            Self::Refused(2) => {
+                write!(out, "refused: the server rejects this client id; its policy must allow it")
+            }
+            Self::Refused(3) => write!(out, "refused: the server is unavailable; trying again"),
+            Self::Refused(4) => write!(out, "refused: bad user name or password"),
+            Self::Refused(5) => write!(
+                out,
+                "refused: not authorised; is the certificate active and a policy attached?"
+            ),
+            Self::Refused(code) => write!(out, "refused by the server with code {code}"),
+            Self::Timeout => write!(out, "the server did not answer in time"),
+            Self::Disconnected => write!(
+                out,
+                "the server closed the connection; does the policy allow this client id and topic?"
+            ),
+            Self::SubscriptionRefused => {
+                write!(out, "subscription refused: the policy must allow this topic filter")
+            }
+            Self::BadText => write!(out, "a topic or client id is not valid MQTT text"),
+            Self::OutOfMemory => write!(out, "out of memory"),
+            Self::AlreadyTaken => write!(out, "the MQTT client is already taken"),
+            Self::Paho(code) => write!(out, "MQTT client error {code}"),
+        }
+    }
+}
+
+impl core::error::Error for Error {}

@@ -1,0 +1,164 @@
+//! The network interface: link and address, as events.
+
+use alloc::boxed::Box;
+use alloc::ffi::CString;
+use core::ffi::CStr;
+use core::fmt;
+use core::net::{Ipv4Addr, SocketAddrV4};
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
+
+use esp8266_sys as sys;
+use rtos::Waker;
+
+use crate::{Core, Error};
+
+/// A board's network driver: lwIP's `netif_init_fn`.
+#[derive(Clone, Copy)]
+pub struct Driver(unsafe extern "C" fn(*mut sys::netif) -> sys::err_t);
+
+impl Driver {
+    /// Wraps the function that a board offers.
+    ///
+    /// # Safety
+    /// `init` follows the rules of lwIP's `netif_init_fn`.
+    pub const unsafe fn new(init: unsafe extern "C" fn(*mut sys::netif) -> sys::err_t) -> Self {
+        Self(init)
+    }
+}
+
+/// Why nothing can be sent now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NotReady {
+    /// No cable, no access point.
+    LinkDown,
+    /// Waiting for a DHCP server.
+    NoAddress,
+}
+
+impl fmt::Display for NotReady {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Self::LinkDown => "the link is down: check the cable or the access point",
+            Self::NoAddress => "no address yet: is there a DHCP server on this network?",
+        })
+    }
+}
+
+/// The device's one network interface, with DHCP.
+pub struct Interface {
+    mac: [u8; 6],
+}
+
+static STARTED: AtomicBool = AtomicBool::new(false);
+static LINK_UP: AtomicBool = AtomicBool::new(false);
+/// The address in network byte order; 0 for none.
+static ADDRESS: AtomicU32 = AtomicU32::new(0);
+/// A leaked box: lwIP's thread reads it at any time.
+static LISTENER: AtomicPtr<Waker> = AtomicPtr::new(core::ptr::null_mut());
+/// DNS server that overrides DHCP's, in network byte order; 0 for none.
+static DNS_OVERRIDE: AtomicU32 = AtomicU32::new(0);
+
+impl Interface {
+    /// Starts lwIP's thread, the board's driver and DHCP. `listener` is woken whenever link
+    /// or address change; `host_name` is what DHCP servers are told.
+    ///
+    /// # Errors
+    /// `AlreadyStarted` the second time; `Driver` when the board's driver refuses.
+    pub fn start(driver: Driver, host_name: &str, listener: Waker) -> Result<Self, Error> {
+        if STARTED.swap(true, Ordering::AcqRel) {
+            return Err(Error::AlreadyStarted);
+        }
+        LISTENER.store(Box::into_raw(Box::new(listener)), Ordering::Release);
+        // lwIP keeps both by address for as long as the interface lives: for ever.
+        let host_name: &'static CStr =
+            Box::leak(CString::new(host_name).unwrap_or_default().into_boxed_c_str());
+        let netif: &'static mut sys::netif = Box::leak(Box::default());
+        // SAFETY: called once, after the scheduler has started.
+        unsafe { sys::tcpip_init(None, core::ptr::null_mut()) };
+        let _core = Core::lock();
+        // SAFETY: the core is locked; `netif` and `host_name` live for ever.
+        unsafe {
+            let added = sys::netif_add(
+                netif,
+                core::ptr::null(),
+                core::ptr::null(),
+                core::ptr::null(),
+                core::ptr::null_mut(),
+                Some(driver.0),
+                Some(sys::tcpip_input),
+            );
+            if added.is_null() {
+                return Err(Error::Driver);
+            }
+            netif.hostname = host_name.as_ptr();
+            sys::netif_set_default(netif);
+            sys::netif_set_status_callback(netif, Some(changed));
+            sys::netif_set_link_callback(netif, Some(changed));
+            sys::netif_set_up(netif);
+            Error::check(sys::dhcp_start(netif))?;
+            changed(netif);
+        }
+        let mut mac = [0; 6];
+        mac.copy_from_slice(&netif.hwaddr[..6]);
+        Ok(Self { mac })
+    }
+
+    /// The interface's MAC address.
+    pub fn mac(&self) -> [u8; 6] {
+        self.mac
+    }
+
+    /// The address, once there is a link and DHCP has answered.
+    ///
+    /// # Errors
+    /// What is missing.
+    pub fn address(&self) -> Result<Ipv4Addr, NotReady> {
+        if !LINK_UP.load(Ordering::Acquire) {
+            return Err(NotReady::LinkDown);
+        }
+        match ADDRESS.load(Ordering::Acquire) {
+            0 => Err(NotReady::NoAddress),
+            address => Ok(Ipv4Addr::from(address.to_le_bytes())),
+        }
+    }
+
+    /// Asks this name server instead of the one that DHCP names.
+    pub fn set_dns_server(&self, server: SocketAddrV4) {
+        DNS_OVERRIDE.store(u32::from_le_bytes(server.ip().octets()), Ordering::Release);
+        let _core = Core::lock();
+        // SAFETY: lwIP reads the port with its core locked.
+        unsafe { sys::net_dns_port = server.port() };
+        apply_dns_override();
+    }
+}
+
+/// lwIP tells that link, address or flags changed. Runs with its core locked.
+unsafe extern "C" fn changed(netif: *mut sys::netif) {
+    // SAFETY: lwIP hands in the interface that it was given.
+    let netif = unsafe { &*netif };
+    let up = u32::from(netif.flags) & sys::NETIF_FLAG_LINK_UP != 0;
+    let address = netif.ip_addr.addr;
+    if LINK_UP.swap(up, Ordering::AcqRel) != up {
+        log::info!("link {}", if up { "up" } else { "down" });
+    }
+    if ADDRESS.swap(address, Ordering::AcqRel) != address && address != 0 {
+        let text = |address: u32| Ipv4Addr::from(address.to_le_bytes());
+        log::info!("address {}, gateway {}", text(address), text(netif.gw.addr));
+        // DHCP has just named its own.
+        apply_dns_override();
+    }
+    // SAFETY: a leaked box.
+    if let Some(listener) = unsafe { LISTENER.load(Ordering::Acquire).as_ref() } {
+        listener.wake();
+    }
+}
+
+/// Runs with lwIP's core locked.
+fn apply_dns_override() {
+    let address = DNS_OVERRIDE.load(Ordering::Acquire);
+    if address != 0 {
+        let server = sys::ip_addr_t { addr: address };
+        // SAFETY: the core is locked; the address is copied.
+        unsafe { sys::dns_setserver(0, &server) };
+    }
+}

@@ -1,0 +1,35 @@
+//! lwIP for safe Rust: the one network interface, and the clock.
+//!
+//! Sockets are not here: the only connection is MQTT's, and `mqtt` owns it.
+
+#![no_std]
+
+extern crate alloc;
+
+pub mod clock;
+mod error;
+mod interface;
+
+pub use error::Error;
+pub use interface::{Driver, Interface, NotReady};
+
+use esp8266_sys as sys;
+
+/// lwIP's one lock, held until dropped: its core functions may be called meanwhile.
+struct Core;
+
+impl Core {
+    fn lock() -> Self {
+        // SAFETY: only tasks call this crate, none holds the lock already (a `Core` never
+        // leaves the function that took it), and `tcpip_init` has made the lock.
+        unsafe { sys::net_core_lock() };
+        Self
+    }
+}
+
+impl Drop for Core {
+    fn drop(&mut self) {
+        // SAFETY: taken in `lock`.
+        unsafe { sys::net_core_unlock() };
+    }
+}

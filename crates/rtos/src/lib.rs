@@ -1,0 +1,52 @@
+//! The kernel for safe Rust.
+//!
+//! Tasks, queues, locks and timers are freertos-rust's, re-exported. What it leaves out is
+//! here: figures about heap and stacks, uptime, a wake-up flag between tasks, and the log.
+
+#![no_std]
+
+extern crate alloc;
+
+pub mod console;
+pub mod heap;
+pub mod log;
+pub mod stack;
+mod waker;
+
+use esp8266_sys as sys;
+
+pub use freertos_rust::{
+    CurrentTask, Duration, FreeRtosError, Mutex, Queue, Semaphore, Task, TaskPriority, Timer,
+};
+pub use waker::Waker;
+
+/// Priorities of all tasks, in one place because only their order means anything.
+///
+/// The link task works through TLS handshakes of 100 million instructions: all that must
+/// stay prompt meanwhile is above it.
+pub mod priority {
+    use super::TaskPriority;
+
+    /// Owns the MQTT client; computes handshakes. paho's receiver runs beside it
+    /// (`PAHO_TASK_PRIORITY` in `vendor/paho`).
+    pub const LINK: TaskPriority = TaskPriority(2);
+    /// Composes statuses.
+    pub const STATUS: TaskPriority = TaskPriority(3);
+    /// Switches the LED.
+    pub const LED: TaskPriority = TaskPriority(4);
+}
+
+/// Milliseconds since the scheduler started, in 64 bits: the 32-bit tick count alone would
+/// wrap within a year.
+pub fn uptime_ms() -> u64 {
+    let mut now = sys::TimeOut_t::default();
+    // SAFETY: fills the structure that it is given; callable from any task.
+    unsafe { sys::vTaskSetTimeOutState(&mut now) };
+    let ticks = (u64::from(now.xOverflowCount as u32) << 32) | u64::from(now.xTimeOnEntering);
+    ticks * 1000 / u64::from(sys::configTICK_RATE_HZ)
+}
+
+/// Starts the scheduler. Tasks created so far begin to run; never returns.
+pub fn run() -> ! {
+    freertos_rust::FreeRtosUtils::start_scheduler()
+}

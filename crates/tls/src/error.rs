@@ -1,0 +1,140 @@
+//! Why a TLS connection failed, in words.
+
+use core::fmt;
+
+use esp8266_sys as sys;
+use sys::tls_stage;
+
+/// The record of a failure that `tls_client.c` keeps: mbedTLS's code, the certificate's
+/// faults, the peer's alert.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Error {
+    /// mbedTLS's code (negative), or what the stage says; 0 when only a deadline passed.
+    pub code: i32,
+    /// `MBEDTLS_X509_BADCERT_*`: what is wrong with the server's certificate.
+    pub verify_flags: u32,
+    /// errno of the socket call that failed, 0 if none did.
+    pub errno: i32,
+    /// `enum tls_stage`: what was being done.
+    pub stage: u8,
+    /// Alert that the server sent (RFC 5246 section 7.2), 0 if none.
+    pub alert: u8,
+    /// The heap refused an allocation on the way.
+    pub out_of_memory: bool,
+    /// A deadline of ours passed.
+    pub timed_out: bool,
+    /// At stage `PROFILE`: index of the bad certificate, roots first; 255 for the key.
+    pub item: u8,
+}
+
+impl Error {
+    /// The last failure since `clear_last`.
+    pub fn last() -> Option<Self> {
+        let mut raw = sys::tls_error::default();
+        // SAFETY: fills the structure that it is given.
+        unsafe { sys::tls_last_error(&mut raw) };
+        (u32::from(raw.stage) != tls_stage::TLS_STAGE_NONE).then_some(Self {
+            code: raw.code,
+            verify_flags: raw.verify_flags,
+            errno: raw.sys_errno,
+            stage: raw.stage,
+            alert: raw.alert,
+            out_of_memory: raw.out_of_memory,
+            timed_out: raw.timed_out,
+            item: raw.item,
+        })
+    }
+
+    /// Forgets the last failure.
+    pub fn clear_last() {
+        // SAFETY: writes a record of the C side.
+        unsafe { sys::tls_error_clear() };
+    }
+
+    /// What is wrong with the server's certificate, worst first.
+    fn certificate_fault(&self) -> Option<&'static str> {
+        // mbedtls/x509.h.
+        const FAULTS: [(u32, &str); 7] = [
+            (0x0000_0004, "the server's certificate is for another host name: check the endpoint"),
+            (0x0000_0001, "the server's certificate has expired (or this device's clock is wrong)"),
+            (0x0000_0200, "the server's certificate is not valid yet (or this device's clock is wrong)"),
+            (0x0000_0008, "the server's certificate is not signed by a root that this device trusts: wrong endpoint, or a root is missing in the identity"),
+            (0x0000_0002, "the server's certificate is revoked"),
+            (0x0001_C000, "the server's certificate uses a hash, algorithm or key that is too weak"),
+            (0xFFFF_FFFF, "the server's certificate is not acceptable"),
+        ];
+        FAULTS.iter().find(|(mask, _)| self.verify_flags & mask != 0).map(|(_, words)| *words)
+    }
+
+    /// What the server complained about.
+    fn alert_words(&self) -> &'static str {
+        match self.alert {
+            40 => "no common cipher or key type, or it wants a certificate that this device has not",
+            42 | 43 | 46 => "it does not accept this device's certificate: is it registered and active?",
+            44 => "this device's certificate is revoked",
+            45 => "this device's certificate has expired",
+            48 => "it does not know the issuer of this device's certificate: is it registered?",
+            49 => "access denied",
+            51 => "this device's key does not match its certificate",
+            70 => "it does not speak TLS 1.2",
+            112 => "it does not know this host name: check the endpoint",
+            120 => "it does not speak MQTT by ALPN on this port",
+            _ => "see the alert's number in RFC 5246 section 7.2",
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let stage = u32::from(self.stage);
+        if self.out_of_memory {
+            write!(out, "out of memory")?;
+        } else if stage == tls_stage::TLS_STAGE_PROFILE {
+            match self.item {
+                255 => write!(out, "the private key in the identity cannot be read or does not match the certificate: make the identity again")?,
+                item => write!(out, "certificate {item} (roots first) in the identity cannot be read: make the identity again")?,
+            }
+        } else if stage == tls_stage::TLS_STAGE_RESOLVE {
+            write!(out, "the endpoint's name cannot be resolved: check the name and the network's DNS server")?;
+        } else if stage == tls_stage::TLS_STAGE_CONNECT {
+            write!(out, "no TCP connection: does the endpoint listen on this port, does the network let it through?")?;
+        } else if let Some(fault) = self.certificate_fault() {
+            write!(out, "{fault}")?;
+        } else if self.alert != 0 {
+            write!(out, "the server ended the handshake with alert {}: {}", self.alert, self.alert_words())?;
+        } else if self.timed_out {
+            write!(out, "the server did not answer in time")?;
+        } else if stage == tls_stage::TLS_STAGE_HANDSHAKE {
+            write!(out, "handshake failed: {}", words(self.code))?;
+        } else {
+            write!(out, "connection broken: {}", words(self.code))?;
+        }
+        if self.code < 0 {
+            write!(out, " (mbedTLS -0x{:04X}", self.code.unsigned_abs())?;
+            if self.verify_flags != 0 {
+                write!(out, ", flags 0x{:X}", self.verify_flags)?;
+            }
+            write!(out, ")")?;
+        }
+        if self.errno != 0 {
+            write!(out, " (errno {})", self.errno)?;
+        }
+        Ok(())
+    }
+}
+
+/// The codes of `mbedtls/ssl.h` that a person meets.
+fn words(code: i32) -> &'static str {
+    match -code {
+        0x6E80 => "the server does not speak TLS 1.2",
+        0x7280 => "the server closed the connection in the middle of it",
+        0x7200 | 0x7100 => "the server sent a record that is not TLS or too large: is this a TLS port?",
+        0x6E00 => "no common cipher suite or key type",
+        0x7180 => "a record was changed on the way",
+        0x7880 => "the server ended the session",
+        0x7700 => "an unexpected message",
+        _ => "see the code in mbedtls/ssl.h",
+    }
+}
+
+impl core::error::Error for Error {}

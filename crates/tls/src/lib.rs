@@ -1,0 +1,16 @@
+//! TLS 1.2 with client certificates for safe Rust: credentials and errors.
+//!
+//! The session runs below paho, which drives it through its own socket seam
+//! (`vendor/paho/SSLSocket.c` over `vendor/mbedtls/tls_client.c`). What the owner of a
+//! connection has to do with TLS is here: give it a [`Profile`], and read an [`Error`].
+//! Chain, host name and dates are always verified; nothing can switch that off.
+
+#![no_std]
+
+extern crate alloc;
+
+mod error;
+mod profile;
+
+pub use error::Error;
+pub use profile::{Credentials, Profile};

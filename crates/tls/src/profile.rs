@@ -1,0 +1,91 @@
+//! Who the device is and whom it trusts.
+
+use alloc::boxed::Box;
+use core::ptr::NonNull;
+
+use esp8266_sys as sys;
+
+use crate::Error;
+
+/// Amazon Root CA 1 (RSA 2048) and CA 3 (P-256).
+static BUILT_IN_ROOTS: [&[u8]; 2] = [
+    include_bytes!(concat!(env!("OUT_DIR"), "/amazon-root-ca-1.der")),
+    include_bytes!(concat!(env!("OUT_DIR"), "/amazon-root-ca-3.der")),
+];
+
+/// ALPN protocol of MQTT on port 443 (AWS IoT developer guide, "Device communication
+/// protocols").
+const ALPN_MQTT: &core::ffi::CStr = c"x-amzn-mqtt-ca";
+/// The port on which AWS IoT tells MQTT from HTTPS by ALPN.
+const HTTPS_PORT: u16 = 443;
+
+/// Milliseconds that a handshake may take: computing is 3 s on the chip at 80 MHz.
+const HANDSHAKE_TIMEOUT_MS: u32 = 20_000;
+
+/// Certificates and key, as DER. They are kept by address, hence `'static`.
+#[derive(Clone, Copy)]
+pub struct Credentials<'a> {
+    /// The device's certificate, then its issuers if the server needs them.
+    pub certificates: &'a [&'static [u8]],
+    /// The device's private key (SEC1 or PKCS#8).
+    pub private_key: &'static [u8],
+    /// Roots to trust besides Amazon's.
+    pub extra_roots: &'a [&'static [u8]],
+    /// The server's port: on 443 the protocol is named by ALPN.
+    pub port: u16,
+}
+
+/// Checked credentials, shared by all connections.
+pub struct Profile {
+    raw: NonNull<sys::tls_profile>,
+    // The raw profile points to both lists, which therefore never move and are dropped after
+    // it was freed.
+    _roots: Box<[sys::tls_der]>,
+    _chain: Box<[sys::tls_der]>,
+}
+
+// SAFETY: the profile is only read after it was made, and one task at a time does handshakes.
+unsafe impl Send for Profile {}
+
+impl Profile {
+    /// Checks that the credentials parse and belong together.
+    ///
+    /// # Errors
+    /// Which certificate or key is bad, and why.
+    pub fn new(credentials: &Credentials) -> Result<Self, Error> {
+        let der = |bytes: &&'static [u8]| sys::tls_der { data: bytes.as_ptr(), length: bytes.len() as _ };
+        let roots: Box<[_]> = BUILT_IN_ROOTS.iter().chain(credentials.extra_roots).map(der).collect();
+        let chain: Box<[_]> = credentials.certificates.iter().map(der).collect();
+        let config = sys::tls_profile_config {
+            roots: roots.as_ptr(),
+            root_count: roots.len() as _,
+            chain: chain.as_ptr(),
+            chain_count: chain.len() as _,
+            key: der(&credentials.private_key),
+            alpn: match credentials.port {
+                HTTPS_PORT => ALPN_MQTT.as_ptr(),
+                _ => core::ptr::null(),
+            },
+            handshake_timeout_ms: HANDSHAKE_TIMEOUT_MS,
+        };
+        Error::clear_last();
+        // SAFETY: the lists live as long as the profile, and what they point to for ever.
+        let raw = unsafe { sys::tls_profile_new(&config) };
+        match NonNull::new(raw) {
+            Some(raw) => Ok(Self { raw, _roots: roots, _chain: chain }),
+            None => Err(Error::last().unwrap_or_default()),
+        }
+    }
+
+    /// For the MQTT client, which hands it to paho.
+    pub fn as_ptr(&self) -> *const sys::tls_profile {
+        self.raw.as_ptr()
+    }
+}
+
+impl Drop for Profile {
+    fn drop(&mut self) {
+        // SAFETY: made by `tls_profile_new`; whoever used it borrowed or owned this value.
+        unsafe { sys::tls_profile_free(self.raw.as_ptr()) };
+    }
+}

@@ -1,0 +1,75 @@
+//! The verbs of the second terminal: `on`, `off`, `watch`.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use crate::client::MqttClient;
+use crate::cloud::Running;
+use crate::interrupt::Interrupt;
+use crate::lab::operator_options;
+use crate::pki::Pki;
+use crate::status::{Led, Report};
+
+/// How long the device may take to obey.
+const OBEY_LIMIT: Duration = Duration::from_secs(10);
+
+/// Switches the LED and waits until the device says that it did.
+///
+/// # Errors
+/// When nothing runs, or the device does not answer within ten seconds.
+pub fn switch(state: &Path, led: Led) -> Result<()> {
+    let (running, mut operator) = join(state)?;
+    operator.subscribe(&running.topics.status)?;
+    operator.publish(&running.topics.control, led.word().as_bytes(), false)?;
+    println!("sent \"{}\" to {}", led.word(), running.topics.control);
+    let deadline = Instant::now() + OBEY_LIMIT;
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let Some(message) = operator.next(left)? else {
+            bail!(
+                "the broker took the message, but no device answered within {} s: \
+                 look at the console of `make run`",
+                OBEY_LIMIT.as_secs()
+            );
+        };
+        // A status sent before the command arrived still shows the old state.
+        let status = Report::parse(&message.payload)?.online();
+        if status.is_some_and(|status| status.led == led) {
+            println!("the device's LED is {}", led.word());
+            return Ok(());
+        }
+    }
+}
+
+/// Prints each status until Ctrl-C or until the cloud stops.
+///
+/// # Errors
+/// When nothing runs.
+pub fn watch(state: &Path) -> Result<()> {
+    let interrupt = Interrupt::watch()?;
+    let (running, mut operator) = join(state)?;
+    operator.subscribe(&running.topics.status)?;
+    println!("watching {} (Ctrl-C ends)", running.topics.status);
+    while !interrupt.happened() {
+        match operator.next(Duration::from_millis(200)) {
+            Ok(None) => {}
+            Ok(Some(message)) => println!("{}", String::from_utf8_lossy(&message.payload)),
+            Err(_) if Running::find(state).is_err() => {
+                println!("`make run` has ended");
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+fn join(state: &Path) -> Result<(Running, MqttClient)> {
+    let running = Running::find(state)?;
+    let pki = Pki::open(&running.certs, &running.thing, &[])?;
+    let operator = MqttClient::connect(&operator_options(&pki, running.operator_port))
+        .context("the local cloud does not answer: is `make run` just starting?")?;
+    Ok((running, operator))
+}

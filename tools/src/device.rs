@@ -1,0 +1,151 @@
+//! What a device in the emulator is given: its identity region.
+
+use std::fs;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use identity::{Identity, Level, LogLevel, NtpServer};
+use rustls::pki_types::CertificateDer;
+
+use crate::cloud::Endpoints;
+use crate::pki::Credential;
+use crate::settings::Topics;
+
+/// An identity that owns its fields; a test changes what it is about.
+#[derive(Clone, Debug)]
+pub struct DeviceIdentity {
+    /// Where the cloud is.
+    pub endpoints: Endpoints,
+    /// Name of the thing.
+    pub thing: String,
+    /// MQTT client id; `None` is the device's own choice.
+    pub client_id: Option<String>,
+    /// Status and control topic.
+    pub topics: Topics,
+    /// Certificate and key.
+    pub credential: Credential,
+    /// Roots to trust besides the built-in ones.
+    pub roots: Vec<CertificateDer<'static>>,
+    /// MQTT keep-alive in seconds.
+    pub keep_alive_s: u16,
+    /// Longest delay between two attempts to connect, in seconds.
+    pub backoff_cap_s: u16,
+    /// Whether the server forgets the session when the connection ends.
+    pub clean_session: bool,
+    /// Log levels by module.
+    pub log_levels: Vec<(String, Level)>,
+}
+
+impl DeviceIdentity {
+    /// An identity with the format's defaults.
+    #[must_use]
+    pub fn new(
+        endpoints: Endpoints,
+        thing: &str,
+        topics: Topics,
+        credential: Credential,
+        root: CertificateDer<'static>,
+    ) -> Self {
+        Self {
+            endpoints,
+            thing: thing.to_owned(),
+            client_id: None,
+            topics,
+            credential,
+            roots: vec![root],
+            keep_alive_s: identity::DEFAULT_KEEP_ALIVE_S,
+            backoff_cap_s: identity::DEFAULT_BACKOFF_CAP_S,
+            clean_session: false,
+            log_levels: Vec::new(),
+        }
+    }
+
+    /// The identity region, both copies.
+    ///
+    /// # Errors
+    /// When a field is not one that the device can use.
+    pub fn region(&self) -> Result<Vec<u8>> {
+        let key = self.credential.key.secret_der();
+        let mut fields = Identity::new(&self.endpoints.host, &[], key);
+        fields.port = self.endpoints.port;
+        fields.client_id = self.client_id.as_deref();
+        fields.thing_name = Some(&self.thing);
+        fields.status_topic = &self.topics.status;
+        fields.control_topic = &self.topics.control;
+        fields.certificates = self.credential.chain.iter().map(AsRef::as_ref).collect();
+        fields.roots = self.roots.iter().map(AsRef::as_ref).collect();
+        fields.own_ntp_servers = vec![
+            NtpServer::parse(&self.endpoints.ntp)
+                .map_err(|error| anyhow::anyhow!("time server: {error}"))?,
+        ];
+        fields.dns_servers =
+            vec![self.endpoints.dns.parse().with_context(|| {
+                format!("name server {}: not an address:port", self.endpoints.dns)
+            })?];
+        fields.keep_alive_s = self.keep_alive_s;
+        fields.backoff_cap_s = self.backoff_cap_s;
+        fields.clean_session = self.clean_session;
+        fields.log_levels = self
+            .log_levels
+            .iter()
+            .map(|(module, level)| LogLevel { module, level: *level })
+            .collect();
+        fields.encode_region().map_err(|error| anyhow::anyhow!("{error}"))
+    }
+}
+
+/// Writes a region to a file that only its owner can read: it holds the private key.
+///
+/// # Errors
+/// When the file cannot be written.
+pub fn save_region(region: &[u8], path: &Path) -> Result<()> {
+    let attempt = || -> std::io::Result<()> {
+        use std::io::Write;
+        if path.exists() {
+            fs::remove_file(path)?;
+        }
+        fs::OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(path)?
+            .write_all(region)
+    };
+    attempt().with_context(|| format!("cannot write {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pki::{Authority, KeyKind, LeafRequest, Validity};
+
+    #[test]
+    fn the_device_reads_what_was_written() {
+        let root = Authority::root("r", KeyKind::P256, Validity::for_days(1)).unwrap();
+        let credential = root.issue(&LeafRequest::client("a")).unwrap();
+        let endpoints = Endpoints {
+            host: "local-ats.iot.test".to_owned(),
+            port: 12345,
+            dns: "10.0.2.2:5300".to_owned(),
+            ntp: "time.iot.test:5301".to_owned(),
+        };
+        let mut device = DeviceIdentity::new(
+            endpoints,
+            "a",
+            Topics::default(),
+            credential.clone(),
+            root.certificate().clone(),
+        );
+        device.log_levels = vec![("tls".to_owned(), Level::Debug)];
+        let region = device.region().unwrap();
+        assert_eq!(region.len(), identity::REGION_SIZE);
+        let stored = identity::decode(&region).unwrap();
+        assert_eq!(stored.port, 12345);
+        assert_eq!(stored.thing_name, Some("a"));
+        assert_eq!(stored.dns_servers[0].to_string(), "10.0.2.2:5300");
+        assert_eq!(stored.certificates, [credential.chain[0].as_ref()]);
+        assert_eq!(stored.roots.len(), 1);
+        assert_eq!(stored.log_levels[0].module, "tls");
+    }
+}

@@ -1,0 +1,594 @@
+//! The local public-key infrastructure: who the local cloud and the device are.
+//!
+//! It mirrors AWS IoT. The server shows a leaf and an intermediate under a root that the
+//! device trusts. Devices carry certificates of another authority, which only the broker
+//! trusts, so that a device's certificate can never pass for the server's.
+//!
+//! Everything is ECDSA P-256 unless a test asks for RSA. Private keys are written with
+//! mode 0600 and never printed.
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use rcgen::{
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
+    Issuer, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PKCS_RSA_SHA256,
+};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use time::{Duration, OffsetDateTime};
+use x509_parser::prelude::{FromDer, X509Certificate};
+
+use crate::programs;
+
+/// The name under which the local cloud's broker presents itself.
+pub const SERVER_NAME: &str = "local-ats.iot.test";
+
+/// A leaf that ends sooner than this is renewed by [`Pki::open`].
+const RENEW_BEFORE: Duration = Duration::days(7);
+
+/// The kind of key in a certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyKind {
+    /// ECDSA on P-256, the default everywhere.
+    P256,
+    /// RSA with 2048 bits, made by the `openssl` program.
+    Rsa2048,
+}
+
+impl KeyKind {
+    fn generate(self) -> Result<KeyPair> {
+        match self {
+            Self::P256 => {
+                KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).context("cannot make a P-256 key")
+            }
+            Self::Rsa2048 => {
+                // The library that signs cannot make RSA keys.
+                let openssl = programs::find("openssl", "openssl")?;
+                let pem = programs::output(
+                    &openssl,
+                    ["genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"],
+                )?;
+                let pem = String::from_utf8(pem).context("openssl made no PEM text")?;
+                KeyPair::from_pem_and_sign_algo(&pem, &PKCS_RSA_SHA256)
+                    .context("cannot use the RSA key that openssl made")
+            }
+        }
+    }
+}
+
+/// When a certificate is valid.
+#[derive(Clone, Copy, Debug)]
+pub struct Validity {
+    /// First moment.
+    pub not_before: OffsetDateTime,
+    /// Last moment.
+    pub not_after: OffsetDateTime,
+}
+
+impl Validity {
+    /// From yesterday, for clocks that disagree, until `days` from now.
+    #[must_use]
+    pub fn for_days(days: i64) -> Self {
+        let now = OffsetDateTime::now_utc();
+        Self { not_before: now - Duration::DAY, not_after: now + Duration::days(days) }
+    }
+
+    /// Ended an hour ago.
+    #[must_use]
+    pub fn expired() -> Self {
+        let now = OffsetDateTime::now_utc();
+        Self { not_before: now - Duration::days(30), not_after: now - Duration::HOUR }
+    }
+
+    /// Begins in a day.
+    #[must_use]
+    pub fn not_yet() -> Self {
+        let now = OffsetDateTime::now_utc();
+        Self { not_before: now + Duration::DAY, not_after: now + Duration::days(30) }
+    }
+}
+
+/// What a leaf certificate is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// Presented by a TLS server.
+    Server,
+    /// Presented by a TLS client.
+    Client,
+}
+
+/// What a leaf certificate says.
+#[derive(Clone, Debug)]
+pub struct LeafRequest {
+    /// Common name; the broker takes a client's as its user name.
+    pub common_name: String,
+    /// DNS names and IP addresses of the subject alternative name extension.
+    pub names: Vec<String>,
+    /// Server or client.
+    pub purpose: Purpose,
+    /// When it is valid.
+    pub validity: Validity,
+    /// Kind of key.
+    pub key: KeyKind,
+    /// Bytes of an ignorable extension, to make a certificate as large as a test wants.
+    pub padding: usize,
+}
+
+impl LeafRequest {
+    /// A server's certificate for `names`, P-256, one year.
+    #[must_use]
+    pub fn server(names: &[&str]) -> Self {
+        Self {
+            common_name: names.first().copied().unwrap_or_default().to_owned(),
+            names: names.iter().map(|name| (*name).to_owned()).collect(),
+            purpose: Purpose::Server,
+            validity: Validity::for_days(365),
+            key: KeyKind::P256,
+            padding: 0,
+        }
+    }
+
+    /// A client's certificate, P-256, one year.
+    #[must_use]
+    pub fn client(common_name: &str) -> Self {
+        Self {
+            common_name: common_name.to_owned(),
+            names: Vec::new(),
+            purpose: Purpose::Client,
+            validity: Validity::for_days(365),
+            key: KeyKind::P256,
+            padding: 0,
+        }
+    }
+}
+
+/// A private key with the certificates that belong to it: the leaf first, then its issuers
+/// up to but without the root.
+#[derive(Debug)]
+pub struct Credential {
+    /// Leaf, then intermediates.
+    pub chain: Vec<CertificateDer<'static>>,
+    /// The leaf's key, PKCS #8.
+    pub key: PrivateKeyDer<'static>,
+}
+
+impl Clone for Credential {
+    fn clone(&self) -> Self {
+        Self { chain: self.chain.clone(), key: self.key.clone_key() }
+    }
+}
+
+impl Credential {
+    /// The chain as PEM text.
+    #[must_use]
+    pub fn chain_pem(&self) -> String {
+        self.chain.iter().map(|certificate| pem_text("CERTIFICATE", certificate)).collect()
+    }
+
+    /// The key as PEM text. Keep it secret.
+    #[must_use]
+    pub fn key_pem(&self) -> String {
+        pem_text("PRIVATE KEY", self.key.secret_der())
+    }
+
+    /// Writes `<stem>.pem` and `<stem>.key` into `folder` and returns both paths.
+    ///
+    /// # Errors
+    /// When a file cannot be written.
+    pub fn save(&self, folder: &Path, stem: &str) -> Result<(PathBuf, PathBuf)> {
+        let chain = folder.join(format!("{stem}.pem"));
+        let key = folder.join(format!("{stem}.key"));
+        write(&chain, self.chain_pem().as_bytes(), 0o644)?;
+        write(&key, self.key_pem().as_bytes(), 0o600)?;
+        Ok((chain, key))
+    }
+
+    fn load(folder: &Path, stem: &str) -> Result<Self> {
+        let chain = folder.join(format!("{stem}.pem"));
+        let key = folder.join(format!("{stem}.key"));
+        Ok(Self {
+            chain: CertificateDer::pem_file_iter(&chain)
+                .and_then(Iterator::collect)
+                .with_context(|| format!("cannot read {}", chain.display()))?,
+            key: PrivateKeyDer::from_pem_file(&key)
+                .with_context(|| format!("cannot read {}", key.display()))?,
+        })
+    }
+}
+
+/// A certificate authority that can issue.
+#[derive(Debug)]
+pub struct Authority {
+    certificate: CertificateDer<'static>,
+    /// Certificates between this authority and its root, itself first; empty for a root.
+    path: Vec<CertificateDer<'static>>,
+    issuer: Issuer<'static, KeyPair>,
+}
+
+impl Authority {
+    /// A new self-signed root.
+    ///
+    /// # Errors
+    /// When the key cannot be made.
+    pub fn root(name: &str, key: KeyKind, validity: Validity) -> Result<Self> {
+        let key = key.generate()?;
+        let params = authority_params(name, validity, BasicConstraints::Unconstrained);
+        let certificate = params.self_signed(&key)?.der().clone();
+        Ok(Self { certificate, path: Vec::new(), issuer: Issuer::new(params, key) })
+    }
+
+    /// A new authority under this one.
+    ///
+    /// # Errors
+    /// When the key cannot be made.
+    pub fn intermediate(&self, name: &str, key: KeyKind, validity: Validity) -> Result<Self> {
+        let key = key.generate()?;
+        let params = authority_params(name, validity, BasicConstraints::Constrained(0));
+        let certificate = params.signed_by(&key, &self.issuer)?.der().clone();
+        let mut path = vec![certificate.clone()];
+        path.extend(self.path.iter().cloned());
+        Ok(Self { certificate, path, issuer: Issuer::new(params, key) })
+    }
+
+    /// Issues a leaf; its chain ends below the root.
+    ///
+    /// # Errors
+    /// When the key cannot be made or a name is not a DNS name or IP address.
+    pub fn issue(&self, request: &LeafRequest) -> Result<Credential> {
+        let key = request.key.generate()?;
+        let mut params = CertificateParams::new(request.names.clone())
+            .with_context(|| format!("bad host name among {:?}", request.names))?;
+        params.distinguished_name = distinguished_name(&request.common_name);
+        params.not_before = request.validity.not_before;
+        params.not_after = request.validity.not_after;
+        params.use_authority_key_identifier_extension = true;
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.extended_key_usages = vec![match request.purpose {
+            Purpose::Server => ExtendedKeyUsagePurpose::ServerAuth,
+            Purpose::Client => ExtendedKeyUsagePurpose::ClientAuth,
+        }];
+        if request.padding > 0 {
+            // Not critical and of an arc reserved for examples (RFC 7299 sibling arcs):
+            // verifiers must skip it.
+            params.custom_extensions.push(rcgen::CustomExtension::from_oid_content(
+                &[2, 999, 1],
+                octet_string(request.padding),
+            ));
+        }
+        let certificate = params.signed_by(&key, &self.issuer)?.der().clone();
+        let mut chain = vec![certificate];
+        chain.extend(self.path.iter().cloned());
+        Ok(Credential { chain, key: PrivateKeyDer::from(key) })
+    }
+
+    /// This authority's own certificate.
+    #[must_use]
+    pub fn certificate(&self) -> &CertificateDer<'static> {
+        &self.certificate
+    }
+
+    /// This authority's own certificate as PEM text.
+    #[must_use]
+    pub fn pem(&self) -> String {
+        pem_text("CERTIFICATE", &self.certificate)
+    }
+
+    fn credential(&self) -> Credential {
+        let mut chain = self.path.clone();
+        if chain.is_empty() {
+            chain.push(self.certificate.clone());
+        }
+        Credential {
+            chain,
+            key: PrivatePkcs8KeyDer::from(self.issuer.key().serialize_der()).into(),
+        }
+    }
+
+    fn load(folder: &Path, stem: &str, is_root: bool) -> Result<Self> {
+        let Credential { chain, key } = Credential::load(folder, stem)?;
+        let certificate = chain
+            .first()
+            .with_context(|| format!("{stem}.pem in {} is empty", folder.display()))?
+            .clone();
+        let key = KeyPair::try_from(&key).context("unusable private key")?;
+        let issuer = Issuer::from_ca_cert_der(&certificate, key)?;
+        let path = if is_root { Vec::new() } else { chain };
+        Ok(Self { certificate, path, issuer })
+    }
+}
+
+/// The local PKI as kept in a folder.
+#[derive(Debug)]
+pub struct Pki {
+    /// What the device trusts.
+    pub root: Authority,
+    /// Issues the server's certificates.
+    pub intermediate: Authority,
+    /// Issues the certificates of devices and of the operator; the broker trusts it.
+    pub clients: Authority,
+    /// The broker's certificate, for [`SERVER_NAME`] and the further names asked for, and
+    /// for this machine's own programs.
+    pub server: Credential,
+    /// The device's certificate and key.
+    pub device: Credential,
+    /// The certificate with which `on`, `off` and `watch` connect.
+    pub operator: Credential,
+}
+
+/// The operator's user name at the broker.
+pub const OPERATOR: &str = "operator";
+
+impl Pki {
+    /// Opens the PKI in `folder`; makes what is missing and renews what ends within a week,
+    /// does not belong to its issuer or lacks a name.
+    ///
+    /// # Errors
+    /// When the folder cannot be read or written.
+    pub fn open(folder: &Path, thing: &str, further_names: &[String]) -> Result<Self> {
+        fs::create_dir_all(folder)
+            .with_context(|| format!("cannot make the folder {}", folder.display()))?;
+        let root = keep_authority(folder, "root", None, || {
+            Authority::root("Local IoT root", KeyKind::P256, Validity::for_days(3650))
+        })?;
+        let intermediate = keep_authority(folder, "intermediate", Some(&root), || {
+            root.intermediate("Local IoT server authority", KeyKind::P256, Validity::for_days(1825))
+        })?;
+        let clients = keep_authority(folder, "clients", None, || {
+            Authority::root("Local IoT client authority", KeyKind::P256, Validity::for_days(3650))
+        })?;
+        let mut names = vec![SERVER_NAME, "localhost", "127.0.0.1"];
+        names.extend(further_names.iter().map(String::as_str));
+        let server = keep_leaf(folder, "server", &intermediate, &LeafRequest::server(&names))?;
+        let device = keep_leaf(folder, "device", &clients, &LeafRequest::client(thing))?;
+        let operator = keep_leaf(folder, "operator", &clients, &LeafRequest::client(OPERATOR))?;
+        Ok(Self { root, intermediate, clients, server, device, operator })
+    }
+}
+
+fn keep_authority(
+    folder: &Path,
+    stem: &str,
+    issuer: Option<&Authority>,
+    make: impl FnOnce() -> Result<Authority>,
+) -> Result<Authority> {
+    if folder.join(format!("{stem}.key")).exists() {
+        let known = Authority::load(folder, stem, issuer.is_none())?;
+        if is_current(&known.certificate, issuer)? {
+            return Ok(known);
+        }
+    }
+    let made = make()?;
+    made.credential().save(folder, stem)?;
+    Ok(made)
+}
+
+fn keep_leaf(
+    folder: &Path,
+    stem: &str,
+    issuer: &Authority,
+    request: &LeafRequest,
+) -> Result<Credential> {
+    if folder.join(format!("{stem}.key")).exists() {
+        let known = Credential::load(folder, stem)?;
+        if let Some(leaf) = known.chain.first()
+            && is_current(leaf, Some(issuer))?
+            && says(leaf, request)?
+        {
+            return Ok(known);
+        }
+    }
+    let made = issuer.issue(request)?;
+    made.save(folder, stem)?;
+    Ok(made)
+}
+
+fn is_current(certificate: &CertificateDer<'_>, issuer: Option<&Authority>) -> Result<bool> {
+    let parsed = parse(certificate)?;
+    let signed = match issuer {
+        None => parsed.verify_signature(None).is_ok(),
+        Some(issuer) => {
+            let issuer = parse(&issuer.certificate)?;
+            parsed.verify_signature(Some(issuer.public_key())).is_ok()
+        }
+    };
+    let ends = parsed.validity().not_after.to_datetime();
+    Ok(signed && ends > OffsetDateTime::now_utc() + RENEW_BEFORE)
+}
+
+/// Whether a leaf carries the common name and all host names of `request`.
+fn says(certificate: &CertificateDer<'_>, request: &LeafRequest) -> Result<bool> {
+    let parsed = parse(certificate)?;
+    let common_name =
+        parsed.subject().iter_common_name().next().and_then(|name| name.as_str().ok());
+    let wanted = CertificateParams::new(request.names.clone())?.subject_alt_names;
+    Ok(common_name == Some(&request.common_name) && names_of(&parsed)? == wanted)
+}
+
+fn names_of(certificate: &X509Certificate<'_>) -> Result<Vec<rcgen::SanType>> {
+    use x509_parser::prelude::GeneralName;
+    let Some(extension) = certificate.subject_alternative_name()? else {
+        return Ok(Vec::new());
+    };
+    let names: Vec<String> = extension
+        .value
+        .general_names
+        .iter()
+        .filter_map(|name| match name {
+            GeneralName::DNSName(name) => Some((*name).to_owned()),
+            GeneralName::IPAddress(bytes) => <[u8; 4]>::try_from(*bytes)
+                .ok()
+                .map(|bytes| std::net::Ipv4Addr::from(bytes).to_string()),
+            _ => None,
+        })
+        .collect();
+    Ok(CertificateParams::new(names)?.subject_alt_names)
+}
+
+fn parse<'a>(certificate: &'a CertificateDer<'_>) -> Result<X509Certificate<'a>> {
+    let (rest, parsed) =
+        X509Certificate::from_der(certificate).context("a certificate is damaged")?;
+    if !rest.is_empty() {
+        bail!("a certificate has {} bytes too many", rest.len());
+    }
+    Ok(parsed)
+}
+
+fn distinguished_name(common_name: &str) -> DistinguishedName {
+    let mut name = DistinguishedName::new();
+    name.push(DnType::CommonName, common_name);
+    name
+}
+
+fn authority_params(
+    name: &str,
+    validity: Validity,
+    constraints: BasicConstraints,
+) -> CertificateParams {
+    let mut params = CertificateParams::default();
+    params.distinguished_name = distinguished_name(name);
+    params.not_before = validity.not_before;
+    params.not_after = validity.not_after;
+    params.is_ca = IsCa::Ca(constraints);
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    params.use_authority_key_identifier_extension = true;
+    params
+}
+
+/// A DER OCTET STRING of `length` zero bytes (X.690, 8.7).
+fn octet_string(length: usize) -> Vec<u8> {
+    let mut der = vec![0x04];
+    match u8::try_from(length) {
+        Ok(short) if short < 0x80 => der.push(short),
+        _ => {
+            let bytes = length.to_be_bytes();
+            let significant: Vec<u8> = bytes.iter().copied().skip_while(|&b| b == 0).collect();
+            der.push(0x80 | u8::try_from(significant.len()).unwrap_or(8));
+            der.extend(significant);
+        }
+    }
+    der.resize(der.len() + length, 0);
+    der
+}
+
+/// One PEM block of DER bytes.
+fn pem_text(label: &str, der: &[u8]) -> String {
+    pem::encode_config(
+        &pem::Pem::new(label, der),
+        pem::EncodeConfig::new().set_line_ending(pem::LineEnding::LF),
+    )
+}
+
+fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
+    // A new file that takes the old one's place: the mode holds from the first byte, and
+    // nobody ever reads half a file.
+    let fresh = path.with_extension("new");
+    let attempt = || -> std::io::Result<()> {
+        let mut file = fs::OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(mode)
+            .open(&fresh)?;
+        file.set_permissions(fs::Permissions::from_mode(mode))?;
+        file.write_all(bytes)?;
+        fs::rename(&fresh, path)
+    };
+    attempt().with_context(|| format!("cannot write {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().permissions().mode() & 0o777
+    }
+
+    #[test]
+    fn opening_twice_changes_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = Pki::open(folder.path(), "a-thing", &[]).unwrap();
+        let second = Pki::open(folder.path(), "a-thing", &[]).unwrap();
+        assert_eq!(first.root.certificate, second.root.certificate);
+        assert_eq!(first.server.chain, second.server.chain);
+        assert_eq!(first.device.chain, second.device.chain);
+        assert_eq!(first.device.key, second.device.key);
+        for entry in fs::read_dir(folder.path()).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_some_and(|extension| extension == "key") {
+                assert_eq!(mode(&path), 0o600, "{}", path.display());
+            }
+        }
+    }
+
+    #[test]
+    fn another_name_renews_only_what_carries_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = Pki::open(folder.path(), "a-thing", &[]).unwrap();
+        let second = Pki::open(folder.path(), "b-thing", &["b.iot.test".to_owned()]).unwrap();
+        assert_eq!(first.root.certificate, second.root.certificate);
+        assert_eq!(first.operator.chain, second.operator.chain);
+        assert_ne!(first.server.chain[0], second.server.chain[0]);
+        assert_ne!(first.device.chain, second.device.chain);
+    }
+
+    #[test]
+    fn expired_leaf_is_renewed() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = Pki::open(folder.path(), "a-thing", &[]).unwrap();
+        let mut request = LeafRequest::client("a-thing");
+        request.validity = Validity::expired();
+        let old = first.clients.issue(&request).unwrap();
+        old.save(folder.path(), "device").unwrap();
+        let second = Pki::open(folder.path(), "a-thing", &[]).unwrap();
+        assert_ne!(old.chain, second.device.chain);
+    }
+
+    #[test]
+    fn a_lost_authority_takes_its_leaves_along() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = Pki::open(folder.path(), "a-thing", &[]).unwrap();
+        fs::remove_file(folder.path().join("root.key")).unwrap();
+        let second = Pki::open(folder.path(), "a-thing", &[]).unwrap();
+        assert_ne!(first.root.certificate, second.root.certificate);
+        assert_ne!(first.server.chain, second.server.chain);
+        assert_eq!(first.device.chain, second.device.chain);
+    }
+
+    #[test]
+    fn server_chain_is_leaf_and_intermediate() {
+        let folder = tempfile::tempdir().unwrap();
+        let pki = Pki::open(folder.path(), "a-thing", &[]).unwrap();
+        assert_eq!(pki.server.chain.len(), 2);
+        assert_eq!(pki.device.chain.len(), 1);
+        assert_eq!(&pki.server.chain[1], pki.intermediate.certificate());
+    }
+
+    #[test]
+    fn padding_makes_the_chain_large() {
+        let root = Authority::root("root", KeyKind::P256, Validity::for_days(1)).unwrap();
+        let mut request = LeafRequest::server(&[SERVER_NAME]);
+        request.padding = 6000;
+        let credential = root.issue(&request).unwrap();
+        let size: usize = credential.chain.iter().map(|der| der.len()).sum();
+        assert!((6300..6700).contains(&size), "{size}");
+    }
+
+    #[test]
+    fn rsa_keys_can_be_asked_for() {
+        let root = Authority::root("root", KeyKind::Rsa2048, Validity::for_days(1)).unwrap();
+        let mut request = LeafRequest::server(&[SERVER_NAME]);
+        request.key = KeyKind::Rsa2048;
+        let credential = root.issue(&request).unwrap();
+        assert!(is_current_ignoring_date(&credential.chain[0], &root));
+    }
+
+    fn is_current_ignoring_date(certificate: &CertificateDer<'_>, issuer: &Authority) -> bool {
+        let issuer = parse(&issuer.certificate).unwrap();
+        parse(certificate).unwrap().verify_signature(Some(issuer.public_key())).is_ok()
+    }
+}

@@ -1,0 +1,182 @@
+//! Finding and starting the programs this package builds on.
+
+use std::ffi::OsStr;
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use nix::sys::prctl;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::{Pid, getppid};
+
+/// Folders that Debian keeps out of a plain user's `PATH`, where daemons such as
+/// Mosquitto live.
+const DAEMON_FOLDERS: [&str; 3] = ["/usr/sbin", "/usr/local/sbin", "/sbin"];
+
+/// The full path of `program`.
+///
+/// # Errors
+/// When it is not installed; the message names the Debian package that brings it.
+pub fn find(program: &str, debian_package: &str) -> Result<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .chain(DAEMON_FOLDERS.iter().map(PathBuf::from))
+        .map(|folder| folder.join(program))
+        .find(|candidate| candidate.is_file())
+        .with_context(|| {
+            format!(
+                "{program} is not installed: run `make setup`, \
+                 or install the Debian package {debian_package}"
+            )
+        })
+}
+
+/// A child process that never outlives its owner: it is killed when this value is
+/// dropped, and by the kernel when the thread that started it ends without dropping it.
+///
+/// It runs in its own process group, so that Ctrl-C in the terminal reaches only this
+/// program, which then stops its children in order.
+#[derive(Debug)]
+pub struct Owned {
+    child: Child,
+    name: String,
+}
+
+impl Owned {
+    /// Starts `command`.
+    ///
+    /// # Errors
+    /// When the operating system cannot start it.
+    pub fn spawn(command: &mut Command) -> Result<Self> {
+        let name = command
+            .get_program()
+            .to_string_lossy()
+            .rsplit('/')
+            .next()
+            .unwrap_or_default()
+            .to_owned();
+        let parent = nix::unistd::getpid();
+        command.process_group(0);
+        // SAFETY: the closure runs in the child between fork and exec, where only
+        // async-signal-safe calls are allowed; prctl and getppid are plain system calls
+        // and nothing allocates or takes a lock.
+        unsafe {
+            command.pre_exec(move || {
+                prctl::set_pdeathsig(Signal::SIGKILL)?;
+                // The parent may have died before the line above took effect.
+                if getppid() != parent {
+                    return Err(nix::Error::ESRCH.into());
+                }
+                Ok(())
+            });
+        }
+        let child = command.spawn().with_context(|| format!("cannot start {name}"))?;
+        Ok(Self { child, name })
+    }
+
+    /// The process id.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The child itself, for its pipes.
+    pub fn child(&mut self) -> &mut Child {
+        &mut self.child
+    }
+
+    /// The exit status when the child has ended.
+    ///
+    /// # Errors
+    /// When the operating system does not answer.
+    pub fn exited(&mut self) -> Result<Option<ExitStatus>> {
+        self.child.try_wait().with_context(|| format!("cannot ask for the state of {}", self.name))
+    }
+
+    /// Waits until the child ends; `None` when `limit` passes first.
+    ///
+    /// # Errors
+    /// When the operating system does not answer.
+    pub fn wait(&mut self, limit: Duration) -> Result<Option<ExitStatus>> {
+        let deadline = Instant::now() + limit;
+        loop {
+            if let Some(status) = self.exited()? {
+                return Ok(Some(status));
+            }
+            if Instant::now() >= deadline {
+                return Ok(None);
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Sends `signal` to the child.
+    ///
+    /// # Errors
+    /// When the child is gone.
+    pub fn signal(&self, signal: Signal) -> Result<()> {
+        let id = i32::try_from(self.child.id()).context("process id out of range")?;
+        kill(Pid::from_raw(id), signal)
+            .with_context(|| format!("cannot send {signal} to {}", self.name))
+    }
+
+    /// Ends the child now (SIGKILL) and collects it. Does nothing when it has ended.
+    pub fn kill(&mut self) {
+        // An error means that the child has already ended, which is what is wanted.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Drop for Owned {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// Runs a program to its end and returns what it wrote to its standard output.
+///
+/// # Errors
+/// When it cannot start or fails; the message carries what it wrote to standard error.
+pub fn output<I, S>(program: &std::path::Path, arguments: I) -> Result<Vec<u8>>
+where
+    I: IntoIterator<Item = S>,
+    S: AsRef<OsStr>,
+{
+    let done = Command::new(program)
+        .args(arguments)
+        .output()
+        .with_context(|| format!("cannot start {}", program.display()))?;
+    if !done.status.success() {
+        bail!(
+            "{} failed ({}): {}",
+            program.display(),
+            done.status,
+            String::from_utf8_lossy(&done.stderr).trim()
+        );
+    }
+    Ok(done.stdout)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::Stdio;
+
+    #[test]
+    fn a_missing_program_names_its_package() {
+        let error = find("no-such-program", "the-package").unwrap_err();
+        assert!(error.to_string().contains("the-package"), "{error}");
+    }
+
+    #[test]
+    fn dropping_ends_the_child() {
+        let child = Owned::spawn(Command::new("sleep").arg("600").stdout(Stdio::null())).unwrap();
+        let id = Pid::from_raw(i32::try_from(child.id()).unwrap());
+        assert!(kill(id, None).is_ok());
+        drop(child);
+        assert_eq!(kill(id, None), Err(nix::Error::ESRCH));
+    }
+}

@@ -1,0 +1,87 @@
+//! `thing run`: the device and its cloud in one terminal.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+
+use crate::cloud::Running;
+use crate::interrupt::Interrupt;
+use crate::lab::Lab;
+use crate::qemu::{Emulator, EmulatorOptions};
+use crate::settings::Settings;
+
+/// What to run.
+#[derive(Clone, Debug)]
+pub struct RunOptions {
+    /// The firmware.
+    pub elf: PathBuf,
+    /// An identity region to use instead of the local cloud's.
+    pub identity: Option<PathBuf>,
+}
+
+/// Runs until Ctrl-C or until the emulator ends.
+///
+/// # Errors
+/// When something does not start or ends by itself.
+pub fn run(settings: &Settings, options: &RunOptions) -> Result<()> {
+    let interrupt = Interrupt::watch()?;
+    std::fs::create_dir_all(&settings.state)
+        .with_context(|| format!("cannot make the folder {}", settings.state.display()))?;
+    // Before anything is written: the other one is using these files.
+    Running::ensure_none(&settings.state)?;
+    let mut lab = Lab::start(settings, &settings.state.join("cloud"))?;
+    let announced = lab.running().announce(&settings.state)?;
+    let mut emulator_options = EmulatorOptions::new(&options.elf);
+    emulator_options.echo = true;
+    emulator_options.identity = Some(match &options.identity {
+        Some(path) => {
+            std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?
+        }
+        None => lab.device_identity().region()?,
+    });
+    println!("{}", introduction(&lab, settings));
+    let mut emulator = Emulator::start(&emulator_options)?;
+    let outcome = loop {
+        if interrupt.happened() {
+            break Ok(());
+        }
+        if let Err(error) = lab.cloud.broker.check() {
+            break Err(error);
+        }
+        if let Some(status) = emulator.wait(Duration::from_millis(100))? {
+            break Err(anyhow::anyhow!("the emulator ended by itself ({status})"));
+        }
+    };
+    drop(emulator);
+    drop(announced);
+    drop(lab);
+    match outcome {
+        Ok(()) => {
+            println!("\nStopped: the emulator, the broker, the name and time servers.");
+            Ok(())
+        }
+        Err(error) => bail!(error),
+    }
+}
+
+fn introduction(lab: &Lab, settings: &Settings) -> String {
+    let endpoints = lab.cloud.as_seen_by_guest();
+    format!(
+        "An emulated ESP8266 starts here, with its own small cloud on this machine:\n  \
+         broker    {host}:{port} (Mosquitto, mutual TLS, set up as AWS IoT)\n  \
+         status    topic {status}, every 10 s\n  \
+         control   topic {control}, takes on and off\n  \
+         logs      {logs}\n\
+         In a second terminal:\n  \
+         make on     lights the LED\n  \
+         make off    darkens it\n  \
+         make watch  shows what the device publishes\n\
+         Ctrl-C here stops everything. Below is the device's serial console.\n",
+        host = endpoints.host,
+        port = endpoints.port,
+        status = lab.topics.status,
+        control = lab.topics.control,
+        logs = settings.state.join("cloud").display(),
+    )
+}

@@ -1,0 +1,48 @@
+//! What every verb agrees on.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+/// The device's topics.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+pub struct Topics {
+    /// Where the device publishes its status.
+    pub status: String,
+    /// Where the device hears commands.
+    pub control: String,
+}
+
+impl Default for Topics {
+    fn default() -> Self {
+        Self { status: "esp8266/status".to_owned(), control: "esp8266/control".to_owned() }
+    }
+}
+
+/// Names and places.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Settings {
+    /// Folder of the local PKI (not under version control)
+    #[arg(long, global = true, default_value = "certs/local")]
+    pub certs: PathBuf,
+    /// Folder for logs and notes of running programs
+    #[arg(long, global = true, default_value = "target/thing")]
+    pub state: PathBuf,
+    /// Name of the device: common name of its certificate
+    #[arg(long, global = true, env = "THING", default_value = "demo")]
+    pub thing: String,
+    /// Topic on which the device publishes its status
+    #[arg(long, global = true, default_value = "esp8266/status")]
+    pub status_topic: String,
+    /// Topic on which the device hears commands
+    #[arg(long, global = true, default_value = "esp8266/control")]
+    pub control_topic: String,
+}
+
+impl Settings {
+    /// The device's topics.
+    #[must_use]
+    pub fn topics(&self) -> Topics {
+        Topics { status: self.status_topic.clone(), control: self.control_topic.clone() }
+    }
+}

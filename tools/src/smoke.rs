@@ -1,0 +1,156 @@
+//! `thing smoke`: does the whole chain work?
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use crate::client::MqttClient;
+use crate::cloud::KEEP_ALIVE;
+use crate::interrupt::Interrupt;
+use crate::lab::Lab;
+use crate::qemu::{Emulator, EmulatorOptions};
+use crate::settings::Settings;
+use crate::status::{Led, Report, Status};
+
+/// The whole check must be over by then, start of the cloud included.
+const LIMIT: Duration = Duration::from_secs(115);
+
+/// Lines of the console shown with a failure.
+const TAIL: usize = 40;
+
+/// Starts cloud and device, waits for a status, switches the LED on and off and checks
+/// that the device says and shows so.
+///
+/// # Errors
+/// With the reason and the end of the console when any of that does not happen in time.
+pub fn smoke(settings: &Settings, elf: &Path) -> Result<()> {
+    let deadline = Instant::now() + LIMIT;
+    let interrupt = Interrupt::watch()?;
+    // A folder of its own: it may run beside `make run`.
+    let folder = tempfile::Builder::new().prefix("thing-smoke-").tempdir()?;
+    let lab = Lab::start(settings, folder.path())?;
+    let mut operator = lab.operator()?;
+    operator.subscribe(&lab.topics.status)?;
+    let mut options = EmulatorOptions::new(elf);
+    options.identity = Some(lab.device_identity().region()?);
+    let mut check = Check {
+        emulator: Emulator::start(&options)?,
+        operator: &mut operator,
+        lab: &lab,
+        interrupt,
+        deadline,
+    };
+    let outcome = check.run();
+    let lines = check.emulator.finish();
+    match outcome {
+        Ok(()) => {
+            println!("smoke: passed");
+            Ok(())
+        }
+        Err(error) => {
+            let from = lines.len().saturating_sub(TAIL);
+            eprintln!("--- end of the device's console");
+            for line in &lines[from..] {
+                eprintln!("{line}");
+            }
+            let log = lab.cloud.broker.log();
+            let log: Vec<&str> = log.lines().collect();
+            eprintln!("--- end of the broker's log");
+            for line in &log[log.len().saturating_sub(TAIL)..] {
+                eprintln!("{line}");
+            }
+            eprintln!("---");
+            Err(error)
+        }
+    }
+}
+
+struct Check<'a> {
+    emulator: Emulator,
+    operator: &'a mut MqttClient,
+    lab: &'a Lab,
+    interrupt: Interrupt,
+    deadline: Instant,
+}
+
+impl Check<'_> {
+    fn run(&mut self) -> Result<()> {
+        let first = self.status("the first status", |_| true)?;
+        println!("smoke: status received after {} s on the device's clock", first.uptime_s);
+        self.connection()?;
+        for led in [Led::On, Led::Off] {
+            let mark = self.emulator.console.mark();
+            self.operator.publish(&self.lab.topics.control, led.word().as_bytes(), false)?;
+            let what = format!("a status with the LED {}", led.word());
+            self.status(&what, |status| status.led == led)?;
+            let what = format!("the LED {}", led.word());
+            self.emulator.console.wait_for(mark, self.left()?, &what, |line| shows(line, led))?;
+            println!("smoke: LED {}", led.word());
+        }
+        Ok(())
+    }
+
+    /// Checks what the broker lets pass but AWS IoT would change.
+    fn connection(&self) -> Result<()> {
+        let connections = self.lab.cloud.broker.connections();
+        let device = connections
+            .iter()
+            .find(|connection| connection.user == self.lab.thing)
+            .context("the broker's log does not show the device's connection")?;
+        if !KEEP_ALIVE.contains(&device.keep_alive_s) {
+            bail!(
+                "the device's keep-alive is {} s, AWS IoT takes {} to {} s",
+                device.keep_alive_s,
+                KEEP_ALIVE.start(),
+                KEEP_ALIVE.end()
+            );
+        }
+        Ok(())
+    }
+
+    fn status(&mut self, what: &str, wanted: impl Fn(&Status) -> bool) -> Result<Status> {
+        loop {
+            self.left().with_context(|| format!("the device did not send {what}"))?;
+            if self.interrupt.happened() {
+                bail!("interrupted");
+            }
+            if let Some(status) = self.emulator.exited()? {
+                bail!("the emulator ended ({status}) before the device sent {what}");
+            }
+            if let Some(message) = self.operator.next(Duration::from_millis(200))?
+                && let Report::Online(status) = Report::parse(&message.payload)?
+                && wanted(&status)
+            {
+                return Ok(status);
+            }
+        }
+    }
+
+    fn left(&self) -> Result<Duration> {
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            bail!("{} s are over", LIMIT.as_secs());
+        }
+        Ok(left)
+    }
+}
+
+/// Whether a line of the console shows the LED in that state: `I (1234) app: LED on`.
+#[must_use]
+pub fn shows(line: &str, led: Led) -> bool {
+    line.strip_suffix(led.word()).is_some_and(|before| before.ends_with(": LED "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn led_lines_are_told_apart() {
+        assert!(shows("I (1234) app: LED on", Led::On));
+        assert!(shows("I (1234) app: LED off", Led::Off));
+        assert!(!shows("I (1234) app: LED off", Led::On));
+        assert!(!shows("I (1234) mqtt: on", Led::On));
+    }
+}

@@ -1,0 +1,19 @@
+/* What bindgen reads: everything that the Rust wrappers call. */
+#include "FreeRTOS.h"
+#include "task.h"
+
+#include "crash.h"
+#include "fw_hooks.h"
+#include "lx106.h"
+
+#include "lwip/apps/sntp.h"
+#include "lwip/dhcp.h"
+#include "lwip/dns.h"
+#include "lwip/netif.h"
+#include "lwip/tcpip.h"
+#include "net_hooks.h"
+
+#include "tls_client.h"
+
+#include "MQTTClient.h"
+#include "paho_port.h"

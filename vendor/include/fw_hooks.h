@@ -1,0 +1,43 @@
+/* The only calls that C below the Rust wrappers makes upward, and who answers them.
+ *
+ * Everything in vendor/ and bsp/lx106/ that needs something of the board or of the
+ * Rust side goes through this list; nothing else points up. */
+#ifndef FW_HOOKS_H
+#define FW_HOOKS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum fw_log_level {
+    FW_LOG_ERROR = 1,
+    FW_LOG_WARN = 2,
+    FW_LOG_INFO = 3,
+    FW_LOG_DEBUG = 4,
+    FW_LOG_TRACE = 5,
+};
+
+/* Log one line from C. `module` is a short lower-case name ("mqtt"), `format` is
+ * printf's without floating point; lines are cut at 160 bytes.
+ * Implemented in bsp/lx106/c/log.c, which formats and calls fw_log_line. */
+void fw_log(enum fw_log_level level, const char *module, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* Hand one finished line (no newline) to the logger. Implemented by crates/rtos. */
+void fw_log_line(int level, const char *module, const char *text, size_t length);
+
+/* Fill `buffer` with `length` unpredictable bytes. Returns 0, or -1 when the source
+ * failed; then nothing in the buffer may be used. Implemented by the board. */
+int fw_random(uint8_t *buffer, size_t length);
+
+/* Seconds since 1970-01-01 UTC, never earlier than the firmware's build.
+ * Implemented by crates/net (SNTP). */
+int64_t fw_unix_time(void);
+
+/* Write bytes to the console at once, by polling: usable with interrupts off and
+ * from a crashed system. Implemented by the board. */
+void board_console_write(const char *bytes, size_t length);
+
+/* Reset the board. Implemented by the board. */
+_Noreturn void board_reset(void);
+
+#endif

@@ -1,0 +1,49 @@
+#include "net_hooks.h"
+
+#include "FreeRTOS.h"
+#include "task.h"
+
+#include "fw_hooks.h"
+#include "lwip/opt.h"
+#include "lwip/prot/iana.h"
+#include "lwip/tcpip.h"
+
+uint16_t net_dns_port = 53;
+uint16_t net_sntp_port = LWIP_IANA_PORT_SNTP;
+
+uint32_t net_random(void)
+{
+    uint32_t value;
+
+    if (fw_random((uint8_t *)&value, sizeof value) != 0) {
+        /* A guessable query id is an open door, and lwIP has no way to be told "no". */
+        LWIP_PLATFORM_ASSERT("random source failed");
+    }
+    return value;
+}
+
+void net_core_lock(void)
+{
+    LOCK_TCPIP_CORE();
+}
+
+void net_core_unlock(void)
+{
+    UNLOCK_TCPIP_CORE();
+}
+
+sys_sem_t *net_thread_semaphore(void)
+{
+    sys_sem_t *semaphore = sys_arch_netconn_sem_get();
+
+    if (semaphore == NULL) {
+        sys_arch_netconn_sem_alloc();
+        semaphore = sys_arch_netconn_sem_get();
+    }
+    return semaphore;
+}
+
+void net_thread_cleanup(void)
+{
+    sys_arch_netconn_sem_free();
+}

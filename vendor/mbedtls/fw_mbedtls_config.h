@@ -1,0 +1,171 @@
+/* mbedTLS 3.6.5 as this firmware uses it: a TLS 1.2 client for AWS IoT and nothing else.
+ *
+ * Not called mbedtls_config.h: mbedTLS would find its own file of that name first.
+ *
+ * Threads: MBEDTLS_THREADING_C is off. It would guard a random generator, a key or AES tables
+ * used by several tasks; here every handshake has its own generator and key, a session has
+ * one user at a time (tls_client.h), and one connection at a time fills the AES tables. */
+#ifndef FW_MBEDTLS_CONFIG_H
+#define FW_MBEDTLS_CONFIG_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* -- Platform --------------------------------------------------------------------- */
+void *tls_calloc(size_t count, size_t size);
+void tls_free(void *block);
+int64_t tls_time(int64_t *out);
+
+#define MBEDTLS_PLATFORM_C
+#define MBEDTLS_PLATFORM_MEMORY
+#define MBEDTLS_PLATFORM_CALLOC_MACRO tls_calloc /* counts what the heap refuses */
+#define MBEDTLS_PLATFORM_FREE_MACRO tls_free
+#define MBEDTLS_PLATFORM_NO_STD_FUNCTIONS
+#define MBEDTLS_HAVE_TIME
+#define MBEDTLS_HAVE_TIME_DATE /* certificate dates are checked */
+#define MBEDTLS_PLATFORM_TIME_TYPE_MACRO int64_t /* the C library's time_t ends in 2038 */
+#define MBEDTLS_PLATFORM_TIME_MACRO tls_time
+#define MBEDTLS_PLATFORM_MS_TIME_ALT
+#define MBEDTLS_PLATFORM_GMTIME_R_ALT
+#define MBEDTLS_NO_PLATFORM_ENTROPY
+#define MBEDTLS_ENTROPY_HARDWARE_ALT /* mbedtls_hardware_poll: fw_random */
+
+/* -- Protocol --------------------------------------------------------------------- */
+#define MBEDTLS_SSL_TLS_C
+#define MBEDTLS_SSL_CLI_C
+#define MBEDTLS_SSL_PROTO_TLS1_2
+#define MBEDTLS_SSL_SERVER_NAME_INDICATION
+#define MBEDTLS_SSL_ALPN
+#define MBEDTLS_SSL_EXTENDED_MASTER_SECRET
+/* Every suite below is AEAD, so there is no MAC to encrypt first and the extension
+ * ENCRYPT_THEN_MAC would never be sent. */
+#define MBEDTLS_SSL_MAX_FRAGMENT_LENGTH
+#define MBEDTLS_KEY_EXCHANGE_ECDHE_ECDSA_ENABLED
+#define MBEDTLS_KEY_EXCHANGE_ECDHE_RSA_ENABLED
+#define MBEDTLS_SSL_CIPHERSUITES                          \
+    MBEDTLS_TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,      \
+        MBEDTLS_TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,    \
+        MBEDTLS_TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,  \
+        MBEDTLS_TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384
+/* AWS IoT was seen to send its certificates as one record of 5.4 KB; 20 % more. */
+#define MBEDTLS_SSL_IN_CONTENT_LEN 6656
+/* Our largest message is the certificate chain of the device. */
+#define MBEDTLS_SSL_OUT_CONTENT_LEN 2048
+/* Off on purpose: KEEP_PEER_CERTIFICATE (2.4 KB for the life of a connection),
+ * VARIABLE_BUFFER_LENGTH (never lowers the peak, and shrinks the input buffer below what a
+ * server may send), RENEGOTIATION, SESSION_TICKETS (AWS IoT has none). */
+
+/* -- Certificates and keys -------------------------------------------------------- */
+#define MBEDTLS_X509_USE_C
+#define MBEDTLS_X509_CRT_PARSE_C
+#define MBEDTLS_X509_REMOVE_INFO
+#define MBEDTLS_ASN1_PARSE_C
+#define MBEDTLS_ASN1_WRITE_C /* ECDSA signatures */
+#define MBEDTLS_OID_C
+#define MBEDTLS_PK_C
+#define MBEDTLS_PK_PARSE_C
+
+/* -- Public key cryptography ------------------------------------------------------ */
+#define MBEDTLS_BIGNUM_C
+#define MBEDTLS_ECP_C
+#define MBEDTLS_ECP_DP_SECP256R1_ENABLED
+#define MBEDTLS_ECP_NIST_OPTIM /* four times faster */
+#define MBEDTLS_ECP_WINDOW_SIZE 4
+#define MBEDTLS_ECP_FIXED_POINT_OPTIM 1 /* the generator's table is in flash */
+#define MBEDTLS_ECDH_C
+#define MBEDTLS_ECDSA_C
+#define MBEDTLS_RSA_C /* Amazon Root CA 1 */
+#define MBEDTLS_PKCS1_V15
+#define MBEDTLS_MPI_MAX_SIZE 512 /* bytes: RSA 4096 */
+#define MBEDTLS_MPI_WINDOW_SIZE 1 /* RSA is only verified; a window pays in private operations */
+#define MBEDTLS_NO_UDBL_DIVISION /* the core has no divider, the 64-bit one is a long call */
+
+/* -- Ciphers, hashes, random numbers ---------------------------------------------- */
+#define MBEDTLS_CIPHER_C
+#define MBEDTLS_AES_C
+#define MBEDTLS_AES_FEWER_TABLES /* 1 KB of tables, in RAM: flash is slow and word-only */
+#define MBEDTLS_BLOCK_CIPHER_NO_DECRYPT /* GCM and CTR only ever encrypt */
+#define MBEDTLS_GCM_C
+#define MBEDTLS_MD_C
+#define MBEDTLS_SHA256_C
+#define MBEDTLS_SHA384_C
+#define MBEDTLS_CTR_DRBG_C
+#define MBEDTLS_ENTROPY_C
+#define MBEDTLS_ENTROPY_FORCE_SHA256
+#define MBEDTLS_ENTROPY_MAX_SOURCES 1
+/* The core traps unaligned loads, so MBEDTLS_EFFICIENT_UNALIGNED_ACCESS stays off. */
+
+#if defined(FW_SELF_TEST)
+/* Test firmware only. The test vectors print nothing: they return a verdict. */
+#define MBEDTLS_SELF_TEST
+#define MBEDTLS_PLATFORM_PRINTF_MACRO(...) ((void)0)
+#endif
+
+/* -- Multiply-accumulate ----------------------------------------------------------
+ *
+ * The inner loop of all elliptic curve and RSA work: c:d = s * b + d + c over 32-bit
+ * words. The LX106 multiplies 16 x 16 -> 32 (MUL16U) and 32 x 32 -> low 32 (MULL), so the
+ * high half is put together from four partial products:
+ *
+ *   s = sh:sl, b = bh:bl;  t = sl*bh + (sl*bl >> 16);  u = sh*bl + (t & 0xffff)
+ *   high = sh*bh + (t >> 16) + (u >> 16);  low = MULL(s, b)
+ *
+ * None of these sums can overflow. MUL16U reads the low halves of its operands, so sl and
+ * bl need no masking. It is assembly because the compiler calls __muldi3 for this. */
+#if defined(__XTENSA__) && defined(__GNUC__)
+
+#define FW_MULADDC_STEP(offset)                 \
+    "l32i   %[lo], %[s], " offset "\n\t"        \
+    "mul16u %[u], %[lo], %[b]\n\t"              \
+    "extui  %[hi], %[lo], 16, 16\n\t"           \
+    "mul16u %[t], %[lo], %[bh]\n\t"             \
+    "extui  %[u], %[u], 16, 16\n\t"             \
+    "mull   %[lo], %[lo], %[b]\n\t"             \
+    "add    %[t], %[t], %[u]\n\t"               \
+    "mul16u %[u], %[hi], %[b]\n\t"              \
+    "mul16u %[hi], %[hi], %[bh]\n\t"            \
+    "add    %[lo], %[lo], %[c]\n\t"             \
+    "bgeu   %[lo], %[c], 1f\n\t"                \
+    "addi   %[hi], %[hi], 1\n"                  \
+    "1:\n\t"                                    \
+    "extui  %[c], %[t], 16, 16\n\t"             \
+    "extui  %[t], %[t], 0, 16\n\t"              \
+    "add    %[hi], %[hi], %[c]\n\t"             \
+    "add    %[u], %[u], %[t]\n\t"               \
+    "l32i   %[t], %[d], " offset "\n\t"         \
+    "extui  %[u], %[u], 16, 16\n\t"             \
+    "add    %[lo], %[lo], %[t]\n\t"             \
+    "add    %[c], %[hi], %[u]\n\t"              \
+    "bgeu   %[lo], %[t], 2f\n\t"                \
+    "addi   %[c], %[c], 1\n"                    \
+    "2:\n\t"                                    \
+    "s32i   %[lo], %[d], " offset "\n\t"
+
+#define FW_MULADDC(steps, words)                                                   \
+    __asm__ volatile(steps                                                         \
+                     : [c] "+&r"(c), [lo] "=&r"(fw_lo), [hi] "=&r"(fw_hi),         \
+                       [t] "=&r"(fw_t), [u] "=&r"(fw_u)                            \
+                     : [s] "r"(s), [d] "r"(d), [b] "r"(b), [bh] "r"(fw_bh)         \
+                     : "memory");                                                  \
+    s += (words);                                                                  \
+    d += (words);
+
+#define MULADDC_X1_INIT                               \
+    {                                                 \
+        mbedtls_mpi_uint fw_lo, fw_hi, fw_t, fw_u;    \
+        const mbedtls_mpi_uint fw_bh = b >> 16;
+#define MULADDC_X1_CORE FW_MULADDC(FW_MULADDC_STEP("0"), 1)
+#define MULADDC_X1_STOP }
+
+/* A P-256 number is eight words: one straight run. */
+#define MULADDC_X8_INIT MULADDC_X1_INIT
+#define MULADDC_X8_CORE                                                             \
+    FW_MULADDC(FW_MULADDC_STEP("0") FW_MULADDC_STEP("4") FW_MULADDC_STEP("8")       \
+                   FW_MULADDC_STEP("12") FW_MULADDC_STEP("16") FW_MULADDC_STEP("20") \
+                       FW_MULADDC_STEP("24") FW_MULADDC_STEP("28"),                 \
+               8)
+#define MULADDC_X8_STOP MULADDC_X1_STOP
+
+#endif
+
+#endif

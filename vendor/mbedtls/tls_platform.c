@@ -1,0 +1,93 @@
+/* What mbedTLS asks of its platform: memory, time, entropy. */
+#include "tls_platform.h"
+
+#include <stdlib.h>
+#include <time.h>
+
+#include "FreeRTOS.h"
+#include "task.h"
+
+#include "fw_hooks.h"
+#include "mbedtls/build_info.h"
+#include "mbedtls/entropy.h"
+#include "mbedtls/platform_time.h"
+#include "mbedtls/platform_util.h"
+
+/* mbedTLS reports a failed allocation while it checks a signature as a bad signature, so
+ * the only sure sign of one is the count of refusals. */
+static volatile uint32_t refused;
+
+uint32_t tls_refused_allocations(void)
+{
+    return refused;
+}
+
+void *tls_calloc(size_t count, size_t size)
+{
+    void *block = calloc(count, size);
+
+    if (block == NULL && count != 0 && size != 0) {
+        refused++;
+    }
+    return block;
+}
+
+void tls_free(void *block)
+{
+    free(block);
+}
+
+int64_t tls_time(int64_t *out)
+{
+    int64_t now = fw_unix_time();
+
+    if (out != NULL) {
+        *out = now;
+    }
+    return now;
+}
+
+mbedtls_ms_time_t mbedtls_ms_time(void)
+{
+    return (mbedtls_ms_time_t)xTaskGetTickCount() * portTICK_PERIOD_MS;
+}
+
+/* Days to civil date, proleptic Gregorian, for dates from 1970 on. Years are counted from
+ * March so that the leap day is the last of its year. */
+struct tm *mbedtls_platform_gmtime_r(const mbedtls_time_t *time, struct tm *out)
+{
+    const uint32_t days = (uint32_t)(*time / 86400);
+    const uint32_t seconds = (uint32_t)(*time % 86400);
+    const uint32_t from_march_0000 = days + 719468;
+    const uint32_t era = from_march_0000 / 146097;
+    const uint32_t day_of_era = from_march_0000 % 146097;
+    const uint32_t year_of_era =
+        (day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146096) / 365;
+    const uint32_t day_of_year =
+        day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    const uint32_t month_from_march = (5 * day_of_year + 2) / 153;
+    const uint32_t month =
+        month_from_march < 10 ? month_from_march + 2 : month_from_march - 10;
+
+    *out = (struct tm){
+        .tm_year = (int)(year_of_era + era * 400 + (month <= 1 ? 1 : 0)) - 1900,
+        .tm_mon = (int)month,
+        .tm_mday = (int)(day_of_year - (153 * month_from_march + 2) / 5 + 1),
+        .tm_hour = (int)(seconds / 3600),
+        .tm_min = (int)(seconds / 60 % 60),
+        .tm_sec = (int)(seconds % 60),
+        .tm_wday = (int)((days + 4) % 7),
+    };
+    return out;
+}
+
+int mbedtls_hardware_poll(void *context, unsigned char *output, size_t length,
+                          size_t *filled)
+{
+    (void)context;
+    if (fw_random(output, length) != 0) {
+        return MBEDTLS_ERR_ENTROPY_SOURCE_FAILED;
+    }
+    *filled = length;
+    return 0;
+}

@@ -1,0 +1,2 @@
+/* lwIP's sockets.h has the TCP options. */
+#include <sys/socket.h>

@@ -1,0 +1,2 @@
+/* lwIP's sockets.h has struct pollfd and poll(). */
+#include <sys/socket.h>

@@ -1,0 +1,1 @@
+/* paho's SSLSocket.h includes this and uses nothing of it. */

@@ -1,0 +1,27 @@
+/* lwIP's sockets under their POSIX names. The calls that open a connection go through
+ * paho_net.c, which notes why one fails (paho itself only says that it did), and so do
+ * poll() and close(), which lwIP cannot do to one socket at the same time. */
+#ifndef FW_PAHO_SYS_SOCKET_H
+#define FW_PAHO_SYS_SOCKET_H
+
+#include "lwip/sockets.h"
+
+#define AF_LOCAL 1
+
+int paho_connect(int fd, const struct sockaddr *address, socklen_t length);
+int paho_getsockopt(int fd, int level, int name, void *value, socklen_t *length);
+int paho_poll(struct pollfd *fds, nfds_t count, int timeout_ms);
+int paho_close(int fd);
+int paho_socketpair(int domain, int type, int protocol, int fds[2]);
+
+#undef connect
+#define connect paho_connect
+#undef getsockopt
+#define getsockopt paho_getsockopt
+#undef poll
+#define poll(fds, count, timeout_ms) paho_poll((fds), (count), (timeout_ms))
+#undef close
+#define close(fd) paho_close(fd)
+#define socketpair paho_socketpair
+
+#endif
