@@ -28,6 +28,8 @@ struct Library {
     own_sources: &'static [&'static str],
     /// Include path beyond the common one, searched before it.
     includes: Vec<PathBuf>,
+    /// A header of ours that every file of the library reads first.
+    prelude: Option<&'static str>,
     /// Macros for this library alone.
     defines: &'static [(&'static str, Option<&'static str>)],
 }
@@ -121,6 +123,9 @@ impl Toolchain {
         // A library's own headers first: paho's shims stand in for headers of a POSIX system.
         for include in library.includes.iter().chain(&includes(trees)) {
             build.include(include);
+        }
+        if let Some(header) = library.prelude {
+            build.flag("-include").flag(header);
         }
         for (name, value) in library.defines {
             build.define(name, *value);
@@ -291,6 +296,7 @@ fn libraries(trees: &Trees) -> Vec<Library> {
                 "bsp/lx106/c/vectors.S",
             ],
             includes: vec![],
+            prelude: None,
             defines: &[],
         },
         // lwIP 2.2.1: IPv4, TCP, UDP, DHCP, DNS, SNTP, sockets.
@@ -335,6 +341,7 @@ fn libraries(trees: &Trees) -> Vec<Library> {
             extra: vec![],
             own_sources: &["vendor/lwip/net_hooks.c"],
             includes: vec![],
+            prelude: None,
             defines: &[],
         },
         // Mbed TLS 3.6.5: a TLS 1.2 client.
@@ -381,6 +388,7 @@ fn libraries(trees: &Trees) -> Vec<Library> {
             extra: vec![],
             own_sources: &["vendor/mbedtls/tls_client.c", "vendor/mbedtls/tls_platform.c"],
             includes: vec![trees.mbedtls.join("library")],
+            prelude: None,
             defines: &[("MBEDTLS_CONFIG_FILE", Some("<fw_mbedtls_config.h>"))],
         },
         // paho.mqtt.c 1.3.16: the synchronous client, with its TLS seam over tls_client.
@@ -413,6 +421,7 @@ fn libraries(trees: &Trees) -> Vec<Library> {
                 "vendor/paho/paho_net.c",
             ],
             includes: vec![PathBuf::from("vendor/paho/include")],
+            prelude: Some("quiet_log.h"),
             defines: &[
                 ("OPENSSL", None),
                 ("HIGH_PERFORMANCE", None),

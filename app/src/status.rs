@@ -38,14 +38,18 @@ impl Facts {
 /// for ever.
 pub fn run(shared: &Shared) {
     loop {
-        let tightest = rtos::stack::tightest();
+        let stacks = rtos::stack::headroom();
+        for stack in &stacks {
+            log::debug!("{}: {} bytes of stack never used", stack.task, stack.bytes);
+        }
+        let tightest = stacks.iter().min_by_key(|stack| stack.bytes);
         let facts = &shared.facts;
         let status = Status {
             uptime_s: (rtos::uptime_ms() / 1000) as u32,
             heap_free: rtos::heap::free() as u32,
             heap_min: rtos::heap::low_water() as u32,
-            stack_min: tightest.bytes as u32,
-            stack_task: &tightest.task,
+            stack_min: tightest.map_or(0, |stack| stack.bytes as u32),
+            stack_task: tightest.map_or("", |stack| &stack.task),
             led: if facts.led_on.load(Ordering::Acquire) { LedState::On } else { LedState::Off },
             reset: facts.reset_reason,
             reconnects: facts.reconnects.load(Ordering::Acquire),

@@ -67,7 +67,7 @@ extern const uint32_t board_cpu_hz;
 #define configUSE_TIMERS                        1
 #define configTIMER_TASK_PRIORITY               6
 #define configTIMER_QUEUE_LENGTH                8
-#define configTIMER_TASK_STACK_DEPTH            320
+#define configTIMER_TASK_STACK_DEPTH            192
 #define configUSE_DAEMON_TASK_STARTUP_HOOK      0
 
 /* Diagnosis */

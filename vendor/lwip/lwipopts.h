@@ -17,7 +17,7 @@
 #define LWIP_NETCONN_SEM_PER_THREAD 1
 
 #define TCPIP_THREAD_NAME "tcpip"
-#define TCPIP_THREAD_STACKSIZE 1536 /* bytes */
+#define TCPIP_THREAD_STACKSIZE 1792 /* bytes; the deepest is a log line of crates/net */
 #define TCPIP_THREAD_PRIO 5
 #define TCPIP_MBOX_SIZE 8
 #define DEFAULT_TCP_RECVMBOX_SIZE 6

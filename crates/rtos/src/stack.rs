@@ -42,11 +42,3 @@ pub fn headroom() -> Vec<Headroom> {
         })
         .collect()
 }
-
-/// The task with the least headroom.
-pub fn tightest() -> Headroom {
-    headroom()
-        .into_iter()
-        .min_by_key(|stack| stack.bytes)
-        .unwrap_or(Headroom { task: String::new(), bytes: 0 })
-}
