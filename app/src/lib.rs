@@ -68,14 +68,19 @@ const LINK_STACK: u16 = 1088;
 const STATUS_STACK: u16 = 352;
 const LED_STACK: u16 = 256;
 
-/// Creates the tasks. They begin when the scheduler starts.
+/// Creates the first task, which creates the others. It begins when the scheduler starts.
 ///
 /// # Panics
-/// When the heap cannot hold them: the image is wrong for its board.
+/// When the heap cannot hold it: the image is wrong for its board.
 pub fn start<L: Led>(board: Board<L>) {
+    // All work is done in tasks: the stack that boot has is small and the interrupts' later.
+    spawn("link", LINK_STACK, rtos::priority::LINK, move || main(board));
+}
+
+fn main<L: Led>(board: Board<L>) {
     rtos::log::init();
-    log::info!("esp8266-aws-iot {}, reset: {}", env!("CARGO_PKG_VERSION"), board.reset_reason);
     let Board { led, identity_region, network, random, reset_reason } = board;
+    log::info!("esp8266-aws-iot {}, reset: {reset_reason}", env!("CARGO_PKG_VERSION"));
 
     let identity = match Stored::read(identity_region) {
         Ok(Stored { identity, other, .. }) => {
@@ -84,7 +89,13 @@ pub fn start<L: Led>(board: Board<L>) {
             }
             identity
         }
-        Err(error) => return refuse(&error),
+        // Without an identity there is nothing to do, and resetting would not help: one
+        // message, then quiet.
+        Err(error) => {
+            log::error!("identity: {error}");
+            log::error!("waiting; this device does nothing until it has an identity");
+            return;
+        }
     };
     set_log_levels(&identity);
 
@@ -103,9 +114,7 @@ pub fn start<L: Led>(board: Board<L>) {
         let shared = shared.clone();
         move || status::run(&shared)
     });
-    spawn("link", LINK_STACK, rtos::priority::LINK, move || {
-        link::run(&shared, &identity, network, random);
-    });
+    link::run(&shared, &identity, network, random);
 }
 
 fn spawn(name: &str, stack_words: u16, priority: rtos::TaskPriority, run: impl FnOnce() + Send + 'static) {
@@ -115,13 +124,6 @@ fn spawn(name: &str, stack_words: u16, priority: rtos::TaskPriority, run: impl F
         .priority(priority)
         .start(move |_| run())
         .expect("the heap holds every task at start");
-}
-
-/// Without an identity there is nothing to do, and resetting would not help: one message,
-/// then quiet.
-fn refuse(error: &identity::Error) {
-    log::error!("identity: {error}");
-    log::error!("waiting; this device does nothing until it has an identity");
 }
 
 fn set_log_levels(identity: &Identity) {
