@@ -2,73 +2,97 @@
 #
 #   make run     the firmware on an emulated ESP8266 CPU, against a local stand-in for AWS IoT
 #   make test    everything CI checks
-#   make help    the other verbs
+#   make help    all verbs
 #
 # RUST_TOOLCHAIN=NAME takes a rustup toolchain (>= 1.96 with rust-src) instead of Debian's.
 
 BOARD ?= qemu
 THING ?= demo
-export THING
+export THING RUST_TOOLCHAIN
 
-ifdef RUST_TOOLCHAIN
+ifneq ($(RUST_TOOLCHAIN),)
 RUSTC := $(shell rustup which --toolchain $(RUST_TOOLCHAIN) rustc)
 CARGO := $(shell rustup which --toolchain $(RUST_TOOLCHAIN) cargo)
-TOOLS_PATH := $(dir $(RUSTC)):$(PATH)
-else
-RUSTC ?= /usr/bin/rustc
-CARGO ?= /usr/bin/cargo
-TOOLS_PATH := /usr/bin:$(PATH)
+ifeq ($(RUSTC),)
+$(error RUST_TOOLCHAIN=$(RUST_TOOLCHAIN): rustup does not have it; see 'rustup toolchain list')
 endif
-export RUST_TOOLCHAIN
+else
+RUSTC := /usr/bin/rustc
+CARGO := /usr/bin/cargo
+endif
+# The compiler's own folder first: a rustup shim earlier in PATH would shadow it, and cargo
+# finds clippy, rustfmt and rustdoc by PATH.
+export PATH := $(dir $(RUSTC)):$(PATH)
+export RUSTC
 
-# Debian's cargo finds its own rustc, clippy and rustfmt even where a rustup shim comes
-# first in PATH. The build date is the commit's: one commit, one image.
-HOST = $(shell $(RUSTC) -vV | sed -n 's/^host: //p')
-DATE = $(shell git log -1 --format=%ct 2>/dev/null || date +%s)
-HOST_CARGO = PATH="$(TOOLS_PATH)" RUSTC=$(RUSTC) $(CARGO)
-FIRMWARE_CARGO = SOURCE_DATE_EPOCH=$(DATE) RUSTC_BOOTSTRAP=1 $(HOST_CARGO)
+# The build date is the commit's: one commit, one image.
+export SOURCE_DATE_EPOCH := $(shell git log -1 --format=%ct 2>/dev/null || date +%s)
+FIRMWARE = RUSTC_BOOTSTRAP=1 $(CARGO)
+# .cargo/config.toml, which is for the chip, must not be found from where host cargo runs.
+host = cd / && $(CARGO) $(1) --manifest-path '$(CURDIR)/Cargo.toml' \
+	$(if $(wildcard vendor/crates/config.toml),--config '$(CURDIR)/vendor/crates/config.toml')
+HOST_CRATES = -p tools -p identity -p app-model
+
 CHIP = target/xtensa-esp8266-none-elf/release
 ELF = $(CHIP)/firmware-$(BOARD)
-HOST_CRATES = -p tools -p identity -p app-model
-THING_TOOL = $(HOST_CARGO) run --quiet --locked --target $(HOST) -p tools --
+THING_TOOL = target/debug/thing
 
-.PHONY: help setup build run on off watch smoke test lint unit target-test e2e soak bench size vendor env clean
+.PHONY: help setup build tools run on off watch smoke identity test lint unit target-test e2e \
+	soak bench size vendor env clean
 .DEFAULT_GOAL := help
 
 help: ## this list
-	@sed -n 's/^\([a-z0-9-]*\):.*## /make \1\t/p' Makefile | expand -t 20
+	@sed -n 's/^\([a-z-]*\(\( [a-z-]*\)*\)\):.*## /make \1\t/p' Makefile | expand -t 24
 
 setup: ## install what is missing: Debian packages and crates
 	@tools/setup $(CARGO) $(RUSTC)
 
 build: setup ## the firmware's ELF
-	@$(FIRMWARE_CARGO) build --release --locked -p firmware-$(BOARD)
+	@$(FIRMWARE) build --release --locked -p firmware-$(BOARD)
 
-run: build ## boot it in the emulator with a local cloud; Ctrl-C stops all
+tools: setup
+	@$(call host,build) --quiet --locked -p tools
+
+run: build tools ## boot it in the emulator with a local cloud; Ctrl-C stops all
 	@$(THING_TOOL) run --elf $(ELF)
 
-on off watch: setup ## (second terminal) switch the LED on or off; watch what the device says
+on off watch: tools ## (second terminal) light or darken the LED; watch what the device says
 	@$(THING_TOOL) $@
 
-smoke: build ## the same by itself: exit 0 once the device published and obeyed on and off
+smoke: build tools ## the same by itself: exit 0 once the device published and obeyed on and off
 	@$(THING_TOOL) smoke --elf $(ELF)
 
-test: lint unit target-test e2e smoke size bench ## everything CI checks
+test: lint unit size target-test e2e bench smoke ## everything CI checks
 	@echo "make test: all passed"
 
-lint: setup ## rustfmt, clippy, shell
-	@$(HOST_CARGO) fmt --all --check
-	@$(HOST_CARGO) clippy --quiet --locked --target $(HOST) $(HOST_CRATES) --all-targets -- -D warnings
-	@$(FIRMWARE_CARGO) clippy --quiet --locked --release -p firmware-qemu -p target-tests -- -D warnings
+lint: setup ## rustfmt, clippy
+	@$(call host,fmt) --all --check
+	@$(call host,clippy) --quiet --locked $(HOST_CRATES) -p e2e --all-targets -- -D warnings
+	@$(FIRMWARE) clippy --quiet --locked --release -p firmware-qemu -p target-tests -- -D warnings
 
-unit: setup ## host tests of pure logic
-	@$(HOST_CARGO) test --locked --target $(HOST) $(HOST_CRATES)
+unit: setup ## host tests: pure logic, and the tools against a real broker
+	@$(call host,test) --quiet --locked $(HOST_CRATES)
+
+target-test: setup tools ## tests of kernel, libraries and crash reports on the emulated CPU
+	@$(FIRMWARE) build --release --locked -p target-tests
+	@$(THING_TOOL) target-test --elf $(CHIP)/target-tests
+
+e2e: build setup ## the firmware against real brokers, kind and hostile
+	@FIRMWARE_ELF='$(CURDIR)/$(ELF)' $(call host,test) --quiet --locked -p e2e
+
+bench: build tools ## instructions of a context switch, a publish, AES-GCM, a handshake
+	@$(FIRMWARE) build --release --locked -p target-tests
+	@$(THING_TOOL) bench --elf $(CHIP)/target-tests
+	@$(THING_TOOL) figures --elf $(ELF)
+
+size: build tools ## flash, IRAM and DRAM by section and library, held to the budgets
+	@$(THING_TOOL) size --elf $(ELF) --flash-max 262144 --iram-max 12288 --dram-max 51200
 
 vendor: setup ## an offline copy of every dependency in vendor/crates, which the build then uses
 	@tools/vendor $(CARGO) $(RUSTC)
 
-env: ## print what a shell needs for a plain `cargo build --release`: eval "$$(make -s env)"
-	@echo 'export PATH="$(TOOLS_PATH)" RUSTC=$(RUSTC) RUSTC_BOOTSTRAP=1'
+env: ## what a shell needs for a plain `cargo build --release`: eval "$(make -s env)"
+	@echo 'export PATH="$(dir $(RUSTC)):$$PATH" RUSTC=$(RUSTC) RUSTC_BOOTSTRAP=1'
 
 clean: ## remove what was built (the local PKI stays)
 	@rm -rf target

@@ -117,7 +117,12 @@ fn main<L: Led>(board: Board<L>) {
     link::run(&shared, &identity, network, random);
 }
 
-fn spawn(name: &str, stack_words: u16, priority: rtos::TaskPriority, run: impl FnOnce() + Send + 'static) {
+fn spawn(
+    name: &str,
+    stack_words: u16,
+    priority: rtos::TaskPriority,
+    run: impl FnOnce() + Send + 'static,
+) {
     Task::new()
         .name(name)
         .stack_size(stack_words)

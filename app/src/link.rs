@@ -33,7 +33,12 @@ enum End {
 }
 
 /// Keeps the device connected, for ever.
-pub fn run(shared: &Shared, identity: &Identity<'static>, driver: net::Driver, random: fn() -> u32) {
+pub fn run(
+    shared: &Shared,
+    identity: &Identity<'static>,
+    driver: net::Driver,
+    random: fn() -> u32,
+) {
     if let Err(error) = try_run(shared, identity, driver, random) {
         // Nothing below can be mended by trying again: the image or the identity is wrong.
         log::error!("{error}");
@@ -56,7 +61,8 @@ fn try_run(
     })
     .map_err(|error| text(&error))?;
 
-    let interface = Interface::start(driver, "esp8266", shared.link.clone()).map_err(|error| text(&error))?;
+    let interface =
+        Interface::start(driver, "esp8266", shared.link.clone()).map_err(|error| text(&error))?;
     if let Some(server) = identity.dns_servers.first() {
         interface.set_dns_server(*server);
     }
@@ -65,8 +71,9 @@ fn try_run(
     let default_id = app_model::client_id(interface.mac());
     let client_id = identity.client_id.unwrap_or(&default_id);
     log::info!("client id {client_id}, endpoint {}:{}", identity.endpoint, identity.port);
-    let mut client = Client::take(identity.endpoint, identity.port, client_id, profile, shared.link.clone())
-        .map_err(|error| text(&error))?;
+    let mut client =
+        Client::take(identity.endpoint, identity.port, client_id, profile, shared.link.clone())
+            .map_err(|error| text(&error))?;
 
     let mut backoff = Backoff::new(identity.backoff_cap_s);
     let mut first = true;
@@ -89,7 +96,9 @@ fn try_run(
                 backoff.connected_for(u32::try_from(lasted).unwrap_or(u32::MAX));
                 match end {
                     End::Closed => log::warn!("connection closed by the server"),
-                    End::Dead => log::warn!("no sign of life from the server for 1.5 keep-alives: connection given up"),
+                    End::Dead => log::warn!(
+                        "no sign of life from the server for 1.5 keep-alives: connection given up"
+                    ),
                     End::Failed(error) => log::warn!("connection lost: {error}"),
                 }
             }
@@ -121,7 +130,10 @@ fn wait_for_clock() {
     let start = rtos::uptime_ms();
     while !net::clock::is_synchronised() {
         if rtos::uptime_ms() - start > CLOCK_TIMEOUT_MS {
-            log::warn!("no answer from a time server: taking {}", net::clock::Utc(net::clock::now()));
+            log::warn!(
+                "no answer from a time server: taking {}",
+                net::clock::Utc(net::clock::now())
+            );
             return;
         }
         rtos::CurrentTask::delay(Duration::ms(50));
@@ -142,7 +154,11 @@ fn connect(client: &mut Client, identity: &Identity) -> Result<bool, mqtt::Error
     })
 }
 
-fn subscribe(client: &mut Client, identity: &Identity, session_present: bool) -> Result<(), mqtt::Error> {
+fn subscribe(
+    client: &mut Client,
+    identity: &Identity,
+    session_present: bool,
+) -> Result<(), mqtt::Error> {
     if session_present {
         log::info!("the server kept the session");
         return Ok(());
@@ -171,7 +187,12 @@ fn serve(shared: &Shared, identity: &Identity, interface: &Interface, client: &m
         if interface.address().is_ok()
             && let Ok(status) = shared.outbox.receive(Duration::zero())
         {
-            match client.publish(identity.status_topic, status.as_bytes(), Qos::AtLeastOnce, PUBLISH_TIMEOUT_MS) {
+            match client.publish(
+                identity.status_topic,
+                status.as_bytes(),
+                Qos::AtLeastOnce,
+                PUBLISH_TIMEOUT_MS,
+            ) {
                 Ok(()) => log::info!("published {status}"),
                 Err(error) => return End::Failed(error),
             }

@@ -13,6 +13,7 @@ fn main() {
         println!("cargo::rerun-if-changed={source}");
         let text = fs::read(&source).unwrap_or_else(|error| panic!("{source}: {error}"));
         let document = pem::parse(text).unwrap_or_else(|error| panic!("{source}: {error}"));
-        fs::write(Path::new(&out).join(format!("{root}.der")), document.contents()).expect("OUT_DIR is writable");
+        fs::write(Path::new(&out).join(format!("{root}.der")), document.contents())
+            .expect("OUT_DIR is writable");
     }
 }

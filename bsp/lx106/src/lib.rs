@@ -159,10 +159,7 @@ unsafe impl GlobalAlloc for Heap {
         // inside the block; the word in front lies inside it because offset >= 8.
         unsafe {
             let aligned = block.add(offset);
-            aligned
-                .sub(size_of::<usize>())
-                .cast::<*mut u8>()
-                .write(block);
+            aligned.sub(size_of::<usize>()).cast::<*mut u8>().write(block);
             aligned
         }
     }
@@ -222,10 +219,7 @@ impl Write for Message {
 
 #[panic_handler]
 fn on_panic(info: &PanicInfo<'_>) -> ! {
-    let mut message = Message {
-        bytes: [0; 160],
-        length: 0,
-    };
+    let mut message = Message { bytes: [0; 160], length: 0 };
     // Writing to `Message` cannot fail, and a failing Display in the panic's arguments
     // only shortens the message.
     if let Some(location) = info.location() {

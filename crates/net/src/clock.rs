@@ -76,7 +76,9 @@ extern "C" fn net_sntp_set_time(seconds: u32, _microseconds: u32) {
     // A clock before the build is a broken or a hostile server: with it, expired
     // certificates would be valid again.
     if seconds < BUILD_TIME {
-        log::warn!("a time server says {seconds} s since 1970, before this firmware was built: ignored");
+        log::warn!(
+            "a time server says {seconds} s since 1970, before this firmware was built: ignored"
+        );
         return;
     }
     BOOT_TIME.store(seconds.saturating_sub(uptime_s()), Ordering::Release);

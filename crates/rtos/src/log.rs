@@ -24,12 +24,18 @@ pub struct Levels(pub Vec<(String, LevelFilter)>);
 
 impl Levels {
     fn of(&self, module: &str) -> LevelFilter {
-        let named = |name: &str| self.0.iter().find(|(entry, _)| entry == name).map(|(_, level)| *level);
+        let named =
+            |name: &str| self.0.iter().find(|(entry, _)| entry == name).map(|(_, level)| *level);
         named(module).or_else(|| named("*")).unwrap_or(LevelFilter::Info)
     }
 
     fn most_verbose(&self) -> LevelFilter {
-        self.0.iter().map(|(_, level)| *level).max().unwrap_or(LevelFilter::Info).max(LevelFilter::Info)
+        self.0
+            .iter()
+            .map(|(_, level)| *level)
+            .max()
+            .unwrap_or(LevelFilter::Info)
+            .max(LevelFilter::Info)
     }
 }
 
@@ -93,7 +99,8 @@ impl Write for Line {
             let mut utf8 = [0; 4];
             let utf8 = character.encode_utf8(&mut utf8).as_bytes();
             // One byte is kept back for the line's end.
-            let Some(room) = self.bytes[..LINE - 1].get_mut(self.length..self.length + utf8.len()) else {
+            let Some(room) = self.bytes[..LINE - 1].get_mut(self.length..self.length + utf8.len())
+            else {
                 return Ok(());
             };
             room.copy_from_slice(utf8);

@@ -57,10 +57,19 @@ impl Error {
         const FAULTS: [(u32, &str); 7] = [
             (0x0000_0004, "the server's certificate is for another host name: check the endpoint"),
             (0x0000_0001, "the server's certificate has expired (or this device's clock is wrong)"),
-            (0x0000_0200, "the server's certificate is not valid yet (or this device's clock is wrong)"),
-            (0x0000_0008, "the server's certificate is not signed by a root that this device trusts: wrong endpoint, or a root is missing in the identity"),
+            (
+                0x0000_0200,
+                "the server's certificate is not valid yet (or this device's clock is wrong)",
+            ),
+            (
+                0x0000_0008,
+                "the server's certificate is not signed by a root that this device trusts: wrong endpoint, or a root is missing in the identity",
+            ),
             (0x0000_0002, "the server's certificate is revoked"),
-            (0x0001_C000, "the server's certificate uses a hash, algorithm or key that is too weak"),
+            (
+                0x0001_C000,
+                "the server's certificate uses a hash, algorithm or key that is too weak",
+            ),
             (0xFFFF_FFFF, "the server's certificate is not acceptable"),
         ];
         FAULTS.iter().find(|(mask, _)| self.verify_flags & mask != 0).map(|(_, words)| *words)
@@ -69,8 +78,12 @@ impl Error {
     /// What the server complained about.
     fn alert_words(&self) -> &'static str {
         match self.alert {
-            40 => "no common cipher or key type, or it wants a certificate that this device has not",
-            42 | 43 | 46 => "it does not accept this device's certificate: is it registered and active?",
+            40 => {
+                "no common cipher or key type, or it wants a certificate that this device has not"
+            }
+            42 | 43 | 46 => {
+                "it does not accept this device's certificate: is it registered and active?"
+            }
             44 => "this device's certificate is revoked",
             45 => "this device's certificate has expired",
             48 => "it does not know the issuer of this device's certificate: is it registered?",
@@ -91,17 +104,34 @@ impl fmt::Display for Error {
             write!(out, "out of memory")?;
         } else if stage == tls_stage::TLS_STAGE_PROFILE {
             match self.item {
-                255 => write!(out, "the private key in the identity cannot be read or does not match the certificate: make the identity again")?,
-                item => write!(out, "certificate {item} (roots first) in the identity cannot be read: make the identity again")?,
+                255 => write!(
+                    out,
+                    "the private key in the identity cannot be read or does not match the certificate: make the identity again"
+                )?,
+                item => write!(
+                    out,
+                    "certificate {item} (roots first) in the identity cannot be read: make the identity again"
+                )?,
             }
         } else if stage == tls_stage::TLS_STAGE_RESOLVE {
-            write!(out, "the endpoint's name cannot be resolved: check the name and the network's DNS server")?;
+            write!(
+                out,
+                "the endpoint's name cannot be resolved: check the name and the network's DNS server"
+            )?;
         } else if stage == tls_stage::TLS_STAGE_CONNECT {
-            write!(out, "no TCP connection: does the endpoint listen on this port, does the network let it through?")?;
+            write!(
+                out,
+                "no TCP connection: does the endpoint listen on this port, does the network let it through?"
+            )?;
         } else if let Some(fault) = self.certificate_fault() {
             write!(out, "{fault}")?;
         } else if self.alert != 0 {
-            write!(out, "the server ended the handshake with alert {}: {}", self.alert, self.alert_words())?;
+            write!(
+                out,
+                "the server ended the handshake with alert {}: {}",
+                self.alert,
+                self.alert_words()
+            )?;
         } else if self.timed_out {
             write!(out, "the server did not answer in time")?;
         } else if stage == tls_stage::TLS_STAGE_HANDSHAKE {
@@ -128,7 +158,9 @@ fn words(code: i32) -> &'static str {
     match -code {
         0x6E80 => "the server does not speak TLS 1.2",
         0x7280 => "the server closed the connection in the middle of it",
-        0x7200 | 0x7100 => "the server sent a record that is not TLS or too large: is this a TLS port?",
+        0x7200 | 0x7100 => {
+            "the server sent a record that is not TLS or too large: is this a TLS port?"
+        }
         0x6E00 => "no common cipher suite or key type",
         0x7180 => "a record was changed on the way",
         0x7880 => "the server ended the session",

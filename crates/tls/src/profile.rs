@@ -53,8 +53,10 @@ impl Profile {
     /// # Errors
     /// Which certificate or key is bad, and why.
     pub fn new(credentials: &Credentials) -> Result<Self, Error> {
-        let der = |bytes: &&'static [u8]| sys::tls_der { data: bytes.as_ptr(), length: bytes.len() as _ };
-        let roots: Box<[_]> = BUILT_IN_ROOTS.iter().chain(credentials.extra_roots).map(der).collect();
+        let der =
+            |bytes: &&'static [u8]| sys::tls_der { data: bytes.as_ptr(), length: bytes.len() as _ };
+        let roots: Box<[_]> =
+            BUILT_IN_ROOTS.iter().chain(credentials.extra_roots).map(der).collect();
         let chain: Box<[_]> = credentials.certificates.iter().map(der).collect();
         let config = sys::tls_profile_config {
             roots: roots.as_ptr(),

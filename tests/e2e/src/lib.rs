@@ -1,0 +1,33 @@
+//! What the end-to-end tests are made of.
+//!
+//! A [`Stage`] is a cloud of its own: PKI, broker, name and time server. [`Stage::boot`] starts
+//! a [`Device`] on it, the firmware in the emulator. A [`Relay`] between the two makes a bad
+//! network, a [`Server`] stands in for a broken or hostile broker.
+//!
+//! All of it panics with the place in the test that asked, and shows the ends of the device's
+//! console and of the broker's log then. Nothing waits for a fixed time where there is an event
+//! to wait for; limits are generous, because machines that run tests are slow.
+
+pub mod device;
+pub mod relay;
+pub mod server;
+pub mod stage;
+
+use std::time::Duration;
+
+pub use device::{Device, Line};
+pub use relay::Relay;
+pub use server::Server;
+pub use stage::{Stage, Watcher};
+
+/// The client id that the firmware makes of the emulated board's MAC address.
+pub const CLIENT_ID: &str = "ESP-525400123456";
+
+/// Limit for what takes the device a moment, a boot with its first handshake included.
+pub const SOON: Duration = Duration::from_secs(30);
+
+/// Seconds, for limits.
+#[must_use]
+pub fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
