@@ -77,9 +77,10 @@ fn try_run(
 
     let mut backoff = Backoff::new(identity.backoff_cap_s);
     let mut first = true;
+    wait_for_network(shared, &interface);
+    wait_for_clock();
     loop {
         wait_for_network(shared, &interface);
-        wait_for_clock();
         match connect(&mut client, identity) {
             Ok(session_present) => {
                 log::info!("connected to {}:{}", identity.endpoint, identity.port);
@@ -174,7 +175,7 @@ fn serve(shared: &Shared, identity: &Identity, interface: &Interface, client: &m
     shared.status.wake();
     loop {
         while let Some(message) = client.receive() {
-            obey(shared, &message);
+            obey(shared, identity.control_topic, &message);
         }
         if !client.is_connected() {
             return End::Closed;
@@ -202,7 +203,12 @@ fn serve(shared: &Shared, identity: &Identity, interface: &Interface, client: &m
 }
 
 /// Does what a message on the control topic says, or says why not.
-fn obey(shared: &Shared, message: &mqtt::Message) {
+fn obey(shared: &Shared, control_topic: &str, message: &mqtt::Message) {
+    // A session that the server kept may hold subscriptions of an earlier identity.
+    if message.topic != control_topic {
+        log::warn!("{}: ignored: not the control topic", message.topic);
+        return;
+    }
     match command::parse(&message.payload) {
         Ok(Command::SetLed(state)) => {
             if shared.commands.send(state, Duration::zero()).is_err() {

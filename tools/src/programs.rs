@@ -112,6 +112,27 @@ impl Owned {
         }
     }
 
+    /// CPU time that the child has used so far, to a hundredth of a second.
+    ///
+    /// # Errors
+    /// When the child has been collected or the kernel does not tell.
+    pub fn cpu_time(&self) -> Result<Duration> {
+        /// Ticks of /proc per second: fixed in Linux's interface (`USER_HZ`).
+        const TICKS: u64 = 100;
+        let text = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
+        // proc(5): the second field is the program's name, in parentheses, and may hold
+        // anything; utime and stime are fields 14 and 15.
+        let after_name = text.rsplit_once(") ").context("unknown format of /proc")?.1;
+        let ticks = after_name
+            .split(' ')
+            .skip(11)
+            .take(2)
+            .map(str::parse::<u64>)
+            .sum::<Result<u64, _>>()
+            .context("unknown format of /proc")?;
+        Ok(Duration::from_millis(ticks * 1000 / TICKS))
+    }
+
     /// Sends `signal` to the child.
     ///
     /// # Errors
@@ -169,6 +190,18 @@ mod tests {
     fn a_missing_program_names_its_package() {
         let error = find("no-such-program", "the-package").unwrap_err();
         assert!(error.to_string().contains("the-package"), "{error}");
+    }
+
+    #[test]
+    fn cpu_time_is_told() {
+        let busy = Owned::spawn(Command::new("sh").args(["-c", "while :; do :; done"])).unwrap();
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while busy.cpu_time().unwrap() < Duration::from_millis(50) {
+            assert!(Instant::now() < deadline, "no CPU time");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let idle = Owned::spawn(Command::new("sleep").arg("600")).unwrap();
+        assert!(idle.cpu_time().unwrap() < Duration::from_millis(50));
     }
 
     #[test]

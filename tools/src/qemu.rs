@@ -183,6 +183,14 @@ impl Emulator {
         self.process.wait(limit)
     }
 
+    /// CPU time that QEMU has used so far, to a hundredth of a second.
+    ///
+    /// # Errors
+    /// When QEMU has ended or the kernel does not tell.
+    pub fn cpu_time(&self) -> Result<Duration> {
+        self.process.cpu_time()
+    }
+
     /// Ends QEMU and returns all lines of the console.
     #[must_use]
     pub fn finish(mut self) -> Vec<String> {

@@ -20,6 +20,10 @@ const WAITING_MESSAGES: usize = 4;
 /// PUBACKs that may wait: as many as paho keeps messages in flight.
 const WAITING_ACKNOWLEDGEMENTS: usize = 10;
 
+/// Bytes of heap that a publish takes besides its payload: paho's records, a TLS record's
+/// TCP segments.
+const PUBLISH_HEADROOM: usize = 1024;
+
 /// Quality of service. AWS IoT knows no QoS 2.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Qos {
@@ -218,7 +222,7 @@ impl Client {
     /// Publishes, and with QoS 1 waits for the PUBACK: one round trip.
     ///
     /// # Errors
-    /// `Timeout` after `timeout_ms` without a PUBACK. The message stays with paho, which
+    /// `OutOfMemory` while the heap is too low to send safely; `Timeout` after `timeout_ms` without a PUBACK. The message stays with paho, which
     /// sends it again after a reconnect unless the session is clean.
     pub fn publish(
         &mut self,
@@ -228,6 +232,10 @@ impl Client {
         timeout_ms: u32,
     ) -> Result<(), Error> {
         let topic = CString::new(topic).map_err(|_| Error::BadText)?;
+        // paho copies the payload twice and does not survive a refused allocation.
+        if rtos::heap::largest_block() < 2 * payload.len() + PUBLISH_HEADROOM {
+            return Err(Error::OutOfMemory);
+        }
         // What is left here belongs to publishes that were given up.
         while self.shared.acknowledged.receive(Duration::zero()).is_ok() {}
         let mut token = 0;

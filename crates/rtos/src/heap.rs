@@ -13,3 +13,11 @@ pub fn low_water() -> usize {
     // SAFETY: as above.
     unsafe { sys::xPortGetMinimumEverFreeHeapSize() as usize }
 }
+
+/// Bytes of the largest block that can be had now: what fragmentation leaves.
+pub fn largest_block() -> usize {
+    let mut stats = sys::HeapStats_t::default();
+    // SAFETY: fills the structure that it is given.
+    unsafe { sys::vPortGetHeapStats(&mut stats) };
+    stats.xSizeOfLargestFreeBlockInBytes as usize
+}

@@ -1,0 +1,319 @@
+//! Servers that do what no good broker does.
+
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use rustls::crypto::ring;
+use rustls::server::WebPkiClientVerifier;
+use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned};
+use tools::pki::{Credential, Pki};
+
+/// Longest packet that a server here expects of the device, in bytes.
+const PACKET_LIMIT: usize = 1024;
+
+#[derive(Debug, Default)]
+struct Shared {
+    stop: AtomicBool,
+    connections: Mutex<Vec<TcpStream>>,
+}
+
+/// Serves every connection to a port of its own in a thread of its own; stops when dropped.
+#[derive(Debug)]
+pub struct Server {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+    acceptor: Option<JoinHandle<()>>,
+}
+
+impl Server {
+    /// Hands each connection to `serve`, which ends when reading or writing fails.
+    ///
+    /// # Panics
+    /// When there is no free port.
+    #[must_use]
+    pub fn start(serve: impl Fn(TcpStream) -> Result<()> + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+        let address = listener.local_addr().expect("the server's address");
+        let shared = Arc::new(Shared::default());
+        let state = Arc::clone(&shared);
+        let serve = Arc::new(serve);
+        let acceptor = std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                if state.stop.load(Ordering::Acquire) {
+                    return;
+                }
+                let Ok(stream) = stream else { continue };
+                if let Ok(clone) = stream.try_clone() {
+                    let mut held = state.connections.lock().unwrap_or_else(PoisonError::into_inner);
+                    held.push(clone);
+                }
+                let serve = Arc::clone(&serve);
+                // What goes wrong here is what the device has made of this server: the test
+                // looks at the device.
+                std::thread::spawn(move || {
+                    let end = stream.try_clone();
+                    let _ = serve(stream);
+                    if let Ok(end) = end {
+                        let _ = end.shutdown(Shutdown::Both);
+                    }
+                });
+            }
+        });
+        Self { address, shared, acceptor: Some(acceptor) }
+    }
+
+    /// A TLS server that hands each finished handshake to `serve`.
+    ///
+    /// # Panics
+    /// As [`Server::start`].
+    #[must_use]
+    pub fn tls(
+        config: ServerConfig,
+        serve: impl Fn(&mut Session) -> Result<()> + Send + Sync + 'static,
+    ) -> Self {
+        let config = Arc::new(config);
+        Self::start(move |stream| serve(&mut Session::accept(&config, stream)?))
+    }
+
+    /// The port on 127.0.0.1.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.address.port()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.shared.stop.store(true, Ordering::Release);
+        // Wakes the acceptor.
+        let _ = TcpStream::connect(self.address);
+        let held = self.shared.connections.lock().unwrap_or_else(PoisonError::into_inner);
+        for connection in held.iter() {
+            // Ends the thread that serves it.
+            let _ = connection.shutdown(Shutdown::Both);
+        }
+        if let Some(acceptor) = self.acceptor.take() {
+            let _ = acceptor.join();
+        }
+    }
+}
+
+/// Reads until the device gives up, and answers nothing.
+///
+/// # Errors
+/// When the connection breaks.
+pub fn stay_silent(mut stream: TcpStream) -> Result<()> {
+    std::io::copy(&mut stream, &mut std::io::sink())?;
+    Ok(())
+}
+
+/// TLS as the local broker has it: TLS 1.2, with the device's certificate demanded.
+///
+/// # Panics
+/// When the PKI is unusable.
+#[must_use]
+pub fn tls_config(pki: &Pki, server: &Credential) -> ServerConfig {
+    let attempt = || -> Result<ServerConfig> {
+        let provider = Arc::new(ring::default_provider());
+        let mut authorities = RootCertStore::empty();
+        authorities.add(pki.clients.certificate().clone())?;
+        let verifier = WebPkiClientVerifier::builder_with_provider(
+            Arc::new(authorities),
+            Arc::clone(&provider),
+        )
+        .build()?;
+        Ok(ServerConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[&rustls::version::TLS12])?
+            .with_client_cert_verifier(verifier)
+            .with_single_cert(server.chain.clone(), server.key.clone_key())?)
+    };
+    attempt().expect("a TLS configuration")
+}
+
+/// An MQTT server's side of one TLS connection.
+#[derive(Debug)]
+pub struct Session {
+    tls: StreamOwned<ServerConnection, Tap>,
+}
+
+impl Session {
+    fn accept(config: &Arc<ServerConfig>, stream: TcpStream) -> Result<Self> {
+        stream.set_nodelay(true)?;
+        let tap = Tap { stream, header: Vec::new(), left: 0, longest: 0 };
+        let connection = ServerConnection::new(Arc::clone(config))?;
+        let mut tls = StreamOwned::new(connection, tap);
+        while tls.conn.is_handshaking() {
+            tls.conn.complete_io(&mut tls.sock)?;
+        }
+        Ok(Self { tls })
+    }
+
+    /// The host name that the device named (SNI).
+    #[must_use]
+    pub fn server_name(&self) -> Option<String> {
+        self.tls.conn.server_name().map(str::to_owned)
+    }
+
+    /// The protocol that was agreed on by ALPN.
+    #[must_use]
+    pub fn protocol(&self) -> Option<Vec<u8>> {
+        self.tls.conn.alpn_protocol().map(<[u8]>::to_vec)
+    }
+
+    /// Content length in bytes of the longest record sent.
+    #[must_use]
+    pub fn longest_record(&self) -> usize {
+        self.tls.sock.longest
+    }
+
+    /// The next packet's type (the upper half of its first byte) and content.
+    ///
+    /// # Errors
+    /// When the connection ends.
+    pub fn receive(&mut self) -> Result<(u8, Vec<u8>)> {
+        let mut byte = || -> Result<u8> {
+            let mut byte = [0];
+            self.tls.read_exact(&mut byte)?;
+            Ok(byte[0])
+        };
+        let kind = byte()? >> 4;
+        let mut length = 0;
+        for shift in [0, 7, 14, 21] {
+            let next = byte()?;
+            length |= usize::from(next & 0x7F) << shift;
+            if next & 0x80 == 0 {
+                break;
+            }
+        }
+        if length > PACKET_LIMIT {
+            bail!("the device sent a packet of {length} bytes");
+        }
+        let mut body = vec![0; length];
+        self.tls.read_exact(&mut body)?;
+        Ok((kind, body))
+    }
+
+    /// Sends bytes as they are.
+    ///
+    /// # Errors
+    /// When the connection has ended.
+    pub fn send(&mut self, bytes: &[u8]) -> Result<()> {
+        self.tls.write_all(bytes)?;
+        Ok(self.tls.flush()?)
+    }
+
+    /// Takes the device's CONNECT and answers with a CONNACK of this code, no session present.
+    ///
+    /// # Errors
+    /// When the device sends something else or nothing.
+    pub fn welcome(&mut self, code: u8) -> Result<()> {
+        match self.receive()? {
+            (CONNECT, _) => self.send(&[CONNACK << 4, 2, 0, code]),
+            (kind, _) => bail!("the device sent packet type {kind} before CONNECT"),
+        }
+    }
+
+    /// Serves as a broker would, until the connection ends: acknowledges what comes and
+    /// delivers nothing.
+    ///
+    /// # Errors
+    /// When the connection ends.
+    pub fn serve(&mut self) -> Result<()> {
+        loop {
+            match self.receive()? {
+                (PUBLISH, body) => {
+                    let (length, rest) = body.split_first_chunk().context("no topic")?;
+                    let topic = usize::from(u16::from_be_bytes(*length));
+                    let id = rest.get(topic..topic + 2).context("no packet id")?;
+                    self.send(&[PUBACK << 4, 2, id[0], id[1]])?;
+                }
+                (SUBSCRIBE, body) => {
+                    let id = body.get(..2).context("no packet id")?;
+                    self.send(&[SUBACK << 4, 3, id[0], id[1], 1])?;
+                }
+                (PINGREQ, _) => self.send(&[PINGRESP << 4, 0])?,
+                (kind, _) => bail!("the device sent packet type {kind}"),
+            }
+        }
+    }
+}
+
+// MQTT 3.1.1, table 2.1.
+const CONNECT: u8 = 1;
+const CONNACK: u8 = 2;
+const PUBLISH: u8 = 3;
+const PUBACK: u8 = 4;
+const SUBSCRIBE: u8 = 8;
+const SUBACK: u8 = 9;
+const PINGREQ: u8 = 12;
+const PINGRESP: u8 = 13;
+
+/// Length of a TLS record's header in bytes.
+const RECORD_HEADER: usize = 5;
+
+/// A stream that notes how long the records are that it sends.
+#[derive(Debug)]
+struct Tap {
+    stream: TcpStream,
+    /// What has been sent of the current record's header.
+    header: Vec<u8>,
+    /// Bytes of the current record that are still to come.
+    left: usize,
+    longest: usize,
+}
+
+impl Tap {
+    fn note(&mut self, mut bytes: &[u8]) {
+        while let Some(first) = bytes.first() {
+            if self.left > 0 {
+                let step = self.left.min(bytes.len());
+                self.left -= step;
+                bytes = &bytes[step..];
+                continue;
+            }
+            self.header.push(*first);
+            bytes = &bytes[1..];
+            if self.header.len() == RECORD_HEADER {
+                self.left = usize::from(u16::from_be_bytes([self.header[3], self.header[4]]));
+                self.longest = self.longest.max(self.left);
+                self.header.clear();
+            }
+        }
+    }
+}
+
+impl Read for Tap {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        self.stream.read(buffer)
+    }
+}
+
+impl Write for Tap {
+    fn write(&mut self, buffer: &[u8]) -> std::io::Result<usize> {
+        let written = self.stream.write(buffer)?;
+        self.note(&buffer[..written]);
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.stream.flush()
+    }
+}
+
+/// Sends `bytes` one at a time, one a second, until the connection ends.
+///
+/// # Errors
+/// When it has ended.
+pub fn trickle(mut stream: TcpStream, bytes: impl IntoIterator<Item = u8>) -> Result<()> {
+    stream.set_nodelay(true)?;
+    for byte in bytes {
+        stream.write_all(&[byte])?;
+        std::thread::sleep(Duration::from_secs(1));
+    }
+    stay_silent(stream)
+}

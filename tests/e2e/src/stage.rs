@@ -1,0 +1,257 @@
+//! A cloud of a test's own, and who looks on.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use tempfile::TempDir;
+use tools::client::{ClientOptions, MqttClient};
+use tools::cloud::BrokerOptions;
+use tools::device::DeviceIdentity;
+use tools::lab::{Lab, operator_options};
+use tools::pki::Pki;
+use tools::settings::{Settings, Topics};
+use tools::status::{Led, Report, Status};
+
+use crate::{CLIENT_ID, Device, Relay, SOON};
+
+/// Name of the device.
+pub const THING: &str = "e2e";
+
+/// Lines of the broker's log shown with a failure.
+const TAIL: usize = 40;
+
+/// PKI, broker, name and time server of one test, and the identity that leads a device there.
+#[derive(Debug)]
+pub struct Stage {
+    /// The cloud.
+    pub lab: Lab,
+    /// What the next device will be given. Keep-alive and backoff are as short as they may be,
+    /// so that tests are.
+    pub identity: DeviceIdentity,
+    /// Holds everything's files; removed after the cloud has stopped.
+    _folder: TempDir,
+}
+
+impl Stage {
+    /// A good cloud.
+    ///
+    /// # Panics
+    /// When it does not start.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::with(|_, _| Ok(()))
+    }
+
+    /// A cloud whose broker's options `change` has had its way with.
+    ///
+    /// # Panics
+    /// When it does not start.
+    #[must_use]
+    pub fn with(change: impl FnOnce(&Pki, &mut BrokerOptions) -> Result<()>) -> Self {
+        let folder = tempfile::Builder::new().prefix("thing-e2e-").tempdir().expect("a folder");
+        let topics = Topics::default();
+        let settings = Settings {
+            certs: folder.path().join("certs"),
+            state: folder.path().join("state"),
+            thing: THING.to_owned(),
+            status_topic: topics.status,
+            control_topic: topics.control,
+        };
+        let lab = Lab::start_with(&settings, &folder.path().join("cloud"), change)
+            .unwrap_or_else(|error| panic!("the local cloud does not start: {error:#}"));
+        let mut identity = lab.device_identity();
+        identity.keep_alive_s = *identity::KEEP_ALIVE_S.start();
+        identity.backoff_cap_s = *identity::BACKOFF_CAP_S.start();
+        Self { lab, identity, _folder: folder }
+    }
+
+    /// Puts a relay between later devices and the broker.
+    #[must_use]
+    pub fn relay(&mut self) -> Relay {
+        let relay = Relay::start(self.lab.cloud.broker.device_port());
+        self.identity.endpoints.port = relay.port();
+        relay
+    }
+
+    /// The identity as the bytes of its region.
+    ///
+    /// # Panics
+    /// When the test has asked for one that cannot be.
+    #[must_use]
+    pub fn region(&self) -> Vec<u8> {
+        self.identity.region().unwrap_or_else(|error| panic!("no identity: {error:#}"))
+    }
+
+    /// Boots a device with the identity.
+    ///
+    /// # Panics
+    /// When the emulator does not start.
+    #[must_use]
+    pub fn boot(&self) -> Device {
+        Device::boot(Some(self.region()))
+    }
+
+    /// Connects as the operator and subscribes to the status.
+    ///
+    /// # Panics
+    /// When the broker refuses.
+    #[must_use]
+    pub fn watch(&self) -> Watcher {
+        let mut client = self
+            .lab
+            .operator()
+            .unwrap_or_else(|error| panic!("the operator cannot connect: {error:#}"));
+        client.subscribe(&self.lab.topics.status).expect("a subscription");
+        Watcher { client, topics: self.lab.topics.clone() }
+    }
+
+    /// How a client connects that pretends to be the device: with its certificate and its
+    /// client id.
+    #[must_use]
+    pub fn rival_options(&self) -> ClientOptions {
+        ClientOptions {
+            port: self.lab.cloud.broker.device_port(),
+            credential: Some(self.lab.pki.device.clone()),
+            client_id: CLIENT_ID.to_owned(),
+            ..operator_options(&self.lab.pki, 0)
+        }
+    }
+
+    /// How often the broker's log has a line with this in it.
+    #[must_use]
+    pub fn log_count(&self, text: &str) -> usize {
+        self.lab.cloud.broker.log().lines().filter(|line| line.contains(text)).count()
+    }
+}
+
+impl Default for Stage {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let log = self.lab.cloud.broker.log();
+            let log: Vec<&str> = log.lines().collect();
+            let tail = log[log.len().saturating_sub(TAIL)..].join("\n");
+            eprintln!("--- the broker's log\n{tail}\n---");
+        }
+    }
+}
+
+/// The operator, subscribed to the device's status.
+#[derive(Debug)]
+pub struct Watcher {
+    client: MqttClient,
+    topics: Topics,
+}
+
+impl Watcher {
+    /// Waits for the next message of the status topic.
+    ///
+    /// # Panics
+    /// When none comes, or one that is no status.
+    #[track_caller]
+    pub fn report(&mut self, limit: Duration) -> Report {
+        let message = self.payload(limit);
+        Report::parse(&message).unwrap_or_else(|error| panic!("{error:#}"))
+    }
+
+    /// Waits for the next message of the status topic, as it came.
+    ///
+    /// # Panics
+    /// When none comes.
+    #[track_caller]
+    pub fn payload(&mut self, limit: Duration) -> Vec<u8> {
+        match self.client.next(limit) {
+            Ok(Some(message)) => message.payload,
+            Ok(None) => panic!("no status within {limit:?}"),
+            Err(error) => panic!("the operator was disconnected: {error:#}"),
+        }
+    }
+
+    /// Waits for a status that satisfies `wanted`.
+    ///
+    /// # Panics
+    /// When none comes within [`SOON`].
+    #[track_caller]
+    pub fn status(&mut self, what: &str, wanted: impl Fn(&Status) -> bool) -> Status {
+        let deadline = Instant::now() + SOON;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            assert!(!left.is_zero(), "no {what} within {SOON:?}");
+            if let Report::Online(status) = self.report(left)
+                && wanted(&status)
+            {
+                return status;
+            }
+        }
+    }
+
+    /// Forgets the statuses that have come so far.
+    pub fn forget(&mut self) {
+        while let Ok(Some(_)) = self.client.next(Duration::ZERO) {}
+    }
+
+    /// Sends a message to the device.
+    ///
+    /// # Panics
+    /// When the broker does not take it.
+    #[track_caller]
+    pub fn send(&mut self, payload: &[u8]) {
+        self.publish(payload, false);
+    }
+
+    /// Leaves a message for whoever subscribes; an empty one takes it back.
+    ///
+    /// # Panics
+    /// When the broker does not take it.
+    #[track_caller]
+    pub fn retain(&mut self, payload: &[u8]) {
+        self.publish(payload, true);
+    }
+
+    #[track_caller]
+    fn publish(&mut self, payload: &[u8], retain: bool) {
+        let topic = self.topics.control.clone();
+        if let Err(error) = self.client.publish(&topic, payload, retain) {
+            panic!("the broker did not take a message: {error:#}");
+        }
+    }
+
+    /// Sends a message to the device at QoS 0, without waiting.
+    ///
+    /// # Panics
+    /// When the connection has ended.
+    #[track_caller]
+    pub fn throw(&mut self, payload: &[u8]) {
+        let topic = self.topics.control.clone();
+        self.client
+            .publish_unwatched(&topic, payload, rumqttc::QoS::AtMostOnce)
+            .expect("a connection");
+    }
+
+    /// Switches the LED and waits until the board shows it and the device says it.
+    ///
+    /// # Panics
+    /// When it does not.
+    #[track_caller]
+    pub fn switch(&mut self, device: &mut Device, led: Led) {
+        self.obeys(device, led.word().as_bytes(), led);
+    }
+
+    /// Sends a message and waits until the device has obeyed it.
+    ///
+    /// # Panics
+    /// When it does not.
+    #[track_caller]
+    pub fn obeys(&mut self, device: &mut Device, payload: &[u8], led: Led) {
+        // A status that was sent before says nothing.
+        self.forget();
+        self.send(payload);
+        device.expect_led(led);
+        self.status(&format!("status with the LED {}", led.word()), |status| status.led == led);
+    }
+}
