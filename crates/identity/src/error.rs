@@ -58,39 +58,39 @@ impl fmt::Display for Error {
         match self {
             Self::Erased => f.write_str(
                 "the identity region is erased: this device was not given an identity yet; \
-                 make one with `make identity` and write it with `make flash-identity`",
+                 make one and write it (README, \"Identity\")",
             ),
             Self::Missing => f.write_str(
                 "there is no identity in the identity region; \
-                 make one with `make identity` and write it with `make flash-identity`",
+                 make one and write it (README, \"Identity\")",
             ),
             Self::Damaged(damage) => write!(
                 f,
                 "the identity region is damaged ({damage}); \
-                 write it again with `make flash-identity`"
+                 write it again (README, \"Identity\")"
             ),
             Self::TooNew { version } => write!(
                 f,
                 "the identity has format version {version} and this firmware reads up to {}; \
-                 update the firmware, or write the identity again with `make identity` and \
-                 `make flash-identity` of this firmware's version",
+                 update the firmware, or make and write the identity again with this \
+                 firmware's version of the tools",
                 crate::FORMAT_VERSION
             ),
             Self::Invalid { field, reason } => write!(
                 f,
                 "the identity's {field} {reason}; \
-                 correct it with `make identity` and write it with `make flash-identity`"
+                 correct it and write it again (README, \"Identity\")"
             ),
             Self::TooLarge { needed } => write!(
                 f,
                 "the identity takes {needed} bytes and there is room for {}; \
-                 leave out certificates or roots and repeat `make identity`",
+                 leave out certificates or roots and make it again",
                 crate::COPY_SIZE
             ),
             Self::RegionSize { length } => write!(
                 f,
                 "an identity region is {} bytes long and this one is {length}; \
-                 make it again with `make identity`",
+                 make it again",
                 crate::REGION_SIZE
             ),
         }
