@@ -1,0 +1,68 @@
+/* What the kernel's basic steps cost. Each function repeats a step `count` times. */
+#include <stdlib.h>
+
+#include "bench.h"
+#include "check.h"
+
+static TaskHandle_t main_task, partner;
+static volatile uint32_t switches;
+
+/* The loop that shows that the clock counts instructions: 3 per round (the branch back
+ * included) and what the call itself takes. */
+void bench_loop(uint32_t count)
+{
+    __asm__ volatile("1:\n\t"
+                     "addi %0, %0, -1\n\t"
+                     "nop\n\t"
+                     "bnez %0, 1b"
+                     : "+a"(count));
+}
+
+static void yielding(void *argument)
+{
+    (void)argument;
+    for (;;) {
+        switches++;
+        taskYIELD();
+    }
+}
+
+void bench_yield(uint32_t count)
+{
+    if (partner == NULL) {
+        partner = start_task(yielding, "partner", NULL, TEST_PRIORITY);
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        taskYIELD();
+    }
+}
+
+static void answering(void *argument)
+{
+    (void)argument;
+    for (;;) {
+        (void)ulTaskNotifyTake(pdTRUE, portMAX_DELAY);
+        switches++;
+        xTaskNotifyGiveIndexed(main_task, 1);
+    }
+}
+
+void bench_notify(uint32_t count)
+{
+    if (partner == NULL) {
+        main_task = xTaskGetCurrentTaskHandle();
+        partner = start_task(answering, "partner", NULL, TEST_PRIORITY + 1);
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        xTaskNotifyGive(partner);
+        (void)ulTaskNotifyTakeIndexed(1, pdTRUE, portMAX_DELAY);
+    }
+}
+
+void bench_malloc(uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        void *volatile block = malloc(64);
+        free(block);
+    }
+}
