@@ -81,9 +81,15 @@ fn try_run(
     wait_for_clock();
     loop {
         wait_for_network(shared, &interface);
+        let computing = rtos::cpu_time_ms();
         match connect(&mut client, identity) {
             Ok(session_present) => {
-                log::info!("connected to {}:{}", identity.endpoint, identity.port);
+                let computing = rtos::cpu_time_ms().wrapping_sub(computing);
+                log::info!(
+                    "connected to {}:{} with {computing} ms of computing",
+                    identity.endpoint,
+                    identity.port
+                );
                 if !core::mem::take(&mut first) {
                     shared.facts.count_reconnect();
                 }

@@ -31,7 +31,7 @@ extern const uint32_t board_cpu_hz;
 #define configSTACK_DEPTH_TYPE                  uint32_t
 /* In words. The idle task needs one 80-byte interrupt frame, the frame of the end of
  * stack and what freeing a deleted task takes. */
-#define configMINIMAL_STACK_SIZE                128
+#define configMINIMAL_STACK_SIZE                96
 
 /* One errno per task: the kernel defines picolibc's global `errno` itself (tasks.c
  * defines the variable of this name) and swaps its value at every context switch. */
@@ -67,7 +67,7 @@ extern const uint32_t board_cpu_hz;
 #define configUSE_TIMERS                        1
 #define configTIMER_TASK_PRIORITY               6
 #define configTIMER_QUEUE_LENGTH                8
-#define configTIMER_TASK_STACK_DEPTH            192
+#define configTIMER_TASK_STACK_DEPTH            160
 #define configUSE_DAEMON_TASK_STARTUP_HOOK      0
 
 /* Diagnosis */
