@@ -54,6 +54,7 @@ enum {
 #define MODER_CRCEN 0x2000U
 #define MODER_PAD 0x8000U
 /* INT_SOURCE, INT_MASK; writing 1 to INT_SOURCE clears. */
+#define INT_TXB 0x01U  /* frame sent */
 #define INT_RXB 0x04U  /* frame received */
 #define INT_RXE 0x08U  /* receive error */
 #define INT_BUSY 0x10U /* frame dropped: no free descriptor */
@@ -73,6 +74,7 @@ static volatile struct descriptor *const descriptors =
     (volatile struct descriptor *)BOARD_ETH_DESCRIPTORS;
 
 #define TXD_READY 0x8000U
+#define TXD_IRQ 0x4000U
 #define TXD_WRAP 0x2000U
 #define TXD_PAD 0x1000U
 #define TXD_CRC 0x0800U
@@ -269,6 +271,31 @@ static void set_mac_address(uint8_t mac[ETH_HWADDR_LEN])
     }
 }
 
+/* Reset the MAC's registers, and with them what it remembers of descriptors. */
+static void reset_registers(void)
+{
+    eth[MODER] = MODER_RST;
+    eth[MODER] = 0;
+}
+
+/* Lower the interrupt line. QEMU changes it only when INT_SOURCE & INT_MASK becomes zero or
+ * not, and a reset clears both registers without looking at the line: a board that is reset
+ * while a frame waits would come up with the line high for ever. So raise the interrupt once
+ * more, by sending a frame to nobody, and clear it. */
+static void release_interrupt_line(void)
+{
+    void *frame = buffer_address(0);
+
+    memset(frame, 0, FRAME_MIN);
+    descriptors[0].buffer = (uint32_t)frame;
+    descriptors[0].flags = 0;
+    eth[TX_BD_NUM] = TX_COUNT;
+    eth[INT_MASK] = INT_TXB;
+    eth[MODER] = MODER_TXEN;
+    descriptors[0].flags = FRAME_MIN << 16 | TXD_READY | TXD_IRQ | TXD_WRAP;
+    eth[INT_SOURCE] = INT_ALL;
+}
+
 err_t board_netif_init(struct netif *netif)
 {
     LWIP_ASSERT("one interface", interface == NULL);
@@ -288,9 +315,10 @@ err_t board_netif_init(struct netif *netif)
     MIB2_INIT_NETIF(netif, snmp_ifType_ethernet_csmacd, 100000000);
     set_mac_address(netif->hwaddr);
 
-    /* A reset clears the registers, the address among them. */
-    eth[MODER] = MODER_RST;
-    eth[MODER] = 0;
+    reset_registers();
+    release_interrupt_line();
+    /* A reset clears the address too. */
+    reset_registers();
     const uint8_t *mac = netif->hwaddr;
     eth[MAC_ADDR0] = (uint32_t)mac[2] << 24 | (uint32_t)mac[3] << 16 |
                      (uint32_t)mac[4] << 8 | mac[5];
