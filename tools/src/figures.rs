@@ -9,11 +9,12 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use rustls::pki_types::CertificateDer;
 
 use crate::client::MqttClient;
 use crate::lab::Lab;
 use crate::output;
-use crate::pki::{Authority, KeyKind, LeafRequest, Pki, SERVER_NAME, Validity};
+use crate::pki::{Authority, Credential, KeyKind, LeafRequest, SERVER_NAME, Validity};
 use crate::qemu::{Emulator, EmulatorOptions};
 use crate::scratch;
 use crate::settings::Settings;
@@ -95,12 +96,13 @@ fn measure(settings: &Settings, elf: &Path, key: KeyKind) -> Result<Run> {
     let folder = scratch::folder()?;
     let mut root = None;
     let lab = Lab::start_with(settings, folder.path(), |pki, options| {
-        if key == KeyKind::Rsa2048 {
-            let (authority, server) = rsa_server()?;
-            root = Some(authority);
-            options.server = server;
-        } else {
-            options.server = pki.server.clone();
+        match key {
+            KeyKind::P256 => options.server = pki.server.clone(),
+            KeyKind::Rsa2048 => {
+                let (authority, server) = rsa_chain()?;
+                root = Some(authority);
+                options.server = server;
+            }
         }
         Ok(())
     })?;
@@ -108,7 +110,7 @@ fn measure(settings: &Settings, elf: &Path, key: KeyKind) -> Result<Run> {
     operator.subscribe(&lab.topics.status)?;
     let mut identity = lab.device_identity();
     if let Some(root) = root {
-        identity.roots = vec![root.certificate().clone()];
+        identity.roots = vec![root];
     }
     let mut options = EmulatorOptions::new(elf);
     options.identity = Some(identity.region()?);
@@ -117,4 +119,90 @@ fn measure(settings: &Settings, elf: &Path, key: KeyKind) -> Result<Run> {
     let deadline = Instant::now() + LIMIT;
     watch(&emulator, &mut operator, deadline)
         .with_context(|| format!("the device's console ends with\n{}", emulator.console.tail(20)))
+}
+
+/// A root of its own, and a server's certificate with an intermediate: RSA all the way, as
+/// Amazon Root CA 1 signs it.
+fn rsa_chain() -> Result<(CertificateDer<'static>, Credential)> {
+    let validity = Validity::for_days(30);
+    let root = Authority::root("RSA root", KeyKind::Rsa2048, validity)?;
+    let between = root.intermediate("RSA server authority", KeyKind::Rsa2048, validity)?;
+    let mut request = LeafRequest::server(&[SERVER_NAME]);
+    request.key = KeyKind::Rsa2048;
+    Ok((root.certificate().clone(), between.issue(&request)?))
+}
+
+/// Waits until the device has settled.
+fn watch(emulator: &Emulator, operator: &mut MqttClient, deadline: Instant) -> Result<Run> {
+    let mut statuses = Vec::new();
+    while statuses.len() < SETTLED {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let Some(message) = operator.next(left)? else {
+            bail!("only {} statuses within {} s", statuses.len(), LIMIT.as_secs());
+        };
+        match Report::parse(&message.payload)? {
+            Report::Online(status) => statuses.push(status),
+            Report::Offline => bail!("the broker has lost the device"),
+        }
+    }
+    let milliseconds = emulator
+        .console
+        .lines()
+        .iter()
+        .find_map(|line| computing_ms(line))
+        .context("the device does not say how much computing a connection took")?;
+    // A millisecond is a million nanoseconds, an instruction 2^shift of them.
+    let connect_instructions = (milliseconds * 1_000_000) >> INSTRUCTION_SHIFT;
+    let settled = statuses.pop().context("no status")?;
+    let first = statuses.into_iter().next().unwrap_or_else(|| settled.clone());
+    Ok(Run { connect_instructions, first, settled })
+}
+
+/// Reads `... connected to HOST:PORT with N ms of computing`.
+fn computing_ms(line: &str) -> Option<u64> {
+    let (before, _) = line.split_once(" ms of computing")?;
+    before.rsplit_once(" with ")?.1.parse().ok()
+}
+
+fn table(figures: &[Figure]) -> String {
+    let mut text = format!("{:<24} {:>12} {:>12}", "figure", "value", "at most");
+    for Figure { name, value, unit, most } in figures {
+        let most = most.map_or_else(String::new, |most| most.to_string());
+        text += &format!("\n{name:<24} {value:>12} {most:>12} {unit}");
+    }
+    text
+}
+
+fn check(figures: &[Figure]) -> Result<()> {
+    let over: Vec<String> = figures
+        .iter()
+        .filter_map(|figure| {
+            let most = figure.most.filter(|most| figure.value > *most)?;
+            Some(format!("{} is {} of {most} {}", figure.name, figure.value, figure.unit))
+        })
+        .collect();
+    if over.is_empty() {
+        return Ok(());
+    }
+    bail!("over budget: {}", over.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn computing_is_read_from_the_log() {
+        let line = "I (4485) link: connected to a.iot.test:8883 with 3997 ms of computing";
+        assert_eq!(computing_ms(line), Some(3997));
+        assert_eq!(computing_ms("I (4490) link: subscribed to esp8266/control"), None);
+    }
+
+    #[test]
+    fn budgets_are_limits() {
+        let figure = |value| Figure { name: "flash", value, unit: "bytes", most: Some(10) };
+        assert!(check(&[figure(10)]).is_ok());
+        let error = check(&[figure(11)]).unwrap_err();
+        assert_eq!(error.to_string(), "over budget: flash is 11 of 10 bytes");
+    }
 }

@@ -11,6 +11,8 @@ use tools::bench;
 use tools::cloud::Endpoints;
 use tools::control;
 use tools::device::{self, DeviceIdentity};
+use tools::figures;
+use tools::output::{self, Unheard};
 use tools::pki::Pki;
 use tools::run::{self, RunOptions};
 use tools::settings::Settings;
@@ -97,6 +99,12 @@ enum Verb {
         #[arg(long)]
         elf: PathBuf,
     },
+    /// Measure what a firmware takes while it runs, and hold it to budgets
+    Figures {
+        /// The firmware
+        #[arg(long)]
+        elf: PathBuf,
+    },
     /// Show what a firmware takes of each memory, and hold it to budgets
     Size {
         /// The firmware
@@ -116,6 +124,7 @@ enum Board {
 fn main() -> ExitCode {
     match perform(Arguments::parse()) {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.is::<Unheard>() => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("thing: {error:#}");
             ExitCode::FAILURE
@@ -127,8 +136,7 @@ fn perform(Arguments { verb, settings }: Arguments) -> Result<()> {
     match verb {
         Verb::Pki { names } => {
             Pki::open(&settings.certs, &settings.thing, &names)?;
-            println!("local certificates are in {}", settings.certs.display());
-            Ok(())
+            output::line(format!("local certificates are in {}", settings.certs.display()))
         }
         Verb::Identity { out, endpoint, port, dns, ntp } => {
             let pki = Pki::open(&settings.certs, &settings.thing, &[])?;
@@ -142,8 +150,7 @@ fn perform(Arguments { verb, settings }: Arguments) -> Result<()> {
             .region()
             .context("the identity cannot be made")?;
             device::save_region(&region, &out)?;
-            println!("identity of {} is in {}", settings.thing, out.display());
-            Ok(())
+            output::line(format!("identity of {} is in {}", settings.thing, out.display()))
         }
         Verb::Run { elf, identity, board: Board::Qemu } => {
             run::run(&settings, &RunOptions { elf, identity })
@@ -156,6 +163,7 @@ fn perform(Arguments { verb, settings }: Arguments) -> Result<()> {
             target_test::run(&elf, &filter, Duration::from_secs(timeout))
         }
         Verb::Bench { elf } => bench::run(&elf),
+        Verb::Figures { elf } => figures::run(&settings, &elf),
         Verb::Size { elf, budget } => size::report(&elf, &budget),
     }
 }

@@ -8,6 +8,7 @@ use anyhow::{Context, Result, bail};
 use crate::cloud::Running;
 use crate::interrupt::Interrupt;
 use crate::lab::Lab;
+use crate::output::{self, Unheard};
 use crate::qemu::{Emulator, EmulatorOptions};
 use crate::settings::Settings;
 
@@ -40,11 +41,14 @@ pub fn run(settings: &Settings, options: &RunOptions) -> Result<()> {
         }
         None => lab.device_identity().region()?,
     });
-    println!("{}", introduction(&lab, settings));
+    output::line(introduction(&lab, settings))?;
     let mut emulator = Emulator::start(&emulator_options)?;
     let outcome = loop {
         if interrupt.happened() {
             break Ok(());
+        }
+        if emulator.console.is_unheard() {
+            break Err(Unheard.into());
         }
         if let Err(error) = lab.cloud.broker.check() {
             break Err(error);
@@ -57,10 +61,7 @@ pub fn run(settings: &Settings, options: &RunOptions) -> Result<()> {
     drop(announced);
     drop(lab);
     match outcome {
-        Ok(()) => {
-            println!("\nStopped: the emulator, the broker, the name and time servers.");
-            Ok(())
-        }
+        Ok(()) => output::line("\nStopped: the emulator, the broker, the name and time servers."),
         Err(error) => bail!(error),
     }
 }

@@ -9,7 +9,9 @@ use crate::client::MqttClient;
 use crate::cloud::KEEP_ALIVE;
 use crate::interrupt::Interrupt;
 use crate::lab::Lab;
+use crate::output;
 use crate::qemu::{Emulator, EmulatorOptions};
+use crate::scratch;
 use crate::settings::Settings;
 use crate::status::{Led, Report, Status};
 
@@ -28,7 +30,7 @@ pub fn smoke(settings: &Settings, elf: &Path) -> Result<()> {
     let deadline = Instant::now() + LIMIT;
     let interrupt = Interrupt::watch()?;
     // A folder of its own: it may run beside `make run`.
-    let folder = tempfile::Builder::new().prefix("thing-smoke-").tempdir()?;
+    let folder = scratch::folder()?;
     let lab = Lab::start(settings, folder.path())?;
     let mut operator = lab.operator()?;
     operator.subscribe(&lab.topics.status)?;
@@ -44,10 +46,7 @@ pub fn smoke(settings: &Settings, elf: &Path) -> Result<()> {
     let outcome = check.run();
     let lines = check.emulator.finish();
     match outcome {
-        Ok(()) => {
-            println!("smoke: passed");
-            Ok(())
-        }
+        Ok(()) => output::line("smoke: passed"),
         Err(error) => {
             let from = lines.len().saturating_sub(TAIL);
             eprintln!("--- end of the device's console");
@@ -77,7 +76,10 @@ struct Check<'a> {
 impl Check<'_> {
     fn run(&mut self) -> Result<()> {
         let first = self.status("the first status", |_| true)?;
-        println!("smoke: status received after {} s on the device's clock", first.uptime_s);
+        output::line(format!(
+            "smoke: status received after {} s on the device's clock",
+            first.uptime_s
+        ))?;
         self.connection()?;
         for led in [Led::On, Led::Off] {
             let mark = self.emulator.console.mark();
@@ -86,7 +88,7 @@ impl Check<'_> {
             self.status(&what, |status| status.led == led)?;
             let what = format!("the LED {}", led.word());
             self.emulator.console.wait_for(mark, self.left()?, &what, |line| shows(line, led))?;
-            println!("smoke: LED {}", led.word());
+            output::line(format!("smoke: LED {}", led.word()))?;
         }
         Ok(())
     }

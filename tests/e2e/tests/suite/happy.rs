@@ -90,7 +90,11 @@ fn a_quick_succession_of_commands_ends_in_the_last() {
         watcher.send(b"on");
         watcher.send(b"off");
     }
-    watcher.switch(&mut device, Led::On);
+    watcher.send(b"on");
+    let settled = watcher.status("status", |_| true).uptime_s + 10;
+    watcher.status("lit LED ten seconds later", |status| {
+        status.uptime_s >= settled && status.led == Led::On
+    });
     device.assert_sound();
 }
 
@@ -257,10 +261,8 @@ fn clock_comes_from_the_time_server() {
     let stage = Stage::with(|pki, options| {
         let now = OffsetDateTime::now_utc();
         let mut request = LeafRequest::server(&[SERVER_NAME]);
-        request.validity = Validity {
-            not_before: now + Duration::days(9),
-            not_after: now + Duration::days(11),
-        };
+        request.validity =
+            Validity { not_before: now + Duration::days(9), not_after: now + Duration::days(11) };
         options.server = pki.intermediate.issue(&request)?;
         Ok(())
     });
