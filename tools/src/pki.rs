@@ -482,7 +482,8 @@ fn pem_text(label: &str, der: &[u8]) -> String {
     )
 }
 
-fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
+/// Writes a file whose mode holds from its first byte.
+pub(crate) fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
     // A new file that takes the old one's place: the mode holds from the first byte, and
     // nobody ever reads half a file.
     let fresh = path.with_extension("new");

@@ -83,10 +83,7 @@ impl Device {
     /// # Panics
     /// When the emulator does not start.
     #[must_use]
-    pub fn boot_with(
-        region: Option<Vec<u8>>,
-        change: impl FnOnce(&mut EmulatorOptions),
-    ) -> Self {
+    pub fn boot_with(region: Option<Vec<u8>>, change: impl FnOnce(&mut EmulatorOptions)) -> Self {
         let mut options = EmulatorOptions::new(&Self::firmware());
         options.identity = region;
         change(&mut options);
@@ -242,11 +239,10 @@ mod tests {
     #[test]
     fn log_lines_are_read() {
         let line = Line::parse("W (1234) link: connection lost (errno 5)").unwrap();
-        assert_eq!(line, Line {
-            level: 'W',
-            ms: 1234,
-            text: "link: connection lost (errno 5)".to_owned(),
-        });
+        assert_eq!(
+            line,
+            Line { level: 'W', ms: 1234, text: "link: connection lost (errno 5)".to_owned() }
+        );
         assert_eq!(Line::parse("[board] GPIO2 high: LED off"), None);
         assert_eq!(Line::parse("*** CRASH (1) of 2"), None);
     }
