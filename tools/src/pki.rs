@@ -234,6 +234,21 @@ impl Authority {
         Ok(Self { certificate, path, issuer: Issuer::new(params, key) })
     }
 
+    /// A further certificate of this root's name and key, signed by an older root, for those who
+    /// trust only that one.
+    ///
+    /// # Errors
+    /// When the older root cannot sign.
+    pub fn cross_signed_by(
+        &self,
+        older: &Self,
+        name: &str,
+        validity: Validity,
+    ) -> Result<CertificateDer<'static>> {
+        let params = authority_params(name, validity, BasicConstraints::Unconstrained);
+        Ok(params.signed_by(self.issuer.key(), &older.issuer)?.der().clone())
+    }
+
     /// Issues a leaf; its chain ends below the root.
     ///
     /// # Errors
