@@ -37,8 +37,8 @@ CHIP = target/xtensa-esp8266-none-elf/release
 ELF = $(CHIP)/firmware-$(BOARD)
 THING_TOOL = target/debug/thing
 
-.PHONY: help setup build tools run on off watch smoke identity test lint unit target-test e2e \
-	soak bench size vendor env clean
+.PHONY: help setup build tools run on off watch smoke identity identity-info test lint unit fuzz target-test e2e \
+	container soak bench size vendor env clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -62,16 +62,28 @@ on off watch: tools ## (second terminal) light or darken the LED; watch what the
 smoke: build tools ## the same by itself: exit 0 once the device published and obeyed on and off
 	@$(THING_TOOL) smoke --elf $(ELF)
 
+identity: tools ## THING=name: its identity region from config.toml and certs/name
+	@$(THING_TOOL) identity
+
+identity-info: tools ## THING=name: what is in it, without the secrets
+	@$(THING_TOOL) identity-info
+
 test: lint unit size target-test e2e bench smoke ## everything CI checks
 	@echo "make test: all passed"
 
-lint: setup ## rustfmt, clippy
+lint: tools ## rustfmt, clippy, no private key under version control
+	@$(THING_TOOL) check-secrets
 	@$(call host,fmt) --all --check
 	@$(call host,clippy) --quiet --locked $(HOST_CRATES) -p e2e --all-targets -- -D warnings
 	@$(FIRMWARE) clippy --quiet --locked --release -p firmware-qemu -p target-tests -- -D warnings
 
 unit: setup ## host tests: pure logic, and the tools against a real broker
 	@$(call host,test) --quiet --locked $(HOST_CRATES)
+
+# Ten million inputs take minutes: not part of `make test`, which runs 200,000.
+fuzz: setup ## ten million hostile identity regions through the decoder
+	@export IDENTITY_FUZZ_INPUTS=$${IDENTITY_FUZZ_INPUTS:-10000000} CARGO_PROFILE_RELEASE_OVERFLOW_CHECKS=true; \
+		$(call host,test) --quiet --locked --release -p identity --test fuzz -- --nocapture
 
 target-test: setup tools ## tests of kernel, libraries and crash reports on the emulated CPU
 	@$(FIRMWARE) build --release --locked -p target-tests
@@ -87,6 +99,9 @@ bench: build tools ## instructions of a context switch, a publish, AES-GCM, a ha
 
 size: build tools ## flash, IRAM and DRAM by section and library, held to the budgets
 	@$(THING_TOOL) size --elf $(ELF) --flash-max 262144 --iram-max 12288 --dram-max 51200
+
+container: ## a shell in the container that CI uses (docker or podman)
+	@tools/container
 
 vendor: setup ## an offline copy of every dependency in vendor/crates, which the build then uses
 	@tools/vendor $(CARGO) $(RUSTC)

@@ -4,17 +4,19 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::{Parser, Subcommand, ValueEnum};
 
 use tools::bench;
-use tools::cloud::Endpoints;
+use tools::config::Config;
 use tools::control;
-use tools::device::{self, DeviceIdentity};
 use tools::figures;
 use tools::output::{self, Unheard};
 use tools::pki::Pki;
+use tools::provisioned::ThingFolder;
+use tools::region;
 use tools::run::{self, RunOptions};
+use tools::secrets;
 use tools::settings::Settings;
 use tools::size::{self, Budget};
 use tools::smoke;
@@ -29,6 +31,26 @@ struct Arguments {
     verb: Verb,
     #[command(flatten)]
     settings: Settings,
+    #[command(flatten)]
+    places: Places,
+}
+
+/// Where a person's own files are.
+#[derive(clap::Args)]
+struct Places {
+    /// The settings of your devices
+    #[arg(long, global = true, default_value = "config.toml")]
+    config: PathBuf,
+    /// Folder with a folder for each thing
+    #[arg(long, global = true, default_value = "certs")]
+    things: PathBuf,
+}
+
+impl Places {
+    /// The folder of the thing that the settings name.
+    fn thing(&self, settings: &Settings) -> Result<ThingFolder> {
+        Ok(ThingFolder::new(&self.things, &settings.thing)?)
+    }
 }
 
 #[derive(Subcommand)]
@@ -39,24 +61,20 @@ enum Verb {
         #[arg(long = "name")]
         names: Vec<String>,
     },
-    /// Write the identity region of a device: credentials and settings (16 KB)
+    /// Make the identity region of a thing from config.toml and certs/THING (16 KB)
     Identity {
-        /// File to write; it will hold the private key
+        /// File to write, instead of certs/THING/identity.bin; it will hold the private key
         #[arg(long)]
-        out: PathBuf,
-        /// Host name of the MQTT server
-        #[arg(long, default_value = tools::pki::SERVER_NAME)]
-        endpoint: String,
-        /// TCP port of the MQTT server
-        #[arg(long, default_value_t = identity::DEFAULT_PORT)]
-        port: u16,
-        /// Name server, address:port
-        #[arg(long)]
-        dns: String,
-        /// Time server, name or name:port
-        #[arg(long)]
-        ntp: String,
+        out: Option<PathBuf>,
     },
+    /// Show an identity region without its secrets
+    IdentityInfo {
+        /// The region, instead of certs/THING/identity.bin
+        #[arg(long)]
+        file: Option<PathBuf>,
+    },
+    /// Fail when a private key is under version control
+    CheckSecrets,
     /// Run the device with its local cloud until Ctrl-C
     Run {
         /// The firmware
@@ -132,33 +150,48 @@ fn main() -> ExitCode {
     }
 }
 
-fn perform(Arguments { verb, settings }: Arguments) -> Result<()> {
+fn perform(Arguments { verb, mut settings, places }: Arguments) -> Result<()> {
+    // Only the verbs that need a person's settings stop at a mistake in them.
+    let configure = |settings: &mut Settings| -> Result<(Config, ThingFolder)> {
+        let config = Config::load(&places.config)?;
+        settings.adopt(&config)?;
+        Ok((config, places.thing(settings)?))
+    };
     match verb {
         Verb::Pki { names } => {
             Pki::open(&settings.certs, &settings.thing, &names)?;
             output::line(format!("local certificates are in {}", settings.certs.display()))
         }
-        Verb::Identity { out, endpoint, port, dns, ntp } => {
-            let pki = Pki::open(&settings.certs, &settings.thing, &[])?;
-            let region = DeviceIdentity::new(
-                Endpoints { host: endpoint, port, dns, ntp },
-                &settings.thing,
-                settings.topics(),
-                pki.device.clone(),
-                pki.root.certificate().clone(),
-            )
-            .region()
-            .context("the identity cannot be made")?;
-            device::save_region(&region, &out)?;
-            output::line(format!("identity of {} is in {}", settings.thing, out.display()))
+        Verb::Identity { out } => {
+            let (config, folder) = configure(&mut settings)?;
+            let out = out.unwrap_or_else(|| folder.identity());
+            region::write(&config, &folder, &out, &settings.topics())?;
+            output::line(format!(
+                "identity of {} is in {} (it holds the private key: keep it to yourself)",
+                settings.thing,
+                out.display()
+            ))
         }
+        Verb::IdentityInfo { file } => {
+            let file = match file {
+                Some(file) => file,
+                None => places.thing(&settings)?.identity(),
+            };
+            let remedy = format!("`make identity THING={}` makes it", settings.thing);
+            output::line(region::describe_file(&file, &remedy)?.trim_end())
+        }
+        Verb::CheckSecrets => secrets::check(),
         Verb::Run { elf, identity, board: Board::Qemu } => {
-            run::run(&settings, &RunOptions { elf, identity })
+            let (config, folder) = configure(&mut settings)?;
+            run::run(&settings, &config, &folder, &RunOptions { elf, identity })
         }
         Verb::On => control::switch(&settings.state, Led::On),
         Verb::Off => control::switch(&settings.state, Led::Off),
         Verb::Watch => control::watch(&settings.state),
-        Verb::Smoke { elf } => smoke::smoke(&settings, &elf),
+        Verb::Smoke { elf } => {
+            let (config, folder) = configure(&mut settings)?;
+            smoke::smoke(&settings, &config, &folder, &elf)
+        }
         Verb::TargetTest { elf, filter, timeout } => {
             target_test::run(&elf, &filter, Duration::from_secs(timeout))
         }

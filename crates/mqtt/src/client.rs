@@ -346,7 +346,7 @@ unsafe extern "C" fn message_arrived(
         let mut newest = copy;
         // Whoever sends faster than the owner obeys means the last: the oldest makes room.
         while let Err(full) = shared.messages.send(newest, Duration::zero()) {
-            newest = full.into_inner();
+            newest = full.into_item();
             if shared.messages.receive(Duration::zero()).is_ok() {
                 log::warn!("a message was dropped: {WAITING_MESSAGES} newer ones are waiting");
             }
