@@ -37,7 +37,10 @@ CHIP = target/xtensa-esp8266-none-elf/release
 ELF = $(CHIP)/firmware-$(BOARD)
 THING_TOOL = target/debug/thing
 
-.PHONY: help setup build tools run on off watch smoke identity test lint unit target-test e2e \
+# For the AWS CLI; empty leaves them to its configuration.
+AWS = $(if $(AWS_PROFILE),AWS_PROFILE='$(AWS_PROFILE)') $(if $(AWS_REGION),AWS_REGION='$(AWS_REGION)')
+
+.PHONY: help setup build tools run on off watch smoke provision deprovision provision-fleet identity test lint unit target-test e2e \
 	soak bench size vendor env clean
 .DEFAULT_GOAL := help
 
@@ -61,6 +64,15 @@ on off watch: tools ## (second terminal) light or darken the LED; watch what the
 
 smoke: build tools ## the same by itself: exit 0 once the device published and obeyed on and off
 	@$(THING_TOOL) smoke --elf $(ELF)
+
+provision: tools ## make THING on AWS (AWS_PROFILE, AWS_REGION), or complete or confirm it; ROTATE=1 renews its certificate
+	@$(AWS) $(THING_TOOL) provision $(if $(filter-out 0,$(ROTATE)),--rotate)
+
+deprovision: tools ## remove THING from AWS
+	@$(AWS) $(THING_TOOL) deprovision
+
+provision-fleet: tools ## make all things of FILE (CSV with a header and a column `thing`)
+	@$(AWS) $(THING_TOOL) provision-fleet --file '$(or $(FILE),$(error name the list: make provision-fleet FILE=things.csv))'
 
 test: lint unit size target-test e2e bench smoke ## everything CI checks
 	@echo "make test: all passed"

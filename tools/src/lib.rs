@@ -14,6 +14,8 @@ pub mod interrupt;
 pub mod lab;
 pub mod pki;
 pub mod programs;
+pub mod provision;
+pub mod python;
 pub mod qemu;
 pub mod run;
 pub mod settings;
