@@ -226,8 +226,10 @@ fn quick_aws() -> PathBuf {
         std::fs::create_dir_all(&folder).unwrap();
         let (program, socket) = (folder.join("aws"), folder.join("socket"));
         let words = [python.display(), script.display(), socket.display()];
-        let client =
-            format!("#!/bin/sh\nexec {} -I -S {} call {} \"$@\"\n", words[0], words[1], words[2]);
+        let client = format!(
+            "#!/bin/sh\nexec '{}' -I -S '{}' call '{}' \"$@\"\n",
+            words[0], words[1], words[2]
+        );
         std::fs::write(&program, client).unwrap();
         std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
         let mut server = Command::new(python);
