@@ -37,8 +37,11 @@ CHIP = target/xtensa-esp8266-none-elf/release
 ELF = $(CHIP)/firmware-$(BOARD)
 THING_TOOL = target/debug/thing
 
-.PHONY: help setup build tools run on off watch smoke identity identity-info test lint unit fuzz target-test e2e \
-	container soak bench size vendor env clean
+# For the AWS CLI; empty leaves them to its configuration.
+AWS = $(if $(AWS_PROFILE),AWS_PROFILE='$(AWS_PROFILE)') $(if $(AWS_REGION),AWS_REGION='$(AWS_REGION)')
+
+.PHONY: help setup build tools run on off watch smoke provision deprovision provision-fleet \
+	identity identity-info test lint unit fuzz target-test e2e container soak bench size vendor env clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -67,6 +70,15 @@ identity: tools ## THING=name: its identity region from config.toml and certs/na
 
 identity-info: tools ## THING=name: what is in it, without the secrets
 	@$(THING_TOOL) identity-info
+
+provision: tools ## make THING on AWS (AWS_PROFILE, AWS_REGION), or complete or confirm it; ROTATE=1 renews its certificate
+	@$(AWS) $(THING_TOOL) provision $(if $(filter-out 0,$(ROTATE)),--rotate)
+
+deprovision: tools ## remove THING from AWS
+	@$(AWS) $(THING_TOOL) deprovision
+
+provision-fleet: tools ## make all things of FILE (CSV with a header and a column `thing`)
+	@$(AWS) $(THING_TOOL) provision-fleet --file '$(or $(FILE),$(error name the list: make provision-fleet FILE=things.csv))'
 
 test: lint unit size target-test e2e bench smoke ## everything CI checks
 	@echo "make test: all passed"

@@ -174,8 +174,9 @@ impl Lab {
 #[must_use]
 pub fn operator_options(pki: &Pki, port: u16) -> ClientOptions {
     ClientOptions {
+        host: "127.0.0.1".to_owned(),
         port,
-        root: pki.root.certificate().clone(),
+        roots: vec![pki.root.certificate().clone()],
         credential: Some(pki.operator.clone()),
         client_id: unique_client_id(OPERATOR),
         keep_alive_s: 30,

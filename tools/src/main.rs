@@ -1,11 +1,13 @@
 //! `thing`: the verbs behind the Makefile.
 
-use std::path::PathBuf;
+use std::cell::Cell;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::{Parser, Subcommand, ValueEnum};
+use indicatif::{ProgressBar, ProgressStyle};
 
 use tools::bench;
 use tools::config::Config;
@@ -13,11 +15,13 @@ use tools::control;
 use tools::figures;
 use tools::output::{self, Unheard};
 use tools::pki::Pki;
+use tools::provision::fleet::{self, Fleet};
+use tools::provision::{Cli, Rotation, Session};
 use tools::provisioned::ThingFolder;
 use tools::region;
 use tools::run::{self, RunOptions};
 use tools::secrets;
-use tools::settings::Settings;
+use tools::settings::{Settings, Topics};
 use tools::size::{self, Budget};
 use tools::smoke;
 use tools::status::Led;
@@ -99,6 +103,31 @@ enum Verb {
         #[arg(long)]
         elf: PathBuf,
     },
+    /// Make a thing on AWS: key, certificate, policy; results go to `certs/<thing>/`
+    Provision {
+        #[command(flatten)]
+        account: Account,
+        /// Make the next key and certificate, and retire the old ones once the device was seen
+        /// connected with them
+        #[arg(long)]
+        rotate: bool,
+        /// Seconds to wait for that
+        #[arg(long, default_value_t = 600)]
+        wait: u64,
+    },
+    /// Remove a thing from AWS and from this machine
+    Deprovision {
+        #[command(flatten)]
+        account: Account,
+    },
+    /// Provision all things of a list
+    ProvisionFleet {
+        #[command(flatten)]
+        account: Account,
+        /// CSV file with a header; the column `thing` has the names
+        #[arg(long)]
+        file: PathBuf,
+    },
     /// Run test firmware on the emulated CPU
     TargetTest {
         /// The test firmware
@@ -131,6 +160,28 @@ enum Verb {
         #[command(flatten)]
         budget: Budget,
     },
+}
+
+/// The AWS account and where its things are kept
+#[derive(clap::Args)]
+struct Account {
+    /// Profile of the AWS CLI
+    #[arg(long, env = "AWS_PROFILE")]
+    profile: Option<String>,
+    /// Region
+    #[arg(long, env = "AWS_REGION")]
+    region: Option<String>,
+    /// Folder into which the AWS CLI is installed when there is none
+    #[arg(long, default_value = "target")]
+    target: PathBuf,
+}
+
+impl Account {
+    /// Says whose account it is.
+    fn open<'a>(self, things: &Path, say: &'a dyn Fn(&str)) -> Result<Session<'a>> {
+        let cli = Cli::find(&self.target, say)?.with_profile(self.profile).with_region(self.region);
+        Session::open(cli, things, say)
+    }
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -192,6 +243,38 @@ fn perform(Arguments { verb, mut settings, places }: Arguments) -> Result<()> {
             let (config, folder) = configure(&mut settings)?;
             smoke::smoke(&settings, &config, &folder, &elf)
         }
+        Verb::Provision { account, rotate, wait } => {
+            let (config, folder) = configure(&mut settings)?;
+            let say = |line: &str| println!("{line}");
+            let mut session = account.open(&places.things, &say)?;
+            let thing = &settings.thing;
+            if rotate {
+                let mut witness = session.operator()?;
+                let mut rotation = Rotation {
+                    write_identity: &|_| {
+                        region::write(&config, &folder, &folder.identity(), &settings.topics())
+                    },
+                    witness: &mut witness,
+                    limit: Duration::from_secs(wait),
+                };
+                session.rotate(thing, &settings.topics(), &mut rotation)?;
+            } else {
+                session.provision(thing, &settings.topics())?;
+                println!(
+                    "{thing} is complete; its key and certificate are in {}",
+                    places.things.join(thing).display()
+                );
+            }
+            Ok(())
+        }
+        Verb::Deprovision { account } => {
+            let say = |line: &str| println!("{line}");
+            account.open(&places.things, &say)?.deprovision(&settings.thing)
+        }
+        Verb::ProvisionFleet { account, file } => {
+            let config = Config::load(&places.config)?;
+            provision_fleet(account, &places.things, &file, &config)
+        }
         Verb::TargetTest { elf, filter, timeout } => {
             target_test::run(&elf, &filter, Duration::from_secs(timeout))
         }
@@ -199,4 +282,42 @@ fn perform(Arguments { verb, mut settings, places }: Arguments) -> Result<()> {
         Verb::Figures { elf } => figures::run(&settings, &elf),
         Verb::Size { elf, budget } => size::report(&elf, &budget),
     }
+}
+
+/// Many things, with a progress bar.
+fn provision_fleet(account: Account, things: &Path, file: &Path, config: &Config) -> Result<()> {
+    let fleet = Fleet::read(file)?;
+    let bar = ProgressBar::new(fleet.len() as u64);
+    bar.set_style(ProgressStyle::with_template("{bar:30} {pos}/{len} {eta} {msg}")?);
+    // Lines of the single steps would bury the bar; whose account it is, one wants to see.
+    let started = Cell::new(false);
+    let say = |line: &str| {
+        if started.get() { bar.set_message(line.to_owned()) } else { println!("{line}") }
+    };
+    let mut session = account.open(things, &say)?;
+    println!("things       {}", fleet.len());
+    started.set(true);
+    let topics = |thing: &str| Ok(config.topics(thing, Topics::default())?);
+    let outcomes = fleet.provision(&mut session, &topics, &|thing, outcome| {
+        bar.inc(1);
+        if let fleet::Outcome::Failed(error) = outcome {
+            bar.suspend(|| eprintln!("{thing}: {error}"));
+        }
+    });
+    bar.finish_and_clear();
+    println!("report       {}", fleet.report().display());
+    let outcomes = outcomes?;
+    let count = |wanted: &dyn Fn(&fleet::Outcome) -> bool| {
+        outcomes.iter().filter(|outcome| wanted(outcome)).count()
+    };
+    let made = count(&|outcome| *outcome == fleet::Outcome::Provisioned);
+    let complete = count(&|outcome| *outcome == fleet::Outcome::Complete);
+    let failed = outcomes.len() - made - complete;
+    println!("{made} provisioned, {complete} complete before, {failed} failed");
+    if failed > 0 {
+        bail!(
+            "{failed} things failed: the report says why; mend that and run the same command again"
+        );
+    }
+    Ok(())
 }

@@ -187,7 +187,11 @@ impl Credential {
         Ok((chain, key))
     }
 
-    fn load(folder: &Path, stem: &str) -> Result<Self> {
+    /// Reads what [`Credential::save`] wrote.
+    ///
+    /// # Errors
+    /// When a file cannot be read.
+    pub fn load(folder: &Path, stem: &str) -> Result<Self> {
         let chain = folder.join(format!("{stem}.pem"));
         let key = folder.join(format!("{stem}.key"));
         Ok(Self {
@@ -497,7 +501,7 @@ fn pem_text(label: &str, der: &[u8]) -> String {
     )
 }
 
-/// Writes a file whose mode holds from its first byte.
+/// Writes a file as a whole, with this mode from its first byte on.
 pub(crate) fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
     // A new file that takes the old one's place: the mode holds from the first byte, and
     // nobody ever reads half a file.
