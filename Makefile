@@ -31,7 +31,7 @@ FIRMWARE = RUSTC_BOOTSTRAP=1 $(CARGO)
 # .cargo/config.toml, which is for the chip, must not be found from where host cargo runs.
 host = cd / && $(CARGO) $(1) --manifest-path '$(CURDIR)/Cargo.toml' \
 	$(if $(wildcard vendor/crates/config.toml),--config '$(CURDIR)/vendor/crates/config.toml')
-HOST_CRATES = -p tools -p identity -p app-model
+HOST_CRATES = -p tools -p identity -p app-model -p virtual-nodemcu
 
 CHIP = target/xtensa-esp8266-none-elf/release
 ELF = $(CHIP)/firmware-$(BOARD)

@@ -1,0 +1,6 @@
+//! A virtual NodeMCU: the ESP8266's CPU and, around it, the board.
+//!
+//! [`cpu`] is the LX106 core alone. It knows no memory map: whoever runs it brings a
+//! [`cpu::Bus`].
+
+pub mod cpu;
