@@ -423,7 +423,6 @@ impl Core {
             }
             sr::VECBASE => self.vecbase = value,
             sr::EXCCAUSE => self.exccause = value & 0x3F,
-            sr::DEBUGCAUSE => self.debugcause = value & 0x3F,
             sr::CCOUNT => {
                 self.ccount_offset = value.wrapping_sub(now as u32);
                 self.set_timer(now);
@@ -441,7 +440,7 @@ impl Core {
                 self.set_timer(now);
                 return Some(Exit::Check);
             }
-            // MMID and CONFIGID0 take writes without effect.
+            // Decoded as illegal.
             _ => {}
         }
         None

@@ -99,6 +99,8 @@ pub(super) enum Kind {
     Xsr,
     Rsil,
     Waiti,
+    /// Read an external register, of which the chip has none.
+    Rer,
     // Exceptions.
     Rfe,
     Rfde,
@@ -193,11 +195,8 @@ pub(super) fn decode(pc: u32, word: u32) -> Op {
         0 => match op1 {
             0 => rst0(op, op2, r, s, t),
             1 => match op2 {
-                // The field holds 32 - shift; 0 would be no shift of SLLI's.
-                0 | 1 => {
-                    let shift = 32 - (t | (op2 & 1) << 4);
-                    if shift == 32 { illegal } else { op(Kind::Slli, shift) }
-                }
+                // The field holds 32 - shift. 0 is not defined; QEMU does not shift then.
+                0 | 1 => op(Kind::Slli, (32 - (t | (op2 & 1) << 4)) & 31),
                 2 | 3 => op(Kind::Srai, s | (op2 & 1) << 4),
                 4 => op(Kind::Srli, s),
                 6 => special(op, Kind::Xsr, word),
@@ -207,7 +206,6 @@ pub(super) fn decode(pc: u32, word: u32) -> Op {
                 11 if s == 0 => op(Kind::Sra, 0),
                 12 => op(Kind::Mul16u, 0),
                 13 => op(Kind::Mul16s, 0),
-                15 if r == 14 && s == 0 => illegal, // RFDO, RFDD: only inside a debugger
                 _ => illegal,
             },
             2 if op2 == 8 => op(Kind::Mull, 0),
@@ -355,6 +353,8 @@ fn rst0(op: impl Fn(Kind, u32) -> Op, op2: u32, r: u32, s: u32, t: u32) -> Op {
             2 if t == 0 => op(Kind::Ssa8l, 0),
             3 if t == 0 => op(Kind::Ssa8b, 0),
             4 if t < 2 => op(Kind::Ssai, s | t << 4),
+            6 => op(Kind::Rer, 0),
+            7 => op(Kind::Nop, 0), // WER
             14 => op(Kind::Nsa, 0),
             15 => op(Kind::Nsau, 0),
             _ => illegal,

@@ -91,7 +91,7 @@ impl Core {
             // code after.
             macro_rules! before {
                 ($addr:expr, $size:expr, $write:expr) => {
-                    if $addr & ($size - 1) != 0 {
+                    if !$addr.is_multiple_of($size) {
                         exception!(Cause::LoadStoreAlignment, $addr);
                     }
                     if $write {
@@ -313,6 +313,8 @@ impl Core {
                     self.waiting = true;
                     leave!(next, Exit::Check);
                 }
+
+                Kind::Rer => t!() = 0,
 
                 Kind::Rfe | Kind::Rfde => {
                     let target = self.return_from_exception(op.kind == Kind::Rfde);

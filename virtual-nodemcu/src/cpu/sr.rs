@@ -1,14 +1,12 @@
 //! Numbers of the special registers that the LX106 has, as RSR, WSR and XSR encode them.
 //!
-//! The list is what Debian's `xtensa-lx106-elf-as` accepts: its tables come from the core's
-//! configuration.
+//! The list is what both QEMU's lx106 and `xtensa-lx106-elf-as` know: their tables come from the
+//! core's configuration.
 
 /// Shift amount, 6 bits.
 pub const SAR: u8 = 3;
 /// Base of absolute literals; bit 0 turns them on.
 pub const LITBASE: u8 = 5;
-/// Trace port (write only, no effect here).
-pub const MMID: u8 = 89;
 /// Bit 0 enables IBREAKA0.
 pub const IBREAKENABLE: u8 = 96;
 /// Data exchanged with an on-chip debugger.
@@ -19,7 +17,7 @@ pub const IBREAKA0: u8 = 128;
 pub const DBREAKA0: u8 = 144;
 /// Control of the data breakpoint: bits 0-5 mask, 30 loads, 31 stores.
 pub const DBREAKC0: u8 = 160;
-/// Upper half of the configuration's identity; writes have no effect.
+/// Upper half of the configuration's identity (read only).
 pub const CONFIGID0: u8 = 176;
 /// Where level-1 exceptions and interrupts happened.
 pub const EPC1: u8 = 177;
@@ -53,7 +51,7 @@ pub const PS: u8 = 230;
 pub const VECBASE: u8 = 231;
 /// Cause of the last level-1 exception.
 pub const EXCCAUSE: u8 = 232;
-/// Cause of the last debug exception.
+/// Cause of the last debug exception (read only).
 pub const DEBUGCAUSE: u8 = 233;
 /// Cycle counter.
 pub const CCOUNT: u8 = 234;
@@ -85,10 +83,10 @@ pub fn exists(sr: u8, access: Access) -> bool {
     match sr {
         SAR | LITBASE | IBREAKENABLE | DDR | IBREAKA0 | DBREAKA0 | DBREAKC0 | EPC1 | EPC2
         | EPC3 | DEPC | EPS2 | EPS3 | EXCSAVE1 | EXCSAVE2 | EXCSAVE3 | INTENABLE | PS | VECBASE
-        | EXCCAUSE | DEBUGCAUSE | CCOUNT | ICOUNT | ICOUNTLEVEL | EXCVADDR | CCOMPARE0 => true,
-        CONFIGID0 | INTERRUPT => access != Access::Exchange,
-        MMID | INTCLEAR => access == Access::Write,
-        CONFIGID1 | PRID => access == Access::Read,
+        | EXCCAUSE | CCOUNT | ICOUNT | ICOUNTLEVEL | EXCVADDR | CCOMPARE0 => true,
+        INTERRUPT => access != Access::Exchange,
+        INTCLEAR => access == Access::Write,
+        CONFIGID0 | CONFIGID1 | DEBUGCAUSE | PRID => access == Access::Read,
         _ => false,
     }
 }
