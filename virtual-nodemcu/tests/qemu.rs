@@ -80,6 +80,7 @@ fn compare(name: &str, streams: &[Stream]) {
             results.extend([0; SCRATCH]);
             results.extend(stream.scratch);
             code.extend_from_slice(&stream.code);
+            code.resize(code.len().next_multiple_of(4), 0);
         }
         assert!(code.len() < (RESULTS - STREAMS) as usize, "too much code for one batch");
         let (contexts, results) = (bytes(contexts), bytes(results));
@@ -108,8 +109,22 @@ fn compare(name: &str, streams: &[Stream]) {
 
 fn describe(stream: &Stream, ours: &[u8], theirs: &[u8]) -> String {
     const NAMES: [&str; 16] = [
-        "vector", "ps", "sar", "epc1", "epc2", "epc3", "eps2", "eps3", "depc", "exccause",
-        "excvaddr", "debugcause", "interrupt", "intenable", "excsave1", "-",
+        "vector",
+        "ps",
+        "sar",
+        "epc1",
+        "epc2",
+        "epc3",
+        "eps2",
+        "eps3",
+        "depc",
+        "exccause",
+        "excvaddr",
+        "debugcause",
+        "interrupt",
+        "intenable",
+        "excsave1",
+        "-",
     ];
     let mut text = format!("code {:02x?} ps {:#x} sar {}", stream.code, stream.ps, stream.sar);
     for (i, (our, their)) in ours.chunks(4).zip(theirs.chunks(4)).enumerate() {
@@ -159,11 +174,11 @@ fn straight(random: &mut Random, stream: &mut Stream) {
         10 => rrr(2 + random.below(2), 1, d, s, t), // SRAI
         11 => rrr(random.below(16), 4 + random.below(2), d, s, t), // EXTUI
         12 => match random.below(5) {
-            0 => rrr(4, 1, d, s, t),  // SRLI
-            1 => rrr(8, 1, d, s, t),  // SRC
-            2 if !stream.left => rrr(9, 1, d, 0, t), // SRL
+            0 => rrr(4, 1, d, s, t),                  // SRLI
+            1 => rrr(8, 1, d, s, t),                  // SRC
+            2 if !stream.left => rrr(9, 1, d, 0, t),  // SRL
             3 if !stream.left => rrr(11, 1, d, 0, t), // SRA
-            _ => rrr(10, 1, d, s, 0), // SLL
+            _ => rrr(10, 1, d, s, 0),                 // SLL
         },
         13 => match random.below(3) {
             0 => rrr(4, 0, 4, s, random.below(2)), // SSAI
@@ -172,10 +187,10 @@ fn straight(random: &mut Random, stream: &mut Stream) {
         },
         14 => rri8(random.next(), random.pick(&[10, 12, 13]), s, d, 2), // MOVI ADDI ADDMI
         15 => match random.below(5) {
-            0 => rri8(0, 0, s, t, 10) | d << 12,             // ADD.N
-            1 => rri8(0, d, s, t, 11),                       // ADDI.N
+            0 => rri8(0, 0, s, t, 10) | d << 12,                    // ADD.N
+            1 => rri8(0, d, s, t, 11),                              // ADDI.N
             2 => rri8(0, random.below(16), d, random.below(8), 12), // MOVI.N
-            3 => rri8(0, 0, s, d, 13),                       // MOV.N
+            3 => rri8(0, 0, s, d, 13),                              // MOV.N
             _ => random.pick(&[0xF03D, 0x00_2000, 0x00_20C0, 0x00_2010, 0x00_20D0]),
         },
         // Loads: offsets within the stream's memory, sometimes unaligned.
@@ -212,7 +227,7 @@ fn branch(random: &mut Random, stream: &mut Stream) {
     let word = match random.below(6) {
         0 | 1 => rri8(offset, r, s, t, 7),
         2 => rri8(offset, r, s, random.pick(&[0b0010, 0b0110, 0b1010, 0b1110]), 6), // BEQI...
-        3 => rri8(offset, r, s, random.pick(&[0b1011, 0b1111]), 6),               // BLTUI BGEUI
+        3 => rri8(offset, r, s, random.pick(&[0b1011, 0b1111]), 6),                 // BLTUI BGEUI
         4 => (offset & 0xFFF) << 12 | s << 8 | random.pick(&[1, 5, 9, 13]) << 4 | 6, // BEQZ...
         // BEQZ.N, BNEZ.N: forward only, 2 bytes, 4 from its start.
         _ if length >= 2 => {
@@ -227,14 +242,9 @@ fn branch(random: &mut Random, stream: &mut Stream) {
 
 fn random_streams(seed: u64, count: usize, instructions: u32) -> Vec<Stream> {
     let mut random = Random(seed);
-    let mut code_length = 0;
     (0..count)
         .map(|i| {
-            let index = i % BATCH;
-            if index == 0 {
-                code_length = 0;
-            }
-            let mut stream = Stream::new(&mut random, index);
+            let mut stream = Stream::new(&mut random, i % BATCH);
             for _ in 0..instructions {
                 if random.below(8) == 0 {
                     branch(&mut random, &mut stream);
@@ -242,9 +252,7 @@ fn random_streams(seed: u64, count: usize, instructions: u32) -> Vec<Stream> {
                     straight(&mut random, &mut stream);
                 }
             }
-            let stream = stream.finish();
-            code_length += stream.code.len();
-            stream
+            stream.finish()
         })
         .collect()
 }
@@ -252,6 +260,99 @@ fn random_streams(seed: u64, count: usize, instructions: u32) -> Vec<Stream> {
 #[test]
 fn random_instruction_streams() {
     compare("random", &random_streams(1, 20_000, 40));
+}
+
+/// Levels, interrupts by software, special registers, BREAK, returns from exceptions: what one
+/// leaves in PS decides about the next.
+fn privileged(random: &mut Random, stream: &mut Stream) {
+    let (d, t) = (target(random), random.below(16));
+    let access = |op2: u32, op1: u32, number: u8, t: u32| {
+        op2 << 20 | op1 << 16 | u32::from(number) << 8 | t << 4
+    };
+    let any = [
+        sr::EPC1,
+        sr::EPC2,
+        sr::EPC3,
+        sr::DEPC,
+        sr::EXCVADDR,
+        sr::DDR,
+        sr::IBREAKA0,
+        sr::DBREAKA0,
+        sr::EXCSAVE1,
+    ];
+    match random.below(13) {
+        0 => stream.push(rrr(0, 0, 6, random.below(4), d)), // RSIL
+        // Interrupt 7 is the one that software sets; 0x3F is all of PS.
+        1 | 2 => {
+            let number = random.pick(&[sr::INTENABLE, sr::INTERRUPT, sr::INTCLEAR]);
+            stream.push(rri8(random.pick(&[0x80, 0x81, 0xFF, 0x00]), 10, 0, d, 2)); // MOVI
+            stream.push(access(1, 3, number, d));
+        }
+        3 => {
+            stream.push(rri8(random.below(0x40), 10, 0, d, 2));
+            stream.push(access(1, 3, random.pick(&[sr::PS, sr::EPS2, sr::EPS3, sr::EXCCAUSE]), d));
+            stream.push(0x00_2010); // RSYNC
+        }
+        4 | 5 => stream.push(access(1, 3, random.pick(&any), t)), // WSR
+        6 => stream.push(access(6, 1, random.pick(&any), d)),     // XSR
+        7 => {
+            let more = [
+                sr::PS,
+                sr::INTERRUPT,
+                sr::INTENABLE,
+                sr::EXCCAUSE,
+                sr::EPS2,
+                sr::VECBASE,
+                sr::SAR,
+            ];
+            let number = if random.below(2) == 0 { random.pick(&more) } else { random.pick(&any) };
+            stream.push(access(0, 3, number, d)); // RSR
+        }
+        8 if random.below(4) == 0 => {
+            stream.push(random.pick(&[0x00_4120, 0xF12D, 0x00_0000, SYSCALL])); // BREAK, ILL...
+        }
+        9 | 10 => {
+            // RFE, RFDE, RFI to right behind. The address comes from a call to the next word.
+            let (number, word) = random.pick(&[
+                (sr::EPC1, 0x00_3000),
+                (sr::DEPC, 0x00_3200),
+                (sr::EPC2, 0x00_3210),
+                (sr::EPC3, 0x00_3310),
+            ]);
+            let after_call = stream.code.len() + 3;
+            stream.push(5);
+            stream.code.resize(after_call.next_multiple_of(4), 0);
+            let to_end = stream.code.len() + 3 + 3 + 3 - after_call;
+            stream.push(rri8(to_end as u32, 12, 0, 0, 2)); // ADDI a0
+            stream.push(access(1, 3, number, 0));
+            stream.push(word);
+        }
+        11 => {
+            // L32R by LITBASE: below the page of the stream's memory.
+            stream.push(rri8(1, 12, 1, d, 2)); // ADDI d, a1, 1
+            stream.push(access(1, 3, sr::LITBASE, d));
+            stream.push((0x1_0000 - 1 - random.below(64)) << 8 | d << 4 | 1);
+            stream.push(rri8(0, 10, 0, d, 2)); // MOVI d, 0
+            stream.push(access(1, 3, sr::LITBASE, d));
+        }
+        _ => straight(random, stream),
+    }
+}
+
+#[test]
+fn random_privileged_streams() {
+    let mut random = Random(4);
+    let streams: Vec<_> = (0..10_000)
+        .map(|i| {
+            let mut stream = Stream::new(&mut random, i % BATCH);
+            stream.ps = random.pick(&[0, 0x01, 0x02, 0x10, 0x20, 0x21, 0x30, 0x3F]);
+            for _ in 0..20 {
+                privileged(&mut random, &mut stream);
+            }
+            stream.finish()
+        })
+        .collect();
+    compare("privileged", &streams);
 }
 
 /// Every pattern of the major opcodes that has no way out of the stream: the same are legal,
@@ -266,8 +367,8 @@ fn every_opcode_is_legal_or_not() {
                 // Return, jump, call, RFE and the like, WAITI, SIMCALL; synchronisation and
                 // BREAK by level stay.
                 0 => matches!(word >> 12 & 15, 0 | 3 | 7) || word >> 12 & 15 == 5,
-                5 => true, // region protection: a test of its own
-                4 => matches!(word >> 12 & 15, 6 | 7), // RER, WER: QEMU decodes no operands
+                5 => matches!(word >> 12 & 15, 6 | 14), // WITLB, WDTLB: closes regions
+                4 => matches!(word >> 12 & 15, 6 | 7),  // RER, WER: QEMU decodes no operands
                 _ => false,
             },
             // Special registers: a test of their own. op1 is 1 for XSR, 3 for RSR and WSR.
@@ -338,13 +439,22 @@ fn special_registers_exist_or_not() {
     let mut words = Vec::new();
     // What the driver lives on, or what does not stay the same.
     let driver = [
-        sr::PS, sr::VECBASE, sr::EXCSAVE2, sr::EXCSAVE3, sr::CCOUNT, sr::CCOMPARE0,
-        sr::ICOUNTLEVEL, sr::IBREAKENABLE, sr::DBREAKC0, sr::LITBASE, sr::INTENABLE,
+        sr::PS,
+        sr::VECBASE,
+        sr::EXCSAVE2,
+        sr::EXCSAVE3,
+        sr::CCOUNT,
+        sr::CCOMPARE0,
+        sr::ICOUNTLEVEL,
+        sr::IBREAKENABLE,
+        sr::DBREAKC0,
+        sr::LITBASE,
+        sr::INTENABLE,
     ];
     for number in 0..=255u8 {
         for (op2, op1) in [(0, 3), (1, 3), (6, 1)] {
             let reads_time = op2 == 0 && number == sr::CCOUNT;
-            if !(op2 != 0 && driver.contains(&number)) && !reads_time {
+            if !(reads_time || op2 != 0 && driver.contains(&number)) {
                 words.push(op2 << 20 | op1 << 16 | u32::from(number) << 8 | 2 << 4);
             }
         }
@@ -365,7 +475,16 @@ fn special_registers_exist_or_not() {
 
 /// CRC-32 and SHA-256 of the programs' input, as zlib and openssl have them.
 const CRC: u32 = 0x28C5_B2B0;
-const SHA: [u32; 8] = [0x1200_A0E3, 0x5D06_8B12, 0xA4F3_C646, 0x04FF_3B23, 0x0DF8_C02A, 0x4060_C867, 0xE551_D82B, 0x1EB1_1F00];
+const SHA: [u32; 8] = [
+    0x1200_A0E3,
+    0x5D06_8B12,
+    0xA4F3_C646,
+    0x04FF_3B23,
+    0x0DF8_C02A,
+    0x4060_C867,
+    0xE551_D82B,
+    0x1EB1_1F00,
+];
 
 /// Programs as the compiler writes them.
 #[test]

@@ -451,10 +451,15 @@ impl Core {
         self.ps = self.ps & !PS_INTLEVEL | level & PS_INTLEVEL;
     }
 
-    /// RFE, RFDE: returns to the saved program counter.
-    pub fn return_from_exception(&mut self, double: bool) -> u32 {
+    /// RFE: returns to where the exception was.
+    pub fn return_from_exception(&mut self) -> u32 {
         self.ps &= !PS_EXCM;
-        if double { self.depc } else { self.epc[0] }
+        self.epc[0]
+    }
+
+    /// RFDE: returns to the handler that the double exception interrupted; EXCM stays set.
+    pub fn return_from_double(&self) -> u32 {
+        self.depc
     }
 
     /// RFI of level 2 or 3.

@@ -316,10 +316,11 @@ impl Core {
 
                 Kind::Rer => t!() = 0,
 
-                Kind::Rfe | Kind::Rfde => {
-                    let target = self.return_from_exception(op.kind == Kind::Rfde);
+                Kind::Rfe => {
+                    let target = self.return_from_exception();
                     leave!(target, Exit::Check);
                 }
+                Kind::Rfde => next = self.return_from_double(),
                 Kind::Rfi => {
                     let target = self.return_from_interrupt(op.s());
                     leave!(target, Exit::Check);

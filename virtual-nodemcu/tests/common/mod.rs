@@ -109,8 +109,9 @@ fn source(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/driver").join(name)
 }
 
+/// A file next to the running program: in the target folder.
 fn output(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_TARGET_TMPDIR")).join(name)
+    std::env::current_exe().expect("this program's path").with_file_name(name)
 }
 
 /// Runs a program to its end and returns what it printed.
@@ -127,6 +128,27 @@ fn run(command: &mut Command) -> Vec<u8> {
         String::from_utf8_lossy(&result.stderr)
     );
     result.stdout
+}
+
+/// Assembles instructions as they stand (no narrowing, no widening), in one piece.
+pub fn assemble(name: &str, text: &str) -> Vec<u8> {
+    let [from, object, flat] = ["s", "o", "flat"].map(|ext| output(&format!("{name}.{ext}")));
+    std::fs::write(&from, format!(".begin no-transform\n{text}\n"))
+        .expect("a file in the target folder");
+    run(Command::new("xtensa-lx106-elf-as").arg(&from).arg("-o").arg(&object));
+    run(Command::new("xtensa-lx106-elf-objcopy")
+        .args(["-O", "binary", "-j", ".text"])
+        .arg(&object)
+        .arg(&flat));
+    std::fs::read(&flat).expect("objcopy's output")
+}
+
+/// CPU time that this thread has used, in seconds: what else runs does not count.
+pub fn cpu_seconds() -> f64 {
+    let path = "/proc/thread-self/schedstat";
+    let text = std::fs::read_to_string(path).expect(path);
+    let nanoseconds: f64 = text.split(' ').next().expect(path).parse().expect(path);
+    nanoseconds / 1e9
 }
 
 /// An ELF for the chip and its flat image, to be loaded at [`IRAM`].
@@ -173,21 +195,33 @@ pub fn run_on_qemu(name: &str, image: &Image, data: &[(u32, &[u8])]) -> Vec<u8> 
 /// The same on the crate's core. `limit` is in instructions.
 pub fn run_on_cpu(image: &Image, data: &[(u32, &[u8])], limit: u64) -> (Vec<u8>, Cpu) {
     let mut memory = Memory::new();
+    let mut cpu = Cpu::new();
+    cpu.stop_at_simcall(true);
+    let written = run_again(&mut cpu, &mut memory, image, data, limit);
+    (written, cpu)
+}
+
+/// Loads and runs the image on a core that may have run it before.
+pub fn run_again(
+    cpu: &mut Cpu,
+    memory: &mut Memory,
+    image: &Image,
+    data: &[(u32, &[u8])],
+    limit: u64,
+) -> Vec<u8> {
     memory.write(IRAM, &image.bytes);
     for (addr, bytes) in data {
         memory.write(*addr, bytes);
     }
-    let mut cpu = Cpu::new();
     cpu.set_pc(image.entry);
     cpu.set_special(sr::PS, 0x10);
-    cpu.stop_at_simcall(true);
+    let end = cpu.instructions().saturating_add(limit);
     let mut written = Vec::new();
     loop {
-        let left = limit.saturating_sub(cpu.instructions());
-        let stop = cpu.run(&mut memory, left);
+        let stop = cpu.run(memory, end - cpu.instructions());
         assert_eq!(stop, Stop::Simcall, "at {:#x} after {}", cpu.pc(), cpu.instructions());
         match cpu.reg(2) {
-            1 => return (written, cpu),
+            1 => return written,
             4 => written.extend_from_slice(memory.slice(cpu.reg(4), cpu.reg(5) as usize)),
             other => panic!("simcall {other}"),
         }
