@@ -193,7 +193,7 @@ fn straight(random: &mut Random, stream: &mut Stream) {
             3 => rri8(0, 0, s, d, 13),                              // MOV.N
             _ => random.pick(&[0xF03D, 0x00_2000, 0x00_20C0, 0x00_2010, 0x00_20D0]),
         },
-        // Loads: offsets within the stream's memory, sometimes unaligned.
+        // Loads from the stream's memory.
         16 | 17 => match random.below(5) {
             0 => rri8(random.below(64), 0, 1, d, 2),          // L8UI
             1 => rri8(random.below(32), 1, 1, d, 2),          // L16UI
@@ -212,6 +212,14 @@ fn straight(random: &mut Random, stream: &mut Stream) {
         _ => (0x1_0000 - 1 - random.below(64)) << 8 | d << 4 | 1,
     };
     stream.push(word);
+}
+
+/// A load or store that may be unaligned, which ends the stream.
+fn any_alignment(random: &mut Random, stream: &mut Stream) {
+    let base = target(random);
+    stream.push(rri8(random.below(8), 12, 1, base, 2)); // ADDI base, a1
+    let kind = random.pick(&[0, 1, 2, 4, 5, 6, 9]);
+    stream.push(rri8(random.below(14), kind, base, target(random), 2));
 }
 
 /// A branch over a few instructions, or not.
@@ -246,10 +254,10 @@ fn random_streams(seed: u64, count: usize, instructions: u32) -> Vec<Stream> {
         .map(|i| {
             let mut stream = Stream::new(&mut random, i % BATCH);
             for _ in 0..instructions {
-                if random.below(8) == 0 {
-                    branch(&mut random, &mut stream);
-                } else {
-                    straight(&mut random, &mut stream);
+                match random.below(128) {
+                    0 => any_alignment(&mut random, &mut stream),
+                    1..16 => branch(&mut random, &mut stream),
+                    _ => straight(&mut random, &mut stream),
                 }
             }
             stream.finish()

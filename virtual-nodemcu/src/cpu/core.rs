@@ -123,8 +123,7 @@ pub(super) struct Core {
     itlb: [u8; 8],
     dtlb: [u8; 8],
     /// Regions that may not be read or written; a bit each.
-    load_denied: u8,
-    store_denied: u8,
+    data_denied: u8,
 }
 
 impl Core {
@@ -164,8 +163,7 @@ impl Core {
             ddr: 0,
             itlb: [BYPASS; 8],
             dtlb: [BYPASS; 8],
-            load_denied: 0,
-            store_denied: 0,
+            data_denied: 0,
         }
     }
 
@@ -316,14 +314,12 @@ impl Core {
         false
     }
 
-    pub fn load_denied(&self, addr: u32) -> bool {
-        self.load_denied >> (addr >> 29) & 1 != 0
+    /// Whether the region of `addr` may be neither read nor written.
+    pub fn data_denied(&self, addr: u32) -> bool {
+        self.data_denied >> (addr >> 29) & 1 != 0
     }
 
-    pub fn store_denied(&self, addr: u32) -> bool {
-        self.store_denied >> (addr >> 29) & 1 != 0
-    }
-
+    /// Whether nothing in the region of `addr` may be executed.
     pub fn fetch_denied(&self, addr: u32) -> bool {
         !matches!(self.itlb[(addr >> 29) as usize], 1..=5)
     }
@@ -336,12 +332,8 @@ impl Core {
             self.itlb[region] = attribute;
         } else {
             self.dtlb[region] = attribute;
-            let denied = |readable: &dyn Fn(u8) -> bool| {
-                (0..8).filter(|&i| !readable(self.dtlb[i])).fold(0, |bits, i| bits | 1 << i)
-            };
-            let data = |attribute: u8| matches!(attribute, 0..=2 | 4 | 5 | 14);
-            self.load_denied = denied(&data);
-            self.store_denied = denied(&data);
+            let denied = !matches!(attribute, 0..=2 | 4 | 5 | 14);
+            self.data_denied = self.data_denied & !(1 << region) | u8::from(denied) << region;
         }
     }
 

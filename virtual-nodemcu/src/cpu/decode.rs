@@ -69,12 +69,12 @@ pub(super) enum Kind {
     Bnez,
     Bltz,
     Bgez,
-    /// Compare with the constant in `r`'s table: the constant is [`B4CONST`].
+    /// Compares with the constant that `r` selects in [`B4CONST`]; so do the next three.
     Beqi,
     Bnei,
     Blti,
     Bgei,
-    /// The constant is [`B4CONSTU`].
+    /// The constant is in [`B4CONSTU`]; so it is for the next.
     Bltui,
     Bgeui,
     Beq,
@@ -218,8 +218,7 @@ pub(super) fn decode(pc: u32, word: u32) -> Op {
                 11 => op(Kind::Movgez, 0),
                 _ => illegal,
             },
-            // Mask of op2 + 1 bits in `imm`, shift in `s` and the lowest bit of op1: kept
-            // together below.
+            // `imm` holds the shift in its lowest byte, the width above.
             4 | 5 => {
                 let shift = s | (op1 & 1) << 4;
                 let width = op2 + 1;

@@ -58,8 +58,9 @@ impl Core {
                     continue;
                 }};
                 ($cause:expr, $addr:expr) => {{
-                    trace.exception($cause, pc, Some($addr));
-                    self.raise_at($cause, pc, $addr);
+                    let cause = $cause;
+                    trace.exception(cause, pc, Some($addr));
+                    self.raise_at(cause, pc, $addr);
                     pc = self.pc;
                     continue;
                 }};
@@ -94,12 +95,11 @@ impl Core {
                     if !$addr.is_multiple_of($size) {
                         exception!(Cause::LoadStoreAlignment, $addr);
                     }
-                    if $write {
-                        if self.store_denied($addr) {
-                            exception!(Cause::StoreProhibited, $addr);
-                        }
-                    } else if self.load_denied($addr) {
-                        exception!(Cause::LoadProhibited, $addr);
+                    if self.data_denied($addr) {
+                        exception!(
+                            if $write { Cause::StoreProhibited } else { Cause::LoadProhibited },
+                            $addr
+                        );
                     }
                     if WATCHED && self.watch(pc, $addr, $size, $write) {
                         leave!(self.pc, Exit::Check);
