@@ -6,11 +6,11 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail};
 use clap::{Parser, ValueEnum};
+use virtual_nodemcu::board::Board;
 use virtual_nodemcu::board::flash::Flash;
 use virtual_nodemcu::board::machine::{End, Led, Machine};
 use virtual_nodemcu::board::net::Net;
 use virtual_nodemcu::board::serial::Serial;
-use virtual_nodemcu::board::Board;
 
 /// Exit status after a power cut that was armed.
 const POWER_CUT: u8 = 3;
@@ -31,7 +31,12 @@ struct Options {
     flash_size: usize,
 
     /// Where the RFC 2217 server listens; port 0 takes a free one, which the console names
-    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:0", conflicts_with = "pty")]
+    #[arg(
+        long,
+        value_name = "ADDRESS:PORT",
+        default_value = "127.0.0.1:0",
+        conflicts_with = "pty"
+    )]
     rfc2217: SocketAddr,
 
     /// A pseudo-terminal instead, with a link to it here (it has no DTR and RTS: no reset by tools)

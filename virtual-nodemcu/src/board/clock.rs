@@ -50,8 +50,9 @@ impl Clock {
     /// The CPU cycle at which `ticks` bus ticks will have passed since reset.
     #[must_use]
     pub fn cycle_of_tick(&self, ticks: u64) -> u64 {
-        self.cycles
-            .saturating_add(ticks.saturating_sub(self.ticks).saturating_mul(1 + u64::from(self.double)))
+        self.cycles.saturating_add(
+            ticks.saturating_sub(self.ticks).saturating_mul(1 + u64::from(self.double)),
+        )
     }
 
     /// CPU cycles that take `nanoseconds`.

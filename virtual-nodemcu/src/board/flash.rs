@@ -334,9 +334,11 @@ mod tests {
         let mut id = [0; 3];
         flash.transact(command::RDID, 0, &[], &mut id);
         assert_eq!(id, [0xEF, 0x40, 0x16]);
-        for (code, start, length) in
-            [(command::SE, 0x3000, SECTOR), (command::BE, 0x20000, BLOCK), (command::CE, 0, 4 << 20)]
-        {
+        for (code, start, length) in [
+            (command::SE, 0x3000, SECTOR),
+            (command::BE, 0x20000, BLOCK),
+            (command::CE, 0, 4 << 20),
+        ] {
             flash.load(0, &vec![0; 4 << 20]);
             flash.transact(command::WREN, 0, &[], &mut []);
             flash.transact(code, start as u32 + 0x123, &[], &mut []);

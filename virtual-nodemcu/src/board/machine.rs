@@ -204,15 +204,13 @@ impl Machine {
         for event in self.board.take_events() {
             let text = match event {
                 Event::Unmodelled(text) => text,
-                Event::Pin { pin, high } => {
-                    match self.leds.iter().find(|led| led.pin == pin) {
-                        Some(led) => {
-                            let state = if high { "off" } else { "on" };
-                            format!("LED {} (GPIO{pin}) {state}", led.name)
-                        }
-                        None => format!("GPIO{pin} {}", if high { "high" } else { "low" }),
+                Event::Pin { pin, high } => match self.leds.iter().find(|led| led.pin == pin) {
+                    Some(led) => {
+                        let state = if high { "off" } else { "on" };
+                        format!("LED {} (GPIO{pin}) {state}", led.name)
                     }
-                }
+                    None => format!("GPIO{pin} {}", if high { "high" } else { "low" }),
+                },
             };
             (self.console)(&text);
         }

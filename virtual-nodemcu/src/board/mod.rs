@@ -40,6 +40,8 @@ pub const RTC_MEMORY: Range<u32> = 0x6000_1100..0x6000_1400;
 const DPORT: Range<u32> = 0x3FF0_0000..0x3FF0_1000;
 const RANDOM: u32 = 0x3FF2_0E44;
 const PERIPHERALS: Range<u32> = 0x6000_0000..0x6000_1000;
+/// Where the chip has devices; those not modelled read as zero and take what is written.
+const DEVICES: [Range<u32>; 2] = [0x3FF0_0000..DRAM.start, 0x6000_0000..0x6001_0000];
 const NIC: Range<u32> = nic::BASE..nic::BASE + 0x100;
 
 /// DPORT: bit 0 doubles the CPU's clock.
@@ -498,7 +500,7 @@ impl Board {
             Ok(self.next_random())
         } else if ROM.contains(&address) {
             Ok(rom::word(address))
-        } else if 0x3FF0_0000 <= address && address < DRAM.start || 0x6000_0000 <= address && address < 0x6001_0000 {
+        } else if DEVICES.iter().any(|range| range.contains(&address)) {
             self.unmodelled(address, || format!("read of {address:#010x}: no such register here"));
             Ok(0)
         } else {
@@ -524,7 +526,7 @@ impl Board {
             self.rtc_memory[at..at + 4].copy_from_slice(&value.to_le_bytes());
         } else if NIC.contains(&address) {
             self.nic_store(address - NIC.start, value);
-        } else if 0x3FF0_0000 <= address && address < DRAM.start || 0x6000_0000 <= address && address < 0x6001_0000 {
+        } else if DEVICES.iter().any(|range| range.contains(&address)) {
             self.unmodelled(address, || {
                 format!("write of {value:#010x} to {address:#010x}: no such register here")
             });

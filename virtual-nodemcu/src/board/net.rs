@@ -67,8 +67,7 @@ impl Net {
     /// A network of its own, shared with no other board.
     #[must_use]
     pub fn new() -> Self {
-        let ends =
-            Rc::new(RefCell::new(Ends { start: Instant::now(), to_board: VecDeque::new() }));
+        let ends = Rc::new(RefCell::new(Ends { start: Instant::now(), to_board: VecDeque::new() }));
         let context = Context::new(
             false,
             true,
@@ -167,6 +166,10 @@ mod tests {
         net.send(&request);
         let mut answers = Vec::new();
         net.poll(|frame| answers.push(frame.to_vec()));
-        assert!(answers.iter().any(|a| a[..6] == mac && a[12..14] == [8, 6] && a[28..32] == [10, 0, 2, 2]));
+        assert!(
+            answers
+                .iter()
+                .any(|a| a[..6] == mac && a[12..14] == [8, 6] && a[28..32] == [10, 0, 2, 2])
+        );
     }
 }

@@ -209,9 +209,9 @@ impl Nic {
     }
 
     fn status(&self) -> u32 {
-        u32::from(self.link) * STATUS_LINK
-            | u32::from(!self.received.is_empty()) * STATUS_RECEIVED
-            | u32::from(self.link_changed) * STATUS_LINK_CHANGED
+        (u32::from(self.link) * STATUS_LINK)
+            | (u32::from(!self.received.is_empty()) * STATUS_RECEIVED)
+            | (u32::from(self.link_changed) * STATUS_LINK_CHANGED)
     }
 }
 

@@ -206,11 +206,7 @@ mod telnet {
 }
 
 /// Serves one client to its end. None once nobody wants to hear of it any more.
-fn serve(
-    stream: TcpStream,
-    client: &Mutex<Option<TcpStream>>,
-    send: &Sender<Input>,
-) -> Option<()> {
+fn serve(stream: TcpStream, client: &Mutex<Option<TcpStream>>, send: &Sender<Input>) -> Option<()> {
     let _ = stream.set_nodelay(true);
     // A client that stopped reading must not stop the board.
     let _ = stream.set_write_timeout(Some(Duration::from_secs(5)));
@@ -220,8 +216,7 @@ fn serve(
     let mut reader = stream;
     let mut protocol = Protocol::default();
     let mut buffer = [0; 4096];
-    loop {
-        let Ok(count @ 1..) = reader.read(&mut buffer) else { break };
+    while let Ok(count @ 1..) = reader.read(&mut buffer) {
         let (inputs, replies) = protocol.feed(&buffer[..count]);
         for input in inputs {
             send.send(input).ok()?;
@@ -310,13 +305,8 @@ impl Protocol {
 
     /// Agrees to what a serial line needs, refuses the rest; says nothing twice.
     fn negotiate(&mut self, verb: u8, option: u8, replies: &mut Vec<u8>) {
-        let known = [
-            telnet::BINARY,
-            telnet::SUPPRESS_GO_AHEAD,
-            telnet::COM_PORT,
-            telnet::ECHO,
-        ]
-        .contains(&option);
+        let known = [telnet::BINARY, telnet::SUPPRESS_GO_AHEAD, telnet::COM_PORT, telnet::ECHO]
+            .contains(&option);
         let (list, yes, no, wanted) = match verb {
             telnet::DO | telnet::DONT => {
                 (&mut self.ours, telnet::WILL, telnet::WONT, verb == telnet::DO)

@@ -98,8 +98,7 @@ impl Spi {
     fn set_buffer(&mut self, bytes: &[u8]) {
         let mut whole = self.buffer();
         whole[..bytes.len()].copy_from_slice(bytes);
-        for (chunk, word) in
-            whole.chunks_exact(4).zip(&mut self.registers[reg::W0 as usize / 4..])
+        for (chunk, word) in whole.chunks_exact(4).zip(&mut self.registers[reg::W0 as usize / 4..])
         {
             *word = u32::from_le_bytes([chunk[0], chunk[1], chunk[2], chunk[3]]);
         }

@@ -74,7 +74,8 @@ impl Watchdog {
 
     /// Starts it anew at `time`, both stages 0.8 ms << `exponent` long.
     pub fn start(&mut self, exponent: u32, time: u64) {
-        *self = Self { control: CTL_ENABLE, exponents: [exponent; 2], since: time, ..Self::default() };
+        *self =
+            Self { control: CTL_ENABLE, exponents: [exponent; 2], since: time, ..Self::default() };
     }
 
     /// When the running stage ends, in nanoseconds; none while it is off.

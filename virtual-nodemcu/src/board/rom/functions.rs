@@ -291,11 +291,11 @@ impl Functions {
             }
             0x9834 => {
                 let bytes = load_bytes(board, cpu, a3, a4, false)?;
-                self.md5.entry(a2).or_insert_with(md5::Context::new).consume(bytes);
+                self.md5.entry(a2).or_default().consume(bytes);
                 None
             }
             0x9900 => {
-                let digest = self.md5.remove(&a3).unwrap_or_else(md5::Context::new).finalize();
+                let digest = self.md5.remove(&a3).unwrap_or_default().finalize();
                 store_bytes(board, cpu, a2, &digest.0, false)?;
                 None
             }
@@ -440,8 +440,8 @@ impl Functions {
     /// Calls the handler of the lowest interrupt that is pending and enabled, or returns to
     /// what was interrupted.
     fn next_handler(&mut self, cpu: &mut Cpu, board: &mut Board) {
-        let active = cpu.special(sr::INTERRUPT).unwrap_or(0)
-            & cpu.special(sr::INTENABLE).unwrap_or(0);
+        let active =
+            cpu.special(sr::INTERRUPT).unwrap_or(0) & cpu.special(sr::INTENABLE).unwrap_or(0);
         let due = (0..INTERRUPTS).find(|n| active >> n & 1 != 0);
         let Some(number) = due else { return restore(cpu, board) };
         // Clears what is latched; a level stays.
@@ -523,7 +523,7 @@ fn spi_read(
 }
 
 fn store32(board: &mut Board, cpu: &Cpu, address: u32, value: u32) -> Done {
-    if address % 4 != 0 {
+    if !address.is_multiple_of(4) {
         return Err(Refused { cause: Cause::LoadStoreAlignment, address });
     }
     board.store32(address, value, cpu.cycles()).map_err(|cause| Refused { cause, address })
@@ -545,7 +545,7 @@ fn load_bytes(
     let mut bytes = Vec::with_capacity(length(size));
     let mut at = address;
     let mut left = size;
-    if words && address % 4 != 0 {
+    if words && !address.is_multiple_of(4) {
         return Err(Refused { cause: Cause::LoadStoreAlignment, address });
     }
     while left > 0 {
@@ -565,7 +565,7 @@ fn load_bytes(
 
 /// Stores as the core would.
 fn store_bytes(board: &mut Board, cpu: &Cpu, address: u32, bytes: &[u8], words: bool) -> Done {
-    if words && address % 4 != 0 {
+    if words && !address.is_multiple_of(4) {
         return Err(Refused { cause: Cause::LoadStoreAlignment, address });
     }
     let mut at = address;

@@ -44,7 +44,7 @@ impl Image {
         let mut sum = CHECKSUM;
         let mut text = String::new();
         let mut result = Ok(Self { entry });
-        for n in 0..segments {
+        for _n in 0..segments {
             let flash = board.flash.data();
             if at + HEADER > flash.len() {
                 result = Err(Error::Segment);
@@ -55,10 +55,7 @@ impl Image {
             // bytes of data, and the tail of data in the last one.
             let before = (UNIT - at % UNIT) % UNIT;
             at += HEADER;
-            let room = match UNIT - at % UNIT {
-                UNIT if n > 0 && before != HEADER => UNIT,
-                room => room,
-            };
+            let room = UNIT - at % UNIT;
             if before != 0 && before < HEADER {
                 let tail = (at - HEADER) % UNIT;
                 text += &format!("ho 0 tail {tail} room {before}\r\n");

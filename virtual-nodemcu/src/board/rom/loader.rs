@@ -238,7 +238,7 @@ fn read_register(data: &[u8], board: &mut Board) -> Result<u32, Failure> {
 /// Any number of address, value, mask and delay. The delay is not waited for.
 fn write_registers(data: &[u8], board: &mut Board) -> Result<(), Failure> {
     use crate::cpu::Bus as _;
-    if data.is_empty() || data.len() % 16 != 0 {
+    if data.is_empty() || !data.len().is_multiple_of(16) {
         return Err(Failure::Invalid);
     }
     let now = board.loader_cycle();
@@ -320,11 +320,7 @@ mod tests {
     }
 
     /// Sends one frame; returns the action and the first reply's value and status.
-    fn send(
-        loader: &mut Loader,
-        board: &mut Board,
-        packet: &[u8],
-    ) -> (Option<Action>, Vec<u8>) {
+    fn send(loader: &mut Loader, board: &mut Board, packet: &[u8]) -> (Option<Action>, Vec<u8>) {
         let mut action = loader.receive(END, board);
         for byte in packet {
             match *byte {
