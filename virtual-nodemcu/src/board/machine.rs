@@ -90,6 +90,10 @@ impl Machine {
             base: (Instant::now(), 0),
         };
         machine.board.nic.set_link(machine.net.is_some());
+        // What the host set before counts from the first byte on.
+        while let Some(input) = machine.serial.receive(Duration::ZERO) {
+            machine.input(input);
+        }
         machine.reset(ResetCause::PowerOn);
         machine
     }

@@ -18,7 +18,7 @@
 #define rom_memcpy ROM(0x4000DF48, void *, void *, const void *, uint32_t)
 #define rom_printf ROM(0x400024CC, int, const char *, ...)
 
-static const uint32_t constants[2] IN_FLASH = { 0x12345678, 0x9ABCDEF0 };
+__attribute__((unused)) static const uint32_t constants[2] IN_FLASH = { 0x12345678, 0x9ABCDEF0 };
 
 static void say(const char *text)
 {
@@ -26,7 +26,7 @@ static void say(const char *text)
         REG(0x60000000) = *text++;
 }
 
-static void check(const char *what, int good)
+__attribute__((unused)) static void check(const char *what, int good)
 {
     say(good ? "ok " : "BAD ");
     say(what);
@@ -163,8 +163,8 @@ static void test(void)
 
 static void test(void)
 {
-    static uint8_t frame[64] __attribute__((aligned(4)));
-    static uint8_t answer[64];
+    static volatile uint8_t frame[64];
+    static volatile uint8_t answer[64];
     uint32_t low = NIC(4), high = NIC(8);
     static const uint8_t request[] = { 0, 1, 8, 0, 6, 4, 0, 1 };
 
@@ -201,6 +201,10 @@ static void test(void)
 
 __attribute__((section(".text.start"))) void start(void)
 {
+    extern uint32_t bss_start, bss_end;
+
+    for (uint32_t *word = &bss_start; word < &bss_end; word++)
+        *(volatile uint32_t *)word = 0;
     test();
     for (;;)
         __asm__ volatile("waiti 0");
