@@ -389,7 +389,14 @@ fn libraries(trees: &Trees) -> Vec<Library> {
             own_sources: &["vendor/mbedtls/tls_client.c", "vendor/mbedtls/tls_platform.c"],
             includes: vec![trees.mbedtls.join("library")],
             prelude: None,
-            defines: &[("MBEDTLS_CONFIG_FILE", Some("<fw_mbedtls_config.h>"))],
+            defines: if env::var_os("CARGO_FEATURE_SELF_TEST").is_some() {
+                &[
+                    ("MBEDTLS_CONFIG_FILE", Some("<fw_mbedtls_config.h>")),
+                    ("FW_SELF_TEST", None),
+                ]
+            } else {
+                &[("MBEDTLS_CONFIG_FILE", Some("<fw_mbedtls_config.h>"))]
+            },
         },
         // paho.mqtt.c 1.3.16: the synchronous client, with its TLS seam over tls_client.
         Library {

@@ -24,11 +24,9 @@ const LOOK_MS: u32 = 500;
 
 /// Why a session ended.
 enum End {
-    /// The server, or a middlebox, closed it.
-    Closed,
     /// It was silent for too long.
     Dead,
-    /// A client call failed.
+    /// It was closed or broken, or a client call failed.
     Failed(mqtt::Error),
 }
 
@@ -102,7 +100,6 @@ fn try_run(
                 let lasted = rtos::uptime_ms() - since;
                 backoff.connected_for(u32::try_from(lasted).unwrap_or(u32::MAX));
                 match end {
-                    End::Closed => log::warn!("connection closed by the server"),
                     End::Dead => log::warn!(
                         "no sign of life from the server for 1.5 keep-alives: connection given up"
                     ),
@@ -184,7 +181,7 @@ fn serve(shared: &Shared, identity: &Identity, interface: &Interface, client: &m
             obey(shared, identity.control_topic, &message);
         }
         if !client.is_connected() {
-            return End::Closed;
+            return End::Failed(client.end_cause());
         }
         if client.is_peer_dead() {
             return End::Dead;

@@ -4,6 +4,7 @@
 //! [`client`] is an MQTT client to look on with. The verbs of the program `thing` put them
 //! together; end-to-end tests do the same with other options.
 
+pub mod bench;
 pub mod client;
 pub mod cloud;
 pub mod console;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand, ValueEnum};
 
+use tools::bench;
 use tools::cloud::Endpoints;
 use tools::control;
 use tools::device::{self, DeviceIdentity};
@@ -90,6 +91,12 @@ enum Verb {
         #[arg(long, default_value_t = 60)]
         timeout: u64,
     },
+    /// Show what basic steps cost on the emulated CPU, and hold them to budgets
+    Bench {
+        /// The test firmware
+        #[arg(long)]
+        elf: PathBuf,
+    },
     /// Show what a firmware takes of each memory, and hold it to budgets
     Size {
         /// The firmware
@@ -148,6 +155,7 @@ fn perform(Arguments { verb, settings }: Arguments) -> Result<()> {
         Verb::TargetTest { elf, filter, timeout } => {
             target_test::run(&elf, &filter, Duration::from_secs(timeout))
         }
+        Verb::Bench { elf } => bench::run(&elf),
         Verb::Size { elf, budget } => size::report(&elf, &budget),
     }
 }

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader, Write};
+use std::net::SocketAddrV4;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
@@ -35,6 +36,9 @@ pub struct EmulatorOptions {
     pub icount_shift: Option<u8>,
     /// Gives the board its network.
     pub network: bool,
+    /// An address of the board's network, and where on this machine a connection to it ends.
+    /// QEMU opens that connection at its start, and only that one.
+    pub guest_forward: Option<(SocketAddrV4, SocketAddrV4)>,
     /// Prints the console to standard output too.
     pub echo: bool,
     /// Further command line of QEMU.
@@ -51,6 +55,7 @@ impl EmulatorOptions {
             arguments: Vec::new(),
             icount_shift: None,
             network: true,
+            guest_forward: None,
             echo: false,
             further: Vec::new(),
         }
@@ -78,10 +83,12 @@ impl EmulatorOptions {
         line.push("-qmp".into());
         line.push(joined("unix:", monitor, ",server=on,wait=off"));
         line.push("-nic".into());
-        line.push(if self.network {
-            format!("user,id={NETWORK},model=open_eth").into()
-        } else {
-            "none".into()
+        line.push(match (self.network, self.guest_forward) {
+            (false, _) => "none".into(),
+            (true, None) => format!("user,id={NETWORK},model=open_eth").into(),
+            (true, Some((from, to))) => {
+                format!("user,id={NETWORK},model=open_eth,guestfwd=tcp:{from}-tcp:{to}").into()
+            }
         });
         let mut semihosting = String::from("enable=on,target=native");
         for argument in &self.arguments {
@@ -313,6 +320,10 @@ mod tests {
         assert!(line.contains("-device loader,file=/i,addr=0x402f8000,force-raw=on"), "{line}");
         assert!(line.contains("unix:/s,,1,server=on"), "{line}");
         assert!(!line.contains("-icount"), "{line}");
+        options.guest_forward =
+            Some(("10.0.2.9:443".parse().unwrap(), "127.0.0.1:1".parse().unwrap()));
+        let line = text(&options);
+        assert!(line.contains(",guestfwd=tcp:10.0.2.9:443-tcp:127.0.0.1:1 "), "{line}");
         options.arguments = vec!["one".to_owned(), "two,three".to_owned()];
         options.icount_shift = Some(5);
         options.network = false;

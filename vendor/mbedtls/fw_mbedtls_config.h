@@ -61,6 +61,7 @@ int64_t tls_time(int64_t *out);
 #define MBEDTLS_X509_USE_C
 #define MBEDTLS_X509_CRT_PARSE_C
 #define MBEDTLS_X509_REMOVE_INFO
+#define MBEDTLS_X509_TRUSTED_CERTIFICATE_CALLBACK /* roots are parsed when they are needed */
 #define MBEDTLS_ASN1_PARSE_C
 #define MBEDTLS_ASN1_WRITE_C /* ECDSA signatures */
 #define MBEDTLS_OID_C
@@ -101,6 +102,8 @@ int64_t tls_time(int64_t *out);
 #if defined(FW_SELF_TEST)
 /* Test firmware only. The test vectors print nothing: they return a verdict. */
 #define MBEDTLS_SELF_TEST
+#undef MBEDTLS_ENTROPY_MAX_SOURCES
+#define MBEDTLS_ENTROPY_MAX_SOURCES 2 /* one of them the test's own */
 #define MBEDTLS_PLATFORM_PRINTF_MACRO(...) ((void)0)
 #endif
 

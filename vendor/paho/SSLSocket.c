@@ -37,6 +37,8 @@ struct paho_tls {
     const struct tls_profile *profile;
     int fd;
     bool broken; /* a write failed: nothing more is sent */
+    bool connack_due;
+    bool suback_due;
 
     /* The packet being received. */
     uint8_t header[HEADER_SIZE];
@@ -229,6 +231,45 @@ static unsigned big_endian_16(const uint8_t *bytes)
     return (unsigned)bytes[0] << 8 | bytes[1];
 }
 
+/* Whether the server may send the packet that starts. paho does not ask: it hands any
+ * CONNACK, SUBACK or UNSUBACK to the task that waits for one of them, which takes it for its
+ * own kind. Nothing of QoS 2 or of UNSUBSCRIBE is ever asked for. */
+static bool is_expected(SSL *ssl)
+{
+    bool *due;
+
+    switch (ssl->header[0] >> 4) {
+    case CONNACK:
+        due = &ssl->connack_due;
+        break;
+    case SUBACK:
+        due = &ssl->suback_due;
+        break;
+    case PUBLISH:
+        return !ssl->connack_due && qos(ssl) <= 1;
+    case PUBACK:
+    case PINGRESP:
+        return !ssl->connack_due;
+    default:
+        return false;
+    }
+    const bool expected = *due;
+    *due = false;
+    return expected;
+}
+
+/* Note which answer a packet asks for. */
+static void expect_answer(SSL *ssl, char first_byte)
+{
+    const unsigned type = (uint8_t)first_byte >> 4;
+
+    if (type == CONNECT) {
+        ssl->connack_due = true;
+    } else if (type == SUBSCRIBE) {
+        ssl->suback_due = true;
+    }
+}
+
 /* Keep what is needed of the thrown away bytes: topic length, topic, packet id. */
 static void note_discarded(SSL *ssl, const uint8_t *bytes, size_t length)
 {
@@ -353,6 +394,12 @@ int SSLSocket_getch(SSL *ssl, SOCKET socket, char *c)
     ssl->header_length++;
     if (header_complete(ssl)) {
         const size_t length = remaining_length(ssl);
+        if (!is_expected(ssl)) {
+            const unsigned type = ssl->header[0] >> 4;
+            fw_log(FW_LOG_ERROR, "mqtt", "unexpected packet of type %u: closing", type);
+            tls_error_set(TLS_STAGE_PACKET, (int32_t)(PAHO_ERROR_UNEXPECTED + type), 0);
+            return SOCKET_ERROR;
+        }
         if (length > PAHO_MAX_PACKET) {
             ssl->header_served = 0;
             return start_oversized(ssl, length);
@@ -429,6 +476,7 @@ int SSLSocket_putdatas(SSL *ssl, SOCKET socket, char *buf0, size_t buf0len,
             end += bufs.buflens[i];
         }
     }
+    expect_answer(ssl, packet[0]);
     const int rc = write_all(ssl, packet, total);
     if (packet != small) {
         free(packet);

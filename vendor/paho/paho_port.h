@@ -34,6 +34,8 @@
 #define PAHO_ERROR_OVERSIZED 0x100
 /* ... the remaining length had more than four bytes. */
 #define PAHO_ERROR_BAD_LENGTH 0x200
+/* ... + type: a packet that the server must not send, or not now. */
+#define PAHO_ERROR_UNEXPECTED 0x400
 /* ... no memory for the packet. */
 #define PAHO_ERROR_NO_MEMORY 0x300
 

@@ -144,6 +144,18 @@ static void put_decimal(uint32_t value)
     board_console_write(digits + sizeof(digits) - length, length);
 }
 
+/* The name of a task, whose control block may have been written over. */
+static void put_task_name(const char *name)
+{
+    char text[configMAX_TASK_NAME_LEN];
+    size_t length = 0;
+    while (length < sizeof(text) && name[length] != '\0') {
+        char c = name[length];
+        text[length++] = c >= ' ' && c <= '~' ? c : '?';
+    }
+    board_console_write(text, length);
+}
+
 static void put_register(const char *name, uint32_t value)
 {
     put_text(" ");
@@ -225,16 +237,19 @@ static uint32_t code_byte(uint32_t address)
     return *(const uint32_t *)(address & ~3U) >> (8 * (address & 3)) & 0xFF;
 }
 
+/* Bytes of a call instruction. */
+#define CALL_LENGTH 3U
+
 /* True when the instruction in front of `address` is a call: it may be a return address.
  * CALL0 has the low six bits 000101, CALLX0 is c0 0s 00 (ISA manual, "CALL0, CALLX0"). */
 static bool is_return_address(uint32_t address)
 {
-    if (!in_code(address) || !in_code(address - 3)) {
+    uint32_t call = address - CALL_LENGTH;
+    if (!in_code(address) || !in_code(call)) {
         return false;
     }
-    uint32_t first = code_byte(address - 3);
-    return (first & 0x3F) == 0x05 || (first == 0xC0 && code_byte(address - 2) < 16 &&
-                                      code_byte(address - 1) == 0);
+    return (code_byte(call) & 0x3F) == 0x05 ||
+           (code_byte(call) == 0xC0 && code_byte(call + 1) < 16 && code_byte(call + 2) == 0);
 }
 
 /* Call0 code keeps no chain of frames, so print every word of the stack that looks like
@@ -245,7 +260,7 @@ static void put_backtrace(uint32_t pc, uint32_t a0, uint32_t sp)
 
     put_text("Backtrace: ");
     put_hex(pc);
-    if (a0 != pc && is_return_address(a0)) {
+    if (a0 != pc + CALL_LENGTH && is_return_address(a0)) {
         put_text(" ");
         put_hex(a0);
     }
@@ -292,7 +307,7 @@ static enum lx106_reset_reason put_cause(uint32_t kind, const char *text, uint32
         return LX106_RESET_OUT_OF_MEMORY;
     case CRASH_KIND_STACK_OVERFLOW:
         put_text("stack-overflow: task ");
-        put_text(text);
+        put_task_name(text);
         put_text("\n");
         return LX106_RESET_STACK_OVERFLOW;
     case CRASH_KIND_PANIC:
@@ -326,14 +341,19 @@ static void put_context(uint32_t sp, bool interrupt)
     put_text(interrupt ? "Context: interrupt, over task " : "Context: task ");
     TaskStatus_t task;
     vTaskGetInfo(NULL, &task, pdTRUE, eRunning);
-    put_text(task.pcTaskName);
+    put_task_name(task.pcTaskName);
     put_text(", stack left ");
     uint32_t base = (uint32_t)task.pxStackBase;
-    put_decimal(sp > base ? sp - base : 0);
+    uint32_t left = sp > base ? sp - base : 0;
+    /* The kernel finds the lowest by looking for bytes that were never written; a part of
+     * the stack may be in use and not yet written. */
+    uint32_t lowest = task.usStackHighWaterMark * sizeof(StackType_t);
+    lowest = lowest < left ? lowest : left;
+    put_decimal(left);
     put_text(" bytes, lowest ");
-    put_decimal(task.usStackHighWaterMark * sizeof(StackType_t));
+    put_decimal(lowest);
     /* The kernel looks only when it switches tasks; a crash may come first. */
-    put_text(task.usStackHighWaterMark == 0 || sp < base ? " (OVERFLOWED)" : "");
+    put_text(lowest == 0 ? " (OVERFLOWED)" : "");
     put_text(", uptime ");
     put_decimal(xTaskGetTickCountFromISR() * portTICK_PERIOD_MS);
     put_text(" ms\n");
@@ -346,14 +366,17 @@ _Noreturn void crash_main(uint32_t kind, const char *text, uint32_t number, uint
 void crash_main(uint32_t kind, const char *text, uint32_t number, uint32_t pc,
                 const char *file)
 {
-    static volatile bool crashing;
+    /* A word, not a flag: a stack that ran away may have written over it, and then this is
+     * still the first report. */
+    static volatile uint32_t state;
+    enum { CRASHING = 0x43525348 };
     (void)pc; /* already in crash_frame */
 
-    if (crashing) {
+    if (state == CRASHING) {
         put_text("\n*** crash inside the crash report, reset\n");
         board_reset();
     }
-    crashing = true;
+    state = CRASHING;
 
     put_text("\n*** CRASH ");
     enum lx106_reset_reason reason = put_cause(kind, text, number, file);
@@ -404,9 +427,11 @@ void crash_main(uint32_t kind, const char *text, uint32_t number, uint32_t pc,
         put_register(name, registers.a[i]);
     }
     put_text("\n");
-    /* In a crash that software raised, a0 only leads back into crash_assert and such. */
+    /* In a crash that software raised, a0 only leads back into crash_assert and such, and
+     * the PC is the call of those. */
     bool software = kind >= CRASH_KIND_ASSERT && kind != CRASH_KIND_STACK_OVERFLOW;
-    put_backtrace(registers.pc, software ? registers.pc : registers.a[0], registers.a[1]);
+    put_backtrace(registers.pc, software ? registers.pc + CALL_LENGTH : registers.a[0],
+                  registers.a[1]);
     if (interrupt && in_dram(frame)) {
         put_text("Interrupted: ");
         put_backtrace(*(const uint32_t *)(frame + FRAME_PC),
@@ -418,8 +443,9 @@ void crash_main(uint32_t kind, const char *text, uint32_t number, uint32_t pc,
 
 /* --- What C and Rust call --------------------------------------------------------- */
 
-/* The caller's address, so that the report's PC points at the cause. */
-#define CALLER ((uint32_t)__builtin_return_address(0))
+/* The call itself, so that the report's PC points at the cause. Where it returns to is
+ * another line or, because it never returns, another function. */
+#define CALLER ((uint32_t)__builtin_return_address(0) - CALL_LENGTH)
 
 void crash_assert(const char *condition, const char *file, int line)
 {

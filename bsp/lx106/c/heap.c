@@ -49,9 +49,11 @@ static size_t usable_size(const void *block)
     return (header->size & ~BLOCK_ALLOCATED) - sizeof(*header);
 }
 
+/* A block even for no bytes, as hosted C libraries do: paho takes NULL for "out of memory",
+ * also where it copies an empty message. */
 void *malloc(size_t size)
 {
-    return pvPortMalloc(size);
+    return pvPortMalloc(size > 0 ? size : 1);
 }
 
 void free(void *block)
@@ -61,13 +63,13 @@ void free(void *block)
 
 void *calloc(size_t count, size_t size)
 {
-    return pvPortCalloc(count, size);
+    return count > 0 && size > 0 ? pvPortCalloc(count, size) : malloc(0);
 }
 
 void *realloc(void *block, size_t size)
 {
     if (block == NULL) {
-        return pvPortMalloc(size);
+        return malloc(size);
     }
     if (size == 0) {
         vPortFree(block);

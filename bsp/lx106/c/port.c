@@ -235,8 +235,12 @@ BaseType_t xPortStartScheduler(void)
 
     attach(LX106_IRQ_SOFTWARE, on_yield, NULL);
     tick_cycles = board_cpu_hz / configTICK_RATE_HZ;
-    next_tick = lx106_ccount() + tick_cycles;
-    write_ccompare(next_tick);
+    do {
+        /* Once more if a period passed before the comparison was set (an emulator's host can
+         * be that busy): it would only come when CCOUNT wraps, after minutes. */
+        next_tick = lx106_ccount() + tick_cycles;
+        write_ccompare(next_tick);
+    } while ((int32_t)(lx106_ccount() - next_tick) >= 0);
     attach(LX106_IRQ_TIMER, on_tick, NULL);
 
     port_restore_task();

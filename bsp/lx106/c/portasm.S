@@ -70,6 +70,11 @@ port_restore_task:
     l32i    a2, a1, FRAME_SAR
     wsr     a2, sar
     l32i    a0, a1, FRAME_A0
+    /* The task's later frames may leave these words as they are, and in a crash report
+     * they would look like return addresses. */
+    movi    a2, 0
+    s32i    a2, a1, FRAME_PC
+    s32i    a2, a1, FRAME_A0
     frame_registers l32i
     addi    a1, a1, FRAME_SIZE
     rfe

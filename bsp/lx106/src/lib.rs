@@ -6,6 +6,8 @@
 // reported as a panic, without their cause.
 #![feature(alloc_error_handler)]
 
+mod int128;
+
 use core::alloc::{GlobalAlloc, Layout};
 use core::ffi::c_void;
 use core::fmt::{self, Write};

@@ -102,6 +102,5 @@ void board_reset(void)
     FPGA_RESET = FPGA_RESET_KEY;
     /* The reset takes effect outside the CPU; do nothing until then. */
     for (;;) {
-        __asm__ volatile("waiti 3");
     }
 }

@@ -193,8 +193,9 @@ impl Client {
         let code = unsafe { sys::MQTTClient_connect(self.handle, &mut connect) };
         if code != 0 {
             return Err(match (code, tls::Error::last()) {
-                (1..=5, _) => Error::Refused(code as u8),
                 (_, Some(error)) => Error::Tls(error),
+                // CONNACK's return code.
+                (1..=255, None) => Error::Refused(code as u8),
                 // TCP and TLS are up: the CONNACK is missing.
                 (-1, None) => Error::Timeout,
                 _ => Error::of(code),
@@ -266,7 +267,7 @@ impl Client {
             // In slices, so that a connection that breaks meanwhile is noticed early.
             match self.shared.acknowledged.receive(Duration::ms((left as u32).min(500))) {
                 Ok(acknowledged) if acknowledged == token => return Ok(()),
-                Err(_) if !self.is_connected() => return Err(Error::Disconnected),
+                Err(_) if !self.is_connected() => return Err(self.end_cause()),
                 _ => {}
             }
         }
@@ -281,6 +282,11 @@ impl Client {
     pub fn is_connected(&self) -> bool {
         // SAFETY: the handle lives as long as `self`.
         unsafe { sys::MQTTClient_isConnected(self.handle) != 0 }
+    }
+
+    /// Why a connection that stood is gone: what broke it, else the server has closed it.
+    pub fn end_cause(&self) -> Error {
+        tls::Error::last().map_or(Error::Disconnected, Error::Tls)
     }
 
     /// Whether nothing at all has come from the server for 1.5 keep-alives, though it was

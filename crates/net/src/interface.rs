@@ -92,6 +92,7 @@ impl Interface {
             }
             netif.hostname = host_name.as_ptr();
             sys::netif_set_default(netif);
+            sys::netif_add_ext_callback(Box::leak(Box::default()), Some(bound));
             sys::netif_set_status_callback(netif, Some(changed));
             sys::netif_set_link_callback(netif, Some(changed));
             sys::netif_set_up(netif);
@@ -144,12 +145,22 @@ unsafe extern "C" fn changed(netif: *mut sys::netif) {
     if ADDRESS.swap(address, Ordering::AcqRel) != address && address != 0 {
         let text = |address: u32| Ipv4Addr::from(address.to_le_bytes());
         log::info!("address {}, gateway {}", text(address), text(netif.gw.addr));
-        // DHCP has just named its own.
-        apply_dns_override();
     }
     // SAFETY: a leaked box.
     if let Some(listener) = unsafe { LISTENER.load(Ordering::Acquire).as_ref() } {
         listener.wake();
+    }
+}
+
+/// DHCP has an answer, at first or again: after a lost link, at each renewal. It has just
+/// named its own DNS servers. Runs with lwIP's core locked.
+unsafe extern "C" fn bound(
+    _: *mut sys::netif,
+    reason: sys::netif_nsc_reason_t,
+    _: *const sys::netif_ext_callback_args_t,
+) {
+    if u32::from(reason) & sys::LWIP_NSC_IPV4_ADDR_VALID != 0 {
+        apply_dns_override();
     }
 }
 

@@ -79,7 +79,7 @@ impl Error {
     fn alert_words(&self) -> &'static str {
         match self.alert {
             40 => {
-                "no common cipher or key type, or it wants a certificate that this device has not"
+                "no common cipher, TLS version or key type, or it wants another certificate"
             }
             42 | 43 | 46 => {
                 "it does not accept this device's certificate: is it registered and active?"
@@ -134,6 +134,8 @@ impl fmt::Display for Error {
             )?;
         } else if self.timed_out {
             write!(out, "the server did not answer in time")?;
+        } else if stage == tls_stage::TLS_STAGE_PACKET {
+            write!(out, "the server sent what is not MQTT 3.1.1 (code 0x{:X})", self.code)?;
         } else if stage == tls_stage::TLS_STAGE_HANDSHAKE {
             write!(out, "handshake failed: {}", words(self.code))?;
         } else {
@@ -165,6 +167,7 @@ fn words(code: i32) -> &'static str {
         0x7180 => "a record was changed on the way",
         0x7880 => "the server ended the session",
         0x7700 => "an unexpected message",
+        0x004C | 0x004E => "the network gave it up",
         _ => "see the code in mbedtls/ssl.h",
     }
 }

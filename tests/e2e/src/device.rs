@@ -6,8 +6,8 @@ use std::time::Duration;
 use tools::qemu::{Emulator, EmulatorOptions};
 use tools::status::Led;
 
-/// Lines of the console shown with a failure.
-const TAIL: usize = 80;
+/// Lines of the console's beginning and of its end that are shown with a failure.
+const SHOWN: usize = 60;
 
 /// What the firmware prints first: once per boot.
 const BANNER: &str = "esp8266-aws-iot ";
@@ -149,6 +149,18 @@ impl Device {
         self.expect(crate::SOON, pin);
     }
 
+    /// Whether a line that contains `wanted` comes within `limit`. It is consumed then, with all
+    /// before it.
+    pub fn shows(&mut self, limit: Duration, wanted: &str) -> bool {
+        let found = self.emulator.console.wait_for(self.mark, limit, wanted, |line| {
+            line.contains(wanted)
+        });
+        if let Ok((_, mark)) = &found {
+            self.mark = *mark;
+        }
+        found.is_ok()
+    }
+
     /// The delay in milliseconds that the device announces before its next attempt to connect.
     ///
     /// # Panics
@@ -211,7 +223,14 @@ impl Device {
 impl Drop for Device {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!("--- the device's console\n{}\n---", self.emulator.console.tail(TAIL));
+            let lines = self.lines();
+            let (head, rest) = lines.split_at(lines.len().min(SHOWN));
+            let tail = &rest[rest.len().saturating_sub(SHOWN)..];
+            eprintln!("--- the device's console\n{}", head.join("\n"));
+            if tail.len() < rest.len() {
+                eprintln!("... {} lines ...", rest.len() - tail.len());
+            }
+            eprintln!("{}\n---", tail.join("\n"));
         }
     }
 }

@@ -141,9 +141,14 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
         }
         let Ok(device) = device else { continue };
         lock(&shared.attempts).push(Instant::now());
+        // Held until the link is in the list: once the server has seen the connection, it can
+        // be reset.
+        let mut links = lock(&shared.links);
+        // Those that ended by themselves are held by nobody else.
+        links.retain(|link| Arc::strong_count(link) > 1);
         let target = (Ipv4Addr::LOCALHOST, shared.target.load(Ordering::Acquire));
         match TcpStream::connect(target) {
-            Ok(server) => start_link(shared, device, server),
+            Ok(server) => links.push(start_link(shared, device, server)),
             // As near to a refused connection as a relay comes.
             Err(_) => {
                 let _ = SockRef::from(&device).set_linger(Some(Duration::ZERO));
@@ -152,7 +157,7 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
     }
 }
 
-fn start_link(shared: &Arc<Shared>, device: TcpStream, server: TcpStream) {
+fn start_link(shared: &Arc<Shared>, device: TcpStream, server: TcpStream) -> Arc<Link> {
     for side in [&device, &server] {
         // Without these the pumps would never look at their flags; the device's small
         // packets must not wait for each other.
@@ -175,10 +180,7 @@ fn start_link(shared: &Arc<Shared>, device: TcpStream, server: TcpStream) {
             }
         });
     }
-    let mut links = lock(&shared.links);
-    // Those that ended by themselves are held by nobody else.
-    links.retain(|link| Arc::strong_count(link) > 1);
-    links.push(link);
+    link
 }
 
 /// Copies bytes one way until the end.

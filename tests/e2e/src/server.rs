@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use rustls::crypto::ring;
+use rustls::pki_types::CertificateDer;
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned};
 use tools::pki::{Credential, Pki};
@@ -118,10 +119,19 @@ pub fn stay_silent(mut stream: TcpStream) -> Result<()> {
 /// When the PKI is unusable.
 #[must_use]
 pub fn tls_config(pki: &Pki, server: &Credential) -> ServerConfig {
+    tls_config_for(pki.clients.certificate(), server)
+}
+
+/// As [`tls_config`], for devices with certificates of this authority.
+///
+/// # Panics
+/// When a certificate is unusable.
+#[must_use]
+pub fn tls_config_for(clients: &CertificateDer<'static>, server: &Credential) -> ServerConfig {
     let attempt = || -> Result<ServerConfig> {
         let provider = Arc::new(ring::default_provider());
         let mut authorities = RootCertStore::empty();
-        authorities.add(pki.clients.certificate().clone())?;
+        authorities.add(clients.clone())?;
         let verifier = WebPkiClientVerifier::builder_with_provider(
             Arc::new(authorities),
             Arc::clone(&provider),
@@ -225,21 +235,38 @@ impl Session {
     /// When the connection ends.
     pub fn serve(&mut self) -> Result<()> {
         loop {
-            match self.receive()? {
-                (PUBLISH, body) => {
-                    let (length, rest) = body.split_first_chunk().context("no topic")?;
-                    let topic = usize::from(u16::from_be_bytes(*length));
-                    let id = rest.get(topic..topic + 2).context("no packet id")?;
-                    self.send(&[PUBACK << 4, 2, id[0], id[1]])?;
-                }
-                (SUBSCRIBE, body) => {
-                    let id = body.get(..2).context("no packet id")?;
-                    self.send(&[SUBACK << 4, 3, id[0], id[1], 1])?;
-                }
-                (PINGREQ, _) => self.send(&[PINGRESP << 4, 0])?,
-                (kind, _) => bail!("the device sent packet type {kind}"),
-            }
+            self.answer(1)?;
         }
+    }
+
+    /// Serves until the device has subscribed, which is answered with this SUBACK code. A
+    /// device that has been here before first sends what was not acknowledged then.
+    ///
+    /// # Errors
+    /// When the connection ends.
+    pub fn serve_until_subscribed(&mut self, code: u8) -> Result<()> {
+        while self.answer(code)? != SUBSCRIBE {}
+        Ok(())
+    }
+
+    /// Takes a packet and answers it; returns its type.
+    fn answer(&mut self, suback: u8) -> Result<u8> {
+        let (kind, body) = self.receive()?;
+        match kind {
+            PUBLISH => {
+                let (length, rest) = body.split_first_chunk().context("no topic")?;
+                let topic = usize::from(u16::from_be_bytes(*length));
+                let id = rest.get(topic..topic + 2).context("no packet id")?;
+                self.send(&[PUBACK << 4, 2, id[0], id[1]])?;
+            }
+            SUBSCRIBE => {
+                let id = body.get(..2).context("no packet id")?;
+                self.send(&[SUBACK << 4, 3, id[0], id[1], suback])?;
+            }
+            PINGREQ => self.send(&[PINGRESP << 4, 0])?,
+            kind => bail!("the device sent packet type {kind}"),
+        }
+        Ok(kind)
     }
 }
 

@@ -59,13 +59,42 @@ void test_interrupt_entry(void)
     taskEXIT_CRITICAL();
     CHECK_EQUAL(calls, 102);
 
-    /* And by its own enable bit. */
+    /* A critical section in code that has masked them itself leaves them so. */
+    uint32_t ps = lx106_mask_interrupts();
+    taskENTER_CRITICAL();
+    irq_source_raise();
+    taskEXIT_CRITICAL();
+    spin(1000);
+    CHECK_EQUAL(calls, 102);
+    lx106_restore_interrupts(ps);
+    CHECK_EQUAL(calls, 103);
+
+    /* One interrupt alone. */
     lx106_irq_enable(0, false);
     irq_source_raise();
     vTaskDelay(2);
-    CHECK_EQUAL(calls, 102);
-    lx106_irq_enable(0, true);
     CHECK_EQUAL(calls, 103);
+    lx106_irq_enable(0, true);
+    CHECK_EQUAL(calls, 104);
+}
+
+/* Before the scheduler the kernel's calls work and interrupts stay masked. */
+void test_before_scheduler(void);
+void test_before_scheduler(void)
+{
+    irq_source_attach(on_plain, (void *)&calls);
+    irq_source_raise();
+    taskENTER_CRITICAL();
+    taskEXIT_CRITICAL();
+    void *block = pvPortMalloc(100);
+    CHECK(block != NULL);
+    vPortFree(block);
+    (void)start_task(NULL, "later", NULL, 1);
+    QueueHandle_t full = xQueueCreate(1, 1);
+    CHECK(full != NULL && xQueueSend(full, "", 0) == pdTRUE);
+    CHECK((lx106_ps() & LX106_PS_INTLEVEL) == 1);
+    CHECK(!lx106_in_interrupt());
+    CHECK_EQUAL(calls, 0);
 }
 
 /* --- Queues ----------------------------------------------------------------------- */

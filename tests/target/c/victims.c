@@ -1,5 +1,6 @@
 /* Everything that ends in a crash report. Each is a function of its own, never inlined, so
  * that the report's addresses can be held against its name. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "check.h"
@@ -37,6 +38,11 @@ VICTIM victim_illegal(void)
     __asm__ volatile("ill");
 }
 
+VICTIM victim_break(void)
+{
+    __asm__ volatile("break 1, 1");
+}
+
 VICTIM victim_jump(void)
 {
     ((void (*)(void))no_code)();
@@ -48,17 +54,12 @@ VICTIM victim_assert(void)
     configASSERT(sink == 12345);
 }
 
-VICTIM victim_task_returns(void)
-{
-    /* start_task's helper below. */
-}
-
 static void returning(void *argument)
 {
     (void)argument;
 }
 
-VICTIM victim_task(void)
+VICTIM victim_task_returns(void)
 {
     (void)start_task(returning, "returning", NULL, TEST_PRIORITY + 1);
 }
@@ -144,13 +145,17 @@ VICTIM run_away(uint32_t depth)
 {
     volatile uint8_t space[16];
     space[0] = (uint8_t)depth;
-    run_away(depth + 1);
+    if (depth != UINT32_MAX) { /* gcc refuses a recursion that it knows to be endless */
+        run_away(depth + 1);
+    }
     sink = space[0];
 }
 
 static void runaway_task(void *argument)
 {
     (void)argument;
+    /* The tick would notice it, or meet what it has written over. */
+    taskENTER_CRITICAL();
     run_away(0);
     vTaskSuspend(NULL);
 }

@@ -1,0 +1,22 @@
+// Compiles C and assembly of ours as the root build script compiles the libraries. Shared by
+// the build scripts of boards and of test firmware, which `include!` it.
+
+/// Compiles `sources` (relative to the package) into an archive called `name` and links it.
+/// `esp8266-sys` must be among the package's dependencies: it tells the compiler, its flags
+/// and the include path.
+fn compile_own_c(name: &str, sources: &[&str], includes: &[&str]) {
+    let told = |key: &str| {
+        std::env::var(format!("DEP_ESP8266_{key}")).expect("esp8266-sys tells its dependents")
+    };
+    let gcc = told("GCC");
+    let mut build = cc::Build::new();
+    build.compiler(&gcc).archiver(gcc.replace("gcc", "ar")).ranlib(gcc.replace("gcc", "ranlib"));
+    build.no_default_flags(true).inherit_rustflags(false).cargo_metadata(false);
+    build.flags(told("FLAGS").split(' ')).flags(["-Os", "-Wall", "-Wextra", "-Werror"]);
+    build.includes(told("INCLUDES").split(':')).includes(includes).files(sources);
+    build.compile(name);
+
+    let out = std::env::var("OUT_DIR").expect("cargo sets OUT_DIR");
+    println!("cargo::rustc-link-search=native={out}");
+    println!("cargo::rustc-link-lib=static:-bundle={name}");
+}

@@ -1,0 +1,29 @@
+/* Steps whose cost is measured: each function repeats its step `count` times. */
+#ifndef BENCH_H
+#define BENCH_H
+
+#include <stdint.h>
+
+/* Three instructions a repetition: shows that the clock counts them. */
+void bench_loop(uint32_t count);
+
+/* A context switch: half of a taskYIELD to another task of the same priority and back. */
+void bench_yield(uint32_t count);
+
+/* A notification to a task of higher priority, which answers with another. */
+void bench_notify(uint32_t count);
+
+/* malloc and free of 64 bytes. */
+void bench_malloc(uint32_t count);
+
+/* AES-128-GCM: encrypt 1 KiB with 13 bytes of additional data, as a TLS record. */
+void bench_gcm(uint32_t count);
+
+/* SHA-256 of 1 KiB. */
+void bench_sha256(uint32_t count);
+
+/* ECDSA on P-256 with a 32-byte hash; key and signature are in memory as numbers. */
+void bench_ecdsa_sign(uint32_t count);
+void bench_ecdsa_verify(uint32_t count);
+
+#endif

@@ -1,0 +1,89 @@
+/* What the cryptography of a TLS connection costs. */
+#define MBEDTLS_CONFIG_FILE <fw_mbedtls_config.h>
+
+#include "bench.h"
+#include "check.h"
+#include "mbedtls/ecdsa.h"
+#include "mbedtls/gcm.h"
+#include "mbedtls/sha256.h"
+
+enum { LENGTH = 1024, HASH_LENGTH = 32 };
+
+static uint8_t input[LENGTH], output[LENGTH];
+
+/* Numbers that look random and are the same in each run, so that the figures are. */
+static int bench_random(void *context, unsigned char *buffer, size_t length)
+{
+    (void)context;
+    static uint32_t seed = 2463534242U;
+    for (size_t i = 0; i < length; i++) {
+        buffer[i] = (uint8_t)random_next(&seed);
+    }
+    return 0;
+}
+
+void bench_gcm(uint32_t count)
+{
+    static const uint8_t key[16], nonce[12], additional[13];
+    uint8_t tag[16];
+    mbedtls_gcm_context gcm;
+    mbedtls_gcm_init(&gcm);
+    CHECK_EQUAL(mbedtls_gcm_setkey(&gcm, MBEDTLS_CIPHER_ID_AES, key, 128), 0);
+    for (uint32_t i = 0; i < count; i++) {
+        CHECK_EQUAL(mbedtls_gcm_crypt_and_tag(&gcm, MBEDTLS_GCM_ENCRYPT, LENGTH, nonce,
+                                              sizeof(nonce), additional, sizeof(additional),
+                                              input, output, sizeof(tag), tag),
+                    0);
+    }
+    mbedtls_gcm_free(&gcm);
+}
+
+void bench_sha256(uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        CHECK_EQUAL(mbedtls_sha256(input, LENGTH, output, 0), 0);
+    }
+}
+
+static mbedtls_ecp_keypair pair;
+static mbedtls_mpi r, s; /* a signature of the hash in `output` */
+
+static void sign(void)
+{
+    CHECK_EQUAL(mbedtls_ecdsa_sign(&pair.private_grp, &r, &s, &pair.private_d, output,
+                                   HASH_LENGTH, bench_random, NULL),
+                0);
+}
+
+/* Called with each bench, whose first call is not measured. */
+static void make_key(void)
+{
+    static bool made;
+    if (!made) {
+        mbedtls_ecp_keypair_init(&pair);
+        mbedtls_mpi_init(&r);
+        mbedtls_mpi_init(&s);
+        CHECK_EQUAL(mbedtls_ecp_gen_key(MBEDTLS_ECP_DP_SECP256R1, &pair, bench_random, NULL),
+                    0);
+        made = true;
+        sign();
+    }
+}
+
+void bench_ecdsa_sign(uint32_t count)
+{
+    make_key();
+    for (uint32_t i = 0; i < count; i++) {
+        sign();
+    }
+}
+
+void bench_ecdsa_verify(uint32_t count)
+{
+    make_key();
+    for (uint32_t i = 0; i < count; i++) {
+        CHECK_EQUAL(mbedtls_ecdsa_verify(&pair.private_grp, output, HASH_LENGTH,
+                                         &pair.private_Q, &r, &s),
+                    0);
+    }
+}

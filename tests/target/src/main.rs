@@ -1,0 +1,146 @@
+//! Tests that run on the emulated CPU. The host (`thing target-test`) starts one emulator a
+//! test and names the test in `argv`; see `tools/src/target_test.rs` for the protocol.
+
+#![no_std]
+#![no_main]
+
+extern crate alloc;
+
+mod bench;
+mod crash;
+mod kernel;
+mod language;
+mod mbedtls;
+
+use alloc::format;
+use alloc::string::String;
+
+use board_qemu::semihost;
+use lx106::ResetReason;
+use rtos::{Task, TaskPriority, console};
+
+/// One test.
+struct Test {
+    name: &'static str,
+    /// Before the scheduler, on the boot stack, instead of in a task.
+    early: bool,
+    run: fn(),
+    ends: Ends,
+}
+
+/// How a test ends.
+enum Ends {
+    /// By returning. C's CHECK ends the emulator with status 1; a Rust panic resets, and the
+    /// next boot finds that the test did not get here.
+    Returns,
+    /// By a reset, whose reason the next boot judges.
+    Resets {
+        reason: ResetReason,
+        /// Counted as a crash.
+        crash: bool,
+        /// What the console must show, in this order: the host judges.
+        shows: &'static [&'static str],
+    },
+}
+
+impl Test {
+    const fn new(name: &'static str, run: fn()) -> Self {
+        Self { name, early: false, run, ends: Ends::Returns }
+    }
+}
+
+/// Declares tests that are functions in C: a list of `name => function`, and after `early`
+/// those that run before the scheduler.
+macro_rules! tests_in_c {
+    ($($name:literal => $function:ident,)* early $($early:literal => $early_function:ident,)*) => {
+        // Each takes nothing and returns when it passed (tests/target/c/check.h).
+        unsafe extern "C" {
+            $(safe fn $function();)*
+            $(safe fn $early_function();)*
+        }
+        /// The tests of this module.
+        pub const TESTS: &[crate::Test] = &[
+            $(crate::Test::new($name, || $function()),)*
+            $(crate::Test { early: true, ..crate::Test::new($early, || $early_function()) },)*
+        ];
+    };
+}
+use tests_in_c;
+
+/// All tests, in the order in which they are listed and run.
+const SUITES: &[&[Test]] =
+    &[kernel::TESTS, language::TESTS, crash::TESTS, mbedtls::TESTS, bench::TESTS];
+
+/// Of the task that runs a test: as TEST_PRIORITY in c/check.h.
+const PRIORITY: TaskPriority = TaskPriority(3);
+/// In words: elliptic curves take the most.
+const STACK: u16 = 2048;
+
+/// Prints one line.
+fn say(text: &str) {
+    console::write(&format!("{text}\n"));
+}
+
+/// Ends the test.
+fn fail(reason: &str) -> ! {
+    say(&format!("FAILED: {reason}"));
+    semihost::exit(1);
+}
+
+fn list() -> ! {
+    for test in SUITES.iter().copied().flatten() {
+        say(&format!("test: {}", test.name));
+        if let Ends::Resets { shows, .. } = test.ends {
+            shows.iter().for_each(|text| say(&format!("shows: {text}")));
+        }
+    }
+    semihost::exit(0);
+}
+
+fn run(test: &Test) {
+    (test.run)();
+    if let Ends::Resets { .. } = test.ends {
+        fail("no reset");
+    }
+    semihost::exit(0);
+}
+
+/// The boot after the test.
+fn judge(test: &Test) -> ! {
+    let (reason, crashes) = (lx106::reset_reason(), lx106::crash_count());
+    say(&format!("next boot: reset by {reason}, {crashes} crashes"));
+    match test.ends {
+        Ends::Resets { reason: wanted, crash, .. }
+            if reason == wanted && crashes == u32::from(crash) =>
+        {
+            semihost::exit(0)
+        }
+        Ends::Resets { reason: wanted, .. } => fail(&format!("wanted {wanted}")),
+        Ends::Returns => fail("the test crashed"),
+    }
+}
+
+/// Called by the start-up code, with memory set up and the scheduler not yet running.
+#[unsafe(no_mangle)]
+extern "C" fn main() -> ! {
+    let argument: String = semihost::arguments().into_iter().next().unwrap_or_default();
+    if argument == "list" {
+        list();
+    }
+    let mut tests = SUITES.iter().copied().flatten();
+    let Some(test) = tests.find(|test| test.name == argument) else {
+        fail(&format!("there is no test {argument:?}"));
+    };
+    if lx106::reset_reason() != ResetReason::PowerOn {
+        judge(test);
+    }
+    if test.early {
+        run(test);
+    }
+    let started =
+        Task::new().name("test").stack_size(STACK).priority(PRIORITY).start(|_| run(test));
+    if started.is_err() {
+        fail("no memory for the test's task");
+    }
+    rtos::run()
+}
