@@ -41,7 +41,7 @@ THING_TOOL = target/debug/thing
 AWS = $(if $(AWS_PROFILE),AWS_PROFILE='$(AWS_PROFILE)') $(if $(AWS_REGION),AWS_REGION='$(AWS_REGION)')
 
 .PHONY: help setup build tools run on off watch smoke provision deprovision provision-fleet \
-	identity identity-info test lint unit fuzz target-test e2e container soak bench size vendor env clean
+	identity identity-info test lint unit virtual-test fuzz target-test e2e container soak bench size vendor env clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -86,11 +86,16 @@ test: lint unit size target-test e2e bench smoke ## everything CI checks
 lint: tools ## rustfmt, clippy, no private key under version control
 	@$(THING_TOOL) check-secrets
 	@$(call host,fmt) --all --check
-	@$(call host,clippy) --quiet --locked $(HOST_CRATES) -p e2e --all-targets -- -D warnings
+	@$(call host,clippy) --quiet --locked $(HOST_CRATES) -p virtual-nodemcu -p e2e --all-targets -- -D warnings
 	@$(FIRMWARE) clippy --quiet --locked --release -p firmware-qemu -p target-tests -- -D warnings
 
 unit: setup ## host tests: pure logic, and the tools against a real broker
 	@$(call host,test) --quiet --locked $(HOST_CRATES)
+	@$(call host,test) --quiet --locked -p virtual-nodemcu --lib --test instructions --test system --test qemu
+
+virtual-test: setup ## (five minutes) the virtual NodeMCU with stock esptool, which flashes and boots it
+	@tools/esptool-setup target/esptool
+	@$(call host,test) --locked -p virtual-nodemcu
 
 # Ten million inputs take minutes: not part of `make test`, which runs 200,000.
 fuzz: setup ## ten million hostile identity regions through the decoder
