@@ -106,8 +106,11 @@ target-test: setup tools ## tests of kernel, libraries and crash reports on the 
 	@$(FIRMWARE) build --release --locked -p target-tests
 	@$(THING_TOOL) target-test --elf $(CHIP)/target-tests
 
+soak: build setup ## (half an hour) the heap over 4000 reconnects
+	@export FIRMWARE_ELF='$(CURDIR)/$(ELF)'; $(call host,test) --locked -p e2e -- --ignored --nocapture endurance
+
 e2e: build setup ## the firmware against real brokers, kind and hostile
-	@FIRMWARE_ELF='$(CURDIR)/$(ELF)' $(call host,test) --quiet --locked -p e2e
+	@export FIRMWARE_ELF='$(CURDIR)/$(ELF)'; $(call host,test) --quiet --locked -p e2e
 
 bench: build tools ## instructions of a context switch, a publish, AES-GCM, a handshake
 	@$(FIRMWARE) build --release --locked -p target-tests

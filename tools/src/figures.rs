@@ -9,6 +9,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use identity::Level;
 use rustls::pki_types::CertificateDer;
 
 use crate::client::MqttClient;
@@ -39,6 +40,7 @@ mod budget {
     pub const PEAK: u64 = 44 * KIB;
     pub const CONNECTED: u64 = 36 * KIB;
     pub const HANDSHAKE: u64 = 130_000_000;
+    pub const PUBLISH: u64 = 300_000;
 }
 
 /// One row of the table.
@@ -55,6 +57,8 @@ struct Figure {
 struct Run {
     /// Instructions of the link task from the look-up of the server's name to CONNACK.
     connect_instructions: u64,
+    /// Instructions of the link task for one status at QoS 1, without paho's and lwIP's tasks.
+    publish_instructions: u64,
     /// The first status: its low-water mark is the handshake's.
     first: Status,
     /// A later one.
@@ -88,6 +92,7 @@ fn figures(image: &Image, ecdsa: &Run, rsa: &Run) -> Vec<Figure> {
         bytes("RAM connected", in_use(ecdsa.settled.heap_free), Some(budget::CONNECTED)),
         instructions("connect, ECDSA chain", ecdsa.connect_instructions, Some(budget::HANDSHAKE)),
         instructions("connect, RSA chain", rsa.connect_instructions, None),
+        instructions("publish, QoS 1", ecdsa.publish_instructions, Some(budget::PUBLISH)),
     ]
 }
 
@@ -112,6 +117,8 @@ fn measure(settings: &Settings, elf: &Path, key: KeyKind) -> Result<Run> {
     if let Some(root) = root {
         identity.roots = vec![root];
     }
+    // The link task tells what a publish took.
+    identity.log_levels = vec![("link".to_owned(), Level::Debug)];
     let mut options = EmulatorOptions::new(elf);
     options.identity = Some(identity.region()?);
     options.icount_shift = Some(INSTRUCTION_SHIFT);
@@ -145,22 +152,28 @@ fn watch(emulator: &Emulator, operator: &mut MqttClient, deadline: Instant) -> R
             Report::Offline => bail!("the broker has lost the device"),
         }
     }
-    let milliseconds = emulator
-        .console
-        .lines()
+    let lines = emulator.console.lines();
+    // An instruction takes 2^shift nanoseconds.
+    let instructions = |nanoseconds: u64| nanoseconds >> INSTRUCTION_SHIFT;
+    let connect = lines
         .iter()
-        .find_map(|line| computing_ms(line))
+        .find_map(|line| computing(line, " ms of computing"))
         .context("the device does not say how much computing a connection took")?;
-    // A millisecond is a million nanoseconds, an instruction 2^shift of them.
-    let connect_instructions = (milliseconds * 1_000_000) >> INSTRUCTION_SHIFT;
+    let connect_instructions = instructions(connect * 1_000_000);
+    let publish = lines
+        .iter()
+        .rev()
+        .find_map(|line| computing(line, " us of computing"))
+        .context("the device does not say how much computing a publish took")?;
+    let publish_instructions = instructions(publish * 1_000);
     let settled = statuses.pop().context("no status")?;
     let first = statuses.into_iter().next().unwrap_or_else(|| settled.clone());
-    Ok(Run { connect_instructions, first, settled })
+    Ok(Run { connect_instructions, publish_instructions, first, settled })
 }
 
-/// Reads `... connected to HOST:PORT with N ms of computing`.
-fn computing_ms(line: &str) -> Option<u64> {
-    let (before, _) = line.split_once(" ms of computing")?;
+/// Reads the number of `... connected to HOST:PORT with N ms of computing` and the like.
+fn computing(line: &str, unit: &str) -> Option<u64> {
+    let (before, _) = line.split_once(unit)?;
     before.rsplit_once(" with ")?.1.parse().ok()
 }
 
@@ -194,8 +207,11 @@ mod tests {
     #[test]
     fn computing_is_read_from_the_log() {
         let line = "I (4485) link: connected to a.iot.test:8883 with 3997 ms of computing";
-        assert_eq!(computing_ms(line), Some(3997));
-        assert_eq!(computing_ms("I (4490) link: subscribed to esp8266/control"), None);
+        assert_eq!(computing(line, " ms of computing"), Some(3997));
+        assert_eq!(
+            computing("I (4490) link: subscribed to esp8266/control", " ms of computing"),
+            None
+        );
     }
 
     #[test]

@@ -193,3 +193,21 @@ fn a_provisioned_thing_is_let_in_by_its_own_certificate_only() {
     let connections = lab.cloud.broker.connections();
     assert!(connections.iter().any(|connection| connection.user == "a-thing"), "{connections:?}");
 }
+
+#[test]
+fn watch_ends_quietly_when_nobody_reads() {
+    let folder = tempfile::tempdir().unwrap();
+    let lab = Lab::start(&settings(folder.path()), &folder.path().join("cloud")).unwrap();
+    let _announced = lab.running().announce(folder.path()).unwrap();
+    let mut watch = thing(folder.path(), "watch")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(watch.stdout.take().unwrap()).lines();
+    lines.next().unwrap().unwrap();
+    drop(lines);
+    lab.operator().unwrap().publish("esp8266/status", b"one", false).unwrap();
+    let output = watch.wait_with_output().unwrap();
+    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+}
