@@ -40,7 +40,7 @@ THING_TOOL = target/debug/thing
 # For the AWS CLI; empty leaves them to its configuration.
 AWS = $(if $(AWS_PROFILE),AWS_PROFILE='$(AWS_PROFILE)') $(if $(AWS_REGION),AWS_REGION='$(AWS_REGION)')
 
-.PHONY: help setup build tools run on off watch smoke provision deprovision provision-fleet \
+.PHONY: help setup build tools run on off watch smoke provision deprovision provision-fleet aws-stand-in \
 	identity identity-info test lint unit virtual-test fuzz target-test e2e container soak bench size vendor env clean
 .DEFAULT_GOAL := help
 
@@ -72,7 +72,7 @@ identity-info: tools ## THING=name: what is in it, without the secrets
 	@$(THING_TOOL) identity-info
 
 provision: tools ## make THING on AWS (AWS_PROFILE, AWS_REGION), or complete or confirm it; ROTATE=1 renews its certificate
-	@$(AWS) $(THING_TOOL) provision $(if $(filter-out 0,$(ROTATE)),--rotate)
+	@$(AWS) $(THING_TOOL) provision $(if $(filter-out 0,$(ROTATE)),--rotate $(if $(filter-out 0,$(EMULATED)),--emulated))
 
 deprovision: tools ## remove THING from AWS
 	@$(AWS) $(THING_TOOL) deprovision
@@ -80,13 +80,16 @@ deprovision: tools ## remove THING from AWS
 provision-fleet: tools ## make all things of FILE (CSV with a header and a column `thing`)
 	@$(AWS) $(THING_TOOL) provision-fleet --file '$(or $(FILE),$(error name the list: make provision-fleet FILE=things.csv))'
 
+aws-stand-in: setup ## an empty AWS account on this machine, for the verbs above in a second terminal
+	@$(call host,run) --quiet --locked -p aws-stand-in
+
 test: lint unit size target-test e2e bench smoke ## everything CI checks
 	@echo "make test: all passed"
 
 lint: tools ## rustfmt, clippy, no private key under version control
 	@$(THING_TOOL) check-secrets
 	@$(call host,fmt) --all --check
-	@$(call host,clippy) --quiet --locked $(HOST_CRATES) -p virtual-nodemcu -p e2e --all-targets -- -D warnings
+	@$(call host,clippy) --quiet --locked $(HOST_CRATES) -p virtual-nodemcu -p aws-stand-in -p e2e --all-targets -- -D warnings
 	@$(FIRMWARE) clippy --quiet --locked --release -p firmware-qemu -p target-tests -- -D warnings
 
 unit: setup ## host tests: pure logic, and the tools against a real broker
@@ -109,8 +112,8 @@ target-test: setup tools ## tests of kernel, libraries and crash reports on the 
 soak: build setup ## (half an hour) the heap over 4000 reconnects
 	@export FIRMWARE_ELF='$(CURDIR)/$(ELF)'; $(call host,test) --locked -p e2e -- --ignored --nocapture endurance
 
-e2e: build setup ## the firmware against real brokers, kind and hostile
-	@export FIRMWARE_ELF='$(CURDIR)/$(ELF)'; $(call host,test) --quiet --locked -p e2e
+e2e: build tools ## the firmware against real brokers, kind and hostile
+	@export FIRMWARE_ELF='$(CURDIR)/$(ELF)' THING_PROGRAM='$(CURDIR)/$(THING_TOOL)'; $(call host,test) --quiet --locked -p e2e
 
 bench: build tools ## instructions of a context switch, a publish, AES-GCM, a handshake
 	@$(FIRMWARE) build --release --locked -p target-tests

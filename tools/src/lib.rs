@@ -17,6 +17,7 @@ pub mod lab;
 pub mod output;
 pub mod pem_file;
 pub mod pki;
+pub mod presence;
 pub mod problem;
 pub mod programs;
 pub mod provision;
