@@ -310,7 +310,7 @@ fn the_clis_own_errors_say_what_to_do() {
     assert!(text.contains("list-profiles"), "{text}");
     // Port 9 of this machine: nothing listens there.
     let text = error(with("AWS_ENDPOINT_URL", "http://127.0.0.1:9"));
-    assert!(text.contains("nothing answers at http://127.0.0.1:9:"), "{text}");
+    assert!(text.contains("nothing answers at http://127.0.0.1:9\n"), "{text}");
     assert!(text.contains("offline") && text.contains("AWS_REGION"), "{text}");
     assert!(!bed.certs().exists());
 }
