@@ -149,8 +149,8 @@ fn a_working_copy_of_root_s_serves_too() {
         .env_remove("CONTAINER_ENGINE")
         .output()
         .unwrap();
-    let text = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success(), "{output:?}");
+    let text = String::from_utf8(output.stdout).unwrap();
     let lines: Vec<&str> = text.lines().collect();
     assert_eq!(lines[0], "chown -R 1000:1000 target certs/local");
     for words in [

@@ -55,6 +55,8 @@ struct Rules {
     seen: Vec<String>,
     /// Certificates as re-signed, by id.
     signed: HashMap<String, String>,
+    /// The endpoint: moto has another one each time, AWS the same.
+    endpoint: Option<Value>,
     /// Whether certificates are left as moto makes them.
     as_moto_does: bool,
 }
@@ -468,6 +470,11 @@ fn forward(
             let id = json["certificateId"].as_str().unwrap().to_owned();
             rules.lock().unwrap().signed.insert(id, pem.clone());
             json["certificatePem"] = pem.into();
+        }
+        "describe-endpoint" => {
+            let endpoint = &mut json["endpointAddress"];
+            *endpoint =
+                rules.lock().unwrap().endpoint.get_or_insert_with(|| endpoint.clone()).clone();
         }
         "describe-certificate" => {
             let description = &mut json["certificateDescription"];
