@@ -91,7 +91,8 @@ lint: tools ## rustfmt, clippy, no private key under version control
 
 unit: setup ## host tests: pure logic, and the tools against a real broker
 	@$(call host,test) --quiet --locked $(HOST_CRATES)
-	@$(call host,test) --quiet --locked -p virtual-nodemcu --lib --test instructions --test system --test qemu
+	@tools/esptool-setup target/esptool
+	@$(call host,test) --quiet --locked -p virtual-nodemcu --lib --test instructions --test system --test qemu --test debug
 
 virtual-test: setup ## (five minutes) the virtual NodeMCU with stock esptool, which flashes and boots it
 	@tools/esptool-setup target/esptool

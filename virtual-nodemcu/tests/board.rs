@@ -2,8 +2,6 @@
 //! by the ROM.
 
 use std::cell::RefCell;
-use std::path::PathBuf;
-use std::process::Command;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -13,45 +11,11 @@ use virtual_nodemcu::board::machine::{Led, Machine};
 use virtual_nodemcu::board::net::Net;
 use virtual_nodemcu::board::serial::{Input, Serial};
 
-#[path = "board/esptool.rs"]
-mod esptool;
+#[path = "board/program.rs"]
+mod program;
 
 const MAC: [u8; 6] = [0x5C, 0xCF, 0x7F, 0xA, 0xB, 0xC];
 const ROM_BAUD: u32 = 74_880;
-
-/// Compiles the program for `test`; its flash files by offset.
-fn images(test: &str) -> Vec<(usize, Vec<u8>)> {
-    let source = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/board");
-    let folder = tempfile::tempdir().unwrap();
-    let elf = folder.path().join("program.elf");
-    let status = Command::new("xtensa-lx106-elf-gcc")
-        .args(["-Os", "-std=gnu11", "-Wall", "-Wextra", "-Werror", "-ffreestanding", "-nostdlib"])
-        .args(["-mlongcalls", "-mtext-section-literals", "-Wl,--no-warn-rwx-segments"])
-        .arg(format!("-DTEST_{test}"))
-        .arg("-T")
-        .arg(source.join("program.ld"))
-        .arg(source.join("program.c"))
-        .arg("-o")
-        .arg(&elf)
-        .status()
-        .expect("xtensa-lx106-elf-gcc (Debian: gcc-xtensa-lx106)");
-    assert!(status.success());
-    let prefix = folder.path().join("image-");
-    let output = Command::new(esptool::program())
-        .args(["--chip", "esp8266", "elf2image", "-o"])
-        .arg(&prefix)
-        .arg(&elf)
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
-    [0, 0x10000]
-        .into_iter()
-        .filter_map(|offset| {
-            let file = folder.path().join(format!("image-{offset:#07x}.bin"));
-            Some((offset, std::fs::read(file).ok()?))
-        })
-        .collect()
-}
 
 struct Bench {
     machine: Machine,
@@ -104,7 +68,7 @@ impl Bench {
 
 /// Boots the program for `test` until it is done; everything it checked was good.
 fn good(test: &str, net: Option<Net>) -> Bench {
-    let mut bench = Bench::new(&images(test), net);
+    let mut bench = Bench::new(&program::images(test), net);
     bench.until("done\n");
     assert!(bench.seen.contains("ok "), "{}", bench.seen);
     assert!(!bench.seen.contains("BAD"), "{}", bench.seen);
@@ -119,7 +83,7 @@ fn memory_flash_and_rom_functions() {
 
 #[test]
 fn a_byte_from_iram_is_a_load_store_error() {
-    let mut bench = Bench::new(&images("byte_from_iram"), None);
+    let mut bench = Bench::new(&program::images("byte_from_iram"), None);
     bench.until("exception 3 at 0x401");
     assert!(bench.console.borrow().contains("address 0x40100000"));
     bench.until("rst cause:4");
@@ -128,7 +92,7 @@ fn a_byte_from_iram_is_a_load_store_error() {
 
 #[test]
 fn flash_is_not_there_while_the_cache_is_off() {
-    let mut bench = Bench::new(&images("cache_off"), None);
+    let mut bench = Bench::new(&program::images("cache_off"), None);
     bench.until("exception 3 at 0x401");
     assert!(bench.console.borrow().contains("address 0x40210000"));
 }
@@ -161,7 +125,7 @@ fn the_network_port_reaches_the_host() {
 
 #[test]
 fn a_damaged_image_is_refused_until_a_good_one_is_there() {
-    let mut damaged = images("led");
+    let mut damaged = program::images("led");
     damaged[0].1[40] ^= 0x10;
     let mut bench = Bench::new(&damaged, None);
     bench.until("csum err\r\nets_main.c");

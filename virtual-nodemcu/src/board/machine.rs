@@ -1,5 +1,7 @@
 //! Core, board, ROM and the host's end of the serial line, and time for all of them.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::net::Net;
@@ -7,6 +9,7 @@ use super::rom::Rom;
 use super::serial::{Input, Serial};
 use super::{Board, Event, ResetCause, uart};
 use crate::cpu::{Cpu, Stop};
+use crate::debug::Observer;
 
 /// Cycles that the core runs before the outside gets its turn: 1 ms at 80 MHz.
 const SLICE: u64 = 80_000;
@@ -25,6 +28,12 @@ pub enum End {
     Time,
     /// The armed power cut struck.
     PowerCut,
+    /// The switch was thrown: [`Machine::switch`].
+    SwitchedOff,
+    /// A breakpoint or watchpoint of the core.
+    Stopped(Stop),
+    /// The observer cannot write what it sees.
+    Blind,
 }
 
 /// A board that runs.
@@ -49,6 +58,21 @@ pub struct Machine {
     charging: Option<Instant>,
     /// Wall clock and the board's time (ns) at the same moment.
     base: (Instant, u64),
+    /// Ends [`run`](Self::run) once it is set, from a signal handler or another thread.
+    pub switch: Arc<AtomicBool>,
+    /// Sees what the core does; without one it costs nothing.
+    pub observer: Option<Observer>,
+}
+
+/// What comes after the core has run for a while.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Turn {
+    /// It goes on.
+    Again,
+    /// The outside gets its turn.
+    Outside,
+    /// The core stopped for whoever debugs.
+    Stop(Stop),
 }
 
 /// An LED of the board.
@@ -88,6 +112,8 @@ impl Machine {
             held: None,
             charging: None,
             base: (Instant::now(), 0),
+            switch: Arc::default(),
+            observer: None,
         };
         machine.board.nic.set_link(machine.net.is_some());
         // What the host set before counts from the first byte on.
@@ -112,61 +138,133 @@ impl Machine {
             ResetCause::External => "EN pin or program",
             ResetCause::Watchdog => "watchdog",
         };
-        (self.console)(&format!("reset: {why}; boot from: {mode}"));
+        let text = format!("reset: {why}; boot from: {mode}");
+        (self.console)(&text);
+        if let Some(observer) = &mut self.observer {
+            observer.reset(&text);
+        }
         self.transmit();
+    }
+
+    /// Says something on the console.
+    pub fn say(&mut self, text: &str) {
+        (self.console)(text);
     }
 
     /// Runs for `time` of the wall clock, or for ever.
     pub fn run(&mut self, time: Option<Duration>) -> End {
         let start = Instant::now();
         loop {
+            if self.switch.load(Ordering::Relaxed) {
+                return End::SwitchedOff;
+            }
             if time.is_some_and(|time| start.elapsed() >= time) {
                 return End::Time;
             }
+            let mut stop = None;
             let wait = if self.held.is_some() {
                 Duration::from_millis(5)
             } else {
-                self.slice();
-                self.ahead()
+                stop = self.slice();
+                if stop.is_some() { Duration::ZERO } else { self.ahead() }
             };
-            if !self.board.flash.powered() {
-                self.transmit();
-                (self.console)("power cut: during a write to flash, as armed");
-                return End::PowerCut;
+            if let Some(end) = self.over() {
+                return end;
             }
             self.outside(wait);
+            if let Some(stop) = stop {
+                return End::Stopped(stop);
+            }
         }
     }
 
-    /// Lets the core run until the outside gets its turn.
-    fn slice(&mut self) {
+    /// Executes one instruction, or one function of the ROM; asleep, one cycle passes. While EN
+    /// is low nothing is executed. The wall clock plays no part.
+    ///
+    /// Returns what ended it, if it was not the end of the instruction.
+    pub fn step(&mut self) -> Option<End> {
+        if self.switch.load(Ordering::Relaxed) {
+            return Some(End::SwitchedOff);
+        }
+        let before = self.cpu.cycles();
+        let mut stop = None;
+        if self.held.is_none() {
+            let turn = self.turn(before + 1, true);
+            // A breakpoint here was stopped at before: it is stepped over.
+            let turn = if turn == Turn::Stop(Stop::Breakpoint) {
+                self.turn(before + 1, true)
+            } else {
+                turn
+            };
+            if let Turn::Stop(why) = turn {
+                stop = Some(End::Stopped(why));
+            }
+        }
+        let slice_over = before / SLICE != self.cpu.cycles() / SLICE;
+        if self.held.is_some() || self.board.nic.has_sent() || slice_over {
+            self.outside(Duration::ZERO);
+        }
+        self.over().or(stop)
+    }
+
+    /// Whether the board or its observer came to an end.
+    fn over(&mut self) -> Option<End> {
+        if !self.board.flash.powered() {
+            self.transmit();
+            (self.console)("power cut: during a write to flash, as armed");
+            return Some(End::PowerCut);
+        }
+        let blind = |o: &Observer| o.tracer.as_ref().is_some_and(|tracer| tracer.failed());
+        self.observer.as_ref().is_some_and(blind).then_some(End::Blind)
+    }
+
+    /// Lets the core run until the outside gets its turn, or to a stop.
+    fn slice(&mut self) -> Option<Stop> {
+        let end = self.cpu.cycles() + SLICE;
+        loop {
+            match self.turn(end, false) {
+                Turn::Again => {}
+                Turn::Outside => return None,
+                Turn::Stop(stop) => return Some(stop),
+            }
+        }
+    }
+
+    /// Lets the core run to the next event, at most up to the cycle `end`. With `single` a
+    /// function of the ROM counts as an instruction.
+    fn turn(&mut self, end: u64, single: bool) -> Turn {
         if self.rom.is_loading() {
             self.rom.serve(&mut self.cpu, &mut self.board);
         }
-        let end = self.cpu.cycles() + SLICE;
-        loop {
-            let now = self.cpu.cycles();
-            self.board.advance(now);
-            if let Some(range) = self.board.take_invalid() {
-                self.cpu.invalidate(range);
+        let now = self.cpu.cycles();
+        self.board.advance(now);
+        if let Some(range) = self.board.take_invalid() {
+            self.cpu.invalidate(range);
+        }
+        self.cpu.set_lines(self.board.lines());
+        if let Some(cause) = self.board.take_reset() {
+            self.flush();
+            self.reset(cause);
+            return Turn::Outside;
+        }
+        if now >= end || !self.board.flash.powered() || self.board.nic.has_sent() {
+            return Turn::Outside;
+        }
+        let until = self.board.next_event(now).unwrap_or(end).clamp(now + 1, end);
+        let stop = match &mut self.observer {
+            None => self.cpu.run(&mut self.board, until - now),
+            Some(observer) => self.cpu.run_traced(&mut self.board, observer, until - now),
+        };
+        match stop {
+            Stop::Hook => {
+                if let Some(observer) = &mut self.observer {
+                    observer.rom(self.cpu.pc(), self.cpu.registers(), self.cpu.cycles());
+                }
+                self.rom.call(&mut self.cpu, &mut self.board);
+                if single { Turn::Outside } else { Turn::Again }
             }
-            self.cpu.set_lines(self.board.lines());
-            if let Some(cause) = self.board.take_reset() {
-                self.flush();
-                return self.reset(cause);
-            }
-            if now >= end || !self.board.flash.powered() || self.board.nic.has_sent() {
-                return;
-            }
-            let until = self.board.next_event(now).unwrap_or(end).clamp(now + 1, end);
-            match self.cpu.run(&mut self.board, until - now) {
-                Stop::Hook => self.rom.call(&mut self.cpu, &mut self.board),
-                Stop::Budget
-                | Stop::Requested
-                | Stop::Breakpoint
-                | Stop::Watchpoint { .. }
-                | Stop::Simcall => {}
-            }
+            Stop::Breakpoint | Stop::Watchpoint { .. } => Turn::Stop(stop),
+            Stop::Budget | Stop::Requested | Stop::Simcall => Turn::Again,
         }
     }
 

@@ -158,6 +158,28 @@ static void test(void)
 }
 #endif
 
+#ifdef TEST_debug
+volatile uint32_t counter, limit = 5;
+
+__attribute__((noinline)) uint32_t count(uint32_t step)
+{
+    counter += step;
+    return counter * 2;
+}
+
+static void test(void)
+{
+    while (counter < limit)
+        if (count(1) == 0)
+            return;
+    SPIEraseSector(0x30);
+    /* The LED, so that the console shows that all this is done. */
+    REG(0x60000310) = 1 << 2;
+    for (;;)
+        REG(0x3FFF0000)++;
+}
+#endif
+
 #ifdef TEST_network
 #define NIC(offset) REG(0x6FF00000 + (offset))
 
