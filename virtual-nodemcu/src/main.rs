@@ -193,7 +193,7 @@ fn run(options: &Options) -> Result<ExitCode> {
         }
         None => None,
     };
-    let profile = options.profile.as_ref().map(|_| Profile::new(symbols));
+    let profile = options.profile.as_ref().map(|_| Profile::new(Rc::clone(&symbols)));
     // Made now, so that what is wrong with it shows before the run and not behind it.
     let mut profile_out = options.profile.as_deref().map(output).transpose()?;
     let gdb = match options.gdb {
@@ -206,8 +206,9 @@ fn run(options: &Options) -> Result<ExitCode> {
         None => None,
     };
     let mut machine = Machine::new(board, serial, net, leds, Box::new(say));
+    machine.symbols = symbols;
     if tracer.is_some() || profile.is_some() {
-        machine.observer = Some(Observer { tracer, profile });
+        machine.observer = Some(Observer { tracer, profile, ..Observer::default() });
     }
     for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
         // The first one switches the board off, the second ends the program whatever it does.

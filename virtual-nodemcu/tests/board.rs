@@ -19,6 +19,7 @@ const ROM_BAUD: u32 = 74_880;
 
 struct Bench {
     machine: Machine,
+    input: std::sync::mpsc::Sender<Input>,
     output: std::sync::mpsc::Receiver<Vec<u8>>,
     console: Rc<RefCell<String>>,
     seen: String,
@@ -45,7 +46,7 @@ impl Bench {
                 log.push('\n');
             }),
         );
-        Self { machine, output, console, seen: String::new() }
+        Self { machine, input, output, console, seen: String::new() }
     }
 
     /// Runs until UART0 or the console has said `text`.
@@ -88,6 +89,46 @@ fn a_byte_from_iram_is_a_load_store_error() {
     assert!(bench.console.borrow().contains("address 0x40100000"));
     bench.until("rst cause:4");
     assert!(bench.seen.contains("before") && !bench.seen.contains("not reached"));
+}
+
+#[test]
+fn a_crash_shows_on_the_console_whoever_handles_it_and_again_after_each_reset() {
+    let mut bench = Bench::new(&program::images("crash"), None);
+    bench.until("rst cause:4");
+    bench.until("exception 28 LoadProhibited at 0x401");
+    bench.until("the ROM waits for the watchdog");
+    let crashes =
+        |bench: &Bench| bench.console.borrow().matches("exception 28 LoadProhibited").count();
+    let start = Instant::now();
+    while crashes(&bench) < 2 {
+        assert!(start.elapsed() < Duration::from_secs(60));
+        bench.machine.run(Some(Duration::from_millis(10)));
+    }
+    let console = bench.console.borrow();
+    assert!(console.contains("reset: watchdog; boot from: flash"), "{console}");
+}
+
+#[test]
+fn a_reset_by_the_program_is_told_from_one_by_the_pin() {
+    let bench = good("watchdog", None);
+    let console = bench.console.borrow();
+    let resets: Vec<_> = console.lines().filter(|line| line.starts_with("reset:")).collect();
+    let why = ["reset: power on", "reset: watchdog", "reset: asked for by the program"];
+    assert_eq!(resets.len(), why.len(), "{resets:#?}");
+    assert!(resets.iter().zip(why).all(|(line, why)| line.starts_with(why)), "{resets:#?}");
+}
+
+#[test]
+fn a_host_that_floods_the_port_stops_nothing() {
+    let mut bench = Bench::new(&program::images("led"), None);
+    bench.until("done");
+    for _ in 0..1000 {
+        bench.input.send(Input::Data(vec![0x55; 4096])).unwrap();
+    }
+    bench.until("nobody reads what the host sends");
+    bench.input.send(Input::Rts(true)).unwrap();
+    bench.input.send(Input::Rts(false)).unwrap();
+    bench.until("reset: EN pin");
 }
 
 #[test]

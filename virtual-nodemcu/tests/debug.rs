@@ -230,6 +230,37 @@ fn what_cannot_be_debugged_is_refused_with_the_reason() {
     }
 }
 
+#[test]
+fn a_board_that_cannot_start_says_why() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (long, used, free, file) = (path("long"), path("used"), path("free"), path("file"));
+    std::fs::write(&long, vec![0; (4 << 20) + 1]).unwrap();
+    std::fs::write(&file, "").unwrap();
+    let mut running = Process::new(Path::new(&used), &["--net", "none"]);
+    let port = running.port();
+    let port = port.trim_start_matches("rfc2217://");
+    for (options, reason) in [
+        (&["--flash", &long][..], "give --flash-size"),
+        (&["--flash", "/"], "flash file /"),
+        (&["--flash", "/dev/null"], "no plain file"),
+        (&["--flash", "/no/such/folder/flash.bin"], "No such file"),
+        (&["--flash", &used], "another board uses it"),
+        (&["--flash", &free, "--rfc2217", port], "is another board running there"),
+        (&["--flash", &free, "--rfc2217", "0.0.0.0:0"], "for loopback only"),
+        (&["--flash", &free, "--pty", &file], "is no link"),
+        (&["--flash", &free, "--flash-size", "3"], "the sizes are"),
+        (&["--flash", &free, "--mac", "01:00:00:00:00:00"], "group address"),
+    ] {
+        let output =
+            Command::new(env!("CARGO_BIN_EXE_virtual-nodemcu")).args(options).output().unwrap();
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success(), "{options:?}");
+        assert!(text.contains(reason), "{options:?}: {text}");
+    }
+    assert!(running.interrupt().success());
+}
+
 /// The other end of GDB's remote protocol.
 struct Gdb {
     stream: TcpStream,

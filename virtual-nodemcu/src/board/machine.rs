@@ -1,5 +1,6 @@
 //! Core, board, ROM and the host's end of the serial line, and time for all of them.
 
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -10,6 +11,8 @@ use super::serial::{Input, Serial};
 use super::{Board, Event, ResetCause, uart};
 use crate::cpu::{Cpu, Stop};
 use crate::debug::Observer;
+use crate::debug::faults::Faults;
+use crate::debug::symbols::Symbols;
 
 /// Cycles that the core runs before the outside gets its turn: 1 ms at 80 MHz.
 const SLICE: u64 = 80_000;
@@ -18,6 +21,13 @@ const MOST_DEBT: Duration = Duration::from_millis(20);
 /// The host cannot switch DTR and RTS in one go. While both are asserted on the way from reset
 /// to another state, the capacitor at EN still holds the reset, at most this long.
 const EN_DELAY: Duration = Duration::from_millis(300);
+/// UART0's FIFO.
+const UART0: u32 = 0x6000_0000;
+/// Pieces of input taken at once.
+const MOST_INPUTS: usize = 64;
+/// Bytes that wait for the UART to have room. The chip loses what comes when its FIFO is full; no
+/// host that waits for answers has so many under way.
+const MOST_WAITING: usize = 1 << 18;
 /// The host's baud rate until it says another.
 const HOST_BAUD: u32 = 115_200;
 
@@ -62,6 +72,10 @@ pub struct Machine {
     pub switch: Arc<AtomicBool>,
     /// Sees what the core does; without one it costs nothing.
     pub observer: Option<Observer>,
+    /// Exceptions, while there is no observer to collect them.
+    faults: Faults,
+    /// Names for the console.
+    pub symbols: Rc<Symbols>,
 }
 
 /// What comes after the core has run for a while.
@@ -114,6 +128,8 @@ impl Machine {
             base: (Instant::now(), 0),
             switch: Arc::default(),
             observer: None,
+            faults: Faults::default(),
+            symbols: Rc::default(),
         };
         machine.board.nic.set_link(machine.net.is_some());
         // What the host set before counts from the first byte on.
@@ -124,8 +140,14 @@ impl Machine {
         machine
     }
 
-    /// Resets the chip.
+    /// Resets the chip from outside: power, or the pin EN.
     pub fn reset(&mut self, cause: ResetCause) {
+        let why = if cause == ResetCause::PowerOn { "power on" } else { "EN pin" };
+        self.reset_because(cause, why);
+    }
+
+    fn reset_because(&mut self, cause: ResetCause, why: &str) {
+        self.flush();
         self.board.reset(cause, self.cpu.cycles());
         self.rom.boot(&mut self.cpu, &mut self.board);
         let mode = match self.board.gpio.boot_mode() {
@@ -133,16 +155,12 @@ impl Machine {
             3 => "flash",
             _ => "not used (GPIO15 high)",
         };
-        let why = match cause {
-            ResetCause::PowerOn => "power on",
-            ResetCause::External => "EN pin or program",
-            ResetCause::Watchdog => "watchdog",
-        };
         let text = format!("reset: {why}; boot from: {mode}");
         (self.console)(&text);
         if let Some(observer) = &mut self.observer {
             observer.reset(&text);
         }
+        self.collected_faults().reset();
         self.transmit();
     }
 
@@ -243,8 +261,9 @@ impl Machine {
         }
         self.cpu.set_lines(self.board.lines());
         if let Some(cause) = self.board.take_reset() {
-            self.flush();
-            self.reset(cause);
+            let why =
+                if cause == ResetCause::Watchdog { "watchdog" } else { "asked for by the program" };
+            self.reset_because(cause, why);
             return Turn::Outside;
         }
         if now >= end || !self.board.flash.powered() || self.board.nic.has_sent() {
@@ -252,7 +271,7 @@ impl Machine {
         }
         let until = self.board.next_event(now).unwrap_or(end).clamp(now + 1, end);
         let stop = match &mut self.observer {
-            None => self.cpu.run(&mut self.board, until - now),
+            None => self.cpu.run_traced(&mut self.board, &mut self.faults, until - now),
             Some(observer) => self.cpu.run_traced(&mut self.board, observer, until - now),
         };
         match stop {
@@ -290,7 +309,9 @@ impl Machine {
         if self.board.uarts[0].waiting() > 0 && self.rom.is_loading() {
             wait = Duration::ZERO;
         }
-        while let Some(input) = self.serial.receive(wait) {
+        // A host that never stops sending must not stop the board.
+        for _ in 0..MOST_INPUTS {
+            let Some(input) = self.serial.receive(wait) else { break };
             self.input(input);
             wait = Duration::ZERO;
         }
@@ -300,12 +321,19 @@ impl Machine {
         }
     }
 
+    fn collected_faults(&mut self) -> &mut Faults {
+        self.observer.as_mut().map_or(&mut self.faults, |observer| &mut observer.faults)
+    }
+
     /// Takes to the outside what the chip did.
     fn flush(&mut self) {
         self.transmit();
+        for fault in self.collected_faults().take() {
+            (self.console)(&fault.text(&self.symbols));
+        }
         for event in self.board.take_events() {
             let text = match event {
-                Event::Unmodelled(text) => text,
+                Event::Unmodelled(text) | Event::Crash(text) => text,
                 Event::Pin { pin, high } => match self.leds.iter().find(|led| led.pin == pin) {
                     Some(led) => {
                         let state = if high { "off" } else { "on" };
@@ -346,6 +374,13 @@ impl Machine {
         match input {
             Input::Data(bytes) => {
                 if self.held.is_some() {
+                    return;
+                }
+                if self.board.uarts[0].waiting() > MOST_WAITING {
+                    self.board.unmodelled(UART0, || {
+                        "UART0: nobody reads what the host sends; bytes are lost, as on the chip"
+                            .to_owned()
+                    });
                     return;
                 }
                 if self.rom.measures_baud() {

@@ -1,5 +1,6 @@
 //! For those who debug: symbols, a trace, a profile, GDB's remote protocol.
 
+pub mod faults;
 pub mod gdb;
 pub mod profile;
 pub mod symbols;
@@ -8,6 +9,7 @@ pub mod trace;
 use std::io;
 
 use crate::cpu::{Cause, Instruction, Trace};
+use faults::Faults;
 use profile::Profile;
 use trace::Tracer;
 
@@ -20,6 +22,8 @@ pub struct Observer {
     pub tracer: Option<Tracer>,
     /// Counts it.
     pub profile: Option<Profile>,
+    /// What the console says of exceptions.
+    pub faults: Faults,
 }
 
 impl Observer {
@@ -60,6 +64,7 @@ impl Trace for Observer {
     }
 
     fn exception(&mut self, cause: Cause, pc: u32, addr: Option<u32>) {
+        self.faults.exception(cause, pc, addr);
         if let Some(tracer) = &mut self.tracer {
             let address = addr.map_or(String::new(), |addr| format!(", address {addr:08x}"));
             tracer.note_at(

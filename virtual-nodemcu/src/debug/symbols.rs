@@ -99,6 +99,16 @@ impl Symbols {
         self.functions[..after].last().filter(|f| f.range.contains(&address))
     }
 
+    /// The function at `address` and how far into it that is.
+    #[must_use]
+    pub fn place(&self, address: u32) -> Option<String> {
+        let function = self.at(address)?;
+        Some(match address - function.range.start {
+            0 => function.name.clone(),
+            offset => format!("{}+{offset:#x}", function.name),
+        })
+    }
+
     /// Functions whose name is `text`; if there are none, those whose name contains it.
     #[must_use]
     pub fn find(&self, text: &str) -> Vec<&Function> {

@@ -38,17 +38,7 @@ impl Tracer {
     }
 
     fn place(&self, pc: u32) -> String {
-        match self.symbols.at(pc) {
-            Some(function) => {
-                let offset = pc - function.range.start;
-                if offset == 0 {
-                    format!("{} ", function.name)
-                } else {
-                    format!("{}+{offset:#x} ", function.name)
-                }
-            }
-            None => String::new(),
-        }
+        self.symbols.place(pc).map_or(String::new(), |place| place + " ")
     }
 
     /// An instruction is about to be executed.

@@ -77,6 +77,15 @@ static void test(void)
 }
 #endif
 
+#ifdef TEST_crash
+static void test(void)
+{
+    /* Nothing is there. Not 0: the compiler would know. */
+    (void)REG(0x20000004);
+    say("not reached\n");
+}
+#endif
+
 #ifdef TEST_cache_off
 static void test(void)
 {
