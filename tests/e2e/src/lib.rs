@@ -9,6 +9,7 @@
 //! to wait for; limits are generous, because machines that run tests are slow.
 
 pub mod device;
+pub mod memory;
 pub mod relay;
 pub mod server;
 pub mod stage;
