@@ -41,7 +41,7 @@ THING_TOOL = target/debug/thing
 AWS = $(if $(AWS_PROFILE),AWS_PROFILE='$(AWS_PROFILE)') $(if $(AWS_REGION),AWS_REGION='$(AWS_REGION)')
 
 .PHONY: help setup build tools run on off watch smoke provision deprovision provision-fleet aws-stand-in \
-	identity identity-info test lint unit virtual-test fuzz target-test e2e container soak bench size vendor env clean
+	identity identity-info test lint unit virtual-test virtual-bench fuzz target-test e2e container soak bench size vendor env clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -94,11 +94,18 @@ lint: tools ## rustfmt, clippy, no private key under version control
 
 unit: setup ## host tests: pure logic, and the tools against a real broker
 	@$(call host,test) --quiet --locked $(HOST_CRATES)
-	@$(call host,test) --quiet --locked -p virtual-nodemcu --lib --test instructions --test system --test qemu
-
-virtual-test: setup ## (five minutes) the virtual NodeMCU with stock esptool, which flashes and boots it
 	@tools/esptool-setup target/esptool
-	@$(call host,test) --locked -p virtual-nodemcu
+	@$(call host,test) --quiet --locked -p virtual-nodemcu --lib --test instructions --test system --test qemu --test debug --test board
+	@export RUST_TEST_THREADS=4; $(call host,test) --quiet --locked -p virtual-nodemcu --test esptool
+
+# Its tests sleep in pyserial nearly all the time: eight of them do no harm to two cores.
+virtual-test: setup ## (two minutes) the virtual NodeMCU with stock esptool: what make test leaves out, 4 MiB and aborted writes
+	@tools/esptool-setup target/esptool
+	@export RUST_TEST_THREADS=8; $(call host,test) --locked -p virtual-nodemcu --test esptool_long
+
+virtual-bench: setup ## instructions per second of the virtual NodeMCU; fails below 50 million
+	@tools/esptool-setup target/esptool
+	@$(call host,run) --quiet --locked -p virtual-nodemcu --example speed
 
 # Ten million inputs take minutes: not part of `make test`, which runs 200,000.
 fuzz: setup ## ten million hostile identity regions through the decoder
