@@ -293,6 +293,7 @@ fn libraries(trees: &Trees) -> Vec<Library> {
                 "bsp/lx106/c/muldi3.S",
                 "bsp/lx106/c/port.c",
                 "bsp/lx106/c/portasm.S",
+                "bsp/lx106/c/subword.S",
                 "bsp/lx106/c/vectors.S",
             ],
             includes: vec![],

@@ -197,7 +197,14 @@ fn serve(shared: &Shared, identity: &Identity, interface: &Interface, client: &m
                 Qos::AtLeastOnce,
                 PUBLISH_TIMEOUT_MS,
             ) {
-                Ok(()) => log::info!("published {status}"),
+                Ok(()) => {
+                    log::info!("published {status}");
+                    if shared.facts.published() {
+                        // One composed meanwhile would tell of the crash again.
+                        let _ = shared.outbox.receive(Duration::zero());
+                        shared.status.wake();
+                    }
+                }
                 Err(error) => return End::Failed(error),
             }
         }

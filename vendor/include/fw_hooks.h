@@ -37,6 +37,10 @@ int64_t fw_unix_time(void);
  * from a crashed system. Implemented by the board. */
 void board_console_write(const char *bytes, size_t length);
 
+/* Make code and constants in flash reachable, whatever was being done to the flash. The
+ * crash report calls it first; it must lie in RAM itself. Implemented by the board. */
+void board_crash_begin(void);
+
 /* Reset the board. Implemented by the board. */
 _Noreturn void board_reset(void);
 

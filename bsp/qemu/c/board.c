@@ -21,7 +21,7 @@ _Noreturn void board_start(void);
 void board_start(void)
 {
     board_console_init();
-    crash_boot();
+    crash_boot(LX106_RESET_EXTERNAL, NULL);
     lx106_heap_init();
     (void)main();
     crash_assert("main must start the scheduler", "board.c", __LINE__);
@@ -95,6 +95,11 @@ void board_gpio2_write(bool level)
 /* The FPGA's reset register and its key (xtfpga.c, xtfpga_write). */
 #define FPGA_RESET (*(volatile uint32_t *)(BOARD_FPGA_BASE + 0x10))
 #define FPGA_RESET_KEY 0xDEADU
+
+void board_crash_begin(void)
+{
+    /* The emulator's flash is memory: it can always be read. */
+}
 
 void board_reset(void)
 {
