@@ -37,6 +37,19 @@ CHIP = target/xtensa-esp8266-none-elf/release
 ELF = $(CHIP)/firmware-$(BOARD)
 THING_TOOL = target/debug/thing
 
+# The chip's boards: `make image` and what follows it are for the NodeMCU unless BOARD names
+# another. CPU_MHZ=160 doubles the clock.
+CHIP_BOARD = $(if $(filter qemu,$(BOARD)),nodemcu,$(BOARD))
+CHIP_ELF = $(CHIP)/firmware-$(CHIP_BOARD)
+IMAGE = target/image/$(CHIP_BOARD)
+IDENTITY ?= certs/$(THING)/identity.bin
+ESPTOOL = target/esptool
+ESPBAUD ?= 460800
+MONITORBAUD ?= 115200
+export ESPPORT
+features = $(if $(filter 160,$(CPU_MHZ)),--features cpu-160mhz)
+
+.PHONY: image flash erase monitor boards
 .PHONY: help setup build tools run on off watch smoke identity test lint unit target-test e2e \
 	soak bench size vendor env clean
 .DEFAULT_GOAL := help
@@ -48,7 +61,7 @@ setup: ## install what is missing: Debian packages and crates
 	@tools/setup $(CARGO) $(RUSTC)
 
 build: setup ## the firmware's ELF
-	@$(FIRMWARE) build --release --locked -p firmware-$(BOARD)
+	@$(FIRMWARE) build --release --locked -p firmware-$(BOARD) $(features)
 
 tools: setup
 	@$(call host,build) --quiet --locked -p tools
@@ -62,13 +75,14 @@ on off watch: tools ## (second terminal) light or darken the LED; watch what the
 smoke: build tools ## the same by itself: exit 0 once the device published and obeyed on and off
 	@$(THING_TOOL) smoke --elf $(ELF)
 
-test: lint unit size target-test e2e bench smoke ## everything CI checks
+test: lint unit size boards target-test e2e bench smoke ## everything CI checks
 	@echo "make test: all passed"
 
 lint: setup ## rustfmt, clippy
 	@$(call host,fmt) --all --check
 	@$(call host,clippy) --quiet --locked $(HOST_CRATES) -p e2e --all-targets -- -D warnings
-	@$(FIRMWARE) clippy --quiet --locked --release -p firmware-qemu -p target-tests -- -D warnings
+	@$(FIRMWARE) clippy --quiet --locked --release -p firmware-qemu -p firmware-nodemcu \
+		-p firmware-huzzah -p target-tests -- -D warnings
 
 unit: setup ## host tests: pure logic, and the tools against a real broker
 	@$(call host,test) --quiet --locked $(HOST_CRATES)
@@ -87,6 +101,26 @@ bench: build tools ## instructions of a context switch, a publish, AES-GCM, a ha
 
 size: build tools ## flash, IRAM and DRAM by section and library, held to the budgets
 	@$(THING_TOOL) size --elf $(ELF) --flash-max 262144 --iram-max 12288 --dram-max 51200
+
+image: tools ## a board's flash files and memory map [BOARD=nodemcu|huzzah] [CPU_MHZ=160]
+	@tools/esptool-setup $(ESPTOOL)
+	@$(FIRMWARE) build --release --locked -p firmware-$(CHIP_BOARD) $(features)
+	@$(THING_TOOL) iram --elf $(CHIP_ELF)
+	@$(THING_TOOL) image --elf $(CHIP_ELF) --folder $(IMAGE) --esptool $(ESPTOOL)
+
+flash: image ## write them and the thing's identity to a board: ESPPORT=/dev/ttyUSB0 [ESPBAUD=]
+	@$(THING_TOOL) flash --folder $(IMAGE) --esptool $(ESPTOOL) --baud $(ESPBAUD) --identity $(IDENTITY)
+
+erase: tools ## erase a board's whole flash: ESPPORT=/dev/ttyUSB0
+	@tools/esptool-setup $(ESPTOOL)
+	@$(THING_TOOL) erase --esptool $(ESPTOOL) --baud $(ESPBAUD)
+
+monitor: tools ## a board's console, crash addresses resolved: ESPPORT=/dev/ttyUSB0 [MONITORBAUD=74880]
+	@$(THING_TOOL) monitor --elf $(CHIP_ELF) --baud $(MONITORBAUD)
+
+boards: tools ## build every board's image, check budgets and that nothing needs flash when it is off
+	@$(MAKE) --no-print-directory image size BOARD=huzzah
+	@$(MAKE) --no-print-directory image size BOARD=nodemcu
 
 vendor: setup ## an offline copy of every dependency in vendor/crates, which the build then uses
 	@tools/vendor $(CARGO) $(RUSTC)

@@ -45,12 +45,12 @@ static enum lx106_reset_reason hardware_reset_reason(void)
  * cannot be one. */
 static const char *task_before_reset(const void *task)
 {
-    const uint8_t *block = task;
-    if (((uint32_t)task & 3) != 0 || block < _heap_start ||
-        block >= _heap_end - sizeof(StaticTask_t)) {
+    uint32_t block = (uint32_t)task;
+    if ((block & 3) != 0 || block < (uint32_t)_heap_start ||
+        block >= (uint32_t)_heap_end - sizeof(StaticTask_t)) {
         return NULL;
     }
-    const char *name = pcTaskGetName((TaskHandle_t)(uint32_t)task);
+    const char *name = pcTaskGetName((TaskHandle_t)block);
     size_t length = 0;
     while (length < configMAX_TASK_NAME_LEN && name[length] != '\0') {
         if (name[length] < ' ' || name[length] > '~') {
@@ -61,8 +61,8 @@ static const char *task_before_reset(const void *task)
     return length > 0 && length < configMAX_TASK_NAME_LEN ? name : NULL;
 }
 
-/* With flash in reach. */
-static _Noreturn void run(const void *task)
+/* With flash in reach, where it lies itself. */
+static _Noreturn __attribute__((noinline)) void run(const void *task)
 {
     /* The ROM's last words leave at its own rate before the clock changes under them. */
     console_drain();
@@ -79,6 +79,8 @@ static _Noreturn void run(const void *task)
     UART0.clock_divider = APB_HZ / CONSOLE_BAUD;
     UART0.conf0 = UART_CONF0_8_BITS | UART_CONF0_1_STOP;
     UART0.int_enable = 0;
+    /* Whatever the other rate left on the reader's screen, ours begins on a line of its own. */
+    board_console_write("\n", 1);
 
     crash_boot(hardware_reset_reason(), task_before_reset(task));
     lx106_heap_init();
