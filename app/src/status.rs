@@ -23,11 +23,7 @@ pub struct Facts {
 
 impl Facts {
     /// At boot: LED off, never connected, the crash not told.
-    pub fn new(
-        reset_reason: &'static str,
-        crash: Option<String>,
-        forget_crash: fn(),
-    ) -> Self {
+    pub fn new(reset_reason: &'static str, crash: Option<String>, forget_crash: fn()) -> Self {
         Self {
             led_on: AtomicBool::new(false),
             reconnects: AtomicU32::new(0),

@@ -4,14 +4,8 @@ use std::env;
 use std::path::PathBuf;
 
 /// The chip's C and assembly, lowest first.
-const SOURCES: &[&str] = &[
-    "c/start.S",
-    "c/chip.c",
-    "c/flash.c",
-    "c/random.c",
-    "c/watchdog.c",
-    "c/net_port.c",
-];
+const SOURCES: &[&str] =
+    &["c/start.S", "c/chip.c", "c/flash.c", "c/random.c", "c/watchdog.c", "c/net_port.c"];
 
 fn main() {
     // Told by the root build script, so that every C file is compiled alike.

@@ -102,8 +102,7 @@ pub fn flash(
     if let Some(path) = identity {
         let bytes =
             std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-        identity::decode(&bytes)
-            .map_err(|error| anyhow::anyhow!("{}: {error}", path.display()))?;
+        identity::decode(&bytes).map_err(|error| anyhow::anyhow!("{}: {error}", path.display()))?;
     }
     let offset = |offset: u32| OsString::from(format!("0x{offset:x}"));
     let mut arguments: Vec<OsString> = connect(port, baud);

@@ -6,8 +6,7 @@
 use chip::{Facts, Light};
 
 /// The one light that is the module's: on GPIO2, between pin and supply.
-const NODEMCU: Facts =
-    Facts { led: Light { gpio: 2, active_low: true }, other_lights: &[] };
+const NODEMCU: Facts = Facts { led: Light { gpio: 2, active_low: true }, other_lights: &[] };
 
 /// Called by the chip's start-up code.
 #[unsafe(no_mangle)]
