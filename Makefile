@@ -49,9 +49,12 @@ MONITORBAUD ?= 115200
 export ESPPORT
 features = $(if $(filter 160,$(CPU_MHZ)),--features cpu-160mhz)
 
-.PHONY: image flash erase monitor boards
-.PHONY: help setup build tools run on off watch smoke identity test lint unit target-test e2e \
-	soak bench size vendor env clean
+# For the AWS CLI; empty leaves them to its configuration.
+AWS = $(if $(AWS_PROFILE),AWS_PROFILE='$(AWS_PROFILE)') $(if $(AWS_REGION),AWS_REGION='$(AWS_REGION)')
+
+.PHONY: help setup build tools run on off watch smoke provision deprovision provision-fleet \
+	identity identity-info test lint unit virtual-test fuzz target-test e2e \
+	image flash erase monitor boards container soak bench size vendor env clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -75,24 +78,53 @@ on off watch: tools ## (second terminal) light or darken the LED; watch what the
 smoke: build tools ## the same by itself: exit 0 once the device published and obeyed on and off
 	@$(THING_TOOL) smoke --elf $(ELF)
 
+identity: tools ## THING=name: its identity region from config.toml and certs/name
+	@$(THING_TOOL) identity
+
+identity-info: tools ## THING=name: what is in it, without the secrets
+	@$(THING_TOOL) identity-info
+
+provision: tools ## make THING on AWS (AWS_PROFILE, AWS_REGION), or complete or confirm it; ROTATE=1 renews its certificate
+	@$(AWS) $(THING_TOOL) provision $(if $(filter-out 0,$(ROTATE)),--rotate)
+
+deprovision: tools ## remove THING from AWS
+	@$(AWS) $(THING_TOOL) deprovision
+
+provision-fleet: tools ## make all things of FILE (CSV with a header and a column `thing`)
+	@$(AWS) $(THING_TOOL) provision-fleet --file '$(or $(FILE),$(error name the list: make provision-fleet FILE=things.csv))'
+
 test: lint unit size boards target-test e2e bench smoke ## everything CI checks
 	@echo "make test: all passed"
 
-lint: setup ## rustfmt, clippy
+lint: tools ## rustfmt, clippy, no private key under version control
+	@$(THING_TOOL) check-secrets
 	@$(call host,fmt) --all --check
-	@$(call host,clippy) --quiet --locked $(HOST_CRATES) -p e2e --all-targets -- -D warnings
 	@$(FIRMWARE) clippy --quiet --locked --release -p firmware-qemu -p firmware-nodemcu \
 		-p firmware-huzzah -p target-tests -- -D warnings
+	@$(call host,clippy) --quiet --locked $(HOST_CRATES) -p virtual-nodemcu -p e2e --all-targets -- -D warnings
 
 unit: setup ## host tests: pure logic, and the tools against a real broker
 	@$(call host,test) --quiet --locked $(HOST_CRATES)
+	@$(call host,test) --quiet --locked -p virtual-nodemcu --lib --test instructions --test system --test qemu
+
+virtual-test: setup ## (five minutes) the virtual NodeMCU with stock esptool, which flashes and boots it
+	@tools/esptool-setup target/esptool
+	@$(call host,test) --locked -p virtual-nodemcu
+
+# Ten million inputs take minutes: not part of `make test`, which runs 200,000.
+fuzz: setup ## ten million hostile identity regions through the decoder
+	@export IDENTITY_FUZZ_INPUTS=$${IDENTITY_FUZZ_INPUTS:-10000000} CARGO_PROFILE_RELEASE_OVERFLOW_CHECKS=true; \
+		$(call host,test) --quiet --locked --release -p identity --test fuzz -- --nocapture
 
 target-test: setup tools ## tests of kernel, libraries and crash reports on the emulated CPU
 	@$(FIRMWARE) build --release --locked -p target-tests
 	@$(THING_TOOL) target-test --elf $(CHIP)/target-tests
 
+soak: build setup ## (half an hour) the heap over 4000 reconnects
+	@export FIRMWARE_ELF='$(CURDIR)/$(ELF)'; $(call host,test) --locked -p e2e -- --ignored --nocapture endurance
+
 e2e: build setup ## the firmware against real brokers, kind and hostile
-	@FIRMWARE_ELF='$(CURDIR)/$(ELF)' $(call host,test) --quiet --locked -p e2e
+	@export FIRMWARE_ELF='$(CURDIR)/$(ELF)'; $(call host,test) --quiet --locked -p e2e
 
 bench: build tools ## instructions of a context switch, a publish, AES-GCM, a handshake
 	@$(FIRMWARE) build --release --locked -p target-tests
@@ -121,6 +153,8 @@ monitor: tools ## a board's console, crash addresses resolved: ESPPORT=/dev/ttyU
 boards: tools ## build every board's image, check budgets and that nothing needs flash when it is off
 	@$(MAKE) --no-print-directory image size BOARD=huzzah
 	@$(MAKE) --no-print-directory image size BOARD=nodemcu
+container: ## a shell in the container that CI uses (docker or podman)
+	@tools/container
 
 vendor: setup ## an offline copy of every dependency in vendor/crates, which the build then uses
 	@tools/vendor $(CARGO) $(RUSTC)

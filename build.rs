@@ -391,10 +391,7 @@ fn libraries(trees: &Trees) -> Vec<Library> {
             includes: vec![trees.mbedtls.join("library")],
             prelude: None,
             defines: if env::var_os("CARGO_FEATURE_SELF_TEST").is_some() {
-                &[
-                    ("MBEDTLS_CONFIG_FILE", Some("<fw_mbedtls_config.h>")),
-                    ("FW_SELF_TEST", None),
-                ]
+                &[("MBEDTLS_CONFIG_FILE", Some("<fw_mbedtls_config.h>")), ("FW_SELF_TEST", None)]
             } else {
                 &[("MBEDTLS_CONFIG_FILE", Some("<fw_mbedtls_config.h>"))]
             },

@@ -79,10 +79,10 @@ fn try_run(
     wait_for_clock();
     loop {
         wait_for_network(shared, &interface);
-        let computing = rtos::cpu_time_ms();
+        let computing = rtos::cpu_time_us();
         match connect(&mut client, identity) {
             Ok(session_present) => {
-                let computing = rtos::cpu_time_ms().wrapping_sub(computing);
+                let computing = rtos::cpu_time_us().wrapping_sub(computing) / 1000;
                 log::info!(
                     "connected to {}:{} with {computing} ms of computing",
                     identity.endpoint,
@@ -191,6 +191,7 @@ fn serve(shared: &Shared, identity: &Identity, interface: &Interface, client: &m
         if interface.address().is_ok()
             && let Ok(status) = shared.outbox.receive(Duration::zero())
         {
+            let computing = rtos::cpu_time_us();
             match client.publish(
                 identity.status_topic,
                 status.as_bytes(),
@@ -198,7 +199,9 @@ fn serve(shared: &Shared, identity: &Identity, interface: &Interface, client: &m
                 PUBLISH_TIMEOUT_MS,
             ) {
                 Ok(()) => {
+                    let computing = rtos::cpu_time_us().wrapping_sub(computing);
                     log::info!("published {status}");
+                    log::debug!("publish with {computing} us of computing");
                     if shared.facts.published() {
                         // One composed meanwhile would tell of the crash again.
                         let _ = shared.outbox.receive(Duration::zero());

@@ -22,10 +22,12 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 /// How to connect.
 #[derive(Clone, Debug)]
 pub struct ClientOptions {
-    /// The broker's port on 127.0.0.1.
+    /// The broker's host name; its certificate must have it.
+    pub host: String,
+    /// The broker's port.
     pub port: u16,
     /// What the broker's certificate is checked against.
-    pub root: CertificateDer<'static>,
+    pub roots: Vec<CertificateDer<'static>>,
     /// Who connects; `None` shows no certificate.
     pub credential: Option<Credential>,
     /// MQTT client id.
@@ -73,7 +75,7 @@ impl MqttClient {
     /// # Errors
     /// When the broker cannot be reached or refuses.
     pub fn connect(options: &ClientOptions) -> Result<Self> {
-        let mut mqtt = MqttOptions::new(&options.client_id, "127.0.0.1", options.port);
+        let mut mqtt = MqttOptions::new(&options.client_id, &options.host, options.port);
         mqtt.set_keep_alive(Duration::from_secs(options.keep_alive_s))
             .set_clean_session(options.clean_session)
             // The broker's limit is the payload's; a topic and a header come on top.
@@ -236,7 +238,9 @@ fn drive(mut connection: Connection, mut tell: impl FnMut(Happening) -> bool) {
 
 fn tls_config(options: &ClientOptions) -> Result<ClientConfig> {
     let mut roots = RootCertStore::empty();
-    roots.add(options.root.clone())?;
+    for root in &options.roots {
+        roots.add(root.clone())?;
+    }
     let builder =
         ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
             .with_safe_default_protocol_versions()?

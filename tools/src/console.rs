@@ -1,12 +1,14 @@
 //! The device's serial console as the host sees it.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+
+use crate::output;
 
 /// Marks a line that carries code addresses.
 const BACKTRACE: &str = "Backtrace:";
@@ -15,6 +17,8 @@ const BACKTRACE: &str = "Backtrace:";
 struct Transcript {
     lines: Vec<String>,
     ended: bool,
+    /// Whoever read the echo is gone.
+    unheard: bool,
 }
 
 type Shared = Arc<(Mutex<Transcript>, Condvar)>;
@@ -105,6 +109,12 @@ impl Console {
         }
     }
 
+    /// Whether nobody reads the echo any more.
+    #[must_use]
+    pub fn is_unheard(&self) -> bool {
+        lock(&self.shared.0).unheard
+    }
+
     /// Waits until the console has ended and returns all lines.
     pub fn finish(mut self) -> Vec<String> {
         if let Some(reader) = self.reader.take() {
@@ -138,15 +148,12 @@ fn follow(source: impl Read, elf: &Path, sink: &Shared, echo: bool) {
                 lines.push(symbols.describe(address, depth > 0));
             }
         }
-        if echo {
-            // Whoever closed the other end does not want the rest.
-            let mut out = std::io::stdout().lock();
-            for line in &lines {
-                let _ = writeln!(out, "{line}");
-            }
-            let _ = out.flush();
-        }
-        lock(&sink.0).lines.extend(lines);
+        // Read on: the device must not wait for a pipe that is full.
+        let unheard = echo && lines.iter().any(|line| output::line(line).is_err());
+        let mut transcript = lock(&sink.0);
+        transcript.unheard |= unheard;
+        transcript.lines.extend(lines);
+        drop(transcript);
         sink.1.notify_all();
     }
 }

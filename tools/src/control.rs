@@ -9,6 +9,7 @@ use crate::client::MqttClient;
 use crate::cloud::Running;
 use crate::interrupt::Interrupt;
 use crate::lab::operator_options;
+use crate::output;
 use crate::pki::Pki;
 use crate::status::{Led, Report};
 
@@ -23,7 +24,7 @@ pub fn switch(state: &Path, led: Led) -> Result<()> {
     let (running, mut operator) = join(state)?;
     operator.subscribe(&running.topics.status)?;
     operator.publish(&running.topics.control, led.word().as_bytes(), false)?;
-    println!("sent \"{}\" to {}", led.word(), running.topics.control);
+    output::line(format!("sent \"{}\" to {}", led.word(), running.topics.control))?;
     let deadline = Instant::now() + OBEY_LIMIT;
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
@@ -37,7 +38,7 @@ pub fn switch(state: &Path, led: Led) -> Result<()> {
         // A status sent before the command arrived still shows the old state.
         let status = Report::parse(&message.payload)?.online();
         if status.is_some_and(|status| status.led == led) {
-            println!("the device's LED is {}", led.word());
+            output::line(format!("the device's LED is {}", led.word()))?;
             return Ok(());
         }
     }
@@ -51,13 +52,13 @@ pub fn watch(state: &Path) -> Result<()> {
     let interrupt = Interrupt::watch()?;
     let (running, mut operator) = join(state)?;
     operator.subscribe(&running.topics.status)?;
-    println!("watching {} (Ctrl-C ends)", running.topics.status);
+    output::line(format!("watching {} (Ctrl-C ends)", running.topics.status))?;
     while !interrupt.happened() {
         match operator.next(Duration::from_millis(200)) {
             Ok(None) => {}
-            Ok(Some(message)) => println!("{}", String::from_utf8_lossy(&message.payload)),
+            Ok(Some(message)) => output::line(String::from_utf8_lossy(&message.payload))?,
             Err(_) if Running::find(state).is_err() => {
-                println!("`make run` has ended");
+                output::line("`make run` has ended")?;
                 return Ok(());
             }
             Err(error) => return Err(error),

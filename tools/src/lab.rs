@@ -5,9 +5,14 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use crate::client::{ClientOptions, MqttClient};
-use crate::cloud::{self, BrokerOptions, Cloud, Running};
+use crate::cloud::{
+    self, BrokerOptions, Cloud, Endpoints, Gate, GateOptions, HOST_FROM_GUEST, Running,
+};
+use crate::config::Config;
 use crate::device::DeviceIdentity;
-use crate::pki::{OPERATOR, Pki};
+use crate::pki::{LeafRequest, OPERATOR, Pki};
+use crate::provisioned::ThingFolder;
+use crate::region;
 use crate::settings::{Settings, Topics};
 
 /// A cloud and what is known about its device.
@@ -22,6 +27,10 @@ pub struct Lab {
     /// Topics of the device.
     pub topics: Topics,
     certs: PathBuf,
+    /// The device's identity when it is not just the local PKI's.
+    identity: Option<DeviceIdentity>,
+    /// The door for a thing that was provisioned on AWS.
+    gate: Option<Gate>,
 }
 
 impl Lab {
@@ -56,12 +65,79 @@ impl Lab {
             thing: settings.thing.clone(),
             topics,
             certs: settings.certs.clone(),
+            identity: None,
+            gate: None,
         })
+    }
+
+    /// Starts the cloud for the device of this working copy: with the settings of `config`, and,
+    /// when `folder_of_thing` shows that the thing was provisioned, as the AWS of that thing.
+    ///
+    /// # Errors
+    /// As [`Lab::start`], and when a setting or a file of the thing is wrong.
+    pub fn start_configured(
+        settings: &Settings,
+        folder: &Path,
+        config: &Config,
+        folder_of_thing: &ThingFolder,
+    ) -> Result<Self> {
+        let provisioned = folder_of_thing
+            .exists()
+            .then(|| region::of_thing(config, folder_of_thing, &settings.topics()))
+            .transpose()?;
+        let mut lab = Self::start(settings, folder)?;
+        match provisioned {
+            Some(identity) => lab.stand_in_for_aws(identity)?,
+            None => {
+                let mut identity = lab.device_identity();
+                config.apply(&mut identity)?;
+                identity.endpoints = lab.cloud.as_seen_by_guest();
+                lab.identity = Some(identity);
+            }
+        }
+        Ok(lab)
+    }
+
+    /// Plays AWS for an identity: under its endpoint's name, with its certificate demanded. What
+    /// is swapped in through the identity: the local root, the port, name and time servers.
+    fn stand_in_for_aws(&mut self, mut identity: DeviceIdentity) -> Result<()> {
+        let endpoint = identity.endpoints.host.clone();
+        // The second name is for this machine's own clients.
+        let names = [&*endpoint, "127.0.0.1"];
+        let gate = Gate::start(GateOptions {
+            server: self.pki.intermediate.issue(&LeafRequest::server(&names))?,
+            device: identity.credential.chain[0].clone(),
+            broker_port: self.cloud.broker.device_port(),
+            broker_root: self.pki.root.certificate().clone(),
+            broker_client: self.pki.device.clone(),
+        })?;
+        self.cloud.dns.set(&endpoint, Some(HOST_FROM_GUEST));
+        identity.endpoints =
+            Endpoints { host: endpoint, port: gate.port(), ..self.cloud.as_seen_by_guest() };
+        identity.roots = vec![self.pki.root.certificate().clone()];
+        self.identity = Some(identity);
+        self.gate = Some(gate);
+        Ok(())
+    }
+
+    /// Whether this cloud plays AWS for a provisioned thing.
+    #[must_use]
+    pub fn stands_in_for_aws(&self) -> bool {
+        self.gate.is_some()
+    }
+
+    /// Why connections of a provisioned thing have failed so far.
+    #[must_use]
+    pub fn gate_log(&self) -> Vec<String> {
+        self.gate.as_ref().map(Gate::log).unwrap_or_default()
     }
 
     /// The identity of this cloud's device.
     #[must_use]
     pub fn device_identity(&self) -> DeviceIdentity {
+        if let Some(identity) = &self.identity {
+            return identity.clone();
+        }
         DeviceIdentity::new(
             self.cloud.as_seen_by_guest(),
             &self.thing,
@@ -98,8 +174,9 @@ impl Lab {
 #[must_use]
 pub fn operator_options(pki: &Pki, port: u16) -> ClientOptions {
     ClientOptions {
+        host: "127.0.0.1".to_owned(),
         port,
-        root: pki.root.certificate().clone(),
+        roots: vec![pki.root.certificate().clone()],
         credential: Some(pki.operator.clone()),
         client_id: unique_client_id(OPERATOR),
         keep_alive_s: 30,

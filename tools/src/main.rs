@@ -1,24 +1,32 @@
 //! `thing`: the verbs behind the Makefile.
 
-use std::path::PathBuf;
+use std::cell::Cell;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Result, bail};
 use clap::{Parser, Subcommand, ValueEnum};
+use indicatif::{ProgressBar, ProgressStyle};
 
 use tools::bench;
-use tools::cloud::Endpoints;
+use tools::config::Config;
 use tools::control;
-use tools::device::{self, DeviceIdentity};
 use tools::esptool::Esptool;
 use tools::flash::{self, Port};
 use tools::image::Image;
 use tools::iram;
 use tools::monitor::{self, MonitorOptions};
+use tools::figures;
+use tools::output::{self, Unheard};
 use tools::pki::Pki;
+use tools::provision::fleet::{self, Fleet};
+use tools::provision::{Cli, Rotation, Session};
+use tools::provisioned::ThingFolder;
+use tools::region;
 use tools::run::{self, RunOptions};
-use tools::settings::Settings;
+use tools::secrets;
+use tools::settings::{Settings, Topics};
 use tools::size::{self, Budget};
 use tools::smoke;
 use tools::status::Led;
@@ -32,6 +40,26 @@ struct Arguments {
     verb: Verb,
     #[command(flatten)]
     settings: Settings,
+    #[command(flatten)]
+    places: Places,
+}
+
+/// Where a person's own files are.
+#[derive(clap::Args)]
+struct Places {
+    /// The settings of your devices
+    #[arg(long, global = true, default_value = "config.toml")]
+    config: PathBuf,
+    /// Folder with a folder for each thing
+    #[arg(long, global = true, default_value = "certs")]
+    things: PathBuf,
+}
+
+impl Places {
+    /// The folder of the thing that the settings name.
+    fn thing(&self, settings: &Settings) -> Result<ThingFolder> {
+        Ok(ThingFolder::new(&self.things, &settings.thing)?)
+    }
 }
 
 #[derive(Subcommand)]
@@ -42,24 +70,20 @@ enum Verb {
         #[arg(long = "name")]
         names: Vec<String>,
     },
-    /// Write the identity region of a device: credentials and settings (16 KB)
+    /// Make the identity region of a thing from config.toml and certs/THING (16 KB)
     Identity {
-        /// File to write; it will hold the private key
+        /// File to write, instead of certs/THING/identity.bin; it will hold the private key
         #[arg(long)]
-        out: PathBuf,
-        /// Host name of the MQTT server
-        #[arg(long, default_value = tools::pki::SERVER_NAME)]
-        endpoint: String,
-        /// TCP port of the MQTT server
-        #[arg(long, default_value_t = identity::DEFAULT_PORT)]
-        port: u16,
-        /// Name server, address:port
-        #[arg(long)]
-        dns: String,
-        /// Time server, name or name:port
-        #[arg(long)]
-        ntp: String,
+        out: Option<PathBuf>,
     },
+    /// Show an identity region without its secrets
+    IdentityInfo {
+        /// The region, instead of certs/THING/identity.bin
+        #[arg(long)]
+        file: Option<PathBuf>,
+    },
+    /// Fail when a private key is under version control
+    CheckSecrets,
     /// Run the device with its local cloud until Ctrl-C
     Run {
         /// The firmware
@@ -84,6 +108,31 @@ enum Verb {
         #[arg(long)]
         elf: PathBuf,
     },
+    /// Make a thing on AWS: key, certificate, policy; results go to `certs/<thing>/`
+    Provision {
+        #[command(flatten)]
+        account: Account,
+        /// Make the next key and certificate, and retire the old ones once the device was seen
+        /// connected with them
+        #[arg(long)]
+        rotate: bool,
+        /// Seconds to wait for that
+        #[arg(long, default_value_t = 600)]
+        wait: u64,
+    },
+    /// Remove a thing from AWS and from this machine
+    Deprovision {
+        #[command(flatten)]
+        account: Account,
+    },
+    /// Provision all things of a list
+    ProvisionFleet {
+        #[command(flatten)]
+        account: Account,
+        /// CSV file with a header; the column `thing` has the names
+        #[arg(long)]
+        file: PathBuf,
+    },
     /// Run test firmware on the emulated CPU
     TargetTest {
         /// The test firmware
@@ -99,6 +148,12 @@ enum Verb {
     /// Show what basic steps cost on the emulated CPU, and hold them to budgets
     Bench {
         /// The test firmware
+        #[arg(long)]
+        elf: PathBuf,
+    },
+    /// Measure what a firmware takes while it runs, and hold it to budgets
+    Figures {
+        /// The firmware
         #[arg(long)]
         elf: PathBuf,
     },
@@ -174,6 +229,28 @@ struct ImageFiles {
     esptool: PathBuf,
 }
 
+/// The AWS account and where its things are kept
+#[derive(clap::Args)]
+struct Account {
+    /// Profile of the AWS CLI
+    #[arg(long, env = "AWS_PROFILE")]
+    profile: Option<String>,
+    /// Region
+    #[arg(long, env = "AWS_REGION")]
+    region: Option<String>,
+    /// Folder into which the AWS CLI is installed when there is none
+    #[arg(long, default_value = "target")]
+    target: PathBuf,
+}
+
+impl Account {
+    /// Says whose account it is.
+    fn open<'a>(self, things: &Path, say: &'a dyn Fn(&str)) -> Result<Session<'a>> {
+        let cli = Cli::find(&self.target, say)?.with_profile(self.profile).with_region(self.region);
+        Session::open(cli, things, say)
+    }
+}
+
 #[derive(Clone, Copy, ValueEnum)]
 enum Board {
     /// The emulated one
@@ -183,6 +260,7 @@ enum Board {
 fn main() -> ExitCode {
     match perform(Arguments::parse()) {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.is::<Unheard>() => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("thing: {error:#}");
             ExitCode::FAILURE
@@ -190,39 +268,85 @@ fn main() -> ExitCode {
     }
 }
 
-fn perform(Arguments { verb, settings }: Arguments) -> Result<()> {
+fn perform(Arguments { verb, mut settings, places }: Arguments) -> Result<()> {
+    // Only the verbs that need a person's settings stop at a mistake in them.
+    let configure = |settings: &mut Settings| -> Result<(Config, ThingFolder)> {
+        let config = Config::load(&places.config)?;
+        settings.adopt(&config)?;
+        Ok((config, places.thing(settings)?))
+    };
     match verb {
         Verb::Pki { names } => {
             Pki::open(&settings.certs, &settings.thing, &names)?;
-            println!("local certificates are in {}", settings.certs.display());
-            Ok(())
+            output::line(format!("local certificates are in {}", settings.certs.display()))
         }
-        Verb::Identity { out, endpoint, port, dns, ntp } => {
-            let pki = Pki::open(&settings.certs, &settings.thing, &[])?;
-            let region = DeviceIdentity::new(
-                Endpoints { host: endpoint, port, dns, ntp },
-                &settings.thing,
-                settings.topics(),
-                pki.device.clone(),
-                pki.root.certificate().clone(),
-            )
-            .region()
-            .context("the identity cannot be made")?;
-            device::save_region(&region, &out)?;
-            println!("identity of {} is in {}", settings.thing, out.display());
-            Ok(())
+        Verb::Identity { out } => {
+            let (config, folder) = configure(&mut settings)?;
+            let out = out.unwrap_or_else(|| folder.identity());
+            region::write(&config, &folder, &out, &settings.topics())?;
+            output::line(format!(
+                "identity of {} is in {} (it holds the private key: keep it to yourself)",
+                settings.thing,
+                out.display()
+            ))
         }
+        Verb::IdentityInfo { file } => {
+            let file = match file {
+                Some(file) => file,
+                None => places.thing(&settings)?.identity(),
+            };
+            let remedy = format!("`make identity THING={}` makes it", settings.thing);
+            output::line(region::describe_file(&file, &remedy)?.trim_end())
+        }
+        Verb::CheckSecrets => secrets::check(),
         Verb::Run { elf, identity, board: Board::Qemu } => {
-            run::run(&settings, &RunOptions { elf, identity })
+            let (config, folder) = configure(&mut settings)?;
+            run::run(&settings, &config, &folder, &RunOptions { elf, identity })
         }
         Verb::On => control::switch(&settings.state, Led::On),
         Verb::Off => control::switch(&settings.state, Led::Off),
         Verb::Watch => control::watch(&settings.state),
-        Verb::Smoke { elf } => smoke::smoke(&settings, &elf),
+        Verb::Smoke { elf } => {
+            let (config, folder) = configure(&mut settings)?;
+            smoke::smoke(&settings, &config, &folder, &elf)
+        }
+        Verb::Provision { account, rotate, wait } => {
+            let (config, folder) = configure(&mut settings)?;
+            let say = |line: &str| println!("{line}");
+            let mut session = account.open(&places.things, &say)?;
+            let thing = &settings.thing;
+            if rotate {
+                let mut witness = session.operator()?;
+                let mut rotation = Rotation {
+                    write_identity: &|_| {
+                        region::write(&config, &folder, &folder.identity(), &settings.topics())
+                    },
+                    witness: &mut witness,
+                    limit: Duration::from_secs(wait),
+                };
+                session.rotate(thing, &settings.topics(), &mut rotation)?;
+            } else {
+                session.provision(thing, &settings.topics())?;
+                println!(
+                    "{thing} is complete; its key and certificate are in {}",
+                    places.things.join(thing).display()
+                );
+            }
+            Ok(())
+        }
+        Verb::Deprovision { account } => {
+            let say = |line: &str| println!("{line}");
+            account.open(&places.things, &say)?.deprovision(&settings.thing)
+        }
+        Verb::ProvisionFleet { account, file } => {
+            let config = Config::load(&places.config)?;
+            provision_fleet(account, &places.things, &file, &config)
+        }
         Verb::TargetTest { elf, filter, timeout } => {
             target_test::run(&elf, &filter, Duration::from_secs(timeout))
         }
         Verb::Bench { elf } => bench::run(&elf),
+        Verb::Figures { elf } => figures::run(&settings, &elf),
         Verb::Size { elf, budget } => size::report(&elf, &budget),
         Verb::Iram { elf } => iram::check(&elf),
         Verb::Image { elf, files } => {
@@ -244,4 +368,42 @@ fn perform(Arguments { verb, settings }: Arguments) -> Result<()> {
             monitor::monitor(&port, &MonitorOptions { elf, baud, reset: !no_reset })
         }
     }
+}
+
+/// Many things, with a progress bar.
+fn provision_fleet(account: Account, things: &Path, file: &Path, config: &Config) -> Result<()> {
+    let fleet = Fleet::read(file)?;
+    let bar = ProgressBar::new(fleet.len() as u64);
+    bar.set_style(ProgressStyle::with_template("{bar:30} {pos}/{len} {eta} {msg}")?);
+    // Lines of the single steps would bury the bar; whose account it is, one wants to see.
+    let started = Cell::new(false);
+    let say = |line: &str| {
+        if started.get() { bar.set_message(line.to_owned()) } else { println!("{line}") }
+    };
+    let mut session = account.open(things, &say)?;
+    println!("things       {}", fleet.len());
+    started.set(true);
+    let topics = |thing: &str| Ok(config.topics(thing, Topics::default())?);
+    let outcomes = fleet.provision(&mut session, &topics, &|thing, outcome| {
+        bar.inc(1);
+        if let fleet::Outcome::Failed(error) = outcome {
+            bar.suspend(|| eprintln!("{thing}: {error}"));
+        }
+    });
+    bar.finish_and_clear();
+    println!("report       {}", fleet.report().display());
+    let outcomes = outcomes?;
+    let count = |wanted: &dyn Fn(&fleet::Outcome) -> bool| {
+        outcomes.iter().filter(|outcome| wanted(outcome)).count()
+    };
+    let made = count(&|outcome| *outcome == fleet::Outcome::Provisioned);
+    let complete = count(&|outcome| *outcome == fleet::Outcome::Complete);
+    let failed = outcomes.len() - made - complete;
+    println!("{made} provisioned, {complete} complete before, {failed} failed");
+    if failed > 0 {
+        bail!(
+            "{failed} things failed: the report says why; mend that and run the same command again"
+        );
+    }
+    Ok(())
 }

@@ -187,7 +187,11 @@ impl Credential {
         Ok((chain, key))
     }
 
-    fn load(folder: &Path, stem: &str) -> Result<Self> {
+    /// Reads what [`Credential::save`] wrote.
+    ///
+    /// # Errors
+    /// When a file cannot be read.
+    pub fn load(folder: &Path, stem: &str) -> Result<Self> {
         let chain = folder.join(format!("{stem}.pem"));
         let key = folder.join(format!("{stem}.key"));
         Ok(Self {
@@ -232,6 +236,21 @@ impl Authority {
         let mut path = vec![certificate.clone()];
         path.extend(self.path.iter().cloned());
         Ok(Self { certificate, path, issuer: Issuer::new(params, key) })
+    }
+
+    /// A further certificate of this root's name and key, signed by an older root, for those who
+    /// trust only that one.
+    ///
+    /// # Errors
+    /// When the older root cannot sign.
+    pub fn cross_signed_by(
+        &self,
+        older: &Self,
+        name: &str,
+        validity: Validity,
+    ) -> Result<CertificateDer<'static>> {
+        let params = authority_params(name, validity, BasicConstraints::Unconstrained);
+        Ok(params.signed_by(self.issuer.key(), &older.issuer)?.der().clone())
     }
 
     /// Issues a leaf; its chain ends below the root.
@@ -482,7 +501,8 @@ fn pem_text(label: &str, der: &[u8]) -> String {
     )
 }
 
-fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
+/// Writes a file as a whole, with this mode from its first byte on.
+pub(crate) fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
     // A new file that takes the old one's place: the mode holds from the first byte, and
     // nobody ever reads half a file.
     let fresh = path.with_extension("new");

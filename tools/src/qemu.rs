@@ -15,6 +15,7 @@ use tempfile::TempDir;
 use crate::console::Console;
 use crate::device;
 use crate::programs::{self, Owned};
+use crate::scratch;
 
 /// Where the identity region lies in flash.
 const IDENTITY_ADDRESS: u32 = 0x402F_8000;
@@ -147,7 +148,7 @@ impl Emulator {
         if !options.elf.is_file() {
             bail!("there is no firmware at {}: build it first", options.elf.display());
         }
-        let folder = tempfile::Builder::new().prefix("thing-").tempdir()?;
+        let folder = scratch::folder()?;
         let socket = folder.path().join("monitor");
         let identity = match &options.identity {
             None => None,

@@ -6,8 +6,11 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 
 use crate::cloud::Running;
+use crate::config::Config;
 use crate::interrupt::Interrupt;
 use crate::lab::Lab;
+use crate::output::{self, Unheard};
+use crate::provisioned::ThingFolder;
 use crate::qemu::{Emulator, EmulatorOptions};
 use crate::settings::Settings;
 
@@ -24,13 +27,19 @@ pub struct RunOptions {
 ///
 /// # Errors
 /// When something does not start or ends by itself.
-pub fn run(settings: &Settings, options: &RunOptions) -> Result<()> {
+pub fn run(
+    settings: &Settings,
+    config: &Config,
+    folder_of_thing: &ThingFolder,
+    options: &RunOptions,
+) -> Result<()> {
     let interrupt = Interrupt::watch()?;
     std::fs::create_dir_all(&settings.state)
         .with_context(|| format!("cannot make the folder {}", settings.state.display()))?;
     // Before anything is written: the other one is using these files.
     Running::ensure_none(&settings.state)?;
-    let mut lab = Lab::start(settings, &settings.state.join("cloud"))?;
+    let cloud = settings.state.join("cloud");
+    let mut lab = Lab::start_configured(settings, &cloud, config, folder_of_thing)?;
     let announced = lab.running().announce(&settings.state)?;
     let mut emulator_options = EmulatorOptions::new(&options.elf);
     emulator_options.echo = true;
@@ -40,11 +49,14 @@ pub fn run(settings: &Settings, options: &RunOptions) -> Result<()> {
         }
         None => lab.device_identity().region()?,
     });
-    println!("{}", introduction(&lab, settings));
+    output::line(introduction(&lab, settings))?;
     let mut emulator = Emulator::start(&emulator_options)?;
     let outcome = loop {
         if interrupt.happened() {
             break Ok(());
+        }
+        if emulator.console.is_unheard() {
+            break Err(Unheard.into());
         }
         if let Err(error) = lab.cloud.broker.check() {
             break Err(error);
@@ -57,19 +69,22 @@ pub fn run(settings: &Settings, options: &RunOptions) -> Result<()> {
     drop(announced);
     drop(lab);
     match outcome {
-        Ok(()) => {
-            println!("\nStopped: the emulator, the broker, the name and time servers.");
-            Ok(())
-        }
+        Ok(()) => output::line("\nStopped: the emulator, the broker, the name and time servers."),
         Err(error) => bail!(error),
     }
 }
 
 fn introduction(lab: &Lab, settings: &Settings) -> String {
-    let endpoints = lab.cloud.as_seen_by_guest();
+    let endpoints = lab.device_identity().endpoints;
+    let identity = if lab.stands_in_for_aws() {
+        format!("that of {} on AWS, whose part this cloud plays", lab.thing)
+    } else {
+        "one made for this cloud".to_owned()
+    };
     format!(
         "An emulated ESP8266 starts here, with its own small cloud on this machine:\n  \
          broker    {host}:{port} (Mosquitto, mutual TLS, set up as AWS IoT)\n  \
+         identity  {identity}\n  \
          status    topic {status}, every 10 s\n  \
          control   topic {control}, takes on and off\n  \
          logs      {logs}\n\

@@ -37,9 +37,8 @@ fn remove_leftovers(parent: &Path) {
     for entry in std::fs::read_dir(parent).into_iter().flatten().flatten() {
         let abandoned = entry.file_name().to_str().and_then(owner).is_some_and(has_ended);
         // Of the entry itself, not of what a link points to.
-        let own = entry
-            .metadata()
-            .is_ok_and(|entry| entry.is_dir() && entry.uid() == geteuid().as_raw());
+        let own =
+            entry.metadata().is_ok_and(|entry| entry.is_dir() && entry.uid() == geteuid().as_raw());
         if abandoned && own {
             let _ = std::fs::remove_dir_all(entry.path());
         }

@@ -4,6 +4,9 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::config::Config;
+use crate::problem::Problem;
+
 /// The device's topics.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
 pub struct Topics {
@@ -40,6 +43,22 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// Takes the topics of `config` where the command line names none.
+    ///
+    /// # Errors
+    /// When the config's are unusable.
+    pub fn adopt(&mut self, config: &Config) -> Result<(), Problem> {
+        let (default, own) = (Topics::default(), self.topics());
+        let configured = config.topics(&self.thing, default.clone())?;
+        if own.status == default.status {
+            self.status_topic = configured.status;
+        }
+        if own.control == default.control {
+            self.control_topic = configured.control;
+        }
+        Ok(())
+    }
+
     /// The device's topics.
     #[must_use]
     pub fn topics(&self) -> Topics {

@@ -7,9 +7,13 @@ use anyhow::{Context, Result, bail};
 
 use crate::client::MqttClient;
 use crate::cloud::KEEP_ALIVE;
+use crate::config::Config;
 use crate::interrupt::Interrupt;
 use crate::lab::Lab;
+use crate::output;
+use crate::provisioned::ThingFolder;
 use crate::qemu::{Emulator, EmulatorOptions};
+use crate::scratch;
 use crate::settings::Settings;
 use crate::status::{Led, Report, Status};
 
@@ -24,12 +28,24 @@ const TAIL: usize = 40;
 ///
 /// # Errors
 /// With the reason and the end of the console when any of that does not happen in time.
-pub fn smoke(settings: &Settings, elf: &Path) -> Result<()> {
+pub fn smoke(
+    settings: &Settings,
+    config: &Config,
+    folder_of_thing: &ThingFolder,
+    elf: &Path,
+) -> Result<()> {
     let deadline = Instant::now() + LIMIT;
     let interrupt = Interrupt::watch()?;
     // A folder of its own: it may run beside `make run`.
-    let folder = tempfile::Builder::new().prefix("thing-smoke-").tempdir()?;
-    let lab = Lab::start(settings, folder.path())?;
+    let folder = scratch::folder()?;
+    let lab = Lab::start_configured(settings, folder.path(), config, folder_of_thing)?;
+    if lab.stands_in_for_aws() {
+        let endpoints = lab.device_identity().endpoints;
+        output::line(format!(
+            "smoke: {} by its identity on AWS, at {}",
+            lab.thing, endpoints.host
+        ))?;
+    }
     let mut operator = lab.operator()?;
     operator.subscribe(&lab.topics.status)?;
     let mut options = EmulatorOptions::new(elf);
@@ -44,10 +60,7 @@ pub fn smoke(settings: &Settings, elf: &Path) -> Result<()> {
     let outcome = check.run();
     let lines = check.emulator.finish();
     match outcome {
-        Ok(()) => {
-            println!("smoke: passed");
-            Ok(())
-        }
+        Ok(()) => output::line("smoke: passed"),
         Err(error) => {
             let from = lines.len().saturating_sub(TAIL);
             eprintln!("--- end of the device's console");
@@ -58,6 +71,9 @@ pub fn smoke(settings: &Settings, elf: &Path) -> Result<()> {
             let log: Vec<&str> = log.lines().collect();
             eprintln!("--- end of the broker's log");
             for line in &log[log.len().saturating_sub(TAIL)..] {
+                eprintln!("{line}");
+            }
+            for line in lab.gate_log() {
                 eprintln!("{line}");
             }
             eprintln!("---");
@@ -77,7 +93,10 @@ struct Check<'a> {
 impl Check<'_> {
     fn run(&mut self) -> Result<()> {
         let first = self.status("the first status", |_| true)?;
-        println!("smoke: status received after {} s on the device's clock", first.uptime_s);
+        output::line(format!(
+            "smoke: status received after {} s on the device's clock",
+            first.uptime_s
+        ))?;
         self.connection()?;
         for led in [Led::On, Led::Off] {
             let mark = self.emulator.console.mark();
@@ -86,7 +105,7 @@ impl Check<'_> {
             self.status(&what, |status| status.led == led)?;
             let what = format!("the LED {}", led.word());
             self.emulator.console.wait_for(mark, self.left()?, &what, |line| shows(line, led))?;
-            println!("smoke: LED {}", led.word());
+            output::line(format!("smoke: LED {}", led.word()))?;
         }
         Ok(())
     }

@@ -11,7 +11,10 @@ use std::time::Duration;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tools::client::{ClientOptions, MqttClient};
+use tools::config::Config;
 use tools::lab::{Lab, operator_options};
+use tools::pki::{Authority, Credential, KeyKind, LeafRequest, Validity};
+use tools::provisioned::ThingFolder;
 use tools::settings::Settings;
 
 fn settings(folder: &Path) -> Settings {
@@ -119,4 +122,92 @@ fn watch_shows_statuses_and_ends_by_ctrl_c() {
     assert_eq!(lines.next().unwrap().unwrap(), "one");
     kill(Pid::from_raw(i32::try_from(watch.id()).unwrap()), Signal::SIGINT).unwrap();
     assert!(watch.wait().unwrap().success());
+}
+
+/// The cloud plays AWS for a provisioned thing: under its endpoint's name, by its certificate,
+/// whose authority nobody here knows.
+#[test]
+fn a_provisioned_thing_is_let_in_by_its_own_certificate_only() {
+    const ENDPOINT: &str = "a1b2c3d4e5f6g7-ats.iot.eu-west-1.amazonaws.com";
+    let folder = tempfile::tempdir().unwrap();
+    let things = folder.path().join("things");
+    let own = things.join("a-thing");
+    std::fs::create_dir_all(&own).unwrap();
+    let authority = Authority::root("AWS", KeyKind::P256, Validity::for_days(9)).unwrap();
+    let credential = authority.issue(&LeafRequest::client("AWS IoT Certificate")).unwrap();
+    credential.save(&own, "device").unwrap();
+    std::fs::write(own.join("thing.json"), format!("{{\"endpoint\": \"{ENDPOINT}\"}}")).unwrap();
+    let config = folder.path().join("config.toml");
+    std::fs::write(&config, "[topics]\nstatus = \"{thing}/status\"\n").unwrap();
+    let config = Config::load(&config).unwrap();
+    let mut settings = settings(folder.path());
+    settings.adopt(&config).unwrap();
+    let lab = Lab::start_configured(
+        &settings,
+        &folder.path().join("cloud"),
+        &config,
+        &ThingFolder::new(&things, "a-thing").unwrap(),
+    )
+    .unwrap();
+    assert!(lab.stands_in_for_aws());
+    let identity = lab.device_identity();
+    assert_eq!(identity.endpoints.host, ENDPOINT);
+    assert_eq!(identity.client_id.as_deref(), Some("a-thing"));
+    assert_eq!(identity.credential.chain, credential.chain);
+    assert_eq!(identity.roots, [lab.pki.root.certificate().clone()]);
+    let region = identity.region().unwrap();
+    assert_eq!(identity::decode(&region).unwrap().port, identity.endpoints.port);
+
+    let connect = |credential: &Credential| {
+        MqttClient::connect(&ClientOptions {
+            port: identity.endpoints.port,
+            credential: Some(credential.clone()),
+            client_id: "a-thing".to_owned(),
+            ..operator_options(&lab.pki, 0)
+        })
+    };
+    // Neither another certificate of the same authority, nor one of the local authority.
+    let other = authority.issue(&LeafRequest::client("AWS IoT Certificate")).unwrap();
+    for credential in [&other, &lab.pki.device] {
+        assert!(connect(credential).is_err());
+    }
+    assert!(
+        lab.gate_log().iter().all(|line| line.contains("the device's TLS")),
+        "{:?}",
+        lab.gate_log()
+    );
+    assert_eq!(lab.gate_log().len(), 2);
+    let mut device = connect(&credential).unwrap();
+    let mut operator = lab.operator().unwrap();
+    operator.subscribe("a-thing/status").unwrap();
+    device.publish("a-thing/status", b"here", false).unwrap();
+    let message = operator.next(Duration::from_secs(5)).unwrap().unwrap();
+    assert_eq!(message.payload, b"here");
+    // More than a record, so that the gate has to cut and join.
+    device.subscribe("esp8266/control").unwrap();
+    let large = vec![b'x'; 100_000];
+    operator.publish("esp8266/control", &large, false).unwrap();
+    let message = device.next(Duration::from_secs(5)).unwrap().unwrap();
+    assert!(message.payload == large, "{} bytes", message.payload.len());
+    // The broker knows it as the thing, so that the thing's grants hold.
+    let connections = lab.cloud.broker.connections();
+    assert!(connections.iter().any(|connection| connection.user == "a-thing"), "{connections:?}");
+}
+
+#[test]
+fn watch_ends_quietly_when_nobody_reads() {
+    let folder = tempfile::tempdir().unwrap();
+    let lab = Lab::start(&settings(folder.path()), &folder.path().join("cloud")).unwrap();
+    let _announced = lab.running().announce(folder.path()).unwrap();
+    let mut watch = thing(folder.path(), "watch")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(watch.stdout.take().unwrap()).lines();
+    lines.next().unwrap().unwrap();
+    drop(lines);
+    lab.operator().unwrap().publish("esp8266/status", b"one", false).unwrap();
+    let output = watch.wait_with_output().unwrap();
+    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
 }

@@ -29,9 +29,8 @@ struct tls_profile {
     uint32_t handshake_timeout_ms;
 };
 
-/* What only a handshake needs: 3 KB that a connection then does without. */
+/* What only a handshake needs: 2 KB that a connection then does without. */
 struct handshake_material {
-    mbedtls_x509_crt roots;
     mbedtls_x509_crt chain;
     mbedtls_pk_context key;
     mbedtls_entropy_context entropy;
@@ -105,10 +104,6 @@ static int fill_material(struct handshake_material *material,
     int code = mbedtls_ctr_drbg_seed(&material->random, mbedtls_entropy_func,
                                      &material->entropy, NULL, 0);
     if (code == 0) {
-        code = parse_certificates(&material->roots, profile->roots, profile->root_count, 0,
-                                  error);
-    }
-    if (code == 0) {
         code = parse_certificates(&material->chain, profile->chain, profile->chain_count,
                                   profile->root_count, error);
     }
@@ -125,7 +120,6 @@ static void material_free(struct handshake_material *material)
     if (material == NULL) {
         return;
     }
-    mbedtls_x509_crt_free(&material->roots);
     mbedtls_x509_crt_free(&material->chain);
     mbedtls_pk_free(&material->key);
     mbedtls_ctr_drbg_free(&material->random);
@@ -146,7 +140,6 @@ static struct handshake_material *material_new(const struct tls_profile *profile
         error->out_of_memory = true;
         return NULL;
     }
-    mbedtls_x509_crt_init(&material->roots);
     mbedtls_x509_crt_init(&material->chain);
     mbedtls_pk_init(&material->key);
     mbedtls_entropy_init(&material->entropy);
@@ -158,6 +151,20 @@ static struct handshake_material *material_new(const struct tls_profile *profile
         return NULL;
     }
     return material;
+}
+
+/* Whether all roots parse. On failure describes it in `error`. */
+static bool check_roots(const struct tls_profile *profile, struct tls_error *error)
+{
+    const uint32_t refused = tls_refused_allocations();
+    mbedtls_x509_crt roots;
+
+    mbedtls_x509_crt_init(&roots);
+    error->stage = TLS_STAGE_PROFILE;
+    error->code = parse_certificates(&roots, profile->roots, profile->root_count, 0, error);
+    error->out_of_memory = error->code != 0 && tls_refused_allocations() != refused;
+    mbedtls_x509_crt_free(&roots);
+    return error->code == 0;
 }
 
 struct tls_profile *tls_profile_new(const struct tls_profile_config *from)
@@ -181,7 +188,10 @@ struct tls_profile *tls_profile_new(const struct tls_profile_config *from)
     profile->handshake_timeout_ms = from->handshake_timeout_ms;
 
     /* Find out now, and not at the first connection, whether all of it is usable. */
-    struct handshake_material *material = material_new(profile, &error);
+    struct handshake_material *material = NULL;
+    if (check_roots(profile, &error)) {
+        material = material_new(profile, &error);
+    }
     if (material != NULL) {
         error.code = mbedtls_pk_check_pair(&material->chain.pk, &material->key,
                                            mbedtls_ctr_drbg_random, &material->random);
@@ -318,6 +328,42 @@ static int run_handshake(struct tls_session *session)
     }
 }
 
+static bool same_name(const mbedtls_x509_buf *a, const mbedtls_x509_buf *b)
+{
+    return a->len == b->len && memcmp(a->p, b->p, a->len) == 0;
+}
+
+/* mbedTLS asks for roots that may have signed `child`, and frees what it gets. Only those
+ * whose name fits are kept parsed: all of them at once would be 1.5 KB more at the peak of
+ * the handshake. */
+static int find_roots(void *context, const mbedtls_x509_crt *child,
+                      mbedtls_x509_crt **candidates)
+{
+    const struct tls_profile *profile = context;
+
+    *candidates = NULL;
+    for (size_t i = 0; i < profile->root_count; i++) {
+        mbedtls_x509_crt *root = tls_calloc(1, sizeof *root);
+        if (root == NULL) {
+            return MBEDTLS_ERR_X509_ALLOC_FAILED;
+        }
+        mbedtls_x509_crt_init(root);
+        const int code = mbedtls_x509_crt_parse_der_nocopy(root, profile->roots[i].data,
+                                                           profile->roots[i].length);
+        if (code == 0 && same_name(&root->subject_raw, &child->issuer_raw)) {
+            root->next = *candidates;
+            *candidates = root;
+            continue;
+        }
+        mbedtls_x509_crt_free(root);
+        tls_free(root);
+        if (code != 0) {
+            return code;
+        }
+    }
+    return 0;
+}
+
 static int configure(mbedtls_ssl_config *config, const struct tls_profile *profile,
                      struct handshake_material *material)
 {
@@ -331,7 +377,7 @@ static int configure(mbedtls_ssl_config *config, const struct tls_profile *profi
     mbedtls_ssl_conf_max_tls_version(config, MBEDTLS_SSL_VERSION_TLS1_2);
     mbedtls_ssl_conf_authmode(config, MBEDTLS_SSL_VERIFY_REQUIRED);
     mbedtls_ssl_conf_rng(config, mbedtls_ctr_drbg_random, &material->random);
-    mbedtls_ssl_conf_ca_chain(config, &material->roots, NULL);
+    mbedtls_ssl_conf_ca_cb(config, find_roots, (void *)profile);
     /* Ask for records that fit; a server that ignores the wish may still send 6.5 KB. */
     code = mbedtls_ssl_conf_max_frag_len(config, MBEDTLS_SSL_MAX_FRAG_LEN_2048);
     if (code == 0 && profile->alpn[0] != NULL) {
@@ -348,7 +394,6 @@ static int configure(mbedtls_ssl_config *config, const struct tls_profile *profi
  * its nonces instead of drawing them. */
 static void detach(mbedtls_ssl_config *config)
 {
-    mbedtls_ssl_conf_ca_chain(config, NULL, NULL);
     mbedtls_ssl_conf_rng(config, NULL, NULL);
     (void)mbedtls_ssl_conf_own_cert(config, NULL, NULL); /* frees the list */
 }

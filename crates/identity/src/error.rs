@@ -58,39 +58,39 @@ impl fmt::Display for Error {
         match self {
             Self::Erased => f.write_str(
                 "the identity region is erased: this device was not given an identity yet; \
-                 make one and write it (README, \"Identity\")",
+                 make one by `make identity` and write it (README, \"Identity\")",
             ),
             Self::Missing => f.write_str(
                 "there is no identity in the identity region; \
-                 make one and write it (README, \"Identity\")",
+                 make one by `make identity` and write it (README, \"Identity\")",
             ),
             Self::Damaged(damage) => write!(
                 f,
                 "the identity region is damaged ({damage}); \
-                 write it again (README, \"Identity\")"
+                 make it by `make identity` and write it (README, \"Identity\")"
             ),
             Self::TooNew { version } => write!(
                 f,
                 "the identity has format version {version} and this firmware reads up to {}; \
-                 update the firmware, or make and write the identity again with this \
-                 firmware's version of the tools",
+                 update the firmware, or make the identity again by this firmware's \
+                 `make identity` and write it",
                 crate::FORMAT_VERSION
             ),
             Self::Invalid { field, reason } => write!(
                 f,
                 "the identity's {field} {reason}; \
-                 correct it and write it again (README, \"Identity\")"
+                 correct it, make it again by `make identity` and write it"
             ),
             Self::TooLarge { needed } => write!(
                 f,
                 "the identity takes {needed} bytes and there is room for {}; \
-                 leave out certificates or roots and make it again",
+                 leave out certificates or roots and run `make identity` again",
                 crate::COPY_SIZE
             ),
             Self::RegionSize { length } => write!(
                 f,
                 "an identity region is {} bytes long and this one is {length}; \
-                 make it again",
+                 run `make identity` again",
                 crate::REGION_SIZE
             ),
         }

@@ -221,7 +221,7 @@ impl fmt::Display for NtpServer<'_> {
 ///
 /// # Errors
 /// [`Error::Invalid`] when it is neither.
-pub(crate) fn parse_dns_server(text: &str) -> Result<SocketAddrV4, Error> {
+pub fn parse_dns_server(text: &str) -> Result<SocketAddrV4, Error> {
     let (address, port) = match text.split_once(':') {
         None => (text, DNS_PORT),
         Some((address, port)) => (address, parse_port(port, Field::DnsServer)?),

@@ -2,12 +2,7 @@
 //!
 //! The inputs follow from a seed, so that a failure can be repeated:
 //! `IDENTITY_FUZZ_INPUTS` is their number (200000 when not set) and `IDENTITY_FUZZ_SEED` the seed
-//! (1 when not set). For millions of inputs, use an optimised build that still checks arithmetic:
-//!
-//! ```text
-//! IDENTITY_FUZZ_INPUTS=10000000 CARGO_PROFILE_RELEASE_OVERFLOW_CHECKS=true cargo test --release \
-//!     --target "$(rustc -vV | sed -n 's/^host: //p')" -p identity --test fuzz
-//! ```
+//! (1 when not set). `make fuzz` runs ten million, optimised and with arithmetic still checked.
 
 mod common;
 

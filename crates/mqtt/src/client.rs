@@ -13,8 +13,8 @@ use rtos::{Duration, Queue, Waker};
 
 use crate::Error;
 
-/// Messages that may wait for the owner. More are dropped, counted and logged: what a flood
-/// brings must not fill the heap.
+/// Messages that may wait for the owner. When there are more, the oldest are dropped and
+/// logged: what a flood brings must not fill the heap.
 const WAITING_MESSAGES: usize = 4;
 
 /// PUBACKs that may wait: as many as paho keeps messages in flight.
@@ -343,8 +343,13 @@ unsafe extern "C" fn message_arrived(
         let (mut message, topic) = (message, topic);
         sys::MQTTClient_freeMessage(&mut message);
         sys::MQTTClient_free(topic.cast());
-        if shared.messages.send(copy, Duration::zero()).is_err() {
-            log::warn!("a message was dropped: {WAITING_MESSAGES} are waiting already");
+        let mut newest = copy;
+        // Whoever sends faster than the owner obeys means the last: the oldest makes room.
+        while let Err(full) = shared.messages.send(newest, Duration::zero()) {
+            newest = full.into_item();
+            if shared.messages.receive(Duration::zero()).is_ok() {
+                log::warn!("a message was dropped: {WAITING_MESSAGES} newer ones are waiting");
+            }
         }
         shared.arrived.wake();
     }

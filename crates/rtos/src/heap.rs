@@ -19,5 +19,5 @@ pub fn largest_block() -> usize {
     let mut stats = sys::HeapStats_t::default();
     // SAFETY: fills the structure that it is given.
     unsafe { sys::vPortGetHeapStats(&mut stats) };
-    stats.xSizeOfLargestFreeBlockInBytes as usize
+    stats.xSizeOfLargestFreeBlockInBytes
 }

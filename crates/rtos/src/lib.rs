@@ -46,14 +46,14 @@ pub fn uptime_ms() -> u64 {
     ticks * 1000 / u64::from(sys::configTICK_RATE_HZ)
 }
 
-/// Milliseconds that the calling task has had the CPU to itself, interrupts included. Wraps
-/// after some hours: for differences only.
-pub fn cpu_time_ms() -> u32 {
+/// Microseconds that the calling task has had the CPU to itself, interrupts included. Wraps
+/// after an hour: for differences only.
+pub fn cpu_time_us() -> u32 {
     // SAFETY: NULL means the calling task; the frequency is a constant of the board.
     let (units, hz) =
         unsafe { (sys::ulTaskGetRunTimeCounter(core::ptr::null_mut()), sys::board_cpu_hz) };
     // The kernel counts in units of 256 cycles (`portGET_RUN_TIME_COUNTER_VALUE`).
-    (u64::from(units) * 256_000 / u64::from(hz)) as u32
+    (u64::from(units) * 256_000_000 / u64::from(hz)) as u32
 }
 
 /// Starts the scheduler. Tasks created so far begin to run; never returns.

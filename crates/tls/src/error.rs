@@ -78,9 +78,7 @@ impl Error {
     /// What the server complained about.
     fn alert_words(&self) -> &'static str {
         match self.alert {
-            40 => {
-                "no common cipher, TLS version or key type, or it wants another certificate"
-            }
+            40 => "no common cipher, TLS version or key type, or it wants another certificate",
             42 | 43 | 46 => {
                 "it does not accept this device's certificate: is it registered and active?"
             }

@@ -83,10 +83,7 @@ impl Device {
     /// # Panics
     /// When the emulator does not start.
     #[must_use]
-    pub fn boot_with(
-        region: Option<Vec<u8>>,
-        change: impl FnOnce(&mut EmulatorOptions),
-    ) -> Self {
+    pub fn boot_with(region: Option<Vec<u8>>, change: impl FnOnce(&mut EmulatorOptions)) -> Self {
         let mut options = EmulatorOptions::new(&Self::firmware());
         options.identity = region;
         change(&mut options);
@@ -152,9 +149,8 @@ impl Device {
     /// Whether a line that contains `wanted` comes within `limit`. It is consumed then, with all
     /// before it.
     pub fn shows(&mut self, limit: Duration, wanted: &str) -> bool {
-        let found = self.emulator.console.wait_for(self.mark, limit, wanted, |line| {
-            line.contains(wanted)
-        });
+        let found =
+            self.emulator.console.wait_for(self.mark, limit, wanted, |line| line.contains(wanted));
         if let Ok((_, mark)) = &found {
             self.mark = *mark;
         }
@@ -242,11 +238,10 @@ mod tests {
     #[test]
     fn log_lines_are_read() {
         let line = Line::parse("W (1234) link: connection lost (errno 5)").unwrap();
-        assert_eq!(line, Line {
-            level: 'W',
-            ms: 1234,
-            text: "link: connection lost (errno 5)".to_owned(),
-        });
+        assert_eq!(
+            line,
+            Line { level: 'W', ms: 1234, text: "link: connection lost (errno 5)".to_owned() }
+        );
         assert_eq!(Line::parse("[board] GPIO2 high: LED off"), None);
         assert_eq!(Line::parse("*** CRASH (1) of 2"), None);
     }

@@ -9,8 +9,10 @@ use tools::cloud::BrokerOptions;
 use tools::device::DeviceIdentity;
 use tools::lab::{Lab, operator_options};
 use tools::pki::Pki;
+use tools::scratch;
 use tools::settings::{Settings, Topics};
 use tools::status::{Led, Report, Status};
+use tools::target_test::INSTRUCTION_SHIFT;
 
 use crate::{CLIENT_ID, Device, Relay, SOON};
 
@@ -48,7 +50,7 @@ impl Stage {
     /// When it does not start.
     #[must_use]
     pub fn with(change: impl FnOnce(&Pki, &mut BrokerOptions) -> Result<()>) -> Self {
-        let folder = tempfile::Builder::new().prefix("thing-e2e-").tempdir().expect("a folder");
+        let folder = scratch::folder().expect("a folder");
         let topics = Topics::default();
         let settings = Settings {
             certs: folder.path().join("certs"),
@@ -89,6 +91,19 @@ impl Stage {
     #[must_use]
     pub fn boot(&self) -> Device {
         Device::boot(Some(self.region()))
+    }
+
+    /// As [`Stage::boot`], with a clock that counts instructions and skips what the device
+    /// sleeps through: its time-outs and delays cost a tenth of their time. In turn all the
+    /// world seems slow to it, so this is for tests of the device's own time only.
+    ///
+    /// # Panics
+    /// When the emulator does not start.
+    #[must_use]
+    pub fn boot_skipping_sleep(&self) -> Device {
+        Device::boot_with(Some(self.region()), |options| {
+            options.icount_shift = Some(INSTRUCTION_SHIFT);
+        })
     }
 
     /// Connects as the operator and subscribes to the status.

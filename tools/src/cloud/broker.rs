@@ -28,6 +28,13 @@ const CIPHERS: &str = "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256
 /// How long Mosquitto may take to accept connections.
 const START_LIMIT: Duration = Duration::from_secs(10);
 
+/// How often free ports are looked for: another program may take one in the moment before
+/// Mosquitto does.
+const PORT_ATTEMPTS: u32 = 5;
+
+/// What Mosquitto's log says then.
+const PORT_TAKEN: &str = "Address already in use";
+
 /// What one client may do, as an AWS IoT policy would grant it.
 #[derive(Clone, Debug)]
 pub struct Grant {
@@ -98,15 +105,28 @@ impl Broker {
         options.server.save(folder, "device-side")?;
         options.local_server.save(folder, "operator-side")?;
         fs::write(folder.join("acl"), render_acl(&options.grants))?;
-        let (device_port, operator_port) = free_ports()?;
-        let config = render_config(folder, device_port, operator_port);
-        fs::write(folder.join("mosquitto.conf"), config)?;
-        fs::write(log_path(folder), "")?;
-        let process = launch(&program, folder)?;
-        let mut broker =
-            Self { process, folder: folder.to_owned(), program, device_port, operator_port };
-        broker.await_ready()?;
-        Ok(broker)
+        let mut attempt = 1;
+        loop {
+            let (device_port, operator_port) = free_ports()?;
+            let config = render_config(folder, device_port, operator_port);
+            fs::write(folder.join("mosquitto.conf"), config)?;
+            fs::write(log_path(folder), "")?;
+            let process = launch(&program, folder)?;
+            let mut broker = Self {
+                process,
+                folder: folder.to_owned(),
+                program: program.clone(),
+                device_port,
+                operator_port,
+            };
+            match broker.await_ready() {
+                Ok(()) => return Ok(broker),
+                Err(_) if attempt < PORT_ATTEMPTS && broker.log().contains(PORT_TAKEN) => {
+                    attempt += 1;
+                }
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     /// The port for devices.

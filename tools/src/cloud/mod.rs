@@ -2,6 +2,7 @@
 
 mod broker;
 mod dns;
+mod gate;
 mod responder;
 mod sntp;
 
@@ -12,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 pub use broker::{Broker, BrokerOptions, Connection, Grant, KEEP_ALIVE};
 pub use dns::{DnsServer, HOST_FROM_GUEST, ZONE};
+pub use gate::{Gate, GateOptions};
 pub use sntp::SntpServer;
 
 use crate::pki::{Pki, SERVER_NAME};
@@ -50,8 +52,8 @@ impl Cloud {
         Endpoints {
             host: SERVER_NAME.to_owned(),
             port: self.broker.device_port(),
-            dns: format!("{HOST_FROM_GUEST}:{}", self.dns.address().port()),
-            ntp: format!("{TIME_SERVER_NAME}:{}", self.sntp.address().port()),
+            dns: vec![format!("{HOST_FROM_GUEST}:{}", self.dns.address().port())],
+            ntp: vec![format!("{TIME_SERVER_NAME}:{}", self.sntp.address().port())],
         }
     }
 }
@@ -63,10 +65,10 @@ pub struct Endpoints {
     pub host: String,
     /// The broker's port.
     pub port: u16,
-    /// Name server, address and port.
-    pub dns: String,
-    /// Time server, name and port.
-    pub ntp: String,
+    /// Name servers, `address` or `address:port`; none to take DHCP's.
+    pub dns: Vec<String>,
+    /// Time servers, `name` or `name:port`; none for the format's defaults.
+    pub ntp: Vec<String>,
 }
 
 /// The ordinary options: the PKI's own server certificate, one device, the operator.

@@ -60,10 +60,12 @@ impl Responder {
                     if state.silent.load(Ordering::Relaxed) {
                         continue;
                     }
-                    if let Some(reply) = answer(&buffer[..length])
-                        && socket.send_to(&reply, peer).is_ok()
-                    {
-                        state.answered.fetch_add(1, Ordering::Relaxed);
+                    if let Some(reply) = answer(&buffer[..length]) {
+                        // Counted first: whoever has the answer finds it counted.
+                        state.answered.fetch_add(1, Ordering::SeqCst);
+                        if socket.send_to(&reply, peer).is_err() {
+                            state.answered.fetch_sub(1, Ordering::SeqCst);
+                        }
                     }
                 }
             })
@@ -80,7 +82,7 @@ impl Responder {
     }
 
     pub(super) fn answered(&self) -> usize {
-        self.shared.answered.load(Ordering::Relaxed)
+        self.shared.answered.load(Ordering::SeqCst)
     }
 }
 

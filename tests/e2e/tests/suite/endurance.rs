@@ -15,7 +15,7 @@ fn heap_is_level_over_200_reconnects() {
 }
 
 #[test]
-#[ignore = "takes two hours: make soak"]
+#[ignore = "takes half an hour: make soak"]
 fn heap_is_level_over_4000_reconnects() {
     heap_is_level(4000);
 }
@@ -25,11 +25,12 @@ fn heap_is_level(reconnects: usize) {
     let mut stage = Stage::new();
     let relay = stage.relay();
     let mut watcher = stage.watch();
-    let mut device = stage.boot();
+    let mut device = stage.boot_skipping_sleep();
     let mut free = Vec::new();
-    for count in 0..=reconnects {
+    while free.len() <= reconnects {
+        let count = free.len();
         let status = watcher.status(&format!("status after reconnect {count}"), |status| {
-            status.reconnects == count as u64
+            status.reconnects >= count as u64
         });
         free.push(status.heap_free);
         if count.is_multiple_of(2) {
@@ -38,13 +39,11 @@ fn heap_is_level(reconnects: usize) {
             relay.close();
         }
     }
+    assert!(device.delays().iter().all(|delay| (1_000..=2_000).contains(delay)));
     device.assert_sound();
-    relay.assert_spaced();
     // The least of a few, because a status may meet a packet on its way.
     let least = |end: usize| free[end - 9..=end].iter().min().copied().unwrap_or_default();
     let (early, late) = (least(SETTLED), least(reconnects));
-    assert!(
-        early.abs_diff(late) <= NOISE,
-        "free heap went from {early} to {late} bytes: {free:?}"
-    );
+    println!("free heap: {early} bytes after reconnect {SETTLED}, {late} after {reconnects}");
+    assert!(early.abs_diff(late) <= NOISE, "free heap went from {early} to {late} bytes: {free:?}");
 }

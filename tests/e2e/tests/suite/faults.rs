@@ -3,10 +3,10 @@
 use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use e2e::server::{Server, stay_silent, tls_config};
-use e2e::{Device, Line, SOON, Stage, Watcher, seconds};
+use e2e::{Device, Line, SOON, Stage, Watcher};
 use time::OffsetDateTime;
 use tools::client::MqttClient;
 use tools::cloud::TIME_SERVER_NAME;
@@ -27,10 +27,13 @@ fn expect_lost(device: &mut Device) -> Line {
     })
 }
 
-/// A connected device, its stage and an operator.
+/// An operator and a connected device.
 fn connected(stage: &Stage) -> (Watcher, Device) {
+    connected_as(stage, stage.boot())
+}
+
+fn connected_as(stage: &Stage, mut device: Device) -> (Watcher, Device) {
     let mut watcher = stage.watch();
-    let mut device = stage.boot();
     device.expect_connected();
     watcher.status("status", |_| true);
     (watcher, device)
@@ -128,7 +131,7 @@ fn link_down_for_a_moment_keeps_the_connection() {
 #[test]
 fn link_down_for_long_ends_in_a_new_connection() {
     let stage = Stage::new();
-    let (mut watcher, mut device) = connected(&stage);
+    let (mut watcher, mut device) = connected_as(&stage, stage.boot_skipping_sleep());
     device.emulator.set_link(false).unwrap();
     let down = device.expect(SOON, "link down");
     let lost = expect_lost(&mut device);
@@ -315,7 +318,7 @@ fn name_does_not_exist() {
 fn name_server_does_not_answer() {
     let stage = Stage::new();
     stage.lab.cloud.dns.silence(true);
-    let mut device = stage.boot();
+    let mut device = stage.boot_skipping_sleep();
     // The time server's name is looked up first.
     device.expect(PATIENCE, "no answer from a time server: taking ");
     device.expect(PATIENCE, "connect failed: TLS: the endpoint's name cannot be resolved");
@@ -348,7 +351,7 @@ fn old_certificates() -> Stage {
 fn time_server_does_not_answer() {
     let stage = old_certificates();
     stage.lab.cloud.sntp.silence(true);
-    let mut device = stage.boot();
+    let mut device = stage.boot_skipping_sleep();
     let line = device.expect(PATIENCE, "no answer from a time server: taking ");
     assert!((20_000..25_000).contains(&line.ms), "waited until {} ms", line.ms);
     device.expect_connected();
@@ -362,7 +365,7 @@ fn time_server_does_not_answer() {
 fn time_server_lies_into_the_past() {
     let stage = old_certificates();
     stage.lab.cloud.sntp.lie_by(-10 * 365 * 86_400);
-    let mut device = stage.boot();
+    let mut device = stage.boot_skipping_sleep();
     device.expect(SOON, "before this firmware was built: ignored");
     device.expect(PATIENCE, "no answer from a time server: taking 20");
     device.expect_connected();
@@ -374,7 +377,7 @@ fn time_server_lies_into_the_past() {
 fn time_server_is_unknown() {
     let stage = old_certificates();
     stage.lab.cloud.dns.set(TIME_SERVER_NAME, None);
-    let mut device = stage.boot();
+    let mut device = stage.boot_skipping_sleep();
     device.expect(PATIENCE, "no answer from a time server: taking 20");
     device.expect_connected();
     device.assert_sound();
@@ -385,22 +388,21 @@ fn time_server_is_unknown() {
 fn after_an_outage_only_the_newest_status_is_published() {
     let mut stage = Stage::new();
     let relay = stage.relay();
-    let (mut watcher, mut device) = connected(&stage);
+    let (mut watcher, mut device) = connected_as(&stage, stage.boot_skipping_sleep());
     let nowhere = Server::start(|mut stream| {
         stream.write_all(b"\x15\x03\x03\x00\x02\x02\x28")?; // Alert: handshake failure.
         stay_silent(stream)
     });
     relay.set_target(nowhere.port());
     relay.reset();
-    let outage = Instant::now();
+    let outage = device.expect(SOON, "alert 40");
+    watcher.forget();
     // Three periods of the status.
-    while outage.elapsed() < seconds(30) {
-        device.expect(SOON, "alert 40");
-    }
+    while device.expect(SOON, "alert 40").ms < outage.ms + 30_000 {}
     relay.set_target(stage.lab.cloud.broker.device_port());
     let line = device.expect(SOON, "connected to ");
-    watcher.forget();
     let first = watcher.status("status", |_| true);
-    assert!(first.uptime_s * 1000 + 1_500 >= line.ms, "{first:?} after {} ms", line.ms);
+    assert_eq!(first.reconnects, 1, "a stale status: {first:?}");
+    assert!(first.uptime_s >= line.ms / 1000, "a stale status: {first:?} at {} ms", line.ms);
     device.assert_sound();
 }

@@ -36,7 +36,10 @@ fn what_is_no_command_is_ignored() {
         (b"\0on", "ignored: it is neither"),
         (b"\0\0\0\0", "ignored: it is neither"),
         (b"\xFF\xFE\x00o\x00n", "ignored: it is neither"),
-        (b"%s%s%s%n%n%n%x", r#"ignored: it is neither "on" nor "off" (14 bytes: "%s%s%s%n%n%n%x")"#),
+        (
+            b"%s%s%s%n%n%n%x",
+            r#"ignored: it is neither "on" nor "off" (14 bytes: "%s%s%s%n%n%n%x")"#,
+        ),
         (b"%99999999d", "ignored: it is neither"),
         (b"on\r\nI (1) app: forged", r#"on\r\nI (1) app: forged"#),
         (b"\x1B[2J\x1B]0;x\x07", r#"\x1b[2J\x1b]0;x\x07"#),
@@ -147,9 +150,8 @@ fn floods_are_survived() {
         assert!(obeyed, "no command gets through after the flood");
         watcher.switch(&mut device, Led::Off);
     }
-    let after = watcher.status("status some time later", |status| {
-        status.uptime_s > before.uptime_s + 11
-    });
+    let after =
+        watcher.status("status some time later", |status| status.uptime_s > before.uptime_s + 11);
     let lost = before.heap_free.saturating_sub(after.heap_free);
     assert!(lost <= 512, "{lost} bytes of heap are gone: {before:?}, {after:?}");
     works(&stage, &mut watcher, &mut device);

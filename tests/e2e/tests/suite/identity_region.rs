@@ -54,7 +54,7 @@ fn zeros() {
 
 #[test]
 fn something_else() {
-    let noise = (0..REGION_SIZE).map(|index| (index * 7919 >> 3) as u8).collect();
+    let noise = (0..REGION_SIZE).map(|index| ((index * 7919) >> 3) as u8).collect();
     waits_quietly(Some(noise), "identity: there is no identity in the identity region");
 }
 
@@ -159,7 +159,10 @@ fn nothing_secret_is_logged() {
     let console = device.lines().join("\n").to_lowercase();
     for window in key.chunks(8) {
         let hex: String = window.iter().map(|byte| format!("{byte:02x}")).collect();
-        assert!(window.len() < 8 || !console.contains(&hex), "a piece of the key is on the console");
+        assert!(
+            window.len() < 8 || !console.contains(&hex),
+            "a piece of the key is on the console"
+        );
     }
     device.assert_sound();
 }

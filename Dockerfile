@@ -1,0 +1,19 @@
+# The machine that builds and tests this project: Debian 12 with the packages of
+# tools/debian-packages.txt, the list that `make setup` uses too, and a user who is not root.
+# The working copy is mounted, not copied: `make container` builds the image and enters it.
+FROM debian:bookworm
+
+COPY tools/debian-packages.txt /tmp/debian-packages.txt
+RUN apt-get update \
+    && sed '/^#/d' /tmp/debian-packages.txt \
+        | DEBIAN_FRONTEND=noninteractive xargs apt-get install -y --no-install-recommends \
+    && rm -rf /var/lib/apt/lists/* /tmp/debian-packages.txt
+
+# Owns what it writes to a mounted working copy: give it the ids of who runs the container.
+ARG USER_ID=1000
+ARG GROUP_ID=1000
+RUN groupadd --non-unique --gid "$GROUP_ID" builder \
+    && useradd --non-unique --uid "$USER_ID" --gid "$GROUP_ID" --create-home builder
+USER builder
+WORKDIR /work
+CMD ["bash"]

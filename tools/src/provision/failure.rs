@@ -1,0 +1,282 @@
+//! What can go wrong with a call to AWS, and what to do about it.
+
+use std::fmt;
+
+/// Why a call failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// The AWS CLI has no credentials.
+    NoCredentials,
+    /// The profile named is not in the AWS CLI's configuration.
+    NoProfile,
+    /// The credentials' time is over.
+    Expired,
+    /// AWS does not know the credentials.
+    BadCredentials,
+    /// The person may not do this: the action, as policies name it.
+    Denied(String),
+    /// Too many calls in a short time.
+    Throttled,
+    /// A limit of the account is reached.
+    Quota,
+    /// No region is configured.
+    NoRegion,
+    /// Nothing answers at this address.
+    Unreachable(String),
+    /// The call may or may not have taken effect: no answer, or an internal error of AWS.
+    Unanswered,
+    /// What the call is about does not exist.
+    NotFound,
+    /// What the call would make exists, and is different.
+    Exists,
+    /// Something else still depends on it; shortly after a detachment that can be stale news.
+    Conflict,
+    /// Anything else.
+    Other,
+}
+
+/// A call that failed.
+#[derive(Clone, Debug)]
+pub struct Failure {
+    /// The AWS CLI's command, such as `iot create-thing`.
+    pub call: String,
+    /// Why.
+    pub cause: Cause,
+    /// What the AWS CLI said.
+    pub said: String,
+}
+
+impl Failure {
+    /// Reads what the AWS CLI wrote to its standard error.
+    pub(super) fn read(call: &str, said: &str) -> Self {
+        let said = said.trim().to_owned();
+        Self { call: call.to_owned(), cause: cause(&said), said }
+    }
+
+    /// Whether the next call would fail for the same reason, whatever it is about.
+    #[must_use]
+    pub fn concerns_all(&self) -> bool {
+        !matches!(self.cause, Cause::NotFound | Cause::Exists | Cause::Conflict | Cause::Other)
+    }
+
+    /// What the person can do.
+    fn advice(&self) -> String {
+        match &self.cause {
+            Cause::NoCredentials => {
+                "the AWS CLI has no credentials: run `aws configure` (or `aws configure sso`, or \
+                 name a profile by AWS_PROFILE=…), then try again"
+                    .to_owned()
+            }
+            Cause::NoProfile => "`aws configure list-profiles` shows the profiles that there are; \
+                 `aws configure --profile NAME` makes one"
+                .to_owned(),
+            Cause::Expired => {
+                "the credentials have expired: run `aws sso login`, or get new ones the way \
+                 that you got these, then run the same command again: it goes on where it stopped"
+                    .to_owned()
+            }
+            Cause::BadCredentials => {
+                "AWS does not accept these credentials: `aws configure list` shows where they \
+                 come from; check the access key, its secret and this machine's clock"
+                    .to_owned()
+            }
+            Cause::Denied(action) => format!(
+                "you lack the permission {action}: ask the account's administrator for it (README, \
+                 \"On AWS\", lists all that is needed), then run the same command again"
+            ),
+            Cause::Throttled => {
+                "AWS asks to slow down, and still did after several attempts: wait some minutes, \
+                 then run the same command again: it goes on where it stopped"
+                    .to_owned()
+            }
+            Cause::Quota => {
+                "a quota of the account is reached: delete what is no longer needed (`make \
+                 deprovision THING=…`) or have the quota raised (AWS console, Service Quotas, \
+                 AWS IoT Core), then run the same command again"
+                    .to_owned()
+            }
+            Cause::NoRegion => {
+                "no region is configured: name one, as in AWS_REGION=eu-west-1, or run \
+                 `aws configure`"
+                    .to_owned()
+            }
+            Cause::Unreachable(address) => format!(
+                "nothing answers at {address}: either this machine is offline (behind a proxy, set \
+                 HTTPS_PROXY), or there is no such region or no AWS IoT Core in it (AWS_REGION); \
+                 then run the same command again"
+            ),
+            Cause::Unanswered => {
+                "it is unknown whether the call took effect: run the same command again, it looks \
+                 first and makes nothing twice"
+                    .to_owned()
+            }
+            Cause::NotFound | Cause::Exists | Cause::Conflict | Cause::Other => {
+                "when that is mended, run the same command again".to_owned()
+            }
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`aws {}` failed: {}\n{}", self.call, self.said, self.advice())
+    }
+}
+
+impl std::error::Error for Failure {}
+
+/// Recognises the error. AWS's own have a code in parentheses; the AWS CLI's (both
+/// versions) are told by their wording.
+fn cause(said: &str) -> Cause {
+    if let Some((code, operation)) = code_and_operation(said) {
+        return match code {
+            "ExpiredToken" | "ExpiredTokenException" | "RequestExpired" => Cause::Expired,
+            "InvalidClientTokenId"
+            | "UnrecognizedClientException"
+            | "InvalidSignatureException"
+            | "SignatureDoesNotMatch"
+            | "IncompleteSignature"
+            | "MissingAuthenticationToken"
+            | "AuthFailure" => Cause::BadCredentials,
+            "AccessDenied"
+            | "AccessDeniedException"
+            | "UnauthorizedException"
+            | "ForbiddenException"
+            | "UnauthorizedOperation" => Cause::Denied(denied_action(said, operation)),
+            "LimitExceededException" | "LimitExceeded" | "ServiceQuotaExceededException" => {
+                Cause::Quota
+            }
+            "ResourceNotFoundException" => Cause::NotFound,
+            "ResourceAlreadyExistsException" => Cause::Exists,
+            "DeleteConflictException" => Cause::Conflict,
+            // DeleteThing has no code of its own for it.
+            "InvalidRequestException" if said.contains("still attached") => Cause::Conflict,
+            "InternalFailure"
+            | "InternalFailureException"
+            | "InternalException"
+            | "InternalServerException"
+            | "ServiceUnavailable"
+            | "ServiceUnavailableException"
+            | "500"
+            | "502"
+            | "503"
+            | "504" => Cause::Unanswered,
+            code if code.starts_with("Throttl")
+                || matches!(code, "TooManyRequestsException" | "RequestLimitExceeded" | "429") =>
+            {
+                Cause::Throttled
+            }
+            _ => Cause::Other,
+        };
+    }
+    let has = |texts: &[&str]| texts.iter().any(|text| said.contains(text));
+    if has(&["Unable to locate credentials", "Partial credentials found"]) {
+        Cause::NoCredentials
+    } else if said.contains("config profile") && said.contains("could not be found") {
+        Cause::NoProfile
+    } else if has(&["has expired", "Token has expired", "refresh failed", "session is expired"]) {
+        Cause::Expired
+    } else if has(&["You must specify a region"]) {
+        Cause::NoRegion
+    } else if has(&[
+        "Could not connect to the endpoint",
+        "Connect timeout on endpoint",
+        "Failed to connect to proxy",
+    ]) {
+        let address = said.split('"').nth(1).unwrap_or("AWS");
+        // What follows the host is of no interest.
+        let end = address.match_indices('/').nth(2).map_or(address.len(), |(at, _)| at);
+        Cause::Unreachable(address[..end].to_owned())
+    } else if has(&[
+        "Connection was closed",
+        "Read timeout",
+        "Connection broken",
+        "Connection reset",
+    ]) {
+        Cause::Unanswered
+    } else {
+        Cause::Other
+    }
+}
+
+/// `An error occurred (CODE) when calling the OPERATION operation: …`
+fn code_and_operation(said: &str) -> Option<(&str, &str)> {
+    let (code, rest) = said.split_once("An error occurred (")?.1.split_once(')')?;
+    let operation = rest
+        .split_once("when calling the ")
+        .and_then(|(_, rest)| rest.split_once(" operation"))
+        .map_or("", |(operation, _)| operation);
+    Some((code, operation))
+}
+
+/// The action as AWS names it, or else by the operation.
+fn denied_action(said: &str, operation: &str) -> String {
+    said.split_once("not authorized to perform: ")
+        .and_then(|(_, rest)| rest.split_whitespace().next())
+        .map_or_else(
+            || {
+                let service = if operation == "GetCallerIdentity" { "sts" } else { "iot" };
+                format!("{service}:{operation}")
+            },
+            |action| action.trim_end_matches(['.', ',']).to_owned(),
+        )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(said: &str) -> Cause {
+        Failure::read("iot create-thing", said).cause
+    }
+
+    fn aws(code: &str, message: &str) -> Cause {
+        of(&format!(
+            "\nAn error occurred ({code}) when calling the CreateThing operation: {message}"
+        ))
+    }
+
+    #[test]
+    fn codes_of_aws_are_recognised() {
+        assert_eq!(aws("ExpiredTokenException", "The security token is expired"), Cause::Expired);
+        assert_eq!(aws("UnrecognizedClientException", "invalid"), Cause::BadCredentials);
+        assert_eq!(aws("ThrottlingException", "Rate exceeded"), Cause::Throttled);
+        assert_eq!(aws("LimitExceededException", "too many"), Cause::Quota);
+        assert_eq!(aws("ResourceNotFoundException", "no"), Cause::NotFound);
+        assert_eq!(aws("InternalFailureException", "oops"), Cause::Unanswered);
+        assert_eq!(aws("InvalidRequestException", "bad name"), Cause::Other);
+    }
+
+    #[test]
+    fn the_denied_action_is_named() {
+        let said = "User: arn:aws:iam::1:user/x is not authorized to perform: iot:CreateThing on \
+                    resource: arn:aws:iot:eu-west-1:1:thing/demo because no policy allows it";
+        assert_eq!(aws("AccessDeniedException", said), Cause::Denied("iot:CreateThing".to_owned()));
+        // Some answers carry no text.
+        assert_eq!(
+            aws("AccessDeniedException", "None"),
+            Cause::Denied("iot:CreateThing".to_owned())
+        );
+    }
+
+    #[test]
+    fn words_of_the_cli_are_recognised() {
+        for (said, cause) in [
+            ("Unable to locate credentials. You can configure credentials", Cause::NoCredentials),
+            ("The config profile (x) could not be found", Cause::NoProfile),
+            (
+                "Error when retrieving token from sso: Token has expired and refresh failed",
+                Cause::Expired,
+            ),
+            ("You must specify a region. You can also", Cause::NoRegion),
+            (
+                "Could not connect to the endpoint URL: \"https://iot.eu-wset-1.amazonaws.com/things/demo\"",
+                Cause::Unreachable("https://iot.eu-wset-1.amazonaws.com".to_owned()),
+            ),
+            ("Connection was closed before we received a valid response", Cause::Unanswered),
+            ("Unknown options: --x", Cause::Other),
+        ] {
+            assert_eq!(of(said), cause, "{said}");
+        }
+    }
+}

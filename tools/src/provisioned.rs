@@ -1,0 +1,191 @@
+//! The folder `certs/<thing>/`: what `make provision` leaves of a thing on AWS IoT.
+
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use crate::problem::{Problem, read_text};
+
+/// Largest notes that are read, in bytes.
+const NOTES_LIMIT: u64 = 64 * 1024;
+
+/// Names under `certs/` that no thing may have: the local PKI lies there.
+const RESERVED: [&str; 1] = ["local"];
+
+/// Where a thing's files are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ThingFolder {
+    folder: PathBuf,
+    thing: String,
+}
+
+/// What identities need of `thing.json`; the rest is for provisioning.
+#[derive(Debug, Default, Deserialize)]
+struct Content {
+    endpoint: Option<String>,
+    status_topic: Option<String>,
+    control_topic: Option<String>,
+}
+
+/// The notes of provisioning.
+#[derive(Debug)]
+pub struct Notes {
+    content: Content,
+    text: String,
+    file: PathBuf,
+    remedy: String,
+}
+
+impl Notes {
+    /// The endpoint, if provisioning has got so far.
+    #[must_use]
+    pub fn endpoint(&self) -> Option<&str> {
+        self.content.endpoint.as_deref()
+    }
+
+    /// The topic to which the thing's policy lets it publish.
+    #[must_use]
+    pub fn status_topic(&self) -> Option<&str> {
+        self.content.status_topic.as_deref()
+    }
+
+    /// The topic to which the thing's policy lets it subscribe.
+    #[must_use]
+    pub fn control_topic(&self) -> Option<&str> {
+        self.content.control_topic.as_deref()
+    }
+
+    /// A problem of the value of this key.
+    #[must_use]
+    pub fn blame(&self, key: &str, what: impl Into<String>) -> Problem {
+        let problem = Problem::of(&self.file, what, &self.remedy);
+        match self.text.find(&format!("\"{key}\"")) {
+            Some(start) => problem.at(&self.text, &(start..start)),
+            None => problem,
+        }
+    }
+}
+
+impl ThingFolder {
+    /// The folder of `thing` below `certs`; nothing needs to exist.
+    ///
+    /// # Errors
+    /// When the thing's name is none, or would lead elsewhere.
+    pub fn new(certs: &Path, thing: &str) -> Result<Self, Problem> {
+        let folder = certs.join(thing);
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+        if thing.is_empty()
+            || thing.len() > 128
+            || !thing.bytes().all(|byte| allowed(byte) || byte == b':')
+            || RESERVED.contains(&thing)
+        {
+            return Err(Problem::of(
+                &folder,
+                format!("{thing:?} cannot be a thing's name"),
+                "take 1 to 128 letters, digits, hyphens, underscores and colons, and not \
+                 \"local\": THING=name",
+            ));
+        }
+        Ok(Self { folder, thing: thing.to_owned() })
+    }
+
+    /// The thing's name.
+    #[must_use]
+    pub fn thing(&self) -> &str {
+        &self.thing
+    }
+
+    /// The private key, PEM.
+    #[must_use]
+    pub fn key(&self) -> PathBuf {
+        self.folder.join("device.key")
+    }
+
+    /// The certificate, PEM.
+    #[must_use]
+    pub fn certificate(&self) -> PathBuf {
+        self.folder.join("device.pem")
+    }
+
+    /// The notes of provisioning, JSON.
+    #[must_use]
+    pub fn notes_file(&self) -> PathBuf {
+        self.folder.join("thing.json")
+    }
+
+    /// The identity region.
+    #[must_use]
+    pub fn identity(&self) -> PathBuf {
+        self.folder.join("identity.bin")
+    }
+
+    /// Whether the thing was provisioned, wholly or in part.
+    #[must_use]
+    pub fn exists(&self) -> bool {
+        [self.key(), self.certificate(), self.notes_file()].iter().any(|file| file.exists())
+    }
+
+    /// What to do when a file is missing.
+    #[must_use]
+    pub fn remedy(&self) -> String {
+        format!(
+            "`make provision THING={}` makes it on AWS; or put device.pem and device.key into {} \
+             and the endpoint into config.toml",
+            self.thing,
+            self.folder.display()
+        )
+    }
+
+    /// The notes of provisioning, if there are any.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub fn notes(&self) -> Result<Option<Notes>, Problem> {
+        let file = self.notes_file();
+        if !file.exists() {
+            return Ok(None);
+        }
+        let text = read_text(&file, NOTES_LIMIT, &self.remedy())?;
+        let remedy = format!("run `make provision THING={}` again", self.thing);
+        let content = serde_json::from_str(&text).map_err(|error| {
+            Problem::of(&file, format!("this is damaged: {error}"), &remedy).at_line(error.line())
+        })?;
+        Ok(Some(Notes { content, text, file, remedy }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_lead_elsewhere_are_refused() {
+        for name in ["", ".", "..", "a/b", "../a", "local", "a b", "ü", &"x".repeat(129)] {
+            let error = ThingFolder::new(Path::new("certs"), name).unwrap_err();
+            assert!(error.to_string().contains("THING=name"), "{error}");
+        }
+        let folder = ThingFolder::new(Path::new("certs"), "demo").unwrap();
+        assert_eq!(folder.key(), Path::new("certs/demo/device.key"));
+        assert!(!folder.exists());
+    }
+
+    #[test]
+    fn notes_say_what_is_known_and_where() {
+        let certs = tempfile::tempdir().unwrap();
+        let folder = ThingFolder::new(certs.path(), "demo").unwrap();
+        assert!(folder.notes().unwrap().is_none());
+        std::fs::create_dir(certs.path().join("demo")).unwrap();
+        std::fs::write(folder.notes_file(), "{\"thing\": \"demo\"}").unwrap();
+        assert!(folder.exists());
+        assert_eq!(folder.notes().unwrap().unwrap().endpoint(), None);
+        std::fs::write(folder.notes_file(), "{\n\"region\": 1,\n\"endpoint\": \"a.b\"}").unwrap();
+        let notes = folder.notes().unwrap().unwrap();
+        assert_eq!(notes.endpoint(), Some("a.b"));
+        let blame = notes.blame("endpoint", "is odd").to_string();
+        assert!(blame.contains("thing.json:3: is odd"), "{blame}");
+        std::fs::write(folder.notes_file(), "{\n\"endpoint\": \n").unwrap();
+        let error = folder.notes().unwrap_err().to_string();
+        assert!(error.contains("thing.json:3: this is damaged"), "{error}");
+        assert!(error.contains("make provision THING=demo"), "{error}");
+    }
+}

@@ -1,0 +1,472 @@
+//! The test bed: the real AWS CLI, moto, and between them a proxy that makes trouble.
+//!
+//! moto's certificates carry a key of moto's own. The proxy signs the CSR with an authority of
+//! its own instead, as AWS does, so that the check of key against certificate is put to the
+//! test as it is.
+
+use std::collections::HashMap;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::{Duration, Instant};
+
+use rcgen::{
+    BasicConstraints, CertificateParams, CertificateSigningRequestParams, IsCa, Issuer, KeyPair,
+};
+use serde_json::Value;
+use tempfile::TempDir;
+use tools::programs::Owned;
+use tools::provision::{Cli, Journal, Patience, Session, journal};
+use tools::python;
+use tools::settings::Topics;
+
+/// What the proxy does to a call.
+#[derive(Clone, Debug)]
+pub enum Fault {
+    /// Closes the connection; the call never arrives.
+    Lost,
+    /// Lets the call take effect and closes the connection without an answer.
+    AnswerLost,
+    /// Answers with an error of AWS: status, code, message.
+    Error(u16, &'static str, &'static str),
+    /// Answers with this body.
+    Answer(&'static str),
+    /// Kills the process with this id, then as [`Fault::AnswerLost`].
+    KillAfter(Arc<Mutex<Option<u32>>>),
+}
+
+#[derive(Default)]
+struct Rules {
+    /// Operation, fault, and how often it still happens.
+    faults: Vec<(String, Fault, u32)>,
+    /// All operations that arrived, in order.
+    seen: Vec<String>,
+    /// Certificates as re-signed, by id.
+    signed: HashMap<String, String>,
+    /// Whether certificates are left as moto makes them.
+    as_moto_does: bool,
+}
+
+/// One test's view of AWS: a region of its own, a folder for its results.
+pub struct Bed {
+    pub folder: TempDir,
+    region: String,
+    url: String,
+    rules: Arc<Mutex<Rules>>,
+    said: Mutex<Vec<String>>,
+}
+
+impl Bed {
+    /// `region` keeps tests apart: they share one moto. It must be one that moto knows.
+    pub fn new(region: &str) -> Self {
+        let moto = moto();
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let rules = Arc::new(Mutex::new(Rules::default()));
+        let authority = Arc::new(authority());
+        let shared = Arc::clone(&rules);
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let (rules, authority) = (Arc::clone(&shared), Arc::clone(&authority));
+                std::thread::spawn(move || serve(stream, moto, &rules, &authority));
+            }
+        });
+        Self {
+            folder: tempfile::tempdir().unwrap(),
+            region: region.to_owned(),
+            url,
+            rules,
+            said: Mutex::default(),
+        }
+    }
+
+    pub fn certs(&self) -> PathBuf {
+        self.folder.path().join("certs")
+    }
+
+    /// Lets the next `times` calls of `operation` go wrong.
+    pub fn fault(&self, operation: &str, fault: Fault, times: u32) {
+        self.rules.lock().unwrap().faults.push((operation.to_owned(), fault, times));
+    }
+
+    pub fn leave_certificates_as_moto_makes_them(&self) {
+        self.rules.lock().unwrap().as_moto_does = true;
+    }
+
+    /// The operations since the last time this was asked.
+    pub fn seen(&self) -> Vec<String> {
+        std::mem::take(&mut self.rules.lock().unwrap().seen)
+    }
+
+    /// What the program said since the last time this was asked.
+    pub fn said(&self) -> String {
+        std::mem::take(&mut *self.said.lock().unwrap()).join("\n")
+    }
+
+    /// Environment of the AWS CLI: nothing of the person's own.
+    pub fn environment(&self) -> Vec<(String, String)> {
+        let nowhere = self.folder.path().join("no-such-file").display().to_string();
+        [
+            ("AWS_ENDPOINT_URL", self.url.as_str()),
+            ("AWS_ACCESS_KEY_ID", "test"),
+            ("AWS_SECRET_ACCESS_KEY", "test"),
+            ("AWS_CONFIG_FILE", &nowhere),
+            ("AWS_SHARED_CREDENTIALS_FILE", &nowhere),
+            ("AWS_EC2_METADATA_DISABLED", "true"),
+            ("NO_PROXY", "127.0.0.1"),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .into()
+    }
+
+    pub fn cli(&self) -> Cli {
+        Cli::new(quick_aws())
+            .with_region(Some(self.region.clone()))
+            .with_environment(&self.environment())
+            .with_patience(Patience { tries: 3, pause: Duration::from_millis(10) })
+    }
+
+    /// Does something in a new session.
+    pub fn session<T>(
+        &self,
+        act: impl FnOnce(&mut Session<'_>) -> anyhow::Result<T>,
+    ) -> anyhow::Result<T> {
+        self.session_with(self.cli(), act)
+    }
+
+    pub fn session_with<T>(
+        &self,
+        cli: Cli,
+        act: impl FnOnce(&mut Session<'_>) -> anyhow::Result<T>,
+    ) -> anyhow::Result<T> {
+        let say = |line: &str| self.said.lock().unwrap().push(line.to_owned());
+        act(&mut Session::open(cli, &self.certs(), &say)?)
+    }
+
+    pub fn provision(&self, thing: &str, topics: &Topics) -> anyhow::Result<Journal> {
+        self.session(|session| session.provision(thing, topics))
+    }
+
+    pub fn deprovision(&self, thing: &str) -> anyhow::Result<()> {
+        self.session(|session| session.deprovision(thing))
+    }
+
+    pub fn journal(&self, thing: &str) -> Option<Journal> {
+        journal(&self.certs(), thing).unwrap()
+    }
+
+    pub fn file(&self, thing: &str, name: &str) -> PathBuf {
+        self.certs().join(thing).join(name)
+    }
+
+    /// What is in the account now.
+    pub fn account(&self) -> Account {
+        let names = |path: &str, list: &str, field: &str| {
+            let answer = self.ask(path);
+            let mut names: Vec<String> = answer[list]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|item| item[field].as_str().unwrap().to_owned())
+                .collect();
+            names.sort();
+            names
+        };
+        Account {
+            things: names("/things", "things", "thingName"),
+            certificates: names("/certificates", "certificates", "certificateId"),
+            policies: names("/policies", "policies", "policyName"),
+        }
+    }
+
+    /// A question to moto, past the proxy.
+    pub fn ask(&self, path: &str) -> Value {
+        self.tell("GET", path)
+    }
+
+    /// A change made in moto, past the proxy.
+    pub fn tell(&self, method: &str, path: &str) -> Value {
+        let scope = format!("test/20260101/{}/iot/aws4_request", self.region);
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\nHost: iot\r\nContent-Length: 0\r\nConnection: close\r\n\
+             Authorization: AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=x\r\n\r\n"
+        );
+        let answer = exchange(moto(), request.as_bytes());
+        assert!(answer.status < 300, "{method} {path}: {}", answer.text());
+        serde_json::from_slice(&answer.body).unwrap_or_default()
+    }
+}
+
+/// Names of what is in an account.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Account {
+    pub things: Vec<String>,
+    pub certificates: Vec<String>,
+    pub policies: Vec<String>,
+}
+
+/// The pinned AWS CLI, as a program.
+pub fn aws() -> PathBuf {
+    python::environment(&target().join("aws-cli"), python::AWS_CLI).unwrap().join("aws")
+}
+
+/// The same with its start taken out; see `aws_server.py`.
+fn quick_aws() -> PathBuf {
+    static AWS: OnceLock<PathBuf> = OnceLock::new();
+    AWS.get_or_init(|| {
+        let python = aws().with_file_name("python");
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/provision/aws_server.py");
+        // Lives as long as the tests do; a new run makes a new one.
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("aws");
+        let _ = std::fs::remove_dir_all(&folder);
+        std::fs::create_dir_all(&folder).unwrap();
+        let (program, socket) = (folder.join("aws"), folder.join("socket"));
+        let words = [python.display(), script.display(), socket.display()];
+        let client = format!(
+            "#!/bin/sh\nexec '{}' -I -S '{}' call '{}' \"$@\"\n",
+            words[0], words[1], words[2]
+        );
+        std::fs::write(&program, client).unwrap();
+        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let mut server = Command::new(python);
+        server.arg(script).arg("serve").arg(&socket);
+        stay(server);
+        await_that("the AWS CLI", || UnixStream::connect(&socket).is_ok());
+        program
+    })
+    .clone()
+}
+
+/// Starts a server that lives as long as the tests. A child ends with the thread that started
+/// it: so that one stays.
+fn stay(mut command: Command) {
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    std::thread::spawn(move || {
+        let _server = Owned::spawn(&mut command).unwrap();
+        loop {
+            std::thread::park();
+        }
+    });
+}
+
+fn await_that(what: &str, ready: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !ready() {
+        assert!(Instant::now() < deadline, "{what} does not start");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+fn target() -> &'static Path {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap()
+}
+
+/// The port of the one moto.
+fn moto() -> u16 {
+    static PORT: OnceLock<u16> = OnceLock::new();
+    *PORT.get_or_init(|| {
+        let programs =
+            python::environment(&target().join("moto"), include_str!("../../python/moto.txt"))
+                .unwrap();
+        let port =
+            TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
+        let mut server = Command::new(programs.join("moto_server"));
+        server.args(["-H", "127.0.0.1", "-p", &port.to_string()]);
+        stay(server);
+        await_that("moto", || TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok());
+        port
+    })
+}
+
+fn authority() -> Issuer<'static, KeyPair> {
+    let mut params = CertificateParams::default();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    Issuer::new(params, KeyPair::generate().unwrap())
+}
+
+struct Answer {
+    status: u16,
+    head: String,
+    body: Vec<u8>,
+}
+
+impl Answer {
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+}
+
+/// Sends a request that asks for the connection to be closed, and reads all that comes.
+fn exchange(port: u16, request: &[u8]) -> Answer {
+    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap();
+    stream.write_all(request).unwrap();
+    let mut reader = BufReader::new(stream);
+    let (head, body) = message(&mut reader).unwrap();
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    Answer { status, head, body }
+}
+
+/// One HTTP message: its first line and headers, and its body.
+fn message(reader: &mut impl BufRead) -> Option<(String, Vec<u8>)> {
+    let mut head = String::new();
+    let mut length = 0;
+    loop {
+        let mut line = String::new();
+        if reader.read_line(&mut line).ok()? == 0 {
+            return None;
+        }
+        if line == "\r\n" {
+            break;
+        }
+        if let Some((name, value)) = line.split_once(':')
+            && name.eq_ignore_ascii_case("content-length")
+        {
+            length = value.trim().parse().ok()?;
+        }
+        head.push_str(&line);
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).ok()?;
+    Some((head, body))
+}
+
+fn serve(stream: TcpStream, moto: u16, rules: &Mutex<Rules>, authority: &Issuer<'_, KeyPair>) {
+    let mut reader = BufReader::new(stream.try_clone().unwrap());
+    // One request a connection: the AWS CLI makes one connection a call.
+    let Some((head, body)) = message(&mut reader) else { return };
+    let operation = operation(&head, &body);
+    let fault = {
+        let mut rules = rules.lock().unwrap();
+        rules.seen.push(operation.clone());
+        rules.faults.iter_mut().find(|(name, _, times)| *name == operation && *times > 0).map(
+            |(_, fault, times)| {
+                *times -= 1;
+                fault.clone()
+            },
+        )
+    };
+    let answer = match &fault {
+        Some(Fault::Lost) => return,
+        Some(Fault::Error(status, code, message)) => error(&operation, *status, code, message),
+        Some(Fault::Answer(body)) => plain(200, body),
+        _ => forward(&head, &body, moto, rules, authority, &operation),
+    };
+    match &fault {
+        Some(Fault::AnswerLost) => return,
+        Some(Fault::KillAfter(process)) => {
+            let process = process.lock().unwrap().expect("the process is known");
+            let process = nix::unistd::Pid::from_raw(i32::try_from(process).unwrap());
+            nix::sys::signal::kill(process, nix::sys::signal::Signal::SIGKILL).unwrap();
+            return;
+        }
+        _ => {}
+    }
+    let mut stream = stream;
+    let _ = stream.write_all(answer.head.as_bytes());
+    let _ = stream.write_all(&answer.body);
+}
+
+fn forward(
+    head: &str,
+    body: &[u8],
+    moto: u16,
+    rules: &Mutex<Rules>,
+    authority: &Issuer<'_, KeyPair>,
+    operation: &str,
+) -> Answer {
+    let mut request = head.to_owned();
+    request.push_str("Connection: close\r\n\r\n");
+    let request = [request.as_bytes(), body].concat();
+    let answer = exchange(moto, &request);
+    let as_moto_does = rules.lock().unwrap().as_moto_does;
+    if answer.status >= 300 || as_moto_does {
+        return plain_with(&answer.head, &answer.body);
+    }
+    let mut json: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+    match operation {
+        "create-certificate-from-csr" => {
+            let request: Value = serde_json::from_slice(body).unwrap();
+            let csr = request["certificateSigningRequest"].as_str().unwrap();
+            let csr = CertificateSigningRequestParams::from_pem(csr).unwrap();
+            let pem = csr.signed_by(authority).unwrap().pem();
+            let id = json["certificateId"].as_str().unwrap().to_owned();
+            rules.lock().unwrap().signed.insert(id, pem.clone());
+            json["certificatePem"] = pem.into();
+        }
+        "describe-certificate" => {
+            let description = &mut json["certificateDescription"];
+            let id = description["certificateId"].as_str().unwrap();
+            if let Some(pem) = rules.lock().unwrap().signed.get(id) {
+                description["certificatePem"] = pem.as_str().into();
+            }
+        }
+        _ => return plain_with(&answer.head, &answer.body),
+    }
+    plain(200, &json.to_string())
+}
+
+fn plain(status: u16, body: &str) -> Answer {
+    let head = format!(
+        "HTTP/1.1 {status} x\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\
+         Connection: close\r\n\r\n",
+        body.len()
+    );
+    Answer { status, head, body: body.into() }
+}
+
+/// moto's answer as it is.
+fn plain_with(head: &str, body: &[u8]) -> Answer {
+    Answer { status: 0, head: format!("{head}\r\n"), body: body.to_owned() }
+}
+
+fn error(operation: &str, status: u16, code: &str, message: &str) -> Answer {
+    if operation == "get-caller-identity" {
+        // STS speaks XML.
+        let body = format!(
+            "<ErrorResponse><Error><Type>Sender</Type><Code>{code}</Code><Message>{message}</Message>\
+             </Error><RequestId>1</RequestId></ErrorResponse>"
+        );
+        return plain(status, &body);
+    }
+    let body = format!(r#"{{"message":"{message}"}}"#);
+    let mut answer = plain(status, &body);
+    answer.head = answer.head.replacen("\r\n", &format!("\r\nx-amzn-errortype: {code}\r\n"), 1);
+    answer
+}
+
+/// The AWS CLI's name of an operation, told by method and path.
+fn operation(head: &str, body: &[u8]) -> String {
+    let mut words = head.split(' ');
+    let (method, target) = (words.next().unwrap(), words.next().unwrap());
+    let path = target.split('?').next().unwrap();
+    let parts: Vec<&str> = path.split('/').skip(1).collect();
+    match (method, parts.as_slice()) {
+        ("POST", [""]) if body.starts_with(b"Action=GetCallerIdentity") => "get-caller-identity",
+        ("GET", ["endpoint"]) => "describe-endpoint",
+        ("GET", ["things", _]) => "describe-thing",
+        ("POST", ["things", _]) => "create-thing",
+        ("DELETE", ["things", _]) => "delete-thing",
+        ("GET", ["things", _, "principals"]) => "list-thing-principals",
+        ("PUT", ["things", _, "principals"]) => "attach-thing-principal",
+        ("DELETE", ["things", _, "principals"]) => "detach-thing-principal",
+        ("GET", ["principals", "things"]) => "list-principal-things",
+        ("GET", ["policies", _]) => "get-policy",
+        ("POST", ["policies", _]) => "create-policy",
+        ("DELETE", ["policies", _]) => "delete-policy",
+        ("PUT", ["target-policies", _]) => "attach-policy",
+        ("POST", ["target-policies", _]) => "detach-policy",
+        ("POST", ["attached-policies", ..]) => "list-attached-policies",
+        ("POST", ["policy-targets", _]) => "list-targets-for-policy",
+        ("POST", ["certificates"]) => "create-certificate-from-csr",
+        ("GET", ["certificates"]) => "list-certificates",
+        ("GET", ["certificates", _]) => "describe-certificate",
+        ("PUT", ["certificates", _]) => "update-certificate",
+        ("DELETE", ["certificates", _]) => "delete-certificate",
+        _ => panic!("unknown request: {method} {target}"),
+    }
+    .to_owned()
+}

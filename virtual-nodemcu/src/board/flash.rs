@@ -1,0 +1,365 @@
+//! The SPI NOR flash chip: a file behind the commands of a 25-series part.
+//!
+//! Programming can only clear bits, erasing sets them sector by sector, and both need the write
+//! enable latch. Operations finish at once: the busy bit is never seen set. A power cut can be
+//! armed to strike after any number of programmed or erased bytes.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read as _};
+use std::os::unix::fs::FileExt as _;
+use std::path::Path;
+
+/// Bytes of the smallest erasable unit.
+pub const SECTOR: usize = 0x1000;
+/// Bytes of a block erased at once.
+pub const BLOCK: usize = 0x10000;
+/// Bytes of a page: programming wraps around within it.
+pub const PAGE: usize = 0x100;
+
+/// JEDEC manufacturer and memory type of a Winbond W25Q series part.
+const JEDEC_WINBOND: [u8; 2] = [0xEF, 0x40];
+
+/// Status register: write enable latch.
+const STATUS_WEL: u8 = 0x02;
+
+/// Commands of the 25 series.
+mod command {
+    pub const WRSR: u8 = 0x01;
+    pub const PP: u8 = 0x02;
+    pub const READ: u8 = 0x03;
+    pub const WRDI: u8 = 0x04;
+    pub const RDSR: u8 = 0x05;
+    pub const WREN: u8 = 0x06;
+    pub const FAST_READ: u8 = 0x0B;
+    pub const SE: u8 = 0x20;
+    pub const RDSR2: u8 = 0x35;
+    pub const DUAL_OUT_READ: u8 = 0x3B;
+    pub const RDUID: u8 = 0x4B;
+    pub const BE32: u8 = 0x52;
+    pub const CE_OLD: u8 = 0x60;
+    pub const QUAD_OUT_READ: u8 = 0x6B;
+    pub const REMS: u8 = 0x90;
+    pub const RDID: u8 = 0x9F;
+    pub const RES: u8 = 0xAB;
+    pub const DP: u8 = 0xB9;
+    pub const DUAL_IO_READ: u8 = 0xBB;
+    pub const CE: u8 = 0xC7;
+    pub const BE: u8 = 0xD8;
+    pub const QUAD_IO_READ: u8 = 0xEB;
+}
+
+/// A flash chip and the file that holds its contents.
+pub struct Flash {
+    data: Vec<u8>,
+    file: Option<File>,
+    write_enabled: bool,
+    status: u16,
+    /// Bytes that may still be changed before the power goes.
+    cut_after: Option<u64>,
+    powered: bool,
+    /// Changed ranges (offset, length) not yet fetched by [`Flash::take_changes`].
+    changes: Vec<(usize, usize)>,
+}
+
+impl Flash {
+    /// A blank chip in memory only. `size` is a power of two, 64 KiB to 16 MiB.
+    #[must_use]
+    pub fn blank(size: usize) -> Self {
+        assert!(size.is_power_of_two() && (BLOCK..=0x100_0000).contains(&size));
+        Self {
+            data: vec![0xFF; size],
+            file: None,
+            write_enabled: false,
+            status: 0,
+            cut_after: None,
+            powered: true,
+            changes: Vec::new(),
+        }
+    }
+
+    /// The chip whose contents are the file at `path`, made blank if there is none.
+    ///
+    /// # Errors
+    /// The file cannot be opened or is longer than the chip. A shorter file is filled up with
+    /// 0xFF, the erased state.
+    pub fn open(path: &Path, size: usize) -> io::Result<Self> {
+        let mut file =
+            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+        let mut stored = Vec::new();
+        file.read_to_end(&mut stored)?;
+        if stored.len() > size {
+            return Err(io::Error::other(format!(
+                "{} holds {} bytes, the flash only {size}: give --flash-size",
+                path.display(),
+                stored.len()
+            )));
+        }
+        let mut flash = Self::blank(size);
+        flash.data[..stored.len()].copy_from_slice(&stored);
+        if stored.len() < size {
+            file.write_all_at(&flash.data[stored.len()..], stored.len() as u64)?;
+        }
+        flash.file = Some(file);
+        Ok(flash)
+    }
+
+    /// The contents.
+    #[must_use]
+    pub fn data(&self) -> &[u8] {
+        &self.data
+    }
+
+    /// Changes contents past all rules, as a programmer clip would.
+    pub fn load(&mut self, offset: usize, bytes: &[u8]) {
+        self.data[offset..offset + bytes.len()].copy_from_slice(bytes);
+        self.changed(offset, bytes.len());
+    }
+
+    /// Size in bytes.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.data.len()
+    }
+
+    /// Lets the power fail once `bytes` more bytes were programmed or erased; the byte during
+    /// which it fails is changed in its upper half only.
+    pub fn cut_power_after(&mut self, bytes: u64) {
+        self.cut_after = Some(bytes);
+    }
+
+    /// Whether the chip has power: false after the armed power cut.
+    #[must_use]
+    pub fn powered(&self) -> bool {
+        self.powered
+    }
+
+    /// Power comes back after a cut, or is switched on. The latch is clear, the contents are what
+    /// they were.
+    pub fn power_on(&mut self) {
+        if !std::mem::replace(&mut self.powered, true) {
+            self.cut_after = None;
+        }
+        self.write_enabled = false;
+    }
+
+    /// Ranges (offset, length) that changed since the last call.
+    pub fn take_changes(&mut self) -> Vec<(usize, usize)> {
+        std::mem::take(&mut self.changes)
+    }
+
+    /// The JEDEC identification: manufacturer, type, log2 of the size.
+    #[must_use]
+    pub fn jedec_id(&self) -> [u8; 3] {
+        [JEDEC_WINBOND[0], JEDEC_WINBOND[1], self.data.len().trailing_zeros() as u8]
+    }
+
+    /// The status register, second byte in the upper half.
+    #[must_use]
+    pub fn status(&self) -> u16 {
+        self.status | if self.write_enabled { u16::from(STATUS_WEL) } else { 0 }
+    }
+
+    /// One transaction: chip select low, `code`, address, `sent`, then `reply` is read, chip
+    /// select high. What the chip does not know leaves `reply` at 0xFF (the line floats high).
+    pub fn transact(&mut self, code: u8, address: u32, sent: &[u8], reply: &mut [u8]) {
+        reply.fill(0xFF);
+        if !self.powered {
+            return;
+        }
+        let size = self.data.len();
+        let address = address as usize % size;
+        match code {
+            command::RDID => cycle(reply, &self.jedec_id()),
+            command::REMS => cycle(reply, &[JEDEC_WINBOND[0], self.jedec_id()[2] - 1]),
+            command::RDUID => cycle(reply, &[0x56, 0x4E, 0x4F, 0x44, 0x45, 0x4D, 0x43, 0x55]),
+            command::RES => cycle(reply, &[self.jedec_id()[2] - 1]),
+            command::RDSR => cycle(reply, &self.status().to_le_bytes()[..1]),
+            command::RDSR2 => cycle(reply, &self.status().to_le_bytes()[1..]),
+            command::WREN => self.write_enabled = true,
+            command::WRDI => self.write_enabled = false,
+            command::DP => {}
+            command::WRSR => {
+                if std::mem::take(&mut self.write_enabled) {
+                    let mut bytes = self.status.to_le_bytes();
+                    // Bits 1 and 0 (latch, busy) are not stored.
+                    for (stored, (new, mask)) in bytes.iter_mut().zip(sent.iter().zip([0xFC, 0xFF]))
+                    {
+                        *stored = new & mask;
+                    }
+                    self.status = u16::from_le_bytes(bytes);
+                }
+            }
+            command::READ
+            | command::FAST_READ
+            | command::DUAL_OUT_READ
+            | command::QUAD_OUT_READ
+            | command::DUAL_IO_READ
+            | command::QUAD_IO_READ => {
+                for (i, byte) in reply.iter_mut().enumerate() {
+                    *byte = self.data[(address + i) % size];
+                }
+            }
+            command::PP => {
+                if std::mem::take(&mut self.write_enabled) {
+                    self.program(address, sent);
+                }
+            }
+            command::SE => self.erase(address, SECTOR),
+            command::BE32 => self.erase(address, BLOCK / 2),
+            command::BE => self.erase(address, BLOCK),
+            command::CE | command::CE_OLD => self.erase(0, size),
+            _ => {}
+        }
+    }
+
+    /// Programs within one page, wrapping around at its end as the part does.
+    fn program(&mut self, address: usize, bytes: &[u8]) {
+        let page = address & !(PAGE - 1);
+        for (i, byte) in bytes.iter().enumerate() {
+            let at = page + (address + i) % PAGE;
+            match self.spend() {
+                Some(true) => self.data[at] &= byte,
+                Some(false) => self.data[at] &= byte | 0x0F,
+                None => break,
+            }
+        }
+        self.changed(page, PAGE);
+    }
+
+    fn erase(&mut self, address: usize, length: usize) {
+        if !std::mem::take(&mut self.write_enabled) {
+            return;
+        }
+        let start = address & !(length - 1);
+        if self.cut_after.is_none() {
+            self.data[start..start + length].fill(0xFF);
+        } else {
+            for at in start..start + length {
+                match self.spend() {
+                    Some(true) => self.data[at] = 0xFF,
+                    Some(false) => self.data[at] |= 0xF0,
+                    None => break,
+                }
+            }
+        }
+        self.changed(start, length);
+    }
+
+    /// Takes one byte from the budget: true for a whole one, false for the one cut in half.
+    fn spend(&mut self) -> Option<bool> {
+        if !self.powered {
+            return None;
+        }
+        let Some(left) = &mut self.cut_after else { return Some(true) };
+        if *left == 0 {
+            self.powered = false;
+            return Some(false);
+        }
+        *left -= 1;
+        Some(true)
+    }
+
+    fn changed(&mut self, offset: usize, length: usize) {
+        self.changes.push((offset, length));
+        if let Some(file) = &self.file
+            && let Err(e) = file.write_all_at(&self.data[offset..offset + length], offset as u64)
+        {
+            // A board that silently forgets what was flashed would mislead whoever tests with it.
+            eprintln!("virtual-nodemcu: writing the flash file failed: {e}");
+            std::process::exit(1);
+        }
+    }
+}
+
+fn cycle(reply: &mut [u8], bytes: &[u8]) {
+    for (slot, byte) in reply.iter_mut().zip(bytes.iter().cycle()) {
+        *slot = *byte;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn write(flash: &mut Flash, at: u32, bytes: &[u8]) {
+        flash.transact(command::WREN, 0, &[], &mut []);
+        flash.transact(command::PP, at, bytes, &mut []);
+    }
+
+    #[test]
+    fn programming_only_clears_bits_and_needs_the_latch() {
+        let mut flash = Flash::blank(BLOCK);
+        flash.transact(command::PP, 0, &[0], &mut []);
+        assert_eq!(flash.data()[0], 0xFF, "no latch, no write");
+        write(&mut flash, 0, &[0xF0]);
+        write(&mut flash, 0, &[0x3C]);
+        assert_eq!(flash.data()[0], 0x30);
+        flash.transact(command::SE, 0, &[], &mut []);
+        assert_eq!(flash.data()[0], 0x30, "an erase needs the latch too");
+        flash.transact(command::WREN, 0, &[], &mut []);
+        flash.transact(command::SE, 5, &[], &mut []);
+        assert_eq!(flash.data()[0], 0xFF);
+    }
+
+    #[test]
+    fn programming_wraps_within_the_page() {
+        let mut flash = Flash::blank(BLOCK);
+        write(&mut flash, 0xFE, &[1, 2, 3]);
+        assert_eq!((flash.data()[0xFE], flash.data()[0xFF], flash.data()[0]), (1, 2, 3));
+        assert_eq!(flash.data()[0x100], 0xFF);
+    }
+
+    #[test]
+    fn power_cut_at_every_byte_of_a_page() {
+        for cut in 0..PAGE {
+            let mut flash = Flash::blank(BLOCK);
+            flash.cut_power_after(cut as u64);
+            write(&mut flash, 0, &[0x55; PAGE]);
+            assert!(!flash.powered());
+            assert!(flash.data()[..cut].iter().all(|b| *b == 0x55));
+            assert_eq!(flash.data()[cut], 0x5F, "the byte at the cut is half done");
+            assert!(flash.data()[cut + 1..].iter().all(|b| *b == 0xFF));
+            let mut reply = [0; 2];
+            flash.transact(command::READ, 0, &[], &mut reply);
+            assert_eq!(reply, [0xFF; 2], "no power, no answer");
+            flash.power_on();
+            write(&mut flash, 0, &[0x55; PAGE]);
+            assert!(flash.data()[..PAGE].iter().all(|b| *b == 0x55));
+        }
+    }
+
+    #[test]
+    fn erase_sizes_and_identification() {
+        let mut flash = Flash::blank(4 << 20);
+        let mut id = [0; 3];
+        flash.transact(command::RDID, 0, &[], &mut id);
+        assert_eq!(id, [0xEF, 0x40, 0x16]);
+        for (code, start, length) in [
+            (command::SE, 0x3000, SECTOR),
+            (command::BE, 0x20000, BLOCK),
+            (command::CE, 0, 4 << 20),
+        ] {
+            flash.load(0, &vec![0; 4 << 20]);
+            flash.transact(command::WREN, 0, &[], &mut []);
+            flash.transact(code, start as u32 + 0x123, &[], &mut []);
+            let erased = flash.data().iter().filter(|b| **b == 0xFF).count();
+            assert_eq!(erased, length);
+            assert_eq!(flash.data()[start], 0xFF);
+        }
+    }
+
+    #[test]
+    fn the_file_keeps_what_was_written() {
+        let path = std::env::temp_dir().join(format!("virtual-nodemcu-{}.bin", std::process::id()));
+        std::fs::write(&path, [1, 2, 3]).unwrap();
+        let mut flash = Flash::open(&path, BLOCK).unwrap();
+        write(&mut flash, 0x10, b"kept");
+        drop(flash);
+        let flash = Flash::open(&path, BLOCK).unwrap();
+        assert_eq!(&flash.data()[..4], &[1, 2, 3, 0xFF]);
+        assert_eq!(&flash.data()[0x10..0x14], b"kept");
+        std::fs::write(&path, vec![0; BLOCK + 1]).unwrap();
+        assert!(Flash::open(&path, BLOCK).is_err(), "too long for the chip");
+        std::fs::remove_file(&path).unwrap();
+    }
+}

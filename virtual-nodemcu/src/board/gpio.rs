@@ -1,0 +1,156 @@
+//! GPIO, and the straps that the ROM reads at reset.
+
+/// Register offsets.
+mod reg {
+    pub const OUT: u32 = 0x00;
+    pub const OUT_W1TS: u32 = 0x04;
+    pub const OUT_W1TC: u32 = 0x08;
+    pub const ENABLE: u32 = 0x0C;
+    pub const ENABLE_W1TS: u32 = 0x10;
+    pub const ENABLE_W1TC: u32 = 0x14;
+    pub const IN: u32 = 0x18;
+    pub const STATUS: u32 = 0x1C;
+    pub const STATUS_W1TS: u32 = 0x20;
+    pub const STATUS_W1TC: u32 = 0x24;
+    pub const PIN0: u32 = 0x28;
+    pub const PIN15: u32 = 0x64;
+}
+
+/// Pins 0 to 15 (GPIO16 belongs to the RTC).
+pub const PINS: u32 = 0xFFFF;
+
+/// The pins. Levels at IN are what is driven from outside, or by the output if that is enabled.
+#[derive(Clone, Debug)]
+pub struct Gpio {
+    out: u32,
+    enable: u32,
+    status: u32,
+    pins: [u32; 16],
+    outside: u32,
+    straps: u32,
+}
+
+impl Gpio {
+    /// After a reset with the levels `outside` at the pins, which are latched as straps.
+    #[must_use]
+    pub fn new(outside: u32) -> Self {
+        let bit = |pin: u32| outside >> pin & 1;
+        let straps = bit(15) << 2 | bit(0) << 1 | bit(2);
+        Self { out: 0, enable: 0, status: 0, pins: [0; 16], outside, straps }
+    }
+
+    /// The boot mode the straps ask for: 3 flash, 1 serial loader, others are not used on boards.
+    #[must_use]
+    pub fn boot_mode(&self) -> u32 {
+        self.straps
+    }
+
+    /// The level of every pin.
+    #[must_use]
+    pub fn levels(&self) -> u32 {
+        (self.out & self.enable | self.outside & !self.enable) & PINS
+    }
+
+    /// Pins that drive their level.
+    #[must_use]
+    pub fn enabled(&self) -> u32 {
+        self.enable
+    }
+
+    /// Whether a pin asks for interrupt 4.
+    #[must_use]
+    pub fn interrupt(&self) -> bool {
+        self.status != 0
+    }
+
+    /// Another level at `pin` from outside.
+    pub fn drive(&mut self, pin: u32, high: bool) {
+        let before = self.levels();
+        self.outside = self.outside & !(1 << pin) | u32::from(high) << pin;
+        self.sense(before);
+    }
+
+    /// Reads the register at `offset`.
+    #[must_use]
+    pub fn read(&self, offset: u32) -> u32 {
+        match offset {
+            reg::OUT | reg::OUT_W1TS | reg::OUT_W1TC => self.out,
+            reg::ENABLE | reg::ENABLE_W1TS | reg::ENABLE_W1TC => self.enable,
+            reg::IN => self.straps << 16 | self.levels(),
+            reg::STATUS | reg::STATUS_W1TS | reg::STATUS_W1TC => self.status,
+            reg::PIN0..=reg::PIN15 => self.pins[(offset - reg::PIN0) as usize / 4],
+            _ => 0,
+        }
+    }
+
+    /// Writes the register at `offset`.
+    pub fn write(&mut self, offset: u32, value: u32) {
+        let before = self.levels();
+        match offset {
+            reg::OUT => self.out = value & PINS,
+            reg::OUT_W1TS => self.out |= value & PINS,
+            reg::OUT_W1TC => self.out &= !value,
+            reg::ENABLE => self.enable = value & PINS,
+            reg::ENABLE_W1TS => self.enable |= value & PINS,
+            reg::ENABLE_W1TC => self.enable &= !value,
+            reg::STATUS => self.status = value & PINS,
+            reg::STATUS_W1TS => self.status |= value & PINS,
+            reg::STATUS_W1TC => self.status &= !value,
+            reg::PIN0..=reg::PIN15 => self.pins[(offset - reg::PIN0) as usize / 4] = value,
+            _ => {}
+        }
+        self.sense(before);
+    }
+
+    /// Sets interrupt status as PINn's type (bits 9:7) asks.
+    fn sense(&mut self, before: u32) {
+        let now = self.levels();
+        for (pin, config) in self.pins.iter().enumerate() {
+            let (was, is) = (before >> pin & 1 != 0, now >> pin & 1 != 0);
+            let hit = match config >> 7 & 7 {
+                1 => !was && is,
+                2 => was && !is,
+                3 => was != is,
+                4 => !is,
+                5 => is,
+                _ => false,
+            };
+            self.status |= u32::from(hit) << pin;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn straps_choose_the_boot_mode() {
+        assert_eq!(Gpio::new(PINS & !(1 << 15)).boot_mode(), 3);
+        assert_eq!(Gpio::new(PINS & !(1 << 15) & !1).boot_mode(), 1);
+        assert_eq!(Gpio::new(PINS & !(1 << 15)).read(reg::IN) >> 16, 3);
+    }
+
+    #[test]
+    fn output_wins_only_where_enabled() {
+        let mut gpio = Gpio::new(PINS);
+        gpio.write(reg::OUT_W1TC, 4);
+        assert_eq!(gpio.levels(), PINS);
+        gpio.write(reg::ENABLE_W1TS, 4);
+        assert_eq!(gpio.levels(), PINS & !4);
+        gpio.write(reg::OUT_W1TS, 4);
+        assert_eq!(gpio.levels(), PINS);
+    }
+
+    #[test]
+    fn edges_raise_the_interrupt() {
+        let mut gpio = Gpio::new(PINS);
+        gpio.write(reg::PIN0, 2 << 7);
+        gpio.drive(0, false);
+        assert!(gpio.interrupt());
+        gpio.write(reg::STATUS_W1TC, 1);
+        assert!(!gpio.interrupt());
+        gpio.drive(0, true);
+        assert!(!gpio.interrupt(), "falling edges only");
+    }
+}

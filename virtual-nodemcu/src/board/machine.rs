@@ -1,0 +1,296 @@
+//! Core, board, ROM and the host's end of the serial line, and time for all of them.
+
+use std::time::{Duration, Instant};
+
+use super::net::Net;
+use super::rom::Rom;
+use super::serial::{Input, Serial};
+use super::{Board, Event, ResetCause, uart};
+use crate::cpu::{Cpu, Stop};
+
+/// Cycles that the core runs before the outside gets its turn: 1 ms at 80 MHz.
+const SLICE: u64 = 80_000;
+/// How far behind the wall clock the board may fall before it stops trying to catch up.
+const MOST_DEBT: Duration = Duration::from_millis(20);
+/// The host cannot switch DTR and RTS in one go. While both are asserted on the way from reset
+/// to another state, the capacitor at EN still holds the reset, at most this long.
+const EN_DELAY: Duration = Duration::from_millis(300);
+/// The host's baud rate until it says another.
+const HOST_BAUD: u32 = 115_200;
+
+/// Why [`Machine::run`] returned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// The given time is over.
+    Time,
+    /// The armed power cut struck.
+    PowerCut,
+}
+
+/// A board that runs.
+pub struct Machine {
+    /// The core.
+    pub cpu: Cpu,
+    /// The board.
+    pub board: Board,
+    rom: Rom,
+    serial: Serial,
+    net: Option<Net>,
+    console: Box<dyn FnMut(&str)>,
+    leds: Vec<Led>,
+    /// Whether the button FLASH is pressed: GPIO0 is low then.
+    pub button: bool,
+    host_baud: u32,
+    dtr: bool,
+    rts: bool,
+    /// Since when EN is low.
+    held: Option<Instant>,
+    /// Since when EN is low only because of its capacitor.
+    charging: Option<Instant>,
+    /// Wall clock and the board's time (ns) at the same moment.
+    base: (Instant, u64),
+}
+
+/// An LED of the board.
+#[derive(Clone, Copy, Debug)]
+pub struct Led {
+    /// What the console calls it.
+    pub name: &'static str,
+    /// The pin, which lights it while low.
+    pub pin: u32,
+}
+
+impl Machine {
+    /// A board that was just switched on.
+    #[must_use]
+    pub fn new(
+        board: Board,
+        serial: Serial,
+        net: Option<Net>,
+        leds: Vec<Led>,
+        console: Box<dyn FnMut(&str)>,
+    ) -> Self {
+        let mut cpu = Cpu::new();
+        Rom::install(&mut cpu);
+        let board_gpio0 = board.gpio.levels() & 1 != 0;
+        let mut machine = Self {
+            cpu,
+            board,
+            rom: Rom::default(),
+            serial,
+            net,
+            console,
+            leds,
+            button: !board_gpio0,
+            host_baud: HOST_BAUD,
+            dtr: false,
+            rts: false,
+            held: None,
+            charging: None,
+            base: (Instant::now(), 0),
+        };
+        machine.board.nic.set_link(machine.net.is_some());
+        // What the host set before counts from the first byte on.
+        while let Some(input) = machine.serial.receive(Duration::ZERO) {
+            machine.input(input);
+        }
+        machine.reset(ResetCause::PowerOn);
+        machine
+    }
+
+    /// Resets the chip.
+    pub fn reset(&mut self, cause: ResetCause) {
+        self.board.reset(cause, self.cpu.cycles());
+        self.rom.boot(&mut self.cpu, &mut self.board);
+        let mode = match self.board.gpio.boot_mode() {
+            1 => "serial loader (GPIO0 low)",
+            3 => "flash",
+            _ => "not used (GPIO15 high)",
+        };
+        let why = match cause {
+            ResetCause::PowerOn => "power on",
+            ResetCause::External => "EN pin or program",
+            ResetCause::Watchdog => "watchdog",
+        };
+        (self.console)(&format!("reset: {why}; boot from: {mode}"));
+        self.transmit();
+    }
+
+    /// Runs for `time` of the wall clock, or for ever.
+    pub fn run(&mut self, time: Option<Duration>) -> End {
+        let start = Instant::now();
+        loop {
+            if time.is_some_and(|time| start.elapsed() >= time) {
+                return End::Time;
+            }
+            let wait = if self.held.is_some() {
+                Duration::from_millis(5)
+            } else {
+                self.slice();
+                self.ahead()
+            };
+            if !self.board.flash.powered() {
+                self.transmit();
+                (self.console)("power cut: during a write to flash, as armed");
+                return End::PowerCut;
+            }
+            self.outside(wait);
+        }
+    }
+
+    /// Lets the core run until the outside gets its turn.
+    fn slice(&mut self) {
+        if self.rom.is_loading() {
+            self.rom.serve(&mut self.cpu, &mut self.board);
+        }
+        let end = self.cpu.cycles() + SLICE;
+        loop {
+            let now = self.cpu.cycles();
+            self.board.advance(now);
+            if let Some(range) = self.board.take_invalid() {
+                self.cpu.invalidate(range);
+            }
+            self.cpu.set_lines(self.board.lines());
+            if let Some(cause) = self.board.take_reset() {
+                self.flush();
+                return self.reset(cause);
+            }
+            if now >= end || !self.board.flash.powered() || self.board.nic.has_sent() {
+                return;
+            }
+            let until = self.board.next_event(now).unwrap_or(end).clamp(now + 1, end);
+            match self.cpu.run(&mut self.board, until - now) {
+                Stop::Hook => self.rom.call(&mut self.cpu, &mut self.board),
+                Stop::Budget
+                | Stop::Requested
+                | Stop::Breakpoint
+                | Stop::Watchpoint { .. }
+                | Stop::Simcall => {}
+            }
+        }
+    }
+
+    /// How long the wall clock needs to catch up with the board.
+    fn ahead(&mut self) -> Duration {
+        let board = self.board.clock.nanoseconds(self.cpu.cycles());
+        let passed = Duration::from_nanos(board.saturating_sub(self.base.1));
+        let wall = self.base.0.elapsed();
+        if wall > passed + MOST_DEBT {
+            // The host is too slow: time on the board goes slower, but never in leaps.
+            self.base = (Instant::now(), board);
+        }
+        passed.saturating_sub(wall)
+    }
+
+    /// Everything around the chip: serial line, network, console.
+    fn outside(&mut self, mut wait: Duration) {
+        self.flush();
+        if self.net.is_some() {
+            // The network has no channel to wake us up: look often.
+            wait = wait.min(Duration::from_micros(500));
+        }
+        if self.board.uarts[0].waiting() > 0 && self.rom.is_loading() {
+            wait = Duration::ZERO;
+        }
+        while let Some(input) = self.serial.receive(wait) {
+            self.input(input);
+            wait = Duration::ZERO;
+        }
+        if self.charging.is_some_and(|since| since.elapsed() >= EN_DELAY) {
+            self.charging = None;
+            self.release();
+        }
+    }
+
+    /// Takes to the outside what the chip did.
+    fn flush(&mut self) {
+        self.transmit();
+        for event in self.board.take_events() {
+            let text = match event {
+                Event::Unmodelled(text) => text,
+                Event::Pin { pin, high } => match self.leds.iter().find(|led| led.pin == pin) {
+                    Some(led) => {
+                        let state = if high { "off" } else { "on" };
+                        format!("LED {} (GPIO{pin}) {state}", led.name)
+                    }
+                    None => format!("GPIO{pin} {}", if high { "high" } else { "low" }),
+                },
+            };
+            (self.console)(&text);
+        }
+        if let Some(net) = &mut self.net {
+            for frame in self.board.nic.take_sent() {
+                net.send(&frame);
+            }
+            net.poll(|frame| self.board.nic.receive(frame));
+        }
+    }
+
+    /// Sends UART0's bytes to the host, as they look at the host's baud rate.
+    fn transmit(&mut self) {
+        let bytes = self.board.uarts[0].take_sent();
+        if !bytes.is_empty() {
+            let baud = self.chip_baud();
+            let seen = uart::over_the_wire(&bytes, baud, self.host_baud);
+            self.serial.send(&seen);
+        }
+        let log = self.board.uarts[1].take_sent();
+        if !log.is_empty() {
+            (self.console)(&format!("UART1: {}", String::from_utf8_lossy(&log).trim_end()));
+        }
+    }
+
+    fn chip_baud(&self) -> u32 {
+        self.board.uarts[0].baud(self.board.clock.bus_hz())
+    }
+
+    fn input(&mut self, input: Input) {
+        match input {
+            Input::Data(bytes) => {
+                if self.held.is_some() {
+                    return;
+                }
+                if self.rom.measures_baud() {
+                    let hz = self.board.clock.bus_hz();
+                    self.board.uarts[0].set_baud(self.host_baud, hz);
+                }
+                let seen = uart::over_the_wire(&bytes, self.host_baud, self.chip_baud());
+                self.board.uarts[0].push(seen);
+            }
+            Input::Baud(baud) => {
+                self.transmit();
+                self.host_baud = baud;
+            }
+            Input::Dtr(asserted) => self.modem_lines(asserted, self.rts),
+            Input::Rts(asserted) => self.modem_lines(self.dtr, asserted),
+            Input::Connected => {}
+            Input::Disconnected => self.modem_lines(false, false),
+        }
+    }
+
+    /// The two transistors: DTR alone pulls GPIO0 low, RTS alone EN; both or none, nothing.
+    fn modem_lines(&mut self, dtr: bool, rts: bool) {
+        (self.dtr, self.rts) = (dtr, rts);
+        self.board.drive_pin(0, !(dtr && !rts || self.button));
+        if rts && !dtr {
+            self.charging = None;
+            if self.held.is_none() {
+                self.flush();
+                self.held = Some(Instant::now());
+            }
+        } else if self.held.is_some() {
+            if dtr && rts {
+                self.charging = Some(Instant::now());
+            } else {
+                self.charging = None;
+                self.release();
+            }
+        }
+    }
+
+    fn release(&mut self) {
+        self.held = None;
+        self.base = (Instant::now(), self.board.clock.nanoseconds(self.cpu.cycles()));
+        self.reset(ResetCause::External);
+    }
+}

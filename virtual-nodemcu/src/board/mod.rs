@@ -1,0 +1,650 @@
+//! The board around the core: memory map, devices, flash, boot ROM and serial line.
+
+pub mod clock;
+pub mod flash;
+pub mod gpio;
+pub mod machine;
+pub mod net;
+pub mod nic;
+pub mod rom;
+pub mod serial;
+pub mod spi;
+pub mod timer;
+pub mod uart;
+pub mod watchdog;
+
+use std::ops::Range;
+
+use crate::cpu::{Bus, Cause, Signals};
+use clock::Clock;
+use flash::Flash;
+use gpio::Gpio;
+use nic::Nic;
+use spi::Spi;
+use timer::{Kind, Timer};
+use uart::Uart;
+use watchdog::{Bite, Watchdog};
+
+/// Data RAM: 80 KiB for programs and 16 KiB that the ROM uses until the program runs.
+pub const DRAM: Range<u32> = 0x3FFE_8000..0x4000_0000;
+/// The upper part of [`DRAM`]: the ROM's data and stack.
+pub const ROM_DATA: Range<u32> = 0x3FFF_C000..0x4000_0000;
+/// Instruction RAM, and behind it the RAM of the flash cache.
+pub const IRAM: Range<u32> = 0x4010_0000..0x4011_0000;
+/// The boot ROM.
+pub const ROM: Range<u32> = 0x4000_0000..0x4001_0000;
+/// The window through which the cache shows 1 MiB of flash.
+pub const FLASH_WINDOW: Range<u32> = 0x4020_0000..0x4030_0000;
+/// RTC memory: 256 bytes of the SDK's and 512 of the user's.
+pub const RTC_MEMORY: Range<u32> = 0x6000_1100..0x6000_1400;
+const DPORT: Range<u32> = 0x3FF0_0000..0x3FF0_1000;
+const RANDOM: u32 = 0x3FF2_0E44;
+const PERIPHERALS: Range<u32> = 0x6000_0000..0x6000_1000;
+/// Where the chip has devices; those not modelled read as zero and take what is written.
+const DEVICES: [Range<u32>; 2] = [0x3FF0_0000..DRAM.start, 0x6000_0000..0x6001_0000];
+const NIC: Range<u32> = nic::BASE..nic::BASE + 0x100;
+
+/// DPORT: bit 0 doubles the CPU's clock.
+const DPORT_CLOCK: u32 = 0x14;
+/// DPORT: the flash cache. Bit 8 turns it on, bits 25:24 choose the odd (10) or even (01) MiB,
+/// bits 18:16 which two MiB. (The names are ours; the ROM's Cache_Read_Enable sets them.)
+const DPORT_CACHE: u32 = 0x0C;
+/// DPORT: bits 4:3 give the upper half of IRAM to the cache, 16 KiB each.
+const DPORT_CACHE_RAM: u32 = 0x24;
+/// DPORT: the first of four words of eFuse contents.
+const DPORT_EFUSE: u32 = 0x50;
+const CACHE_ON: u32 = 1 << 8;
+
+/// Interrupt inputs of the core.
+mod line {
+    pub const NIC: u32 = 1;
+    pub const GPIO: u32 = 4;
+    pub const UART: u32 = 5;
+    pub const WATCHDOG: u32 = 8;
+    pub const FRC1: u32 = 9;
+    pub const FRC2: u32 = 10;
+}
+
+/// What the ROM reports as reset cause.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ResetCause {
+    /// Power came on: RAM and RTC memory are lost.
+    PowerOn = 1,
+    /// The reset pin (EN), or a reset asked for through the RTC.
+    External = 2,
+    /// The watchdog.
+    Watchdog = 4,
+}
+
+/// What the board has to say to whoever watches it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A pin's level changed while the pin is an output, or became one.
+    Pin {
+        /// Its number.
+        pin: u32,
+        /// Its level.
+        high: bool,
+    },
+    /// A program did something that the board does not model; said once per kind and address.
+    Unmodelled(String),
+}
+
+/// All of the board but the core.
+pub struct Board {
+    iram: Box<[u8; 0x1_0000]>,
+    dram: Box<[u8; 0x1_8000]>,
+    rtc_memory: [u8; 0x300],
+    dport: [u32; 64],
+    other: [u32; 1024],
+    /// The flash chip.
+    pub flash: Flash,
+    spi: [Spi; 2],
+    /// UART0 and UART1.
+    pub uarts: [Uart; 2],
+    /// The pins.
+    pub gpio: Gpio,
+    timers: [Timer; 2],
+    watchdog: Watchdog,
+    /// The network port.
+    pub nic: Nic,
+    /// The clock.
+    pub clock: Clock,
+    mac: [u8; 6],
+    cause: ResetCause,
+    /// Levels at the pins from outside.
+    pins: u32,
+    random: u64,
+    /// A reset that the watchdog or the program demands.
+    demanded: Option<ResetCause>,
+    invalidate: Option<Range<u32>>,
+    stop: bool,
+    /// The last cycle that devices have seen.
+    seen: u64,
+    events: Vec<Event>,
+    reported: std::collections::HashSet<u32>,
+}
+
+/// Pins as the board's resistors pull them: all up but GPIO15.
+const PULLS: u32 = gpio::PINS & !(1 << 15);
+
+impl Board {
+    /// A board with this flash chip and station address. `seed` starts the random source.
+    #[must_use]
+    pub fn new(flash: Flash, mac: [u8; 6], seed: u64) -> Self {
+        Self {
+            // RAM is not cleared by anything: what a program does not set is not zero.
+            iram: Box::new([0xA5; 0x1_0000]),
+            dram: Box::new([0xA5; 0x1_8000]),
+            rtc_memory: [0xA5; 0x300],
+            dport: [0; 64],
+            other: [0; 1024],
+            flash,
+            spi: Default::default(),
+            uarts: Default::default(),
+            gpio: Gpio::new(PULLS),
+            timers: [Timer::new(Kind::Frc1), Timer::new(Kind::Frc2)],
+            watchdog: Watchdog::default(),
+            nic: Nic::new(mac),
+            clock: Clock::new(0, 0),
+            mac,
+            cause: ResetCause::PowerOn,
+            pins: PULLS,
+            random: seed | 1,
+            demanded: None,
+            invalidate: None,
+            stop: false,
+            seen: 0,
+            events: Vec::new(),
+            reported: std::collections::HashSet::new(),
+        }
+    }
+
+    /// Resets everything that a reset of the chip resets; RAM and RTC memory stay unless the
+    /// power was off.
+    pub fn reset(&mut self, cause: ResetCause, now: u64) {
+        let time = self.clock.nanoseconds(now);
+        self.clock = Clock::new(now, time);
+        self.seen = now;
+        if cause == ResetCause::PowerOn {
+            self.iram.fill(0xA5);
+            self.dram.fill(0xA5);
+            self.rtc_memory.fill(0xA5);
+            self.flash.power_on();
+        }
+        self.cause = cause;
+        self.dport = [0; 64];
+        let efuses = self.efuses();
+        self.dport[DPORT_EFUSE as usize / 4..][..4].copy_from_slice(&efuses);
+        self.other = [0; 1024];
+        self.spi = Default::default();
+        self.uarts = Default::default();
+        self.gpio = Gpio::new(self.pins);
+        self.timers = [Timer::new(Kind::Frc1), Timer::new(Kind::Frc2)];
+        self.watchdog = Watchdog::default();
+        self.nic.reset();
+        self.demanded = None;
+        self.invalidate = Some(0..u32::MAX);
+    }
+
+    /// Sets the level that the outside drives at `pin`.
+    pub fn drive_pin(&mut self, pin: u32, high: bool) {
+        self.pins = self.pins & !(1 << pin) | u32::from(high) << pin;
+        self.gpio.drive(pin, high);
+    }
+
+    /// What caused the last reset.
+    #[must_use]
+    pub fn reset_cause(&self) -> ResetCause {
+        self.cause
+    }
+
+    /// The reset that something demanded since the last call.
+    pub fn take_reset(&mut self) -> Option<ResetCause> {
+        self.demanded.take()
+    }
+
+    /// What happened since the last call.
+    pub fn take_events(&mut self) -> Vec<Event> {
+        std::mem::take(&mut self.events)
+    }
+
+    /// Says once what is not modelled at `address`.
+    pub fn unmodelled(&mut self, address: u32, what: impl FnOnce() -> String) {
+        if self.reported.insert(address) {
+            let text = what();
+            self.events.push(Event::Unmodelled(text));
+        }
+    }
+
+    /// The MAC address as the factory burns it: three bytes and a choice of two prefixes, or all
+    /// six.
+    fn efuses(&self) -> [u32; 4] {
+        let m = self.mac.map(u32::from);
+        [
+            m[5] << 24,
+            // Bits 12 and 15 are set on real chips.
+            m[4] | m[3] << 8,
+            0,
+            m[0] << 16 | m[1] << 8 | m[2],
+        ]
+    }
+
+    /// The CPU cycle at which a device has something to do.
+    #[must_use]
+    pub fn next_event(&self, now: u64) -> Option<u64> {
+        let timers = timer::next_cycle(&self.timers, &self.clock, now);
+        let watchdog = self.watchdog.next().map(|due| {
+            let left = due.saturating_sub(self.clock.nanoseconds(now));
+            // Rounded up, so that it is due when the cycle comes.
+            now + self.clock.cycles_in(left) + 2
+        });
+        timers.into_iter().chain(watchdog).min()
+    }
+
+    /// Lets devices see that it is cycle `now`.
+    pub fn advance(&mut self, now: u64) {
+        self.seen = now;
+        let tick = self.clock.ticks(now);
+        for timer in &mut self.timers {
+            timer.advance(tick);
+        }
+        if self.watchdog.advance(self.clock.nanoseconds(now)) == Some(Bite::Reset) {
+            self.demand_reset(ResetCause::Watchdog);
+        }
+    }
+
+    /// The cycle of accesses that the ROM's serial loader makes: the core stands still.
+    #[must_use]
+    pub fn loader_cycle(&self) -> u64 {
+        self.seen
+    }
+
+    /// The watchdog starts with both stages 0.8 ms << `exponent` long.
+    pub fn start_watchdog(&mut self, exponent: u32, now: u64) {
+        self.watchdog.start(exponent, self.clock.nanoseconds(now));
+        self.stop = true;
+    }
+
+    /// The watchdog is off.
+    pub fn stop_watchdog(&mut self) {
+        self.watchdog = Watchdog::default();
+    }
+
+    /// The program asks for a reset, which the chip reports as if EN had asked.
+    pub fn reset_by_program(&mut self) {
+        self.demand_reset(ResetCause::External);
+    }
+
+    fn demand_reset(&mut self, cause: ResetCause) {
+        self.demanded = Some(cause);
+        self.stop = true;
+    }
+
+    /// The interrupt inputs of the core.
+    #[must_use]
+    pub fn lines(&self) -> u32 {
+        u32::from(self.nic.interrupt()) << line::NIC
+            | u32::from(self.gpio.interrupt()) << line::GPIO
+            | u32::from(self.uarts.iter().any(Uart::interrupt)) << line::UART
+            | u32::from(self.watchdog.interrupt()) << line::WATCHDOG
+            | u32::from(self.timers[0].interrupt()) << line::FRC1
+            | u32::from(self.timers[1].interrupt()) << line::FRC2
+    }
+
+    /// The cache shows flash from MiB `odd + 2 * pair` on; `whole` takes 32 KiB of RAM for it
+    /// instead of 16.
+    pub fn cache_enable(&mut self, odd: bool, pair: u32, whole: bool) {
+        self.dport[DPORT_CACHE as usize / 4] =
+            CACHE_ON | (1 << (24 + u32::from(odd))) | (pair & 7) << 16;
+        self.dport[DPORT_CACHE_RAM as usize / 4] = 0x08 | u32::from(whole) << 4;
+        self.invalidate = Some(IRAM.start..FLASH_WINDOW.end);
+    }
+
+    /// The cache is off: the flash window faults.
+    pub fn cache_disable(&mut self) {
+        self.dport[DPORT_CACHE as usize / 4] &= !CACHE_ON;
+        self.dport[DPORT_CACHE_RAM as usize / 4] = 0;
+        self.invalidate = Some(IRAM.start..FLASH_WINDOW.end);
+    }
+
+    /// The offset in flash of `address` in the window, while the cache is on.
+    fn flash_offset(&self, address: u32) -> Option<usize> {
+        let control = self.dport[DPORT_CACHE as usize / 4];
+        if control & CACHE_ON == 0 {
+            return None;
+        }
+        let mib = (control >> 16 & 7) * 2 + (control >> 25 & 1);
+        Some(((mib << 20 | address & 0xF_FFFF) as usize) % self.flash.size())
+    }
+
+    /// End of IRAM: the cache takes RAM from its end.
+    fn iram_end(&self) -> u32 {
+        match self.dport[DPORT_CACHE_RAM as usize / 4] & 0x18 {
+            0 => IRAM.end,
+            0x18 => 0x4010_8000,
+            _ => 0x4010_C000,
+        }
+    }
+
+    /// The word at `address` as the core would load it; none where it may not.
+    pub fn word(&mut self, address: u32, now: u64) -> Option<u32> {
+        self.load32(address & !3, now).ok()
+    }
+
+    /// Copies `bytes` into RAM at `address`, past the core's rules about widths.
+    ///
+    /// Returns false, and copies nothing, if not all of it is RAM.
+    pub fn write_ram(&mut self, address: u32, bytes: &[u8]) -> bool {
+        let Some(end) = u32::try_from(bytes.len()).ok().and_then(|n| address.checked_add(n)) else {
+            return false;
+        };
+        if DRAM.contains(&address) && end <= DRAM.end {
+            let at = (address - DRAM.start) as usize;
+            self.dram[at..at + bytes.len()].copy_from_slice(bytes);
+        } else if IRAM.contains(&address) && end <= self.iram_end() {
+            let at = (address - IRAM.start) as usize;
+            self.iram[at..at + bytes.len()].copy_from_slice(bytes);
+        } else {
+            return false;
+        }
+        self.touch(address..end);
+        true
+    }
+
+    /// `length` bytes of RAM or flash window at `address`; none if not all of it is there.
+    #[must_use]
+    pub fn read_memory(&self, address: u32, length: usize) -> Option<Vec<u8>> {
+        let end = u32::try_from(length).ok().and_then(|n| address.checked_add(n))?;
+        let cut = |memory: &[u8], base: u32| {
+            let at = (address - base) as usize;
+            memory[at..at + length].to_vec()
+        };
+        if DRAM.contains(&address) && end <= DRAM.end {
+            Some(cut(&self.dram[..], DRAM.start))
+        } else if IRAM.contains(&address) && end <= self.iram_end() {
+            Some(cut(&self.iram[..], IRAM.start))
+        } else if FLASH_WINDOW.contains(&address) && end <= FLASH_WINDOW.end {
+            (0..length as u32)
+                .map(|i| Some(self.flash.data()[self.flash_offset(address + i)?]))
+                .collect()
+        } else {
+            None
+        }
+    }
+
+    /// Code in `range` changed behind the core's back.
+    fn touch(&mut self, range: Range<u32>) {
+        self.invalidate = Some(match self.invalidate.take() {
+            Some(old) => old.start.min(range.start)..old.end.max(range.end),
+            None => range,
+        });
+    }
+
+    /// The range of code that changed behind the core's back since the last call.
+    pub fn take_invalid(&mut self) -> Option<Range<u32>> {
+        if !self.flash.take_changes().is_empty() {
+            self.touch(FLASH_WINDOW);
+        }
+        self.invalidate.take()
+    }
+
+    fn peripheral_load(&mut self, address: u32, now: u64) -> u32 {
+        let offset = address & 0xFF;
+        match address & 0xF00 {
+            0x000 => self.uarts[0].read(offset),
+            0xF00 => self.uarts[1].read(offset),
+            0x100 => self.spi[1].read(offset),
+            0x200 => self.spi[0].read(offset),
+            0x300 => self.gpio.read(offset),
+            0x600 => {
+                let timer = &self.timers[usize::from(offset >= 0x20)];
+                timer.read(offset & 0x1F, self.clock.ticks(now))
+            }
+            0x700 => match offset {
+                0x14 => self.cause as u32,
+                // The RTC's slow counter, about 150 kHz.
+                0x1C => (self.clock.nanoseconds(now) * 3 / 20_000) as u32,
+                _ => self.other[(address & 0xFFF) as usize / 4],
+            },
+            0x900 => self.watchdog.read(offset),
+            _ => self.other[(address & 0xFFF) as usize / 4],
+        }
+    }
+
+    fn peripheral_store(&mut self, address: u32, value: u32, now: u64) {
+        let offset = address & 0xFF;
+        match address & 0xF00 {
+            0x000 => {
+                self.uarts[0].write(offset, value);
+            }
+            0xF00 => self.uarts[1].write(offset, value),
+            0x100 => self.spi[1].write(offset, value, &mut self.flash),
+            0x200 => {
+                self.spi[0].write(offset, value, &mut self.flash);
+                self.stop |= !self.flash.powered();
+            }
+            0x300 => {
+                let before = (self.gpio.levels(), self.gpio.enabled());
+                self.gpio.write(offset, value);
+                self.report_pins(before);
+            }
+            0x600 => {
+                let timer = &mut self.timers[usize::from(offset >= 0x20)];
+                timer.write(offset & 0x1F, value, self.clock.ticks(now));
+                self.stop = true;
+            }
+            0x700 if offset == 0 && value & 1 << 31 != 0 => {
+                self.reset_by_program();
+            }
+            0x900 => {
+                self.watchdog.write(offset, value, self.clock.nanoseconds(now));
+                self.stop = true;
+            }
+            _ => self.other[(address & 0xFFF) as usize / 4] = value,
+        }
+    }
+
+    fn report_pins(&mut self, (levels, enabled): (u32, u32)) {
+        let (now_levels, now_enabled) = (self.gpio.levels(), self.gpio.enabled());
+        let changed = (levels ^ now_levels | enabled ^ now_enabled) & now_enabled;
+        for pin in 0..16 {
+            if changed >> pin & 1 != 0 {
+                self.events.push(Event::Pin { pin, high: now_levels >> pin & 1 != 0 });
+            }
+        }
+    }
+
+    fn nic_store(&mut self, offset: u32, value: u32) {
+        let copy = self.nic.write(offset, value);
+        let address = self.nic.address();
+        match copy {
+            None => {}
+            Some(nic::Copy::Receive(count)) => {
+                let bytes = self.nic.remaining()[..count].to_vec();
+                if DRAM.contains(&address) && self.write_ram(address, &bytes) {
+                    self.nic.copied(count);
+                } else {
+                    self.nic.refuse();
+                }
+            }
+            Some(nic::Copy::Transmit(count)) => {
+                match self.read_memory(address, count).filter(|_| DRAM.contains(&address)) {
+                    Some(bytes) => self.nic.append(&bytes),
+                    None => self.nic.refuse(),
+                }
+            }
+        }
+        // Frames leave at once, not at the end of the core's budget.
+        self.stop |= self.nic.has_sent();
+    }
+
+    /// xorshift64*: not cryptographic, and neither is it meant to look so.
+    fn next_random(&mut self) -> u32 {
+        self.random ^= self.random >> 12;
+        self.random ^= self.random << 25;
+        self.random ^= self.random >> 27;
+        (self.random.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 32) as u32
+    }
+
+    fn slow_load32(&mut self, address: u32, now: u64) -> Result<u32, Cause> {
+        if PERIPHERALS.contains(&address) {
+            Ok(self.peripheral_load(address, now))
+        } else if DPORT.contains(&address) {
+            Ok(self.dport.get((address & 0xFFF) as usize / 4).copied().unwrap_or(0))
+        } else if RTC_MEMORY.contains(&address) {
+            Ok(word_at(&self.rtc_memory, (address - RTC_MEMORY.start) as usize))
+        } else if NIC.contains(&address) {
+            Ok(self.nic.read(address - NIC.start))
+        } else if address == RANDOM {
+            Ok(self.next_random())
+        } else if ROM.contains(&address) {
+            Ok(rom::word(address))
+        } else if DEVICES.iter().any(|range| range.contains(&address)) {
+            self.unmodelled(address, || format!("read of {address:#010x}: no such register here"));
+            Ok(0)
+        } else {
+            Err(Cause::LoadProhibited)
+        }
+    }
+
+    fn slow_store32(&mut self, address: u32, value: u32, now: u64) -> Result<(), Cause> {
+        if PERIPHERALS.contains(&address) {
+            self.peripheral_store(address, value, now);
+        } else if DPORT.contains(&address) {
+            let offset = address & 0xFFF;
+            if let Some(register) = self.dport.get_mut(offset as usize / 4) {
+                *register = value;
+            }
+            match offset {
+                DPORT_CLOCK => self.clock.set_double(value & 1 != 0, now),
+                DPORT_CACHE | DPORT_CACHE_RAM => self.touch(IRAM.start..FLASH_WINDOW.end),
+                _ => {}
+            }
+        } else if RTC_MEMORY.contains(&address) {
+            let at = (address - RTC_MEMORY.start) as usize;
+            self.rtc_memory[at..at + 4].copy_from_slice(&value.to_le_bytes());
+        } else if NIC.contains(&address) {
+            self.nic_store(address - NIC.start, value);
+        } else if DEVICES.iter().any(|range| range.contains(&address)) {
+            self.unmodelled(address, || {
+                format!("write of {value:#010x} to {address:#010x}: no such register here")
+            });
+        } else {
+            return Err(Cause::StoreProhibited);
+        }
+        Ok(())
+    }
+
+    /// Why a sub-word access outside DRAM is refused: the bus of IRAM, ROM and flash, and that
+    /// of the peripherals, know words only.
+    fn narrow(&self, address: u32, hole: Cause) -> Cause {
+        let words_only = ROM.contains(&address)
+            || IRAM.contains(&address)
+            || FLASH_WINDOW.contains(&address)
+            || PERIPHERALS.contains(&address)
+            || RTC_MEMORY.contains(&address)
+            || DPORT.contains(&address)
+            || NIC.contains(&address);
+        if words_only { Cause::LoadStoreError } else { hole }
+    }
+}
+
+fn word_at(memory: &[u8], at: usize) -> u32 {
+    u32::from_le_bytes([memory[at], memory[at + 1], memory[at + 2], memory[at + 3]])
+}
+
+impl Bus for Board {
+    fn fetch(&mut self, addr: u32) -> Result<u32, Cause> {
+        if IRAM.start <= addr && addr < self.iram_end() {
+            Ok(word_at(&self.iram[..], (addr - IRAM.start) as usize))
+        } else if FLASH_WINDOW.contains(&addr) {
+            let at = self.flash_offset(addr).ok_or(Cause::InstructionFetchError)?;
+            Ok(word_at(self.flash.data(), at))
+        } else if rom::is_code(addr) {
+            Ok(rom::word(addr))
+        } else {
+            // Data RAM is not on the instruction bus; ROM functions are hooks, never fetched.
+            Err(Cause::InstructionFetchProhibited)
+        }
+    }
+
+    #[inline]
+    fn load8(&mut self, addr: u32, _now: u64) -> Result<u8, Cause> {
+        let at = addr.wrapping_sub(DRAM.start) as usize;
+        self.dram.get(at).copied().ok_or_else(|| self.narrow(addr, Cause::LoadProhibited))
+    }
+
+    #[inline]
+    fn load16(&mut self, addr: u32, _now: u64) -> Result<u16, Cause> {
+        let at = addr.wrapping_sub(DRAM.start) as usize;
+        match self.dram.get(at..at.wrapping_add(2)) {
+            Some(bytes) => Ok(u16::from_le_bytes([bytes[0], bytes[1]])),
+            None => Err(self.narrow(addr, Cause::LoadProhibited)),
+        }
+    }
+
+    #[inline]
+    fn load32(&mut self, addr: u32, now: u64) -> Result<u32, Cause> {
+        let at = addr.wrapping_sub(DRAM.start) as usize;
+        if at < self.dram.len() {
+            return Ok(word_at(&self.dram[..], at));
+        }
+        if FLASH_WINDOW.contains(&addr) {
+            let at = self.flash_offset(addr).ok_or(Cause::LoadStoreError)?;
+            return Ok(word_at(self.flash.data(), at));
+        }
+        if IRAM.start <= addr && addr < self.iram_end() {
+            return Ok(word_at(&self.iram[..], (addr - IRAM.start) as usize));
+        }
+        self.slow_load32(addr, now)
+    }
+
+    #[inline]
+    fn store8(&mut self, addr: u32, value: u8, _now: u64) -> Result<(), Cause> {
+        let at = addr.wrapping_sub(DRAM.start) as usize;
+        match self.dram.get_mut(at) {
+            Some(byte) => *byte = value,
+            None => return Err(self.narrow(addr, Cause::StoreProhibited)),
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn store16(&mut self, addr: u32, value: u16, _now: u64) -> Result<(), Cause> {
+        let at = addr.wrapping_sub(DRAM.start) as usize;
+        match self.dram.get_mut(at..at.wrapping_add(2)) {
+            Some(bytes) => bytes.copy_from_slice(&value.to_le_bytes()),
+            None => return Err(self.narrow(addr, Cause::StoreProhibited)),
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn store32(&mut self, addr: u32, value: u32, now: u64) -> Result<(), Cause> {
+        let at = addr.wrapping_sub(DRAM.start) as usize;
+        if let Some(bytes) = self.dram.get_mut(at..at.wrapping_add(4)) {
+            bytes.copy_from_slice(&value.to_le_bytes());
+            return Ok(());
+        }
+        if IRAM.start <= addr && addr < self.iram_end() {
+            let at = (addr - IRAM.start) as usize;
+            self.iram[at..at + 4].copy_from_slice(&value.to_le_bytes());
+            return Ok(());
+        }
+        self.slow_store32(addr, value, now)
+    }
+
+    #[inline]
+    fn is_device(addr: u32) -> bool {
+        addr >= 0x6000_0000 || DPORT.contains(&addr)
+    }
+
+    fn signals(&mut self) -> Signals {
+        Signals {
+            lines: self.lines(),
+            invalidate: self.take_invalid(),
+            stop: std::mem::take(&mut self.stop),
+        }
+    }
+}

@@ -1,0 +1,271 @@
+//! A UART: FIFOs, interrupts, and what arrives when the two ends disagree about the baud rate.
+//!
+//! A byte takes no time: the transmit FIFO is always empty again when looked at, and bytes from
+//! the host wait (outside, without limit) until the receive FIFO has room, so it never overruns.
+
+use std::collections::VecDeque;
+
+/// Register offsets.
+pub mod reg {
+    #![allow(missing_docs)]
+    pub const FIFO: u32 = 0x00;
+    pub const INT_RAW: u32 = 0x04;
+    pub const INT_ST: u32 = 0x08;
+    pub const INT_ENA: u32 = 0x0C;
+    pub const INT_CLR: u32 = 0x10;
+    pub const CLKDIV: u32 = 0x14;
+    pub const STATUS: u32 = 0x1C;
+    pub const CONF0: u32 = 0x20;
+    pub const CONF1: u32 = 0x24;
+    pub const DATE: u32 = 0x78;
+    pub const ID: u32 = 0x7C;
+}
+
+const FIFO_SIZE: usize = 128;
+const INT_RX_FULL: u32 = 1 << 0;
+const INT_TX_EMPTY: u32 = 1 << 1;
+const INT_RX_TIMEOUT: u32 = 1 << 8;
+const CONF0_RX_RESET: u32 = 1 << 17;
+const CONF1_TIMEOUT_ENABLE: u32 = 1 << 31;
+/// Modem lines and RXD are high when idle.
+const STATUS_IDLE: u32 = 1 << 15;
+
+/// One UART.
+#[derive(Clone, Debug)]
+pub struct Uart {
+    registers: [u32; 32],
+    raised: u32,
+    receive: VecDeque<u8>,
+    incoming: VecDeque<u8>,
+    sent: Vec<u8>,
+}
+
+impl Default for Uart {
+    fn default() -> Self {
+        let mut registers = [0; 32];
+        registers[reg::CONF0 as usize / 4] = 0x1C;
+        registers[reg::CONF1 as usize / 4] = 0x60 << 8 | 0x60;
+        registers[reg::DATE as usize / 4] = 0x0006_2000;
+        registers[reg::ID as usize / 4] = 0x0000_0500;
+        Self {
+            registers,
+            raised: 0,
+            receive: VecDeque::new(),
+            incoming: VecDeque::new(),
+            sent: Vec::new(),
+        }
+    }
+}
+
+impl Uart {
+    /// Whether the UART asks for interrupt 5.
+    #[must_use]
+    pub fn interrupt(&self) -> bool {
+        self.raw() & self.get(reg::INT_ENA) != 0
+    }
+
+    /// Baud rate at the bus clock `hz`; 0 while the divider is 0.
+    #[must_use]
+    pub fn baud(&self, hz: u64) -> u32 {
+        hz.checked_div(u64::from(self.get(reg::CLKDIV) & 0xF_FFFF)).unwrap_or(0) as u32
+    }
+
+    /// Sets the divider as the ROM does: for `baud` at the bus clock `hz`.
+    pub fn set_baud(&mut self, baud: u32, hz: u64) {
+        self.registers[reg::CLKDIV as usize / 4] = (hz / u64::from(baud.max(1))) as u32;
+    }
+
+    /// Bytes from the host, as they arrive at the pin.
+    pub fn push(&mut self, bytes: impl IntoIterator<Item = u8>) {
+        self.incoming.extend(bytes);
+        self.fill();
+    }
+
+    /// Takes a byte out of the receive FIFO past the registers, as the ROM's loader does.
+    pub fn take_received(&mut self) -> Option<u8> {
+        let byte = self.receive.pop_front();
+        self.fill();
+        byte
+    }
+
+    /// Bytes that wait for the receiver.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.receive.len() + self.incoming.len()
+    }
+
+    /// Sends past the registers, as the ROM does.
+    pub fn send(&mut self, bytes: &[u8]) {
+        self.sent.extend_from_slice(bytes);
+    }
+
+    /// What was sent since the last call.
+    pub fn take_sent(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.sent)
+    }
+
+    /// Whether something was sent that is not taken yet.
+    #[must_use]
+    pub fn has_sent(&self) -> bool {
+        !self.sent.is_empty()
+    }
+
+    /// Reads the register at `offset`.
+    pub fn read(&mut self, offset: u32) -> u32 {
+        match offset {
+            reg::FIFO => {
+                let byte = self.receive.pop_front();
+                self.fill();
+                byte.map_or(0, u32::from)
+            }
+            reg::INT_RAW => self.raw(),
+            reg::INT_ST => self.raw() & self.get(reg::INT_ENA),
+            reg::INT_CLR => 0,
+            reg::STATUS => STATUS_IDLE | self.receive.len().min(0xFF) as u32,
+            _ => self.registers.get(offset as usize / 4).copied().unwrap_or(0),
+        }
+    }
+
+    /// Writes the register at `offset`.
+    pub fn write(&mut self, offset: u32, value: u32) {
+        match offset {
+            reg::FIFO => self.sent.push(value as u8),
+            reg::INT_CLR => self.raised &= !value,
+            reg::INT_RAW | reg::INT_ST | reg::STATUS | reg::DATE => {}
+            _ => {
+                if let Some(register) = self.registers.get_mut(offset as usize / 4) {
+                    *register = value;
+                }
+                if offset == reg::CONF0 && value & CONF0_RX_RESET != 0 {
+                    self.receive.clear();
+                }
+                self.fill();
+            }
+        }
+    }
+
+    fn get(&self, offset: u32) -> u32 {
+        self.registers[offset as usize / 4]
+    }
+
+    /// Latched interrupts and those that stay as long as their reason does.
+    fn raw(&self) -> u32 {
+        let threshold = (self.get(reg::CONF1) & 0x7F).max(1) as usize;
+        let full = if self.receive.len() >= threshold { INT_RX_FULL } else { 0 };
+        self.raised | full | INT_TX_EMPTY
+    }
+
+    fn fill(&mut self) {
+        let room = FIFO_SIZE - self.receive.len();
+        let count = room.min(self.incoming.len());
+        self.receive.extend(self.incoming.drain(..count));
+        // The line fell quiet with bytes in the FIFO.
+        let quiet = self.incoming.is_empty() && !self.receive.is_empty();
+        if quiet && self.get(reg::CONF1) & CONF1_TIMEOUT_ENABLE != 0 {
+            self.raised |= INT_RX_TIMEOUT;
+        }
+    }
+}
+
+/// What a receiver at `receiver` baud makes of `bytes` sent back to back (8N1) at `sender` baud.
+///
+/// Each bit is sampled in its middle, counted from the falling edge of the start bit; a frame
+/// whose stop bit is low is delivered all the same, as the hardware does.
+#[must_use]
+pub fn over_the_wire(bytes: &[u8], sender: u32, receiver: u32) -> Vec<u8> {
+    if sender == 0 || receiver == 0 {
+        return Vec::new();
+    }
+    // Ten bits must not drift by half a bit: within 3 % both understand each other.
+    if u64::from(sender.abs_diff(receiver)) * 33 <= u64::from(sender) {
+        return bytes.to_vec();
+    }
+    let total = bytes.len() as u64 * 10;
+    // The level of the sender's bit `n`: start 0, eight data bits, stop 1; idle is 1.
+    let level = |n: u64| -> bool {
+        let Some(byte) = bytes.get((n / 10) as usize) else { return true };
+        match n % 10 {
+            0 => false,
+            9 => true,
+            bit => byte >> (bit - 1) & 1 != 0,
+        }
+    };
+    let (sender, receiver) = (u64::from(sender), u64::from(receiver));
+    // Time in units of 1 / (2 * sender * receiver) seconds: both half bits are whole numbers.
+    let (sender_bit, receiver_half) = (2 * receiver, sender);
+    let mut received = Vec::new();
+    let mut time = 0;
+    loop {
+        // The next falling edge.
+        let mut bit = time / sender_bit;
+        while bit < total && level(bit) {
+            bit += 1;
+        }
+        if bit >= total {
+            return received;
+        }
+        let start = time.max(bit * sender_bit);
+        let mut byte = 0;
+        for n in 0..8 {
+            let sample = start + receiver_half * (3 + 2 * n);
+            byte |= u8::from(level(sample / sender_bit)) << n;
+        }
+        received.push(byte);
+        // Look for the next start bit from the middle of the stop bit on, once the line is high.
+        let mut bit = (start + receiver_half * 19) / sender_bit;
+        while bit < total && !level(bit) {
+            bit += 1;
+        }
+        time = (start + receiver_half * 19).max(bit * sender_bit);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn receive_interrupts_and_fifo() {
+        let mut uart = Uart::default();
+        uart.write(reg::CONF1, 120 | 2 << 24 | CONF1_TIMEOUT_ENABLE);
+        uart.write(reg::INT_ENA, INT_RX_FULL | INT_RX_TIMEOUT);
+        assert!(!uart.interrupt());
+        uart.push([1; 300]);
+        assert_eq!(uart.read(reg::STATUS) & 0xFF, 128, "the rest waits outside");
+        assert_eq!(uart.read(reg::INT_ST), INT_RX_FULL);
+        for _ in 0..300 {
+            assert_eq!(uart.read(reg::FIFO), 1);
+        }
+        assert_eq!(uart.read(reg::STATUS) & 0xFF, 0);
+        uart.write(reg::INT_CLR, 0x1FF);
+        assert!(!uart.interrupt());
+        uart.push([7]);
+        assert_eq!(uart.read(reg::INT_ST), INT_RX_TIMEOUT);
+    }
+
+    #[test]
+    fn divider_sets_the_baud_rate() {
+        let mut uart = Uart::default();
+        uart.write(reg::CLKDIV, 694);
+        assert_eq!(uart.baud(80_000_000), 115_273);
+        assert_eq!(uart.baud(52_000_000), 74_927, "the ROM's, before the PLL is set");
+    }
+
+    #[test]
+    fn agreeing_ends_understand_each_other() {
+        let text: Vec<u8> = (0..=255).collect();
+        assert_eq!(over_the_wire(&text, 115_273, 115_200), text);
+        assert_eq!(over_the_wire(&text, 100_000, 103_100), over_the_wire(&text, 100, 103));
+    }
+
+    #[test]
+    fn disagreeing_ends_get_garbage() {
+        let text = b"ets Jan  8 2013,rst cause:2, boot mode:(3,6)";
+        let seen = over_the_wire(text, 74_880, 115_200);
+        assert!(!seen.is_empty());
+        assert!(!String::from_utf8_lossy(&seen).contains("rst cause"));
+        // One byte at half the receiver's rate: each bit is seen twice.
+        assert_eq!(over_the_wire(&[0xFF], 100, 200), [0xFE]);
+        assert_eq!(over_the_wire(b"x", 0, 100), b"");
+    }
+}

@@ -1,0 +1,7 @@
+//! A virtual NodeMCU: the ESP8266's CPU and, around it, the board.
+//!
+//! [`cpu`] is the LX106 core alone. It knows no memory map: whoever runs it brings a
+//! [`cpu::Bus`]. [`board`] is that memory map with all devices, flash, boot ROM and serial line.
+
+pub mod board;
+pub mod cpu;

@@ -1,0 +1,211 @@
+/* Does on the virtual board what the test asks for (-DTEST_name) and says on UART0 how it went. */
+#include <stddef.h>
+#include <stdint.h>
+
+#define REG(address) (*(volatile uint32_t *)(address))
+#define IN_FLASH __attribute__((section(".flash"), aligned(4)))
+
+/* ROM functions, at their published addresses. */
+#define ROM(address, result, ...) ((result (*)(__VA_ARGS__))(address))
+#define Cache_Read_Enable ROM(0x40004678, void, uint32_t, uint32_t, uint32_t)
+#define Cache_Read_Disable ROM(0x400047F0, void, void)
+#define SPIEraseSector ROM(0x40004A00, int, uint32_t)
+#define SPIWrite ROM(0x40004A4C, int, uint32_t, const void *, uint32_t)
+#define SPIRead ROM(0x40004B1C, int, uint32_t, void *, uint32_t)
+#define ets_delay_us ROM(0x40002ECC, void, uint32_t)
+#define ets_isr_attach ROM(0x40000F88, void, uint32_t, void (*)(void *), void *)
+#define ets_isr_unmask ROM(0x40000FA8, void, uint32_t)
+#define rom_memcpy ROM(0x4000DF48, void *, void *, const void *, uint32_t)
+#define rom_printf ROM(0x400024CC, int, const char *, ...)
+
+__attribute__((unused)) static const uint32_t constants[2] IN_FLASH = { 0x12345678, 0x9ABCDEF0 };
+
+static void say(const char *text)
+{
+    while (*text)
+        REG(0x60000000) = *text++;
+}
+
+__attribute__((unused)) static void check(const char *what, int good)
+{
+    say(good ? "ok " : "BAD ");
+    say(what);
+    say("\n");
+}
+
+#ifdef TEST_memory
+static void test(void)
+{
+    static uint32_t buffer[64], other[64];
+    uint16_t half[2] = { 0x1111, 0x2222 };
+    volatile uint8_t *bytes = (volatile uint8_t *)half;
+
+    bytes[1] = 0x33;
+    check("sub-word access to DRAM", half[0] == 0x3311);
+    Cache_Read_Enable(0, 0, 1);
+    check("flash through the cache", constants[0] == 0x12345678 && constants[1] == 0x9ABCDEF0);
+    for (int i = 0; i < 64; i++)
+        buffer[i] = 0xA5A50000u + i;
+    check("erase", SPIEraseSector(0x30) == 0);
+    check("write", SPIWrite(0x30000, buffer, 256) == 0);
+    check("read", SPIRead(0x30000, other, 256) == 0 && other[63] == 0xA5A5003F);
+    buffer[0] = 0x0F0F0F0F;
+    SPIWrite(0x30000, buffer, 4);
+    SPIRead(0x30000, other, 4);
+    check("programming only clears bits", other[0] == (0xA5A50000u & 0x0F0F0F0F));
+    check("the window shows what was written", REG(0x40230004) == 0xA5A50001);
+    check("an unaligned length is refused", SPIWrite(0x30000, buffer, 3) == 1);
+    check("past the end is refused", SPIWrite(0xFFFFF0, buffer, 256) != 0);
+    rom_memcpy(other, buffer, 7);
+    check("memcpy", other[0] == buffer[0]);
+    rom_printf("printf %d %08x %s %c%%\n", -5, 0xBEEF, "text", 'c');
+    check("the random source differs", REG(0x3FF20E44) != REG(0x3FF20E44));
+    check("RAM is not zero at power-on", REG(0x3FFF0000) == 0xA5A5A5A5);
+    REG(0x3FFF0000) = 0;
+    say("done\n");
+}
+#endif
+
+#ifdef TEST_byte_from_iram
+static void test(void)
+{
+    volatile uint8_t *code = (volatile uint8_t *)0x40100000;
+
+    say("before\n");
+    (void)*code;
+    say("not reached\n");
+}
+#endif
+
+#ifdef TEST_cache_off
+static void test(void)
+{
+    Cache_Read_Enable(0, 0, 1);
+    (void)*(volatile const uint32_t *)constants;
+    Cache_Read_Disable();
+    say("before\n");
+    (void)*(volatile const uint32_t *)constants;
+    say("not reached\n");
+}
+#endif
+
+#ifdef TEST_watchdog
+static void test(void)
+{
+    if (REG(0x60000714) == 4) {
+        check("RTC memory survived", REG(0x60001200) == 0xC0FFEE);
+        check("RAM survived", REG(0x3FFF0000) == 0xC0FFEE);
+        REG(0x60000700) = 1u << 31;
+        for (;;)
+            ;
+    }
+    if (REG(0x60000714) == 2) {
+        check("RTC memory survived the program's reset", REG(0x60001200) == 0xC0FFEE);
+        say("done\n");
+        return;
+    }
+    check("power on", REG(0x60000714) == 1);
+    REG(0x60001200) = 0xC0FFEE;
+    REG(0x3FFF0000) = 0xC0FFEE;
+    REG(0x60000904) = 4;
+    REG(0x60000908) = 3;
+    REG(0x60000900) = 1;
+    for (int i = 0; i < 30; i++) {
+        ets_delay_us(5000);
+        REG(0x60000914) = 0x73;
+    }
+    say("fed for 150 ms\n");
+    for (;;)
+        ;
+}
+#endif
+
+#ifdef TEST_timer
+static volatile int ticks;
+
+static void tick(void *argument)
+{
+    ticks += *(int *)argument;
+    REG(0x6000060C) = 1;
+}
+
+static void test(void)
+{
+    int one = 1;
+
+    ets_isr_attach(9, tick, &one);
+    REG(0x60000600) = 5200;
+    REG(0x60000608) = 1 << 7 | 1 << 6;
+    ets_isr_unmask(1 << 9);
+    /* 52 MHz: 100 us each. */
+    ets_delay_us(10000);
+    check("FRC1 ticked a hundred times", ticks >= 99 && ticks <= 101);
+    REG(0x60000608) = 0;
+    say("done\n");
+}
+#endif
+
+#ifdef TEST_led
+static void test(void)
+{
+    REG(0x60000838) = 0;
+    REG(0x60000308) = 1 << 2;
+    REG(0x60000310) = 1 << 2;
+    REG(0x60000304) = 1 << 2;
+    REG(0x60000308) = 1 << 2;
+    check("input and straps", (REG(0x60000318) & 0xFFFF0004u) == 3u << 16);
+    say("done\n");
+}
+#endif
+
+#ifdef TEST_network
+#define NIC(offset) REG(0x6FF00000 + (offset))
+
+static void test(void)
+{
+    static volatile uint8_t frame[64];
+    static volatile uint8_t answer[64];
+    uint32_t low = NIC(4), high = NIC(8);
+    static const uint8_t request[] = { 0, 1, 8, 0, 6, 4, 0, 1 };
+
+    check("the port is there", NIC(0) == 0x434E4956);
+    check("link", NIC(0xC) & 1);
+    for (int i = 0; i < 6; i++)
+        frame[i] = 0xFF;
+    for (int i = 0; i < 6; i++)
+        frame[6 + i] = frame[22 + i] = i < 4 ? low >> (8 * i) : high >> (8 * (i - 4));
+    frame[12] = 8;
+    frame[13] = 6;
+    for (int i = 0; i < 8; i++)
+        frame[14 + i] = request[i];
+    frame[28] = 10, frame[30] = 2, frame[31] = 15;
+    frame[38] = 10, frame[40] = 2, frame[41] = 2;
+    NIC(0x1C) = (uint32_t)frame;
+    NIC(0x28) = 13;
+    NIC(0x28) = 29;
+    NIC(0x2C) = 1;
+    for (int i = 0; i < 1000 && !(NIC(0xC) & 2); i++)
+        ets_delay_us(1000);
+    check("an answer came", NIC(0x18) >= 42);
+    NIC(0x1C) = (uint32_t)answer;
+    NIC(0x20) = sizeof answer;
+    check("it is for us", answer[0] == frame[6] && answer[12] == 8 && answer[13] == 6);
+    check("it is 10.0.2.2", answer[28] == 10 && answer[31] == 2);
+    NIC(0x24) = 1;
+    NIC(0x1C) = 0x40100000;
+    NIC(0x28) = 4;
+    check("memory that is not DRAM is refused", NIC(0x30) == 1);
+    say("done\n");
+}
+#endif
+
+__attribute__((section(".text.start"))) void start(void)
+{
+    extern uint32_t bss_start, bss_end;
+
+    for (uint32_t *word = &bss_start; word < &bss_end; word++)
+        *(volatile uint32_t *)word = 0;
+    test();
+    for (;;)
+        __asm__ volatile("waiti 0");
+}
