@@ -13,11 +13,11 @@ use tools::bench;
 use tools::config::Config;
 use tools::control;
 use tools::esptool::Esptool;
+use tools::figures;
 use tools::flash::{self, Port};
 use tools::image::Image;
 use tools::iram;
 use tools::monitor::{self, MonitorOptions};
-use tools::figures;
 use tools::output::{self, Unheard};
 use tools::pki::Pki;
 use tools::provision::fleet::{self, Fleet};
@@ -361,9 +361,7 @@ fn perform(Arguments { verb, mut settings, places }: Arguments) -> Result<()> {
             &Image::in_folder(&files.folder),
             identity.as_deref(),
         ),
-        Verb::Erase { esptool, port, baud } => {
-            flash::erase(&Esptool::new(&esptool)?, &port, baud)
-        }
+        Verb::Erase { esptool, port, baud } => flash::erase(&Esptool::new(&esptool)?, &port, baud),
         Verb::Monitor { elf, port, baud, no_reset } => {
             monitor::monitor(&port, &MonitorOptions { elf, baud, reset: !no_reset })
         }
