@@ -13,6 +13,7 @@ const SOURCES: &[&str] = &[
     "c/registers.S",
     "c/registers.c",
     "c/scheduling.c",
+    "c/sockets.c",
     "c/time.c",
     "c/victims.c",
     "c/wild_stack.S",
@@ -23,7 +24,7 @@ fn main() {
         std::env::var(format!("DEP_BOARD_{key}")).expect("the board tells its dependents")
     };
     // port_frame.h, the one header of the port that tests look into.
-    compile_own_c("target_tests", SOURCES, &["c", &board("INCLUDE"), "../../bsp/lx106/c"]);
+    compile_own_c("target_tests", SOURCES, &["c", &board("INCLUDE"), "../../bsp/lx106/c", "../../vendor/paho/include"]);
     println!("cargo::rustc-link-arg-bins=-T{}", board("LINK_SCRIPT"));
     println!("cargo::rerun-if-changed=c");
     println!("cargo::rerun-if-changed=build.rs");

@@ -44,6 +44,9 @@ crate::tests_in_c! {
     "arithmetic-shifts" => test_shifts,
     "arithmetic-double" => test_double,
     "arithmetic-float" => test_float,
+    "socket-close-after-peer" => test_close_after_peer,
+    "socket-close-after-end-was-read" => test_close_after_end_was_read,
+    "socket-close-with-unread-data" => test_close_with_unread_data,
     early
     "kernel-before-scheduler" => test_before_scheduler,
 }
