@@ -53,7 +53,7 @@ features = $(if $(filter 160,$(CPU_MHZ)),--features cpu-160mhz)
 AWS = $(if $(AWS_PROFILE),AWS_PROFILE='$(AWS_PROFILE)') $(if $(AWS_REGION),AWS_REGION='$(AWS_REGION)')
 
 .PHONY: help setup build tools run on off watch smoke provision deprovision provision-fleet \
-	identity identity-info test lint unit virtual-test fuzz target-test e2e \
+	identity identity-info test lint unit virtual-test fuzz target-test board-test e2e \
 	image flash erase monitor boards container soak bench size vendor env clean
 .DEFAULT_GOAL := help
 
@@ -93,7 +93,7 @@ deprovision: tools ## remove THING from AWS
 provision-fleet: tools ## make all things of FILE (CSV with a header and a column `thing`)
 	@$(AWS) $(THING_TOOL) provision-fleet --file '$(or $(FILE),$(error name the list: make provision-fleet FILE=things.csv))'
 
-test: lint unit size boards target-test e2e bench smoke ## everything CI checks
+test: lint unit size boards target-test board-test e2e bench smoke ## everything CI checks
 	@echo "make test: all passed"
 
 lint: tools ## rustfmt, clippy, no private key under version control
@@ -101,7 +101,9 @@ lint: tools ## rustfmt, clippy, no private key under version control
 	@$(call host,fmt) --all --check
 	@$(FIRMWARE) clippy --quiet --locked --release -p firmware-qemu -p firmware-nodemcu \
 		-p firmware-huzzah -p target-tests -- -D warnings
-	@$(call host,clippy) --quiet --locked $(HOST_CRATES) -p virtual-nodemcu -p e2e --all-targets -- -D warnings
+	@$(FIRMWARE) clippy --quiet --locked --release -p target-tests --no-default-features \
+		--features chip -- -D warnings
+	@$(call host,clippy) --quiet --locked $(HOST_CRATES) -p virtual-nodemcu -p board-tests -p e2e --all-targets -- -D warnings
 
 unit: setup ## host tests: pure logic, and the tools against a real broker
 	@$(call host,test) --quiet --locked $(HOST_CRATES)
@@ -119,6 +121,13 @@ fuzz: setup ## ten million hostile identity regions through the decoder
 target-test: setup tools ## tests of kernel, libraries and crash reports on the emulated CPU
 	@$(FIRMWARE) build --release --locked -p target-tests
 	@$(THING_TOOL) target-test --elf $(CHIP)/target-tests
+
+board-test: setup tools ## the same, and the chip's own, on the virtual NodeMCU
+	@tools/esptool-setup $(ESPTOOL)
+	@$(FIRMWARE) build --release --locked -p target-tests --no-default-features --features chip
+	@$(THING_TOOL) image --elf $(CHIP)/target-tests-chip --folder target/image/target-tests --esptool $(ESPTOOL) >/dev/null
+	@$(call host,run) --quiet --locked -p board-tests -- --elf '$(CURDIR)/$(CHIP)/target-tests-chip' \
+		--image '$(CURDIR)/target/image/target-tests'
 
 soak: build setup ## (half an hour) the heap over 4000 reconnects
 	@export FIRMWARE_ELF='$(CURDIR)/$(ELF)'; $(call host,test) --locked -p e2e -- --ignored --nocapture endurance
