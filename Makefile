@@ -41,7 +41,7 @@ THING_TOOL = target/debug/thing
 # another. CPU_MHZ=160 doubles the clock.
 CHIP_BOARD = $(if $(filter qemu,$(BOARD)),nodemcu,$(BOARD))
 CHIP_ELF = $(CHIP)/firmware-$(CHIP_BOARD)
-IMAGE = target/image/$(CHIP_BOARD)
+IMAGE = target/image/$(CHIP_BOARD)$(if $(features),-$(CPU_MHZ))
 IDENTITY ?= certs/$(THING)/identity.bin
 ESPTOOL = target/esptool
 ESPBAUD ?= 460800
@@ -122,12 +122,12 @@ target-test: setup tools ## tests of kernel, libraries and crash reports on the 
 	@$(FIRMWARE) build --release --locked -p target-tests
 	@$(THING_TOOL) target-test --elf $(CHIP)/target-tests
 
-board-test: setup tools ## the same, and the chip's own, on the virtual NodeMCU
-	@tools/esptool-setup $(ESPTOOL)
+board-test: boards ## the same, and the chip's own, on the virtual NodeMCU, which then boots each board's image
 	@$(FIRMWARE) build --release --locked -p target-tests --no-default-features --features chip
 	@$(THING_TOOL) image --elf $(CHIP)/target-tests-chip --folder target/image/target-tests --esptool $(ESPTOOL) >/dev/null
 	@$(call host,run) --quiet --locked -p board-tests -- --elf '$(CURDIR)/$(CHIP)/target-tests-chip' \
-		--image '$(CURDIR)/target/image/target-tests'
+		--image '$(CURDIR)/target/image/target-tests' $(foreach image,huzzah-160 nodemcu, \
+		--firmware '$(CURDIR)/target/image/$(image)')
 
 soak: build setup ## (half an hour) the heap over 4000 reconnects
 	@export FIRMWARE_ELF='$(CURDIR)/$(ELF)'; $(call host,test) --locked -p e2e -- --ignored --nocapture endurance
@@ -159,8 +159,8 @@ erase: tools ## erase a board's whole flash: ESPPORT=/dev/ttyUSB0
 monitor: tools ## a board's console, crash addresses resolved: ESPPORT=/dev/ttyUSB0 [MONITORBAUD=74880]
 	@$(THING_TOOL) monitor --elf $(CHIP_ELF) --baud $(MONITORBAUD)
 
-boards: tools ## build every board's image, check budgets and that nothing needs flash when it is off
-	@$(MAKE) --no-print-directory image size BOARD=huzzah
+boards: tools ## build every board's image (one with the doubled clock), check budgets and that nothing needs flash when it is off
+	@$(MAKE) --no-print-directory image size BOARD=huzzah CPU_MHZ=160
 	@$(MAKE) --no-print-directory image size BOARD=nodemcu
 container: ## a shell in the container that CI uses (docker or podman)
 	@tools/container
