@@ -99,12 +99,12 @@ fn boot(tests: &Files, firmware: &Files, options: &Options) -> Result<(u64, u64)
     let start = bench.machine.cpu.cycles();
     let mut cycles = 0;
     for (index, line) in [
-        "link: esp8266-aws-iot ",
+        "app: esp8266-aws-iot ",
         ", reset: external",
-        "link: crashed before: panic: tests/target/src/tests.rs",
+        "app: crashed before: panic: tests/target/src/tests.rs",
         "left for the next firmware, pc 0x402",
-        "link: identity: ",
-        "link: waiting; this device does nothing until it has an identity",
+        "app: identity: ",
+        "app: waiting; this device does nothing until it has an identity",
     ]
     .into_iter()
     .enumerate()
