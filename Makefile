@@ -37,11 +37,24 @@ CHIP = target/xtensa-esp8266-none-elf/release
 ELF = $(CHIP)/firmware-$(BOARD)
 THING_TOOL = target/debug/thing
 
+# The chip's boards: `make image` and what follows it are for the NodeMCU unless BOARD names
+# another. CPU_MHZ=160 doubles the clock.
+CHIP_BOARD = $(if $(filter qemu,$(BOARD)),nodemcu,$(BOARD))
+CHIP_ELF = $(CHIP)/firmware-$(CHIP_BOARD)
+IMAGE = target/image/$(CHIP_BOARD)$(if $(features),-$(CPU_MHZ))
+IDENTITY ?= certs/$(THING)/identity.bin
+ESPTOOL = target/esptool
+ESPBAUD ?= 460800
+MONITORBAUD ?= 115200
+export ESPPORT
+features = $(if $(filter 160,$(CPU_MHZ)),--features cpu-160mhz)
+
 # For the AWS CLI; empty leaves them to its configuration.
 AWS = $(if $(AWS_PROFILE),AWS_PROFILE='$(AWS_PROFILE)') $(if $(AWS_REGION),AWS_REGION='$(AWS_REGION)')
 
-.PHONY: help setup build tools run on off watch smoke provision deprovision provision-fleet \
-	identity identity-info test lint unit virtual-test virtual-bench fuzz target-test e2e container soak bench size vendor env clean
+.PHONY: help setup build tools run on off watch smoke provision deprovision provision-fleet aws-stand-in \
+	identity identity-info test lint unit virtual-test virtual-bench fuzz target-test board-test e2e \
+	image flash erase monitor boards container soak bench size vendor env clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -51,7 +64,7 @@ setup: ## install what is missing: Debian packages and crates
 	@tools/setup $(CARGO) $(RUSTC)
 
 build: setup ## the firmware's ELF
-	@$(FIRMWARE) build --release --locked -p firmware-$(BOARD)
+	@$(FIRMWARE) build --release --locked -p firmware-$(BOARD) $(features)
 
 tools: setup
 	@$(call host,build) --quiet --locked -p tools
@@ -72,7 +85,7 @@ identity-info: tools ## THING=name: what is in it, without the secrets
 	@$(THING_TOOL) identity-info
 
 provision: tools ## make THING on AWS (AWS_PROFILE, AWS_REGION), or complete or confirm it; ROTATE=1 renews its certificate
-	@$(AWS) $(THING_TOOL) provision $(if $(filter-out 0,$(ROTATE)),--rotate)
+	@$(AWS) $(THING_TOOL) provision $(if $(filter-out 0,$(ROTATE)),--rotate $(if $(filter-out 0,$(EMULATED)),--emulated))
 
 deprovision: tools ## remove THING from AWS
 	@$(AWS) $(THING_TOOL) deprovision
@@ -80,14 +93,20 @@ deprovision: tools ## remove THING from AWS
 provision-fleet: tools ## make all things of FILE (CSV with a header and a column `thing`)
 	@$(AWS) $(THING_TOOL) provision-fleet --file '$(or $(FILE),$(error name the list: make provision-fleet FILE=things.csv))'
 
-test: lint unit size target-test e2e bench smoke ## everything CI checks
+aws-stand-in: setup ## an empty AWS account on this machine, for the verbs above in a second terminal
+	@$(call host,run) --quiet --locked -p aws-stand-in
+
+test: lint unit size boards target-test board-test e2e bench smoke ## everything CI checks
 	@echo "make test: all passed"
 
 lint: tools ## rustfmt, clippy, no private key under version control
 	@$(THING_TOOL) check-secrets
 	@$(call host,fmt) --all --check
-	@$(call host,clippy) --quiet --locked $(HOST_CRATES) -p virtual-nodemcu -p e2e --all-targets -- -D warnings
-	@$(FIRMWARE) clippy --quiet --locked --release -p firmware-qemu -p target-tests -- -D warnings
+	@$(FIRMWARE) clippy --quiet --locked --release -p firmware-qemu -p firmware-nodemcu \
+		-p firmware-huzzah -p target-tests -- -D warnings
+	@$(FIRMWARE) clippy --quiet --locked --release -p target-tests --no-default-features \
+		--features chip -- -D warnings
+	@$(call host,clippy) --quiet --locked $(HOST_CRATES) -p virtual-nodemcu -p aws-stand-in -p board-tests -p e2e --all-targets -- -D warnings
 
 unit: setup ## host tests: pure logic, and the tools against a real broker
 	@$(call host,test) --quiet --locked $(HOST_CRATES)
@@ -113,11 +132,18 @@ target-test: setup tools ## tests of kernel, libraries and crash reports on the 
 	@$(FIRMWARE) build --release --locked -p target-tests
 	@$(THING_TOOL) target-test --elf $(CHIP)/target-tests
 
+board-test: boards ## the same, and the chip's own, on the virtual NodeMCU, which then boots each board's image
+	@$(FIRMWARE) build --release --locked -p target-tests --no-default-features --features chip
+	@$(THING_TOOL) image --elf $(CHIP)/target-tests-chip --folder target/image/target-tests --esptool $(ESPTOOL) >/dev/null
+	@$(call host,run) --quiet --locked -p board-tests -- --elf '$(CURDIR)/$(CHIP)/target-tests-chip' \
+		--image '$(CURDIR)/target/image/target-tests' $(foreach image,huzzah-160 nodemcu, \
+		--firmware '$(CURDIR)/target/image/$(image)')
+
 soak: build setup ## (half an hour) the heap over 4000 reconnects
 	@export FIRMWARE_ELF='$(CURDIR)/$(ELF)'; $(call host,test) --locked -p e2e -- --ignored --nocapture endurance
 
-e2e: build setup ## the firmware against real brokers, kind and hostile
-	@export FIRMWARE_ELF='$(CURDIR)/$(ELF)'; $(call host,test) --quiet --locked -p e2e
+e2e: build tools ## the firmware against real brokers, kind and hostile
+	@export FIRMWARE_ELF='$(CURDIR)/$(ELF)' THING_PROGRAM='$(CURDIR)/$(THING_TOOL)'; $(call host,test) --quiet --locked -p e2e
 
 bench: build tools ## instructions of a context switch, a publish, AES-GCM, a handshake
 	@$(FIRMWARE) build --release --locked -p target-tests
@@ -127,6 +153,25 @@ bench: build tools ## instructions of a context switch, a publish, AES-GCM, a ha
 size: build tools ## flash, IRAM and DRAM by section and library, held to the budgets
 	@$(THING_TOOL) size --elf $(ELF) --flash-max 262144 --iram-max 12288 --dram-max 51200
 
+image: tools ## a board's flash files and memory map [BOARD=nodemcu|huzzah] [CPU_MHZ=160]
+	@tools/esptool-setup $(ESPTOOL)
+	@$(FIRMWARE) build --release --locked -p firmware-$(CHIP_BOARD) $(features)
+	@$(THING_TOOL) iram --elf $(CHIP_ELF)
+	@$(THING_TOOL) image --elf $(CHIP_ELF) --folder $(IMAGE) --esptool $(ESPTOOL)
+
+flash: image ## write them and the thing's identity to a board: ESPPORT=/dev/ttyUSB0 [ESPBAUD=]
+	@$(THING_TOOL) flash --folder $(IMAGE) --esptool $(ESPTOOL) --baud $(ESPBAUD) --identity $(IDENTITY)
+
+erase: tools ## erase a board's whole flash: ESPPORT=/dev/ttyUSB0
+	@tools/esptool-setup $(ESPTOOL)
+	@$(THING_TOOL) erase --esptool $(ESPTOOL) --baud $(ESPBAUD)
+
+monitor: tools ## a board's console, crash addresses resolved: ESPPORT=/dev/ttyUSB0 [MONITORBAUD=74880]
+	@$(THING_TOOL) monitor --elf $(CHIP_ELF) --baud $(MONITORBAUD)
+
+boards: tools ## build every board's image (one with the doubled clock), check budgets and that nothing needs flash when it is off
+	@$(MAKE) --no-print-directory image size BOARD=huzzah CPU_MHZ=160
+	@$(MAKE) --no-print-directory image size BOARD=nodemcu
 container: ## a shell in the container that CI uses (docker or podman)
 	@tools/container
 

@@ -12,11 +12,16 @@ use indicatif::{ProgressBar, ProgressStyle};
 use tools::bench;
 use tools::config::Config;
 use tools::control;
+use tools::esptool::Esptool;
 use tools::figures;
+use tools::flash::{self, Port};
+use tools::image::Image;
+use tools::iram;
+use tools::monitor::{self, MonitorOptions};
 use tools::output::{self, Unheard};
 use tools::pki::Pki;
 use tools::provision::fleet::{self, Fleet};
-use tools::provision::{Cli, Rotation, Session};
+use tools::provision::{Cli, LocalCloud, Rotation, Session, Witness};
 use tools::provisioned::ThingFolder;
 use tools::region;
 use tools::run::{self, RunOptions};
@@ -111,6 +116,9 @@ enum Verb {
         /// connected with them
         #[arg(long)]
         rotate: bool,
+        /// The device is the emulated one, which connects to the local cloud and not to AWS
+        #[arg(long, requires = "rotate")]
+        emulated: bool,
         /// Seconds to wait for that
         #[arg(long, default_value_t = 600)]
         wait: u64,
@@ -160,6 +168,68 @@ enum Verb {
         #[command(flatten)]
         budget: Budget,
     },
+    /// Prove that what runs with the flash cache off reaches nothing in flash
+    Iram {
+        /// The firmware
+        #[arg(long)]
+        elf: PathBuf,
+    },
+    /// Make the flash files of a board's firmware and show the memory map
+    Image {
+        /// The firmware
+        #[arg(long)]
+        elf: PathBuf,
+        #[command(flatten)]
+        files: ImageFiles,
+    },
+    /// Write firmware and identity to a board
+    Flash {
+        #[command(flatten)]
+        files: ImageFiles,
+        /// Identity region to write too, if the file exists
+        #[arg(long)]
+        identity: Option<PathBuf>,
+        #[command(flatten)]
+        port: Port,
+        /// Bits per second of the transfer
+        #[arg(long, default_value_t = 460_800)]
+        baud: u32,
+    },
+    /// Erase a board's whole flash
+    Erase {
+        /// Virtual environment with esptool
+        #[arg(long, default_value = "target/esptool")]
+        esptool: PathBuf,
+        #[command(flatten)]
+        port: Port,
+        /// Bits per second
+        #[arg(long, default_value_t = 460_800)]
+        baud: u32,
+    },
+    /// Show a board's console
+    Monitor {
+        /// The firmware, for the names of code addresses
+        #[arg(long)]
+        elf: PathBuf,
+        #[command(flatten)]
+        port: Port,
+        /// Bits per second; 74880 shows what the boot ROM says
+        #[arg(long, default_value_t = monitor::FIRMWARE_BAUD)]
+        baud: u32,
+        /// Do not reset the board first
+        #[arg(long)]
+        no_reset: bool,
+    },
+}
+
+#[derive(clap::Args)]
+struct ImageFiles {
+    /// Folder of the image's files
+    #[arg(long = "folder")]
+    folder: PathBuf,
+    /// Virtual environment with esptool
+    #[arg(long, default_value = "target/esptool")]
+    esptool: PathBuf,
 }
 
 /// The AWS account and where its things are kept
@@ -243,18 +313,22 @@ fn perform(Arguments { verb, mut settings, places }: Arguments) -> Result<()> {
             let (config, folder) = configure(&mut settings)?;
             smoke::smoke(&settings, &config, &folder, &elf)
         }
-        Verb::Provision { account, rotate, wait } => {
+        Verb::Provision { account, rotate, emulated, wait } => {
             let (config, folder) = configure(&mut settings)?;
             let say = |line: &str| println!("{line}");
             let mut session = account.open(&places.things, &say)?;
             let thing = &settings.thing;
             if rotate {
-                let mut witness = session.operator()?;
+                let mut witness: Box<dyn Witness> = if emulated {
+                    Box::new(LocalCloud::new(&settings.state))
+                } else {
+                    Box::new(session.operator()?)
+                };
                 let mut rotation = Rotation {
                     write_identity: &|_| {
                         region::write(&config, &folder, &folder.identity(), &settings.topics())
                     },
-                    witness: &mut witness,
+                    witness: &mut *witness,
                     limit: Duration::from_secs(wait),
                 };
                 session.rotate(thing, &settings.topics(), &mut rotation)?;
@@ -281,6 +355,23 @@ fn perform(Arguments { verb, mut settings, places }: Arguments) -> Result<()> {
         Verb::Bench { elf } => bench::run(&elf),
         Verb::Figures { elf } => figures::run(&settings, &elf),
         Verb::Size { elf, budget } => size::report(&elf, &budget),
+        Verb::Iram { elf } => iram::check(&elf),
+        Verb::Image { elf, files } => {
+            let image = Image::make(&Esptool::new(&files.esptool)?, &elf, &files.folder)?;
+            println!("{}", image.map(&elf)?);
+            Ok(())
+        }
+        Verb::Flash { files, identity, port, baud } => flash::flash(
+            &Esptool::new(&files.esptool)?,
+            &port,
+            baud,
+            &Image::in_folder(&files.folder),
+            identity.as_deref(),
+        ),
+        Verb::Erase { esptool, port, baud } => flash::erase(&Esptool::new(&esptool)?, &port, baud),
+        Verb::Monitor { elf, port, baud, no_reset } => {
+            monitor::monitor(&port, &MonitorOptions { elf, baud, reset: !no_reset })
+        }
     }
 }
 

@@ -29,6 +29,6 @@ pub const SOON: Duration = Duration::from_secs(30);
 
 /// Seconds, for limits.
 #[must_use]
-pub fn seconds(seconds: u64) -> Duration {
+pub const fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
