@@ -183,7 +183,7 @@ fn no_program_breaks_the_board() {
         0 => random() % 0x1000,
         1 => random() << 1 ^ random(),
         2 => (random() % 32).checked_shl(random() % 32).unwrap_or(0),
-        _ => places[random() as usize % places.len()].wrapping_add(random() % 0x100 & !3),
+        _ => places[random() as usize % places.len()].wrapping_add((random() % 0x100) & !3),
     };
     for round in 0..20_000 {
         let machine = &mut bench.machine;
