@@ -43,7 +43,9 @@ CHIP_BOARD = $(if $(filter qemu,$(BOARD)),nodemcu,$(BOARD))
 CHIP_ELF = $(CHIP)/firmware-$(CHIP_BOARD)
 IMAGE = target/image/$(CHIP_BOARD)
 IDENTITY ?= certs/$(THING)/identity.bin
-ESPTOOL = target/esptool
+# What `make run` and `make smoke` run: QEMU takes the ELF; a virtual board is flashed.
+MACHINE = $(if $(filter qemu,$(BOARD)),build,image virtual-board)
+FIRMWARE_ON_BOARD = --board $(BOARD) --elf $(ELF)
 ESPBAUD ?= 460800
 MONITORBAUD ?= 115200
 export ESPPORT
@@ -54,7 +56,8 @@ AWS = $(if $(AWS_PROFILE),AWS_PROFILE='$(AWS_PROFILE)') $(if $(AWS_REGION),AWS_R
 
 .PHONY: help setup build tools run on off watch smoke provision deprovision provision-fleet \
 	identity identity-info test lint unit virtual-test fuzz target-test e2e \
-	image flash erase monitor boards container soak bench size vendor env clean
+	image flash flash-identity erase monitor esptool virtual-board boards board-test \
+	container soak bench size vendor env clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -69,14 +72,14 @@ build: setup ## the firmware's ELF
 tools: setup
 	@$(call host,build) --quiet --locked -p tools
 
-run: build tools ## boot it in the emulator with a local cloud; Ctrl-C stops all
-	@$(THING_TOOL) run --elf $(ELF)
+run: $(MACHINE) tools ## boot it on this machine with a local cloud; Ctrl-C stops all [BOARD=qemu|nodemcu|huzzah]
+	@$(THING_TOOL) run $(FIRMWARE_ON_BOARD)
 
 on off watch: tools ## (second terminal) light or darken the LED; watch what the device says
 	@$(THING_TOOL) $@
 
-smoke: build tools ## the same by itself: exit 0 once the device published and obeyed on and off
-	@$(THING_TOOL) smoke --elf $(ELF)
+smoke: $(MACHINE) tools ## the same by itself: exit 0 once the device published and obeyed on and off [BOARD=]
+	@$(THING_TOOL) smoke $(FIRMWARE_ON_BOARD)
 
 identity: tools ## THING=name: its identity region from config.toml and certs/name
 	@$(THING_TOOL) identity
@@ -94,6 +97,7 @@ provision-fleet: tools ## make all things of FILE (CSV with a header and a colum
 	@$(AWS) $(THING_TOOL) provision-fleet --file '$(or $(FILE),$(error name the list: make provision-fleet FILE=things.csv))'
 
 test: lint unit size boards target-test e2e bench smoke ## everything CI checks
+	@$(MAKE) --no-print-directory smoke BOARD=nodemcu
 	@echo "make test: all passed"
 
 lint: tools ## rustfmt, clippy, no private key under version control
@@ -107,8 +111,8 @@ unit: setup ## host tests: pure logic, and the tools against a real broker
 	@$(call host,test) --quiet --locked $(HOST_CRATES)
 	@$(call host,test) --quiet --locked -p virtual-nodemcu --lib --test instructions --test system --test qemu
 
-virtual-test: setup ## (five minutes) the virtual NodeMCU with stock esptool, which flashes and boots it
-	@tools/esptool-setup target/esptool
+virtual-test: setup tools ## (five minutes) the virtual NodeMCU with stock esptool, which flashes and boots it
+	@$(THING_TOOL) esptool >/dev/null
 	@$(call host,test) --locked -p virtual-nodemcu
 
 # Ten million inputs take minutes: not part of `make test`, which runs 200,000.
@@ -135,24 +139,32 @@ size: build tools ## flash, IRAM and DRAM by section and library, held to the bu
 	@$(THING_TOOL) size --elf $(ELF) --flash-max 262144 --iram-max 12288 --dram-max 51200
 
 image: tools ## a board's flash files and memory map [BOARD=nodemcu|huzzah] [CPU_MHZ=160]
-	@tools/esptool-setup $(ESPTOOL)
 	@$(FIRMWARE) build --release --locked -p firmware-$(CHIP_BOARD) $(features)
 	@$(THING_TOOL) iram --elf $(CHIP_ELF)
-	@$(THING_TOOL) image --elf $(CHIP_ELF) --folder $(IMAGE) --esptool $(ESPTOOL)
+	@$(THING_TOOL) image --elf $(CHIP_ELF) --folder $(IMAGE)
 
-flash: image ## write them and the thing's identity to a board: ESPPORT=/dev/ttyUSB0 [ESPBAUD=]
-	@$(THING_TOOL) flash --folder $(IMAGE) --esptool $(ESPTOOL) --baud $(ESPBAUD) --identity $(IDENTITY)
+flash: image ## write them and the thing's identity to a board: ESPPORT=/dev/ttyUSB0 [ESPBAUD=] [THING=]
+	@$(THING_TOOL) flash --folder $(IMAGE) --baud $(ESPBAUD) --identity $(IDENTITY)
 
-erase: tools ## erase a board's whole flash: ESPPORT=/dev/ttyUSB0
-	@tools/esptool-setup $(ESPTOOL)
-	@$(THING_TOOL) erase --esptool $(ESPTOOL) --baud $(ESPBAUD)
+flash-identity: tools ## write only the identity of THING to a board: ESPPORT=/dev/ttyUSB0
+	@$(THING_TOOL) flash-identity --baud $(ESPBAUD) --identity $(IDENTITY)
+
+erase: tools ## erase a board's whole flash, without asking: ESPPORT=/dev/ttyUSB0
+	@$(THING_TOOL) erase --baud $(ESPBAUD)
 
 monitor: tools ## a board's console, crash addresses resolved: ESPPORT=/dev/ttyUSB0 [MONITORBAUD=74880]
 	@$(THING_TOOL) monitor --elf $(CHIP_ELF) --baud $(MONITORBAUD)
 
+esptool: tools ## set esptool up, as the verbs above do by themselves, and say where it is
+	@$(THING_TOOL) esptool
+
+virtual-board: setup ## the program that stands in for a board (docs/virtual-nodemcu.md)
+	@$(call host,build) --quiet --locked -p virtual-nodemcu
+
 boards: tools ## build every board's image, check budgets and that nothing needs flash when it is off
 	@$(MAKE) --no-print-directory image size BOARD=huzzah
 	@$(MAKE) --no-print-directory image size BOARD=nodemcu
+
 container: ## a shell in the container that CI uses (docker or podman)
 	@tools/container
 
