@@ -55,8 +55,8 @@ features = $(if $(filter 160,$(CPU_MHZ)),--features cpu-160mhz)
 AWS = $(if $(AWS_PROFILE),AWS_PROFILE='$(AWS_PROFILE)') $(if $(AWS_REGION),AWS_REGION='$(AWS_REGION)')
 
 .PHONY: help setup build tools run on off watch smoke provision deprovision provision-fleet \
-	identity identity-info test lint unit virtual-test fuzz target-test e2e \
-	image flash flash-identity erase monitor esptool virtual-board boards board-test \
+	identity identity-info test lint unit virtual-test fuzz target-test board-test flash-test e2e \
+	image flash flash-identity erase monitor esptool virtual-board boards \
 	container soak bench size vendor env clean
 .DEFAULT_GOAL := help
 
@@ -96,8 +96,8 @@ deprovision: tools ## remove THING from AWS
 provision-fleet: tools ## make all things of FILE (CSV with a header and a column `thing`)
 	@$(AWS) $(THING_TOOL) provision-fleet --file '$(or $(FILE),$(error name the list: make provision-fleet FILE=things.csv))'
 
-test: lint unit size boards target-test e2e bench smoke ## everything CI checks
-	@$(MAKE) --no-print-directory smoke BOARD=nodemcu
+test: lint unit size boards target-test board-test flash-test e2e bench smoke ## everything CI checks
+	@$(MAKE) --no-print-directory bench smoke BOARD=nodemcu
 	@echo "make test: all passed"
 
 lint: tools ## rustfmt, clippy, no private key under version control
@@ -105,7 +105,9 @@ lint: tools ## rustfmt, clippy, no private key under version control
 	@$(call host,fmt) --all --check
 	@$(FIRMWARE) clippy --quiet --locked --release -p firmware-qemu -p firmware-nodemcu \
 		-p firmware-huzzah -p target-tests -- -D warnings
-	@$(call host,clippy) --quiet --locked $(HOST_CRATES) -p virtual-nodemcu -p e2e --all-targets -- -D warnings
+	@$(FIRMWARE) clippy --quiet --locked --release -p target-tests --no-default-features \
+		--features chip -- -D warnings
+	@$(call host,clippy) --quiet --locked $(HOST_CRATES) -p virtual-nodemcu -p board-tests -p e2e --all-targets -- -D warnings
 
 unit: setup ## host tests: pure logic, and the tools against a real broker
 	@$(call host,test) --quiet --locked $(HOST_CRATES)
@@ -124,16 +126,27 @@ target-test: setup tools ## tests of kernel, libraries and crash reports on the 
 	@$(FIRMWARE) build --release --locked -p target-tests
 	@$(THING_TOOL) target-test --elf $(CHIP)/target-tests
 
+board-test: setup tools ## the same, and the chip's own, on the virtual NodeMCU
+	@$(FIRMWARE) build --release --locked -p target-tests --no-default-features --features chip
+	@$(THING_TOOL) image --elf $(CHIP)/target-tests-chip --folder target/image/target-tests >/dev/null
+	@$(call host,run) --quiet --locked -p board-tests -- --elf '$(CURDIR)/$(CHIP)/target-tests-chip' \
+		--image '$(CURDIR)/target/image/target-tests'
+
 soak: build setup ## (half an hour) the heap over 4000 reconnects
 	@export FIRMWARE_ELF='$(CURDIR)/$(ELF)'; $(call host,test) --locked -p e2e -- --ignored --nocapture endurance
 
 e2e: build setup ## the firmware against real brokers, kind and hostile
-	@export FIRMWARE_ELF='$(CURDIR)/$(ELF)'; $(call host,test) --quiet --locked -p e2e
+	@export FIRMWARE_ELF='$(CURDIR)/$(ELF)'; $(call host,test) --quiet --locked -p e2e --lib --test suite --test aws
 
-bench: build tools ## instructions of a context switch, a publish, AES-GCM, a handshake
+ifeq ($(BOARD),qemu)
+bench: build tools ## instructions of a context switch, a publish, AES-GCM, a handshake; [BOARD=nodemcu] of a boot
 	@$(FIRMWARE) build --release --locked -p target-tests
 	@$(THING_TOOL) bench --elf $(CHIP)/target-tests
 	@$(THING_TOOL) figures --elf $(ELF)
+else
+bench: image
+	@$(call host,run) --quiet --locked -p e2e --bin board-figures -- --image '$(CURDIR)/$(IMAGE)'
+endif
 
 size: build tools ## flash, IRAM and DRAM by section and library, held to the budgets
 	@$(THING_TOOL) size --elf $(ELF) --flash-max 262144 --iram-max 12288 --dram-max 51200
@@ -164,6 +177,10 @@ virtual-board: setup ## the program that stands in for a board (docs/virtual-nod
 boards: tools ## build every board's image, check budgets and that nothing needs flash when it is off
 	@$(MAKE) --no-print-directory image size BOARD=huzzah
 	@$(MAKE) --no-print-directory image size BOARD=nodemcu
+
+flash-test: tools virtual-board ## flashing, monitor and the firmware on virtual boards, what goes wrong included
+	@$(MAKE) --no-print-directory image BOARD=nodemcu >/dev/null
+	@$(call host,test) --quiet --locked -p e2e --test board -- --test-threads 4
 
 container: ## a shell in the container that CI uses (docker or podman)
 	@tools/container

@@ -135,7 +135,10 @@ fn spawn(
         .name(name)
         .stack_size(stack_words)
         .priority(priority)
-        .start(move |_| run())
+        .start(move |_| {
+            run();
+            rtos::watchdog::leave();
+        })
         .expect("the heap holds every task at start");
 }
 

@@ -4,12 +4,15 @@ use alloc::string::String;
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use app_model::status::Status;
-use rtos::Duration;
+use rtos::{Duration, watchdog};
 
 use crate::{LedState, Shared};
 
 /// Milliseconds between two statuses when nothing happens.
 const PERIOD_MS: u32 = 10_000;
+
+/// Seconds within which the task shows life: one period, and time for the console.
+const LIFE_S: u16 = 30;
 
 /// What the other tasks know and the status tells.
 pub struct Facts {
@@ -64,6 +67,7 @@ impl Facts {
 /// for ever.
 pub fn run(shared: &Shared) {
     loop {
+        watchdog::alive(LIFE_S);
         let stacks = rtos::stack::headroom();
         for stack in &stacks {
             log::debug!("{}: {} bytes of stack never used", stack.task, stack.bytes);

@@ -4,8 +4,15 @@ use std::env;
 use std::path::PathBuf;
 
 /// The chip's C and assembly, lowest first.
-const SOURCES: &[&str] =
-    &["c/start.S", "c/chip.c", "c/flash.c", "c/random.c", "c/watchdog.c", "c/net_port.c"];
+const SOURCES: &[&str] = &[
+    "c/start.S",
+    "c/chip.c",
+    "c/flash.c",
+    "c/health.c",
+    "c/random.c",
+    "c/watchdog.c",
+    "c/net_port.c",
+];
 
 fn main() {
     // Told by the root build script, so that every C file is compiled alike.
@@ -25,6 +32,9 @@ fn main() {
     println!("cargo::rustc-link-search=native={}", env::var("OUT_DIR").expect("cargo sets it"));
     println!("cargo::rustc-link-lib=static:-bundle=chip");
     println!("cargo::metadata=LINK_SCRIPT={}", here.join("link/esp8266.ld").display());
+    // For test firmware, which looks inside.
+    println!("cargo::metadata=INCLUDE={}", here.join("include").display());
+    println!("cargo::metadata=SOURCES={}", here.join("c").display());
     println!("cargo::rerun-if-changed=c");
     println!("cargo::rerun-if-changed=include");
     println!("cargo::rerun-if-changed=link");

@@ -236,6 +236,14 @@ fn size(file: &Path) -> Result<u64> {
     Ok(metadata.len())
 }
 
+/// The address of a function or variable of the firmware.
+///
+/// # Errors
+/// When the ELF cannot be read or has none of that name.
+pub fn address_of(elf: &Path, name: &str) -> Result<u32> {
+    Symbols::read(elf)?.of(name)
+}
+
 /// The names that the linker script gives to addresses.
 struct Symbols(Vec<(String, u32)>);
 

@@ -41,6 +41,15 @@ void board_console_write(const char *bytes, size_t length);
  * crash report calls it first; it must lie in RAM itself. Implemented by the board. */
 void board_crash_begin(void);
 
+/* The calling task shows life and promises to do so again within `seconds`: longer than any
+ * of its waits until then. 0 promises nothing more. A broken promise ends in the crash
+ * report. Implemented in bsp/lx106/c/watchdog.c. */
+void fw_alive(uint16_t seconds);
+
+/* Feed the board's own watchdog, if it has one: no task has broken its promise. Called
+ * every second. Implemented by the board. */
+void board_watchdog_feed(void);
+
 /* Reset the board. Implemented by the board. */
 _Noreturn void board_reset(void);
 

@@ -60,11 +60,30 @@ int paho_poll(struct pollfd *fds, nfds_t count, int timeout_ms)
     return result;
 }
 
-/* lwIP 2.2.1 never takes back the mark "polled" from a socket that is closed under the poll
- * (lwip_pollscan, LWIP_POLLSCAN_DEC_WAIT), and the next socket() stops on it. So send the
- * poller away first: shutting the socket down wakes it, if not, it ends by its time-out. */
+/* paho closes a socket by shutdown(SHUT_WR), an empty recv() and close(). Between these, lwIP
+ * 2.2.1 may free the connection and keep its address (FIN received, FIN sent, FIN read, FIN
+ * acknowledged: tcp_input_delayed_close tells nobody), and close() then frees it again. So all
+ * of it happens in paho_close. */
+int paho_shutdown(int fd, int how)
+{
+    (void)fd;
+    (void)how;
+    return 0;
+}
+
+ssize_t paho_recv(int fd, void *buffer, size_t size, int flags)
+{
+    return size > 0 ? lwip_recv(fd, buffer, size, flags) : 0;
+}
+
 int paho_close(int fd)
 {
+    /* With the FIN sent first, the last bytes (DISCONNECT) arrive. lwip_close alone would drop
+     * them and send a RST if there is data that nobody has read. */
+    (void)lwip_shutdown(fd, SHUT_WR);
+    /* lwIP 2.2.1 never takes back the mark "polled" from a socket that is closed under the
+     * poll (lwip_pollscan, LWIP_POLLSCAN_DEC_WAIT), and the next socket() stops on it. So send
+     * the poller away first: shutting the socket down wakes it, if not, its time-out does. */
     if (poller != NULL && poller != xTaskGetCurrentTaskHandle()) {
         (void)lwip_shutdown(fd, SHUT_RDWR);
         while (poller != NULL) {

@@ -9,6 +9,7 @@
 #include "esp8266.h"
 #include "fw_hooks.h"
 #include "lx106.h"
+#include "watchdog.h"
 
 #if CHIP_CPU_MHZ != 80 && CHIP_CPU_MHZ != 160
 #error "CHIP_CPU_MHZ must be 80 or 160"
@@ -84,6 +85,7 @@ static _Noreturn __attribute__((noinline)) void run(const void *task)
 
     crash_boot(hardware_reset_reason(), task_before_reset(task));
     lx106_heap_init();
+    lx106_watchdog_start();
     chip_watchdog_start();
     (void)main();
     crash_assert("main must start the scheduler", "chip.c", __LINE__);

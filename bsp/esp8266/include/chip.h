@@ -27,7 +27,7 @@ int chip_flash_read(uint32_t offset, void *to, size_t length);
 int chip_flash_write(uint32_t offset, const void *from, size_t length);
 int chip_flash_erase_sector(uint32_t offset);
 
-/* Start the watchdogs. Once, before the scheduler. */
+/* Start the chip's watchdog. Once, before the scheduler. */
 void chip_watchdog_start(void);
 
 #endif

@@ -88,6 +88,20 @@ struct watchdog_registers {
 #define WATCHDOG_RESET_LENGTH_MAX (7U << 3)
 #define WATCHDOG_FEED 0x73U
 
+/* --- Timers ----------------------------------------------------------------------- */
+
+/* FRC1 counts down from `load`, at the APB's clock, and interrupts as it passes 0. */
+struct timer_registers {
+    reg32 load, count, control, int_clear;
+};
+#define FRC1 (*(struct timer_registers *)0x60000600U)
+#define FRC1_RELOAD (1U << 6)
+#define FRC1_ENABLE (1U << 7)
+/* Edge-triggered, once the edges of this source are let through. */
+#define FRC1_IRQ 9U
+#define EDGE_INTERRUPTS (*(reg32 *)0x3FF00004U)
+#define EDGE_INTERRUPTS_FRC1 (1U << 1)
+
 /* --- RTC -------------------------------------------------------------------------- */
 
 #define RTC_CTL (*(reg32 *)0x60000700U)

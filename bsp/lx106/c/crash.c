@@ -244,7 +244,8 @@ static void put_register(const char *name, uint32_t value)
     put_hex(value);
 }
 
-/* EXCCAUSE by name (ISA manual, "Exception Causes"). */
+/* EXCCAUSE by name (ISA manual, "Exception Causes"): those that this core, or the emulator's,
+ * can raise. The number stands beside it. */
 static const char *exception_name(uint32_t cause)
 {
     switch (cause) {
@@ -256,44 +257,20 @@ static const char *exception_name(uint32_t cause)
         return "InstructionFetchError";
     case 3:
         return "LoadStoreError";
-    case 4:
-        return "Level1Interrupt";
-    case 5:
-        return "Alloca";
-    case 6:
-        return "IntegerDivideByZero";
-    case 8:
-        return "Privileged";
     case 9:
         return "LoadStoreAlignment";
-    case 12:
-        return "InstrPIFDataError";
-    case 13:
-        return "LoadStorePIFDataError";
     case 14:
-        return "InstrPIFAddrError";
+        return "InstPIFAddrError";
     case 15:
         return "LoadStorePIFAddrError";
-    case 16:
-        return "InstTLBMiss";
-    case 17:
-        return "InstTLBMultiHit";
-    case 18:
-        return "InstFetchPrivilege";
     case 20:
         return "InstFetchProhibited";
-    case 24:
-        return "LoadStoreTLBMiss";
-    case 25:
-        return "LoadStoreTLBMultiHit";
-    case 26:
-        return "LoadStorePrivilege";
     case 28:
         return "LoadProhibited";
     case 29:
         return "StoreProhibited";
     default:
-        return cause >= 32 && cause <= 39 ? "CoprocessorDisabled" : "unknown";
+        return "unknown";
     }
 }
 
@@ -397,8 +374,10 @@ static enum lx106_reset_reason put_cause(uint32_t kind, const char *text, uint32
         return LX106_RESET_PANIC;
     case CRASH_KIND_WATCHDOG:
         put_text("watchdog: task ");
-        put_text(text);
-        put_text(" let no other run for ");
+        put_task_name(text);
+        put_text(" ");
+        put_text(file);
+        put_text(" ");
         put_decimal(number);
         put_text(" s\n");
         return LX106_RESET_WATCHDOG;
@@ -522,9 +501,9 @@ void crash_main(uint32_t kind, const char *text, uint32_t number, uint32_t pc,
         put_text("Context: before the scheduler\n");
     }
     put_text("Heap: free ");
-    put_decimal(lx106_heap_free());
+    put_decimal(xPortGetFreeHeapSize());
     put_text(", lowest ");
-    put_decimal(lx106_heap_lowest());
+    put_decimal(xPortGetMinimumEverFreeHeapSize());
     put_text(" bytes\nRegisters:");
     put_register("pc ", registers.pc);
     put_register("ps ", registers.ps);
@@ -581,9 +560,9 @@ void crash_stack_overflow(const char *task_name)
     crash_software(CRASH_KIND_STACK_OVERFLOW, task_name, 0, CALLER, NULL);
 }
 
-void crash_watchdog(void *task, unsigned seconds)
+void crash_watchdog(void *task, const char *did, unsigned seconds)
 {
-    crash_software(CRASH_KIND_WATCHDOG, pcTaskGetName(task), seconds, (uint32_t)task, NULL);
+    crash_software(CRASH_KIND_WATCHDOG, pcTaskGetName(task), seconds, (uint32_t)task, did);
 }
 
 /* What picolibc's assert() calls; only the file's name is shown, not its folders. */

@@ -20,7 +20,7 @@ enum lx106_reset_reason {
     LX106_RESET_OUT_OF_MEMORY = 5,
     LX106_RESET_STACK_OVERFLOW = 6,
     LX106_RESET_PANIC = 7,     /* Rust panic */
-    LX106_RESET_WATCHDOG = 8,  /* a task or an interrupt kept the CPU for too long */
+    LX106_RESET_WATCHDOG = 8,  /* a task, or all of them, showed no life for too long */
 };
 
 /* Most characters of the crash record, which lx106_crash_record copies. */
@@ -38,9 +38,9 @@ _Noreturn void crash_panic(const char *message, size_t length);
 /* Crash because `task_name`, the task that just ran, overflowed its stack. */
 _Noreturn void crash_stack_overflow(const char *task_name);
 
-/* Crash because `task` (a TaskHandle_t), which is not running just now, has let no task of
- * lower priority run for `seconds`. The report shows where it was interrupted. */
-_Noreturn void crash_watchdog(void *task, unsigned seconds);
+/* Crash because of what `task` (a TaskHandle_t, not running just now) `did` for `seconds`. The
+ * report shows where it was interrupted or waits. */
+_Noreturn void crash_watchdog(void *task, const char *did, unsigned seconds);
 
 /* Note that the reset which follows is intended, then reset the board. */
 _Noreturn void lx106_restart(void);

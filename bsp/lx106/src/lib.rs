@@ -33,8 +33,6 @@ unsafe extern "C" {
     fn lx106_crash_record(record: *mut u8) -> usize;
     safe fn lx106_forget_crash();
     safe fn lx106_cycles() -> u64;
-    safe fn lx106_heap_free() -> u32;
-    safe fn lx106_heap_lowest() -> u32;
     safe fn lx106_interrupt_stack_free() -> u32;
 
     safe static board_cpu_hz: u32;
@@ -59,7 +57,7 @@ pub enum ResetReason {
     StackOverflow,
     /// A Rust panic.
     Panic,
-    /// A task or an interrupt kept the CPU for too long.
+    /// A task, or all of them, showed no life for too long.
     Watchdog,
 }
 
@@ -139,16 +137,6 @@ pub fn cycles() -> u64 {
 /// CPU clock in Hz.
 pub fn clock_hz() -> u32 {
     board_cpu_hz
-}
-
-/// Bytes free in the heap.
-pub fn heap_free() -> u32 {
-    lx106_heap_free()
-}
-
-/// The fewest bytes that have been free in the heap since boot.
-pub fn heap_lowest() -> u32 {
-    lx106_heap_lowest()
 }
 
 /// Bytes of the interrupt stack that were never used.

@@ -9,6 +9,7 @@
 
 #include "fw_hooks.h"
 #include "lx106.h"
+#include "watchdog.h"
 
 /* QEMU's clock of the lx106 core (clock_freq_khz = 40000); the FPGA's register +4 says
  * the same. */
@@ -23,6 +24,7 @@ void board_start(void)
     board_console_init();
     crash_boot(LX106_RESET_EXTERNAL, NULL);
     lx106_heap_init();
+    lx106_watchdog_start();
     (void)main();
     crash_assert("main must start the scheduler", "board.c", __LINE__);
 }
@@ -99,6 +101,11 @@ void board_gpio2_write(bool level)
 void board_crash_begin(void)
 {
     /* The emulator's flash is memory: it can always be read. */
+}
+
+void board_watchdog_feed(void)
+{
+    /* The machine has none: where nothing runs any more, nobody resets it. */
 }
 
 void board_reset(void)

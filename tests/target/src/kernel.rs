@@ -32,6 +32,7 @@ crate::tests_in_c! {
     "interrupt-stream-buffer" => test_stream_buffer_from_interrupt,
     "interrupt-message-buffer" => test_message_buffer_from_interrupt,
     "interrupt-pended-call" => test_pended_call_from_interrupt,
+    "watchdog-promises" => test_promises,
     "heap-malloc" => test_malloc,
     "heap-calloc" => test_calloc,
     "heap-realloc" => test_realloc,
@@ -40,10 +41,14 @@ crate::tests_in_c! {
     "heap-shared" => test_heap_shared,
     "atomic-operations" => test_atomic_operations,
     "atomic-wide" => test_atomic_wide,
+    "sort" => test_sort,
     "arithmetic-multiply-divide" => test_multiply_divide,
     "arithmetic-shifts" => test_shifts,
     "arithmetic-double" => test_double,
     "arithmetic-float" => test_float,
+    "socket-close-after-peer" => test_close_after_peer,
+    "socket-close-after-end-was-read" => test_close_after_end_was_read,
+    "socket-close-with-unread-data" => test_close_with_unread_data,
     early
     "kernel-before-scheduler" => test_before_scheduler,
 }

@@ -1,6 +1,6 @@
 /* lwIP's sockets under their POSIX names. The calls that open a connection go through
  * paho_net.c, which notes why one fails (paho itself only says that it did), and so do
- * poll() and close(), which lwIP cannot do to one socket at the same time. */
+ * those that close one, which lwIP cannot do in several steps or under a poll(). */
 #ifndef FW_PAHO_SYS_SOCKET_H
 #define FW_PAHO_SYS_SOCKET_H
 
@@ -11,6 +11,8 @@
 int paho_connect(int fd, const struct sockaddr *address, socklen_t length);
 int paho_getsockopt(int fd, int level, int name, void *value, socklen_t *length);
 int paho_poll(struct pollfd *fds, nfds_t count, int timeout_ms);
+int paho_shutdown(int fd, int how);
+ssize_t paho_recv(int fd, void *buffer, size_t size, int flags);
 int paho_close(int fd);
 int paho_socketpair(int domain, int type, int protocol, int fds[2]);
 
@@ -20,6 +22,10 @@ int paho_socketpair(int domain, int type, int protocol, int fds[2]);
 #define getsockopt paho_getsockopt
 #undef poll
 #define poll(fds, count, timeout_ms) paho_poll((fds), (count), (timeout_ms))
+#undef shutdown
+#define shutdown paho_shutdown
+#undef recv
+#define recv paho_recv
 #undef close
 #define close(fd) paho_close(fd)
 #define socketpair paho_socketpair
