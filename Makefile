@@ -178,6 +178,7 @@ boards: tools ## build every board's image, check budgets and that nothing needs
 	@$(MAKE) --no-print-directory image size BOARD=huzzah
 	@$(MAKE) --no-print-directory image size BOARD=nodemcu
 
+# Four at a time: they wait for esptool most of the time, which waits for its serial library.
 flash-test: tools virtual-board ## flashing, monitor and the firmware on virtual boards, what goes wrong included
 	@$(MAKE) --no-print-directory image BOARD=nodemcu >/dev/null
 	@$(call host,test) --quiet --locked -p e2e --test board -- --test-threads 4

@@ -282,17 +282,21 @@ fn a_cut_cable_is_said_and_flashing_again_mends_it() {
     assert!(!written(&bench.flash()));
     drop(board);
 
-    let mut board = bench.board(&["--mac", "5c:cf:7f:00:00:07"]);
+    let mut board = bench.board(&[]);
     let port = board.port().port;
     let text = succeeds("flash", &port, &everything);
     assert!(text.contains("Firmware and identity ("), "{text}");
     assert!(written(&bench.flash()));
     board.restart().unwrap();
     shows(&board, "connected to ");
-    drop(board);
+}
 
-    // The programs of the same tool, by hand.
-    let board = bench.board(&["--mac", "5c:cf:7f:00:00:07"]);
+/// esptool as a person gives it, without this project's help.
+#[test]
+fn esptool_by_hand() {
+    let bench = Bench::new();
+    bench.prepare(&[], |_| ());
+    let board = bench.board(&["--net", "none", "--mac", "5c:cf:7f:00:00:07"]);
     let port = board.port().port;
     let by_hand = |arguments: &[&str]| {
         esptool().output([&["--chip", "esp8266", "--port", &port][..], arguments].concat()).unwrap()
@@ -300,9 +304,17 @@ fn a_cut_cable_is_said_and_flashing_again_mends_it() {
     assert!(by_hand(&["read-mac"]).contains("5c:cf:7f:00:00:07"));
     let text = by_hand(&["flash-id"]);
     assert!(text.contains("Detected flash size: 4MB"), "{text}");
-    let text = by_hand(&["verify-flash", "0x10000", files.code.to_str().unwrap()]);
+    let code = files().code;
+    let text = by_hand(&["verify-flash", "0x10000", code.to_str().unwrap()]);
     assert!(text.contains("erification successful"), "{text}");
-    let text = succeeds("erase", &port, &[]);
+}
+
+#[test]
+fn erasing_says_what_is_gone() {
+    let bench = Bench::new();
+    bench.prepare(&[0; 16], |_| ());
+    let board = bench.board(&["--net", "none"]);
+    let text = succeeds("erase", &board.port().port, &[]);
     assert!(text.contains("Erased: the whole flash, with firmware and identity"), "{text}");
     assert!(bench.flash().iter().all(|byte| *byte == 0xFF));
 }
