@@ -3,7 +3,7 @@
 use alloc::string::String;
 
 use app_model::backoff::Backoff;
-use app_model::command::{self, Command};
+use app_model::command::{self, Command, MAX_PAYLOAD, Rejected};
 use identity::Identity;
 use mqtt::{Client, Options, Qos, Will};
 use net::{Interface, NotReady};
@@ -74,9 +74,15 @@ fn try_run(
     let default_id = app_model::client_id(interface.mac());
     let client_id = identity.client_id.unwrap_or(&default_id);
     log::info!("client id {client_id}, endpoint {}:{}", identity.endpoint, identity.port);
-    let mut client =
-        Client::take(identity.endpoint, identity.port, client_id, profile, shared.link.clone())
-            .map_err(|error| text(&error))?;
+    let mut client = Client::take(
+        identity.endpoint,
+        identity.port,
+        client_id,
+        profile,
+        MAX_PAYLOAD,
+        shared.link.clone(),
+    )
+    .map_err(|error| text(&error))?;
 
     let mut backoff = Backoff::new(identity.backoff_cap_s);
     let mut first = true;
@@ -241,7 +247,12 @@ fn obey(shared: &Shared, control_topic: &str, message: &mqtt::Message) {
         log::warn!("{}: ignored: not the control topic", message.topic);
         return;
     }
-    match command::parse(&message.payload) {
+    let parsed = if message.length > message.payload.len() {
+        Err(Rejected::too_long(&message.payload, message.length))
+    } else {
+        command::parse(&message.payload)
+    };
+    match parsed {
         Ok(Command::SetLed(state)) => {
             if shared.commands.send(state, Duration::zero()).is_err() {
                 log::warn!("command dropped: the LED task is busy");

@@ -140,7 +140,12 @@ impl Config {
             config.text = read_text(file, FILE_LIMIT, REMEDY)?;
             config.settings = toml::from_str(&config.text).map_err(|error| {
                 // Only the message: the whole error quotes the line, which may hold a secret.
-                let problem = Problem::of(file, error.message().replace('\n', ", "), REMEDY);
+                // Rust's name of a type says nothing to a person.
+                let message = error
+                    .message()
+                    .replace('\n', ", ")
+                    .replace("expected u16", "expected a number from 0 to 65535");
+                let problem = Problem::of(file, message, REMEDY);
                 match error.span() {
                     Some(span) => problem.at(&config.text, &span),
                     None => problem,

@@ -425,6 +425,59 @@ mod tests {
         assert!(program(&[0]).prove(&["gone"]).is_err());
     }
 
+    /// A firmware in small, whose `with_cache_off` calls `victim`.
+    fn linked(victim: &str) -> tempfile::TempDir {
+        const SOURCE: &str = "
+            .section .iram, \"ax\"
+            .literal_position
+            .irp    name, _start, board_crash_begin, crash_exception, crash_double_exception, \
+                    crash_debug, crash_nmi, in_iram
+            .global \\name
+            .balign 4
+        \\name:
+            ret
+            .endr
+            .global with_cache_off
+            .balign 4
+        with_cache_off:
+            mov     a12, a0
+            .irp    callee, Cache_Read_Disable, VICTIM, Cache_Read_Enable, in_flash
+            movi    a0, \\callee
+            callx0  a0
+            .endr
+            jx      a12
+            .section .irom, \"ax\"
+            .global in_flash
+        in_flash:
+            ret
+        ";
+        let folder = tempfile::tempdir().unwrap();
+        let source = folder.path().join("small.S");
+        std::fs::write(&source, SOURCE.replace("VICTIM", victim)).unwrap();
+        let status = std::process::Command::new("xtensa-lx106-elf-gcc")
+            .args(["-nostdlib", "-mtext-section-literals", "-Wl,--no-warn-rwx-segments"])
+            .args(["-Wl,--section-start=.iram=0x40100000,--section-start=.irom=0x40210000"])
+            .args(["-Wl,--defsym=Cache_Read_Disable=0x400047F0"])
+            .args(["-Wl,--defsym=Cache_Read_Enable=0x40004678", "-o"])
+            .arg(folder.path().join("small.elf"))
+            .arg(source)
+            .status()
+            .expect("xtensa-lx106-elf-gcc (Debian: gcc-xtensa-lx106)");
+        assert!(status.success());
+        folder
+    }
+
+    #[test]
+    fn an_elf_that_reaches_flash_is_refused_by_name() {
+        let good = linked("in_iram");
+        check(&good.path().join("small.elf")).unwrap();
+        let bad = linked("in_flash");
+        let error = check(&bad.path().join("small.elf")).unwrap_err().to_string();
+        assert!(error.contains("with_cache_off+0x"), "{error}");
+        assert!(error.contains("calls in_flash (0x4021000"), "{error}");
+        assert!(error.contains("Mark what is reached with IN_IRAM"), "{error}");
+    }
+
     #[test]
     fn instructions_decode_as_the_assembler_made_them() {
         // From the disassembly of bsp/lx106/c/subword.S and bsp/esp8266/c/flash.c.

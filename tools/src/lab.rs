@@ -11,6 +11,7 @@ use crate::cloud::{
 use crate::config::Config;
 use crate::device::DeviceIdentity;
 use crate::pki::{LeafRequest, OPERATOR, Pki};
+use crate::presence;
 use crate::provisioned::ThingFolder;
 use crate::region;
 use crate::settings::{Settings, Topics};
@@ -87,7 +88,11 @@ impl Lab {
             .transpose()?;
         let mut lab = Self::start(settings, folder)?;
         match provisioned {
-            Some(identity) => lab.stand_in_for_aws(identity)?,
+            Some(identity) => {
+                let notes = folder_of_thing.notes()?;
+                let certificate = notes.as_ref().and_then(|notes| notes.certificate_id());
+                lab.stand_in_for_aws(identity, certificate)?;
+            }
             None => {
                 let mut identity = lab.device_identity();
                 config.apply(&mut identity)?;
@@ -99,8 +104,13 @@ impl Lab {
     }
 
     /// Plays AWS for an identity: under its endpoint's name, with its certificate demanded. What
-    /// is swapped in through the identity: the local root, the port, name and time servers.
-    fn stand_in_for_aws(&mut self, mut identity: DeviceIdentity) -> Result<()> {
+    /// is swapped in through the identity: the local root, the port, name and time servers. With
+    /// the certificate's id in the account it also tells of connections as AWS does.
+    fn stand_in_for_aws(
+        &mut self,
+        mut identity: DeviceIdentity,
+        certificate: Option<&str>,
+    ) -> Result<()> {
         let endpoint = identity.endpoints.host.clone();
         // The second name is for this machine's own clients.
         let names = [&*endpoint, "127.0.0.1"];
@@ -110,6 +120,11 @@ impl Lab {
             broker_port: self.cloud.broker.device_port(),
             broker_root: self.pki.root.certificate().clone(),
             broker_client: self.pki.device.clone(),
+            connected: certificate.map(|certificate| {
+                let port = self.cloud.broker.operator_port();
+                let options = operator_options(&self.pki, port);
+                presence::announcer(options, self.thing.clone(), certificate.to_owned())
+            }),
         })?;
         self.cloud.dns.set(&endpoint, Some(HOST_FROM_GUEST));
         identity.endpoints =

@@ -23,6 +23,7 @@ pub mod monitor;
 pub mod output;
 pub mod pem_file;
 pub mod pki;
+pub mod presence;
 pub mod problem;
 pub mod programs;
 pub mod provision;

@@ -22,7 +22,7 @@ use tools::monitor::{self, MonitorOptions};
 use tools::output::{self, Unheard};
 use tools::pki::Pki;
 use tools::provision::fleet::{self, Fleet};
-use tools::provision::{Cli, Rotation, Session};
+use tools::provision::{Cli, LocalCloud, Rotation, Session, Witness};
 use tools::provisioned::ThingFolder;
 use tools::region;
 use tools::run::{self, RunOptions};
@@ -112,6 +112,9 @@ enum Verb {
         /// connected with them
         #[arg(long)]
         rotate: bool,
+        /// The device is the emulated one, which connects to the local cloud and not to AWS
+        #[arg(long, requires = "rotate")]
+        emulated: bool,
         /// Seconds to wait for that
         #[arg(long, default_value_t = 600)]
         wait: u64,
@@ -320,18 +323,22 @@ fn perform(Arguments { verb, mut settings, places }: Arguments) -> Result<()> {
             let (config, folder) = configure(&mut settings)?;
             smoke::smoke(&settings, &config, &folder, &firmware)
         }
-        Verb::Provision { account, rotate, wait } => {
+        Verb::Provision { account, rotate, emulated, wait } => {
             let (config, folder) = configure(&mut settings)?;
             let say = |line: &str| println!("{line}");
             let mut session = account.open(&places.things, &say)?;
             let thing = &settings.thing;
             if rotate {
-                let mut witness = session.operator()?;
+                let mut witness: Box<dyn Witness> = if emulated {
+                    Box::new(LocalCloud::new(&settings.state))
+                } else {
+                    Box::new(session.operator()?)
+                };
                 let mut rotation = Rotation {
                     write_identity: &|_| {
                         region::write(&config, &folder, &folder.identity(), &settings.topics())
                     },
-                    witness: &mut witness,
+                    witness: &mut *witness,
                     limit: Duration::from_secs(wait),
                 };
                 session.rotate(thing, &settings.topics(), &mut rotation)?;

@@ -25,6 +25,13 @@ struct Content {
     endpoint: Option<String>,
     status_topic: Option<String>,
     control_topic: Option<String>,
+    certificate: Option<Certificate>,
+}
+
+/// What AWS knows the certificate by.
+#[derive(Debug, Deserialize)]
+struct Certificate {
+    id: String,
 }
 
 /// The notes of provisioning.
@@ -53,6 +60,12 @@ impl Notes {
     #[must_use]
     pub fn control_topic(&self) -> Option<&str> {
         self.content.control_topic.as_deref()
+    }
+
+    /// The certificate's id in the account.
+    #[must_use]
+    pub fn certificate_id(&self) -> Option<&str> {
+        self.content.certificate.as_ref().map(|certificate| certificate.id.as_str())
     }
 
     /// A problem of the value of this key.

@@ -259,8 +259,11 @@ fn mistakes_in_the_config_are_shown_with_file_line_and_remedy() {
     for (text, words) in [
         ("[connection]\nprot = 1", &["config.toml:2: unknown field `prot`", "`port`"][..]),
         ("\n[connexion]", &["config.toml:2: unknown field `connexion`"]),
-        ("[connection]\nport = 70000", &["config.toml:2: ", "70000"]),
-        ("[connection]\nport = \"8883\"", &["config.toml:2: ", "string"]),
+        ("[connection]\nport = 70000", &["config.toml:2: ", "70000", "a number from 0 to 65535"]),
+        (
+            "[connection]\nport = \"8883\"",
+            &["config.toml:2: ", "string", "a number from 0 to 65535"],
+        ),
         ("[connection]\nport = 0", &["config.toml:2: the port must not be 0"]),
         ("[connection]\nport 1", &["config.toml:2: "]),
         ("[connection]\nport = 1\nport = 2", &["config.toml:3: duplicate key"]),

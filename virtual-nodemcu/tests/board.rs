@@ -2,8 +2,6 @@
 //! by the ROM.
 
 use std::cell::RefCell;
-use std::path::PathBuf;
-use std::process::Command;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -13,48 +11,15 @@ use virtual_nodemcu::board::machine::{Led, Machine};
 use virtual_nodemcu::board::net::Net;
 use virtual_nodemcu::board::serial::{Input, Serial};
 
-#[path = "board/esptool.rs"]
-mod esptool;
+#[path = "board/program.rs"]
+mod program;
 
 const MAC: [u8; 6] = [0x5C, 0xCF, 0x7F, 0xA, 0xB, 0xC];
 const ROM_BAUD: u32 = 74_880;
 
-/// Compiles the program for `test`; its flash files by offset.
-fn images(test: &str) -> Vec<(usize, Vec<u8>)> {
-    let source = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/board");
-    let folder = tempfile::tempdir().unwrap();
-    let elf = folder.path().join("program.elf");
-    let status = Command::new("xtensa-lx106-elf-gcc")
-        .args(["-Os", "-std=gnu11", "-Wall", "-Wextra", "-Werror", "-ffreestanding", "-nostdlib"])
-        .args(["-mlongcalls", "-mtext-section-literals", "-Wl,--no-warn-rwx-segments"])
-        .arg(format!("-DTEST_{test}"))
-        .arg("-T")
-        .arg(source.join("program.ld"))
-        .arg(source.join("program.c"))
-        .arg("-o")
-        .arg(&elf)
-        .status()
-        .expect("xtensa-lx106-elf-gcc (Debian: gcc-xtensa-lx106)");
-    assert!(status.success());
-    let prefix = folder.path().join("image-");
-    let output = Command::new(esptool::program())
-        .args(["--chip", "esp8266", "elf2image", "-o"])
-        .arg(&prefix)
-        .arg(&elf)
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
-    [0, 0x10000]
-        .into_iter()
-        .filter_map(|offset| {
-            let file = folder.path().join(format!("image-{offset:#07x}.bin"));
-            Some((offset, std::fs::read(file).ok()?))
-        })
-        .collect()
-}
-
 struct Bench {
     machine: Machine,
+    input: std::sync::mpsc::Sender<Input>,
     output: std::sync::mpsc::Receiver<Vec<u8>>,
     console: Rc<RefCell<String>>,
     seen: String,
@@ -81,7 +46,7 @@ impl Bench {
                 log.push('\n');
             }),
         );
-        Self { machine, output, console, seen: String::new() }
+        Self { machine, input, output, console, seen: String::new() }
     }
 
     /// Runs until UART0 or the console has said `text`.
@@ -104,7 +69,7 @@ impl Bench {
 
 /// Boots the program for `test` until it is done; everything it checked was good.
 fn good(test: &str, net: Option<Net>) -> Bench {
-    let mut bench = Bench::new(&images(test), net);
+    let mut bench = Bench::new(&program::images(test), net);
     bench.until("done\n");
     assert!(bench.seen.contains("ok "), "{}", bench.seen);
     assert!(!bench.seen.contains("BAD"), "{}", bench.seen);
@@ -119,7 +84,7 @@ fn memory_flash_and_rom_functions() {
 
 #[test]
 fn a_byte_from_iram_is_a_load_store_error() {
-    let mut bench = Bench::new(&images("byte_from_iram"), None);
+    let mut bench = Bench::new(&program::images("byte_from_iram"), None);
     bench.until("exception 3 at 0x401");
     assert!(bench.console.borrow().contains("address 0x40100000"));
     bench.until("rst cause:4");
@@ -127,8 +92,48 @@ fn a_byte_from_iram_is_a_load_store_error() {
 }
 
 #[test]
+fn a_crash_shows_on_the_console_whoever_handles_it_and_again_after_each_reset() {
+    let mut bench = Bench::new(&program::images("crash"), None);
+    bench.until("rst cause:4");
+    bench.until("exception 28 LoadProhibited at 0x401");
+    bench.until("the ROM waits for the watchdog");
+    let crashes =
+        |bench: &Bench| bench.console.borrow().matches("exception 28 LoadProhibited").count();
+    let start = Instant::now();
+    while crashes(&bench) < 2 {
+        assert!(start.elapsed() < Duration::from_secs(60));
+        bench.machine.run(Some(Duration::from_millis(10)));
+    }
+    let console = bench.console.borrow();
+    assert!(console.contains("reset: watchdog; boot from: flash"), "{console}");
+}
+
+#[test]
+fn a_reset_by_the_program_is_told_from_one_by_the_pin() {
+    let bench = good("watchdog", None);
+    let console = bench.console.borrow();
+    let resets: Vec<_> = console.lines().filter(|line| line.starts_with("reset:")).collect();
+    let why = ["reset: power on", "reset: watchdog", "reset: asked for by the program"];
+    assert_eq!(resets.len(), why.len(), "{resets:#?}");
+    assert!(resets.iter().zip(why).all(|(line, why)| line.starts_with(why)), "{resets:#?}");
+}
+
+#[test]
+fn a_host_that_floods_the_port_stops_nothing() {
+    let mut bench = Bench::new(&program::images("led"), None);
+    bench.until("done");
+    for _ in 0..1000 {
+        bench.input.send(Input::Data(vec![0x55; 4096])).unwrap();
+    }
+    bench.until("nobody reads what the host sends");
+    bench.input.send(Input::Rts(true)).unwrap();
+    bench.input.send(Input::Rts(false)).unwrap();
+    bench.until("reset: EN pin");
+}
+
+#[test]
 fn flash_is_not_there_while_the_cache_is_off() {
-    let mut bench = Bench::new(&images("cache_off"), None);
+    let mut bench = Bench::new(&program::images("cache_off"), None);
     bench.until("exception 3 at 0x401");
     assert!(bench.console.borrow().contains("address 0x40210000"));
 }
@@ -161,7 +166,7 @@ fn the_network_port_reaches_the_host() {
 
 #[test]
 fn a_damaged_image_is_refused_until_a_good_one_is_there() {
-    let mut damaged = images("led");
+    let mut damaged = program::images("led");
     damaged[0].1[40] ^= 0x10;
     let mut bench = Bench::new(&damaged, None);
     bench.until("csum err\r\nets_main.c");

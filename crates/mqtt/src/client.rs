@@ -64,12 +64,17 @@ pub struct Options<'a> {
 pub struct Message {
     /// The topic it was published to.
     pub topic: String,
-    /// What was published.
+    /// What was published, or the beginning of it: as much as [`Client::take`] was told to
+    /// keep.
     pub payload: Vec<u8>,
+    /// Bytes that were published.
+    pub length: usize,
 }
 
 /// What the callbacks share with the owner. Lives for ever, because paho keeps its address.
 struct Shared {
+    /// Bytes of a payload that are kept.
+    kept: usize,
     messages: Queue<Box<Message>>,
     acknowledged: Queue<c_int>,
     arrived: Waker,
@@ -94,7 +99,9 @@ struct ConnectState {
 static TAKEN: AtomicBool = AtomicBool::new(false);
 
 impl Client {
-    /// Makes the client for one server. `waker` is woken when a message has arrived.
+    /// Makes the client for one server. `waker` is woken when a message has arrived. Of its
+    /// payload the first `kept` bytes are kept: waiting messages share the heap with TLS, and
+    /// an owner knows what is longer than anything it understands.
     ///
     /// # Errors
     /// `AlreadyTaken` the second time; `BadText`; `OutOfMemory`.
@@ -103,6 +110,7 @@ impl Client {
         port: u16,
         client_id: &str,
         profile: tls::Profile,
+        kept: usize,
         waker: Waker,
     ) -> Result<Self, Error> {
         let uri = CString::new(format!("ssl://{endpoint}:{port}")).map_err(|_| Error::BadText)?;
@@ -111,6 +119,7 @@ impl Client {
             return Err(Error::AlreadyTaken);
         }
         let shared: &'static Shared = Box::leak(Box::new(Shared {
+            kept,
             messages: Queue::new(WAITING_MESSAGES).map_err(|_| Error::OutOfMemory)?,
             acknowledged: Queue::new(WAITING_ACKNOWLEDGEMENTS).map_err(|_| Error::OutOfMemory)?,
             arrived: waker,
@@ -338,7 +347,8 @@ unsafe extern "C" fn message_arrived(
         };
         let copy = Box::new(Message {
             topic: String::from_utf8_lossy(name).into_owned(),
-            payload: payload.to_vec(),
+            payload: payload.iter().copied().take(shared.kept).collect(),
+            length: payload.len(),
         });
         let (mut message, topic) = (message, topic);
         sys::MQTTClient_freeMessage(&mut message);

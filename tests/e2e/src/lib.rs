@@ -9,6 +9,7 @@
 //! to wait for; limits are generous, because machines that run tests are slow.
 
 pub mod device;
+pub mod memory;
 pub mod relay;
 pub mod server;
 pub mod stage;
@@ -28,6 +29,6 @@ pub const SOON: Duration = Duration::from_secs(30);
 
 /// Seconds, for limits.
 #[must_use]
-pub fn seconds(seconds: u64) -> Duration {
+pub const fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }

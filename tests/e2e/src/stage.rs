@@ -9,6 +9,7 @@ use tools::cloud::BrokerOptions;
 use tools::device::DeviceIdentity;
 use tools::lab::{Lab, operator_options};
 use tools::pki::Pki;
+use tools::qemu::EmulatorOptions;
 use tools::scratch;
 use tools::settings::{Settings, Topics};
 use tools::status::{Led, Report, Status};
@@ -101,8 +102,18 @@ impl Stage {
     /// When the emulator does not start.
     #[must_use]
     pub fn boot_skipping_sleep(&self) -> Device {
+        self.boot_skipping_sleep_with(|_| {})
+    }
+
+    /// As [`Stage::boot_skipping_sleep`], with other options for the emulator.
+    ///
+    /// # Panics
+    /// When the emulator does not start.
+    #[must_use]
+    pub fn boot_skipping_sleep_with(&self, change: impl FnOnce(&mut EmulatorOptions)) -> Device {
         Device::boot_with(Some(self.region()), |options| {
             options.icount_shift = Some(INSTRUCTION_SHIFT);
+            change(options);
         })
     }
 

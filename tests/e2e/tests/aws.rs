@@ -2,6 +2,9 @@
 //! chain of AWS's shape and size. Its root comes to the device in the identity, as AWS's next
 //! one will.
 
+#[path = "aws/account.rs"]
+mod account;
+
 use std::sync::{Arc, Mutex};
 
 use e2e::server::{Server, tls_config};

@@ -109,6 +109,14 @@ fn list() -> ! {
     host::exit(0);
 }
 
+/// Leaves a crash record in memory that survives a reset, for whatever firmware boots next.
+fn leave_crash() -> ! {
+    if lx106::crash_record().is_none() {
+        panic!("left for the next firmware");
+    }
+    host::exit(0);
+}
+
 fn run(test: &Test) {
     (test.run)();
     if let Ends::Resets { .. } = test.ends {
@@ -148,6 +156,9 @@ extern "C" fn main() -> ! {
     let argument: String = host::argument();
     if argument == "list" {
         list();
+    }
+    if argument == "leave-crash" {
+        leave_crash();
     }
     let mut tests = SUITES.iter().copied().flatten();
     let Some(test) = tests.find(|test| test.name == argument) else {

@@ -57,14 +57,11 @@ impl Grant {
         }
     }
 
-    /// The operator: everything.
+    /// The operator: everything. A plain `#` does not reach AWS's own topics.
     #[must_use]
     pub fn operator() -> Self {
-        Self {
-            user: OPERATOR.to_owned(),
-            publish: vec!["#".to_owned()],
-            receive: vec!["#".to_owned()],
-        }
+        let everything = vec!["#".to_owned(), "$aws/#".to_owned()];
+        Self { user: OPERATOR.to_owned(), publish: everything.clone(), receive: everything }
     }
 }
 

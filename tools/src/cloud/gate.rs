@@ -10,6 +10,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
@@ -51,6 +52,8 @@ pub struct GateOptions {
     pub broker_root: CertificateDer<'static>,
     /// As whom the broker knows the device.
     pub broker_client: Credential,
+    /// Hears of each MQTT connection that the broker has accepted.
+    pub connected: Option<Sender<()>>,
 }
 
 /// A running gate; stops when dropped.
@@ -110,6 +113,7 @@ impl Drop for Gate {
 struct Inner {
     config: Arc<ClientConfig>,
     port: u16,
+    connected: Option<Sender<()>>,
 }
 
 fn client_config(options: &GateOptions, provider: &Arc<CryptoProvider>) -> Result<Inner> {
@@ -120,7 +124,8 @@ fn client_config(options: &GateOptions, provider: &Arc<CryptoProvider>) -> Resul
         .with_protocol_versions(&[&rustls::version::TLS12])?
         .with_root_certificates(roots)
         .with_client_auth_cert(client.chain.clone(), client.key.clone_key())?;
-    Ok(Inner { config: Arc::new(config), port: options.broker_port })
+    let connected = options.connected.clone();
+    Ok(Inner { config: Arc::new(config), port: options.broker_port, connected })
 }
 
 fn server_config(
@@ -218,8 +223,9 @@ fn accept(
             ])
         });
         let (stop, log) = (Arc::clone(stop), Arc::clone(log));
+        let consent = Consent { begun: Vec::new(), connected: inner.connected.clone() };
         std::thread::spawn(move || {
-            if let Err(error) = sides.and_then(|sides| carry(sides, &stop)) {
+            if let Err(error) = sides.and_then(|sides| carry(sides, &stop, consent)) {
                 log.lock().unwrap_or_else(PoisonError::into_inner).push(format!("{error:#}"));
             }
         });
@@ -285,11 +291,49 @@ impl Side {
     }
 }
 
+/// CONNACK, the first packet that a broker sends: its type and length, then the flags, then 0
+/// for consent.
+const CONNACK: [u8; 2] = [0x20, 2];
+const CONNACK_LENGTH: usize = 4;
+
+/// Looks for the broker's consent to a connection.
+struct Consent {
+    begun: Vec<u8>,
+    connected: Option<Sender<()>>,
+}
+
+impl Consent {
+    /// Looks at what the broker has sent; tells of its consent once.
+    fn look(&mut self, bytes: &[u8]) {
+        if self.connected.is_none() {
+            return;
+        }
+        let missing = CONNACK_LENGTH - self.begun.len();
+        self.begun.extend(bytes.iter().take(missing));
+        if self.begun.len() < CONNACK_LENGTH {
+            return;
+        }
+        let connected = self.connected.take();
+        if self.begun.starts_with(&CONNACK)
+            && self.begun[CONNACK_LENGTH - 1] == 0
+            && let Some(connected) = connected
+        {
+            // Nobody listens any more: the cloud is stopping.
+            let _ = connected.send(());
+        }
+    }
+}
+
 /// Passes bytes between both sides until one of them ends.
-fn carry([mut device, mut broker]: [Side; 2], stop: &AtomicBool) -> Result<()> {
+fn carry(
+    [mut device, mut broker]: [Side; 2],
+    stop: &AtomicBool,
+    mut consent: Consent,
+) -> Result<()> {
     while !device.over && !broker.over && !stop.load(Ordering::Acquire) {
         let from_device = device.turn().context("the device's TLS")?;
         let from_broker = broker.turn().context("the broker's TLS")?;
+        consent.look(&from_broker);
         broker.tls.writer().write_all(&from_device)?;
         device.tls.writer().write_all(&from_broker)?;
         device.flush();
@@ -306,4 +350,26 @@ fn carry([mut device, mut broker]: [Side; 2], stop: &AtomicBool) -> Result<()> {
         let _ = side.stream.shutdown(Shutdown::Both);
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc::channel;
+
+    #[test]
+    fn the_brokers_consent_is_heard_of_once_and_a_refusal_never() {
+        let heard = |parts: &[&[u8]]| {
+            let (sender, receiver) = channel();
+            let mut consent = Consent { begun: Vec::new(), connected: Some(sender) };
+            parts.iter().for_each(|part| consent.look(part));
+            drop(consent);
+            receiver.iter().count()
+        };
+        assert_eq!(heard(&[&[0x20, 2, 0, 0]]), 1);
+        // A kept session; cut anywhere; with more behind it.
+        assert_eq!(heard(&[&[0x20], &[2, 1], &[0, 0x90, 3], &[0x20, 2, 0, 0]]), 1);
+        assert_eq!(heard(&[&[0x20, 2, 0, 5]]), 0);
+        assert_eq!(heard(&[&[0x20, 2, 0], &[]]), 0);
+    }
 }

@@ -57,7 +57,8 @@ impl Cli {
                 let folder = target.join("aws-cli");
                 if !folder.join("requirements.txt").is_file() {
                     say(&format!(
-                        "no AWS CLI on PATH: installing it from PyPI into {}",
+                        "no AWS CLI on PATH: installing it from PyPI; to configure it, run \
+                         `{}/bin/aws configure`",
                         folder.display()
                     ));
                 }
@@ -130,8 +131,13 @@ impl Cli {
         if configured.is_empty() {
             let said = String::from_utf8_lossy(&done.stderr);
             // An unknown profile shows here first.
-            let said = if said.trim().is_empty() { "You must specify a region." } else { &said };
-            bail!(Failure::read(call, said));
+            if !said.trim().is_empty() {
+                bail!(Failure::read(call, &said));
+            }
+            bail!(
+                "no region is configured\n  what to do: name one, as in AWS_REGION=eu-west-1, or \
+                 run `aws configure`"
+            );
         }
         self.region = Some(configured.clone());
         Ok(configured)

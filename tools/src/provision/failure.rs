@@ -19,10 +19,12 @@ pub enum Cause {
     Throttled,
     /// A limit of the account is reached.
     Quota,
-    /// No region is configured.
+    /// No region is configured, or something that is none.
     NoRegion,
     /// Nothing answers at this address.
     Unreachable(String),
+    /// What answers is not AWS, by its certificate.
+    Untrusted,
     /// The call may or may not have taken effect: no answer, or an internal error of AWS.
     Unanswered,
     /// What the call is about does not exist.
@@ -49,7 +51,8 @@ pub struct Failure {
 impl Failure {
     /// Reads what the AWS CLI wrote to its standard error.
     pub(super) fn read(call: &str, said: &str) -> Self {
-        let said = said.trim().to_owned();
+        // Repetition is this program's business; see `Cli`.
+        let said = said.trim().replace(" (reached max retries: 0)", "");
         Self { call: call.to_owned(), cause: cause(&said), said }
     }
 
@@ -59,67 +62,89 @@ impl Failure {
         !matches!(self.cause, Cause::NotFound | Cause::Exists | Cause::Conflict | Cause::Other)
     }
 
-    /// What the person can do.
-    fn advice(&self) -> String {
-        match &self.cause {
-            Cause::NoCredentials => {
-                "the AWS CLI has no credentials: run `aws configure` (or `aws configure sso`, or \
-                 name a profile by AWS_PROFILE=…), then try again"
-                    .to_owned()
-            }
-            Cause::NoProfile => "`aws configure list-profiles` shows the profiles that there are; \
-                 `aws configure --profile NAME` makes one"
-                .to_owned(),
-            Cause::Expired => {
-                "the credentials have expired: run `aws sso login`, or get new ones the way \
-                 that you got these, then run the same command again: it goes on where it stopped"
-                    .to_owned()
-            }
-            Cause::BadCredentials => {
-                "AWS does not accept these credentials: `aws configure list` shows where they \
-                 come from; check the access key, its secret and this machine's clock"
-                    .to_owned()
-            }
-            Cause::Denied(action) => format!(
-                "you lack the permission {action}: ask the account's administrator for it (README, \
-                 \"On AWS\", lists all that is needed), then run the same command again"
+    /// What it means and what the person can do.
+    fn explain(&self) -> (Option<String>, String) {
+        const AGAIN: &str = "then run the same command again: it goes on where it stopped";
+        let (meaning, remedy) = match &self.cause {
+            Cause::NoCredentials => (
+                "the AWS CLI has no credentials".to_owned(),
+                "run `aws configure` (version 2 also has `aws configure sso`), or name a profile \
+                 by AWS_PROFILE=…; then run the same command again"
+                    .to_owned(),
             ),
-            Cause::Throttled => {
-                "AWS asks to slow down, and still did after several attempts: wait some minutes, \
-                 then run the same command again: it goes on where it stopped"
-                    .to_owned()
-            }
-            Cause::Quota => {
-                "a quota of the account is reached: delete what is no longer needed (`make \
-                 deprovision THING=…`) or have the quota raised (AWS console, Service Quotas, \
-                 AWS IoT Core), then run the same command again"
-                    .to_owned()
-            }
-            Cause::NoRegion => {
-                "no region is configured: name one, as in AWS_REGION=eu-west-1, or run \
-                 `aws configure`"
-                    .to_owned()
-            }
-            Cause::Unreachable(address) => format!(
-                "nothing answers at {address}: either this machine is offline (behind a proxy, set \
-                 HTTPS_PROXY), or there is no such region or no AWS IoT Core in it (AWS_REGION); \
-                 then run the same command again"
+            Cause::NoProfile => (
+                "the AWS CLI has no such profile".to_owned(),
+                "`aws configure list-profiles` shows those that there are; `aws configure \
+                 --profile NAME` makes one"
+                    .to_owned(),
             ),
-            Cause::Unanswered => {
-                "it is unknown whether the call took effect: run the same command again, it looks \
-                 first and makes nothing twice"
-                    .to_owned()
-            }
+            Cause::Expired => (
+                "the credentials have expired".to_owned(),
+                format!("run `aws sso login`, or get new ones the way that you got these, {AGAIN}"),
+            ),
+            Cause::BadCredentials => (
+                "AWS does not accept these credentials".to_owned(),
+                "`aws configure list` shows where they come from; check the access key, its \
+                 secret and this machine's clock, and whether the account has this region \
+                 enabled (AWS console, Account, AWS Regions)"
+                    .to_owned(),
+            ),
+            Cause::Denied(action) => (
+                format!("you lack the permission {action}"),
+                format!(
+                    "ask the account's administrator for it (README, \"On AWS\", lists all that is \
+                     needed), {AGAIN}"
+                ),
+            ),
+            Cause::Throttled => (
+                "AWS asks to slow down, and still did after several attempts".to_owned(),
+                format!("wait some minutes, {AGAIN}"),
+            ),
+            Cause::Quota => (
+                "a quota of the account is reached".to_owned(),
+                format!(
+                    "delete what is no longer needed (`make deprovision THING=…`) or have the \
+                     quota raised (AWS console, Service Quotas, AWS IoT Core), {AGAIN}"
+                ),
+            ),
+            Cause::NoRegion => (
+                "no region is configured, or not one that could be".to_owned(),
+                "name one, as in AWS_REGION=eu-west-1, or run `aws configure`".to_owned(),
+            ),
+            Cause::Unreachable(address) => (
+                format!("nothing answers at {address}"),
+                "either this machine is offline (behind a proxy, set HTTPS_PROXY), or there is no \
+                 such region or no AWS IoT Core in it (AWS_REGION); then run the same command \
+                 again"
+                    .to_owned(),
+            ),
+            Cause::Untrusted => (
+                "the other end's certificate is not AWS's".to_owned(),
+                "behind a proxy that looks into TLS, name its root's file by AWS_CA_BUNDLE=…; \
+                 elsewhere, do not go on in this network"
+                    .to_owned(),
+            ),
+            Cause::Unanswered => (
+                "it is unknown whether the call took effect".to_owned(),
+                "run the same command again: it looks first and makes nothing twice".to_owned(),
+            ),
             Cause::NotFound | Cause::Exists | Cause::Conflict | Cause::Other => {
-                "when that is mended, run the same command again".to_owned()
+                return (None, "mend what it says, then run the same command again".to_owned());
             }
-        }
+        };
+        (Some(meaning), remedy)
     }
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "`aws {}` failed: {}\n{}", self.call, self.said, self.advice())
+        let (meaning, remedy) = self.explain();
+        write!(f, "`aws {}` failed: ", self.call)?;
+        match meaning {
+            Some(meaning) => write!(f, "{meaning}\n  the AWS CLI says: {}", self.said)?,
+            None => f.write_str(&self.said)?,
+        }
+        write!(f, "\n  what to do: {remedy}")
     }
 }
 
@@ -176,8 +201,10 @@ fn cause(said: &str) -> Cause {
         Cause::NoProfile
     } else if has(&["has expired", "Token has expired", "refresh failed", "session is expired"]) {
         Cause::Expired
-    } else if has(&["You must specify a region"]) {
+    } else if has(&["You must specify a region", "region_name"]) {
         Cause::NoRegion
+    } else if has(&["SSL validation failed", "CERTIFICATE_VERIFY_FAILED"]) {
+        Cause::Untrusted
     } else if has(&[
         "Could not connect to the endpoint",
         "Connect timeout on endpoint",
@@ -260,6 +287,23 @@ mod tests {
     }
 
     #[test]
+    fn a_failure_reads_as_meaning_words_and_remedy() {
+        let said = "\nAn error occurred (LimitExceededException) when calling the CreateThing \
+                    operation (reached max retries: 0): too many\n";
+        let text = Failure::read("iot create-thing", said).to_string();
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines[0], "`aws iot create-thing` failed: a quota of the account is reached");
+        assert_eq!(
+            lines[1],
+            "  the AWS CLI says: An error occurred (LimitExceededException) when calling the \
+             CreateThing operation: too many"
+        );
+        assert!(lines[2].starts_with("  what to do: delete what is no longer needed"), "{text}");
+        let text = Failure::read("iot create-thing", "odd").to_string();
+        assert!(text.starts_with("`aws iot create-thing` failed: odd\n  what to do: "), "{text}");
+    }
+
+    #[test]
     fn words_of_the_cli_are_recognised() {
         for (said, cause) in [
             ("Unable to locate credentials. You can configure credentials", Cause::NoCredentials),
@@ -269,6 +313,8 @@ mod tests {
                 Cause::Expired,
             ),
             ("You must specify a region. You can also", Cause::NoRegion),
+            ("Provided region_name 'x y' doesn't match a supported format.", Cause::NoRegion),
+            ("SSL validation failed for https://iot.eu-west-1.amazonaws.com/", Cause::Untrusted),
             (
                 "Could not connect to the endpoint URL: \"https://iot.eu-wset-1.amazonaws.com/things/demo\"",
                 Cause::Unreachable("https://iot.eu-wset-1.amazonaws.com".to_owned()),

@@ -55,7 +55,9 @@ impl Fleet {
     /// occurs twice.
     pub fn read(path: &Path) -> Result<Self> {
         let shown = path.display();
-        let text = std::fs::read(path).with_context(|| format!("cannot read {shown}"))?;
+        let text = std::fs::read(path).with_context(|| {
+            format!("cannot read {shown}, which FILE=… names (a CSV file with a column `thing`)")
+        })?;
         // Spreadsheets like to begin with a byte order mark.
         let text = text.strip_prefix("\u{FEFF}".as_bytes()).unwrap_or(&text);
         let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(text);

@@ -47,7 +47,7 @@ pub use failure::{Cause, Failure};
 pub use policy::Policy;
 pub use rotate::Rotation;
 pub use state::{Certificate, Doing, Journal, journal};
-pub use witness::{PresenceEvents, Witness};
+pub use witness::{LocalCloud, PresenceEvents, Witness};
 
 use crate::pki;
 use crate::settings::Topics;
@@ -144,6 +144,17 @@ impl<'a> Session<'a> {
     /// When a call fails, or what is there is not what it should be; the same command goes on
     /// once that is mended.
     pub fn provision(&mut self, thing: &str, topics: &Topics) -> Result<Journal> {
+        let journal = self.complete(thing, topics)?;
+        if journal.next.is_some() || journal.retiring.is_some() {
+            (self.say)(&format!(
+                "a rotation of {thing} is under way: `make provision THING={thing} ROTATE=1` goes on \
+                 with it"
+            ));
+        }
+        Ok(journal)
+    }
+
+    fn complete(&mut self, thing: &str, topics: &Topics) -> Result<Journal> {
         if thing == OPERATOR {
             bail!("{OPERATOR} is the name of this program's own client: choose another one");
         }
@@ -195,12 +206,6 @@ impl<'a> Session<'a> {
             topics.control.clone_into(&mut journal.control_topic);
             journal.complete = true;
         })?;
-        if store.journal.next.is_some() || store.journal.retiring.is_some() {
-            (self.say)(&format!(
-                "a rotation of {thing} is under way: `make provision THING={thing} ROTATE=1` goes on \
-                 with it"
-            ));
-        }
         Ok(store)
     }
 

@@ -35,7 +35,7 @@ impl Session<'_> {
         topics: &Topics,
         rotation: &mut Rotation<'_>,
     ) -> Result<Journal> {
-        self.provision(thing, topics)?;
+        self.complete(thing, topics)?;
         let policy = Policy::new(&self.scope, thing, topics)?;
         let mut store = self.store(thing)?;
         if store.journal.retiring.is_some() {
@@ -51,17 +51,16 @@ impl Session<'_> {
         rotation.witness.prepare(thing)?;
         (rotation.write_identity)(&store.journal)?;
         (self.say)(&format!(
-            "identity with certificate {} written. Give it to the device now (`make run \
-             THING={thing}` does it for the emulated one); a device that has it already must be \
-             restarted. Waiting up to {} s for it to connect; Ctrl-C is safe, the same command \
-             goes on",
+            "identity with certificate {} written\n{}\nwaiting up to {} s for it to connect \
+             (Ctrl-C is safe: the same command goes on)",
             short(&current.id),
+            rotation.witness.advice(thing),
             rotation.limit.as_secs()
         ));
         if !rotation.witness.sees(thing, &current, rotation.limit)? {
             bail!(
                 "{thing} was not seen connecting with certificate {} within {} s; its old certificate {} \
-                 stays valid. Give the device its new identity and run the same command again",
+                 stays valid. Give the device its new identity, then run the same command again",
                 short(&current.id),
                 rotation.limit.as_secs(),
                 short(&old.id)

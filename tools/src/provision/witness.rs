@@ -1,25 +1,24 @@
 //! Seeing a device connect with a certain certificate.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
-use serde::Deserialize;
 
 use super::Certificate;
 use crate::client::{ClientOptions, MqttClient};
-use crate::pki::Credential;
+use crate::cloud::Running;
+use crate::lab::operator_options;
+use crate::pki::{Credential, Pki};
+use crate::presence::{self, Event};
 
 /// Amazon's roots, as in the firmware.
 const ROOTS: [&str; 2] = [
     include_str!("../../../certs/amazon-root-ca-1.pem"),
     include_str!("../../../certs/amazon-root-ca-3.pem"),
 ];
-
-/// Where AWS IoT tells who connects; the client id follows.
-const CONNECTED: &str = "$aws/events/presence/connected/";
 
 /// Sees devices connect.
 pub trait Witness {
@@ -28,6 +27,9 @@ pub trait Witness {
     /// # Errors
     /// When looking is impossible.
     fn prepare(&mut self, thing: &str) -> Result<()>;
+
+    /// How the device gets its new identity.
+    fn advice(&self, thing: &str) -> String;
 
     /// Waits until `thing` was seen connected with `certificate`; `false` when `limit` passes
     /// first. Another certificate, such as the old one, does not count.
@@ -88,9 +90,16 @@ impl Witness for PresenceEvents {
                 self.options.host, self.options.port
             )
         })?;
-        client.subscribe(&format!("{CONNECTED}{thing}"))?;
+        client.subscribe(&presence::topic(thing))?;
         self.client = Some(client);
         Ok(())
+    }
+
+    fn advice(&self, thing: &str) -> String {
+        format!(
+            "Write certs/{thing}/identity.bin to the device now; one that has it already must be \
+             restarted"
+        )
     }
 
     fn sees(&mut self, thing: &str, certificate: &Certificate, limit: Duration) -> Result<bool> {
@@ -103,47 +112,78 @@ impl Witness for PresenceEvents {
             let Some(message) = client.next(left)? else {
                 return Ok(false);
             };
-            if names(&message.payload, thing, certificate) {
+            let event = Event::parse(&message.payload);
+            if event.is_some_and(|event| event.is_connection_of(thing, &certificate.id)) {
                 return Ok(true);
             }
         }
     }
 }
 
-/// Whether a presence event is about this client and this certificate.
-fn names(event: &[u8], thing: &str, certificate: &Certificate) -> bool {
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Event {
-        client_id: String,
-        event_type: String,
-        principal_identifier: String,
-    }
-    serde_json::from_slice::<Event>(event).is_ok_and(|event| {
-        event.client_id == thing
-            && event.event_type == "connected"
-            && event.principal_identifier == certificate.id
-    })
+/// Sees the emulated device by the events of the local cloud, whenever that runs.
+#[derive(Debug)]
+pub struct LocalCloud {
+    state: PathBuf,
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// How often it is looked whether the local cloud runs.
+const LOOK: Duration = Duration::from_millis(200);
 
-    fn seen(event: &str) -> bool {
-        let certificate = Certificate { id: "new".to_owned(), arn: "arn:cert/new".to_owned() };
-        names(event.as_bytes(), "demo", &certificate)
+/// How long to listen to it before looking whether the time is over.
+const LISTEN: Duration = Duration::from_secs(1);
+
+impl LocalCloud {
+    /// Looks on at the cloud of `make run` that leaves its notes in the folder `state`.
+    #[must_use]
+    pub fn new(state: &Path) -> Self {
+        Self { state: state.to_owned() }
     }
 
-    #[test]
-    fn only_the_new_certificate_counts() {
-        let event = r#"{"clientId":"demo","timestamp":1573002230757,"eventType":"connected",
-            "sessionIdentifier":"s","principalIdentifier":"new","ipAddress":"192.0.2.0",
-            "versionNumber":0}"#;
-        assert!(seen(event));
-        assert!(!seen(&event.replace("\"new\"", "\"old\"")));
-        assert!(!seen(&event.replace("demo", "other")));
-        assert!(!seen(&event.replace("\"connected\"", "\"disconnected\"")));
-        assert!(!seen("gone"));
+    /// Listens to the cloud that runs now; `None` when there is none, or not one for `thing`.
+    fn join(&self, thing: &str) -> Option<PresenceEvents> {
+        let running = Running::find(&self.state).ok().filter(|running| running.thing == thing)?;
+        let pki = Pki::open(&running.certs, thing, &[]).ok()?;
+        let mut events = PresenceEvents::new(operator_options(&pki, running.operator_port));
+        events.prepare(thing).ok()?;
+        Some(events)
+    }
+}
+
+impl Witness for LocalCloud {
+    /// Nothing to do: the local cloud keeps its last event for those who come later.
+    fn prepare(&mut self, _thing: &str) -> Result<()> {
+        Ok(())
+    }
+
+    fn advice(&self, thing: &str) -> String {
+        format!(
+            "Start `make run THING={thing}` in another terminal now, or anew if it runs: it gives \
+             the emulated device this identity"
+        )
+    }
+
+    fn sees(&mut self, thing: &str, certificate: &Certificate, limit: Duration) -> Result<bool> {
+        let deadline = Instant::now() + limit;
+        let mut events = None;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if events.is_none() {
+                events = self.join(thing);
+            }
+            let Some(present) = &mut events else {
+                if left.is_zero() {
+                    return Ok(false);
+                }
+                std::thread::sleep(LOOK.min(left));
+                continue;
+            };
+            match present.sees(thing, certificate, LISTEN.min(left)) {
+                Ok(true) => return Ok(true),
+                Ok(false) if left.is_zero() => return Ok(false),
+                Ok(false) => {}
+                // That `make run` has ended; the next one may be on its way.
+                Err(_) => events = None,
+            }
+        }
     }
 }

@@ -414,12 +414,10 @@ impl Functions {
         let epc = cpu.special(sr::EPC1).unwrap_or(0);
         if cause != Cause::Level1Interrupt as u32 {
             let address = cpu.special(sr::EXCVADDR).unwrap_or(0);
-            board.unmodelled(0, || {
-                format!(
-                    "exception {cause} at {epc:#010x}, address {address:#010x}, without a handler: \
-                     the ROM waits for the watchdog"
-                )
-            });
+            board.crashed(format!(
+                "exception {cause} at {epc:#010x}, address {address:#010x}, without a handler: \
+                 the ROM waits for the watchdog"
+            ));
             return Rom::fail(cpu, board);
         }
         let frame = cpu.reg(1).wrapping_sub(FRAME);
@@ -428,9 +426,10 @@ impl Functions {
             saved.extend(cpu.special(number).unwrap_or(0).to_le_bytes());
         }
         if !board.write_ram(frame, &saved) {
-            board.unmodelled(1, || {
-                format!("interrupt with the stack at {frame:#010x}, which is not RAM")
-            });
+            board.crashed(format!(
+                "interrupt with the stack at {frame:#010x}, which is not RAM: the ROM waits for \
+                 the watchdog"
+            ));
             return Rom::fail(cpu, board);
         }
         cpu.set_reg(1, frame);

@@ -1,8 +1,12 @@
-//! The test bed: the real AWS CLI, moto, and between them a proxy that makes trouble.
+//! An AWS account on this machine: moto, and before it a proxy that does what moto does not,
+//! and makes trouble.
 //!
 //! moto's certificates carry a key of moto's own. The proxy signs the CSR with an authority of
 //! its own instead, as AWS does, so that the check of key against certificate is put to the
 //! test as it is.
+//!
+//! Tests call the real AWS CLI against it ([`Bed::session`], [`Bed::thing`]); a person does the
+//! same by hand after `make aws-stand-in`.
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write};
@@ -22,7 +26,11 @@ use tempfile::TempDir;
 use tools::programs::Owned;
 use tools::provision::{Cli, Journal, Patience, Session, journal};
 use tools::python;
+use tools::scratch;
 use tools::settings::Topics;
+
+/// The stand-in's account id; moto's.
+pub const ACCOUNT: &str = "123456789012";
 
 /// What the proxy does to a call.
 #[derive(Clone, Debug)]
@@ -53,6 +61,7 @@ struct Rules {
 
 /// One test's view of AWS: a region of its own, a folder for its results.
 pub struct Bed {
+    /// Holds what a test writes.
     pub folder: TempDir,
     region: String,
     url: String,
@@ -62,6 +71,10 @@ pub struct Bed {
 
 impl Bed {
     /// `region` keeps tests apart: they share one moto. It must be one that moto knows.
+    ///
+    /// # Panics
+    /// When moto does not start, as everything here does when the stand-in itself fails.
+    #[must_use]
     pub fn new(region: &str) -> Self {
         let moto = moto();
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
@@ -84,6 +97,8 @@ impl Bed {
         }
     }
 
+    /// Where the things' folders are.
+    #[must_use]
     pub fn certs(&self) -> PathBuf {
         self.folder.path().join("certs")
     }
@@ -93,6 +108,7 @@ impl Bed {
         self.rules.lock().unwrap().faults.push((operation.to_owned(), fault, times));
     }
 
+    /// Lets certificates carry keys of moto's own, which are not the CSR's.
     pub fn leave_certificates_as_moto_makes_them(&self) {
         self.rules.lock().unwrap().as_moto_does = true;
     }
@@ -108,6 +124,7 @@ impl Bed {
     }
 
     /// Environment of the AWS CLI: nothing of the person's own.
+    #[must_use]
     pub fn environment(&self) -> Vec<(String, String)> {
         let nowhere = self.folder.path().join("no-such-file").display().to_string();
         [
@@ -123,14 +140,19 @@ impl Bed {
         .into()
     }
 
+    /// The AWS CLI in this account.
+    #[must_use]
     pub fn cli(&self) -> Cli {
-        Cli::new(quick_aws())
+        Cli::new(quick_aws().to_owned())
             .with_region(Some(self.region.clone()))
             .with_environment(&self.environment())
             .with_patience(Patience { tries: 3, pause: Duration::from_millis(10) })
     }
 
     /// Does something in a new session.
+    ///
+    /// # Errors
+    /// As `act`, and when the session does not open.
     pub fn session<T>(
         &self,
         act: impl FnOnce(&mut Session<'_>) -> anyhow::Result<T>,
@@ -138,6 +160,10 @@ impl Bed {
         self.session_with(self.cli(), act)
     }
 
+    /// As [`Bed::session`], with another AWS CLI.
+    ///
+    /// # Errors
+    /// As `act`, and when the session does not open.
     pub fn session_with<T>(
         &self,
         cli: Cli,
@@ -147,23 +173,59 @@ impl Bed {
         act(&mut Session::open(cli, &self.certs(), &say)?)
     }
 
+    /// Makes a thing.
+    ///
+    /// # Errors
+    /// As [`Session::provision`].
     pub fn provision(&self, thing: &str, topics: &Topics) -> anyhow::Result<Journal> {
         self.session(|session| session.provision(thing, topics))
     }
 
+    /// Removes a thing.
+    ///
+    /// # Errors
+    /// As [`Session::deprovision`].
     pub fn deprovision(&self, thing: &str) -> anyhow::Result<()> {
         self.session(|session| session.deprovision(thing))
     }
 
+    /// What this machine knows of a thing.
+    #[must_use]
     pub fn journal(&self, thing: &str) -> Option<Journal> {
         journal(&self.certs(), thing).unwrap()
     }
 
+    /// A file of a thing.
+    #[must_use]
     pub fn file(&self, thing: &str, name: &str) -> PathBuf {
         self.certs().join(thing).join(name)
     }
 
+    /// The program `thing` in this account, with the quick AWS CLI on its `PATH`, things under
+    /// [`Bed::certs`] and no config.toml.
+    #[must_use]
+    pub fn thing(&self, program: &Path, arguments: &[&str]) -> Command {
+        let mut command = Command::new(program);
+        let mut path = vec![quick_aws().parent().unwrap().to_owned()];
+        path.extend(std::env::split_paths(&std::env::var_os("PATH").unwrap()));
+        command.env("PATH", std::env::join_paths(path).unwrap());
+        command.envs(self.environment()).env("AWS_REGION", &self.region).env_remove("AWS_PROFILE");
+        // Places of the working copy, which are relative, must not be met.
+        command.current_dir(self.folder.path());
+        command.env("THING", "demo").args(arguments).stdin(Stdio::null());
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    /// Whether a certificate is in the account and active.
+    #[must_use]
+    pub fn is_active(&self, certificate: &str) -> bool {
+        self.ask(&format!("/certificates/{certificate}"))["certificateDescription"]["status"]
+            == "ACTIVE"
+    }
+
     /// What is in the account now.
+    #[must_use]
     pub fn account(&self) -> Account {
         let names = |path: &str, list: &str, field: &str| {
             let answer = self.ask(path);
@@ -184,6 +246,7 @@ impl Bed {
     }
 
     /// A question to moto, past the proxy.
+    #[must_use]
     pub fn ask(&self, path: &str) -> Value {
         self.tell("GET", path)
     }
@@ -204,27 +267,33 @@ impl Bed {
 /// Names of what is in an account.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Account {
+    /// Names of things.
     pub things: Vec<String>,
+    /// Ids of certificates.
     pub certificates: Vec<String>,
+    /// Names of policies.
     pub policies: Vec<String>,
 }
 
-/// The pinned AWS CLI, as a program.
-pub fn aws() -> PathBuf {
+/// The pinned AWS CLI.
+fn aws() -> PathBuf {
     python::environment(&target().join("aws-cli"), python::AWS_CLI).unwrap().join("aws")
 }
 
-/// The same with its start taken out; see `aws_server.py`.
-fn quick_aws() -> PathBuf {
-    static AWS: OnceLock<PathBuf> = OnceLock::new();
-    AWS.get_or_init(|| {
+/// The same with its start taken out, as a program `aws` in a folder of its own; see
+/// `aws_server.py`.
+///
+/// # Panics
+/// When it does not start.
+#[must_use]
+pub fn quick_aws() -> &'static Path {
+    static AWS: OnceLock<(TempDir, PathBuf)> = OnceLock::new();
+    let (_, program) = AWS.get_or_init(|| {
         let python = aws().with_file_name("python");
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/provision/aws_server.py");
-        // Lives as long as the tests do; a new run makes a new one.
-        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("aws");
-        let _ = std::fs::remove_dir_all(&folder);
-        std::fs::create_dir_all(&folder).unwrap();
-        let (program, socket) = (folder.join("aws"), folder.join("socket"));
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("aws_server.py");
+        // Removed by the next one: statics are not dropped.
+        let folder = scratch::folder().unwrap();
+        let (program, socket) = (folder.path().join("aws"), folder.path().join("socket"));
         let words = [python.display(), script.display(), socket.display()];
         let client = format!(
             "#!/bin/sh\nexec '{}' -I -S '{}' call '{}' \"$@\"\n",
@@ -236,9 +305,9 @@ fn quick_aws() -> PathBuf {
         server.arg(script).arg("serve").arg(&socket);
         stay(server);
         await_that("the AWS CLI", || UnixStream::connect(&socket).is_ok());
-        program
-    })
-    .clone()
+        (folder, program)
+    });
+    program
 }
 
 /// Starts a server that lives as long as the tests. A child ends with the thread that started
@@ -261,17 +330,20 @@ fn await_that(what: &str, ready: impl Fn() -> bool) {
     }
 }
 
-fn target() -> &'static Path {
-    Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap()
+/// Where the Python environments are kept.
+fn target() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target")
 }
 
 /// The port of the one moto.
 fn moto() -> u16 {
     static PORT: OnceLock<u16> = OnceLock::new();
     *PORT.get_or_init(|| {
-        let programs =
-            python::environment(&target().join("moto"), include_str!("../../python/moto.txt"))
-                .unwrap();
+        let programs = python::environment(
+            &target().join("moto"),
+            include_str!("../../../tools/python/moto.txt"),
+        )
+        .unwrap();
         let port =
             TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
         let mut server = Command::new(programs.join("moto_server"));

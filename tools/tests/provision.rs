@@ -1,16 +1,14 @@
 //! Provisioning with the real AWS CLI against moto, with faults at every call.
 
-mod bed;
-
 use std::cell::RefCell;
 use std::os::unix::fs::PermissionsExt;
-use std::process::{Command, Stdio};
+use std::path::Path;
+use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use bed::{Account, Bed, Fault};
+use aws_stand_in::{Account, Bed, Fault, quick_aws};
 use tools::lab::{Lab, operator_options};
-use tools::pki::OPERATOR as OPERATOR_USER;
 use tools::provision::fleet::{Fleet, Outcome};
 use tools::provision::{Certificate, Cli, Journal, OPERATOR, PresenceEvents, Rotation, Witness};
 use tools::settings::{Settings, Topics};
@@ -312,7 +310,7 @@ fn the_clis_own_errors_say_what_to_do() {
     assert!(text.contains("list-profiles"), "{text}");
     // Port 9 of this machine: nothing listens there.
     let text = error(with("AWS_ENDPOINT_URL", "http://127.0.0.1:9"));
-    assert!(text.contains("nothing answers at http://127.0.0.1:9:"), "{text}");
+    assert!(text.contains("nothing answers at http://127.0.0.1:9\n"), "{text}");
     assert!(text.contains("offline") && text.contains("AWS_REGION"), "{text}");
     assert!(!bed.certs().exists());
 }
@@ -320,7 +318,7 @@ fn the_clis_own_errors_say_what_to_do() {
 #[test]
 fn without_a_region_nothing_is_asked() {
     let bed = Bed::new("eu-west-1");
-    let nowhere = Cli::new(bed::aws()).with_environment(&bed.environment());
+    let nowhere = Cli::new(quick_aws().to_owned()).with_environment(&bed.environment());
     let error = bed.session_with(nowhere, |_| Ok(())).unwrap_err().to_string();
     assert!(error.contains("AWS_REGION=eu-west-1"), "{error}");
     assert_eq!(bed.seen(), [""; 0]);
@@ -402,6 +400,10 @@ struct Prophet {
 impl Witness for Prophet {
     fn prepare(&mut self, _: &str) -> anyhow::Result<()> {
         Ok(())
+    }
+
+    fn advice(&self, _: &str) -> String {
+        String::new()
     }
 
     fn sees(&mut self, _: &str, certificate: &Certificate, _: Duration) -> anyhow::Result<bool> {
@@ -495,15 +497,7 @@ fn presence_events_tell_which_certificate_a_device_has() {
         status_topic: "esp8266/status".to_owned(),
         control_topic: "esp8266/control".to_owned(),
     };
-    let lab = Lab::start_with(&settings, &folder.path().join("cloud"), |_, options| {
-        // A plain # does not reach topics that begin with $.
-        for grant in options.grants.iter_mut().filter(|grant| grant.user == OPERATOR_USER) {
-            grant.publish.push("$aws/#".to_owned());
-            grant.receive.push("$aws/#".to_owned());
-        }
-        Ok(())
-    })
-    .unwrap();
+    let lab = Lab::start(&settings, &folder.path().join("cloud")).unwrap();
     let mut events =
         PresenceEvents::new(operator_options(&lab.pki, lab.cloud.broker.operator_port()));
     events.prepare("demo").unwrap();
@@ -524,14 +518,7 @@ fn presence_events_tell_which_certificate_a_device_has() {
 
 /// The program itself, with the AWS CLI found on PATH.
 fn thing(bed: &Bed, arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_thing"));
-    let programs = bed::aws();
-    let path = std::env::var("PATH").unwrap();
-    command.env("PATH", format!("{}:{path}", programs.parent().unwrap().display()));
-    command.envs(bed.environment()).env("AWS_REGION", "ap-southeast-1").env_remove("AWS_PROFILE");
-    command.env("THING", "demo").args(arguments).arg("--things").arg(bed.certs());
-    command.stdout(Stdio::piped()).stderr(Stdio::piped());
-    command
+    bed.thing(Path::new(env!("CARGO_BIN_EXE_thing")), arguments)
 }
 
 #[test]
