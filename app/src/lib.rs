@@ -22,6 +22,7 @@ mod led;
 mod link;
 mod status;
 
+use alloc::string::String;
 use alloc::sync::Arc;
 
 pub use app_model::Led as LedState;
@@ -46,6 +47,10 @@ pub struct Board<L: Led> {
     pub random: fn() -> u32,
     /// Why the CPU was last reset.
     pub reset_reason: &'static str,
+    /// Record of the last crash, if no status has told of it yet.
+    pub crash: Option<String>,
+    /// Forgets that record, once a status has told of it.
+    pub forget_crash: fn(),
 }
 
 /// What the tasks share.
@@ -53,7 +58,7 @@ struct Shared {
     /// LED states asked for, oldest first.
     commands: Queue<LedState>,
     /// The newest status that is not yet published: a stale one is worth nothing.
-    outbox: Queue<alloc::string::String>,
+    outbox: Queue<String>,
     /// Wakes the link task: network, message or status.
     link: Waker,
     /// Wakes the status task: the LED changed or the connection came back.
@@ -79,8 +84,11 @@ pub fn start<L: Led>(board: Board<L>) {
 
 fn main<L: Led>(board: Board<L>) {
     rtos::log::init();
-    let Board { led, identity_region, network, random, reset_reason } = board;
+    let Board { led, identity_region, network, random, reset_reason, crash, forget_crash } = board;
     log::info!("esp8266-aws-iot {}, reset: {reset_reason}", env!("CARGO_PKG_VERSION"));
+    if let Some(crash) = &crash {
+        log::warn!("crashed before: {crash}");
+    }
 
     let identity = match Stored::read(identity_region) {
         Ok(Stored { identity, other, .. }) => {
@@ -104,7 +112,7 @@ fn main<L: Led>(board: Board<L>) {
         outbox: Queue::new(1).expect("heap"),
         link: Waker::new().expect("heap"),
         status: Waker::new().expect("heap"),
-        facts: status::Facts::new(reset_reason),
+        facts: status::Facts::new(reset_reason, crash, forget_crash),
     });
     spawn("led", LED_STACK, rtos::priority::LED, {
         let shared = shared.clone();
@@ -127,7 +135,10 @@ fn spawn(
         .name(name)
         .stack_size(stack_words)
         .priority(priority)
-        .start(move |_| run())
+        .start(move |_| {
+            run();
+            rtos::watchdog::leave();
+        })
         .expect("the heap holds every task at start");
 }
 

@@ -7,7 +7,7 @@ use app_model::command::{self, Command, MAX_PAYLOAD, Rejected};
 use identity::Identity;
 use mqtt::{Client, Options, Qos, Will};
 use net::{Interface, NotReady};
-use rtos::Duration;
+use rtos::{Duration, watchdog};
 
 use crate::Shared;
 
@@ -21,6 +21,11 @@ const PUBLISH_TIMEOUT_MS: u32 = 15_000;
 const CLOCK_TIMEOUT_MS: u64 = 20_000;
 /// Milliseconds between looks at the connection when nothing wakes the task.
 const LOOK_MS: u32 = 500;
+
+/// Seconds within which the task shows life. The longest that it waits in one piece is a
+/// connect: a name server that does not answer, then [`CONNECT_TIMEOUT_S`] each for TCP, TLS
+/// and the CONNACK.
+const LIFE_S: u16 = 150;
 
 /// Why a session ended.
 enum End {
@@ -84,7 +89,7 @@ fn try_run(
     wait_for_network(shared, &interface);
     wait_for_clock();
     loop {
-        wait_for_network(shared, &interface);
+        watchdog::alive(LIFE_S);
         let computing = rtos::cpu_time_us();
         match connect(&mut client, identity) {
             Ok(session_present) => {
@@ -116,7 +121,19 @@ fn try_run(
         }
         let delay = backoff.next_delay_ms(random());
         log::info!("next try in {}.{} s", delay / 1000, delay % 1000 / 100);
-        rtos::CurrentTask::delay(Duration::ms(delay));
+        pause(delay);
+        wait_for_network(shared, &interface);
+    }
+}
+
+/// Sleeps, and shows life meanwhile.
+fn pause(milliseconds: u32) {
+    let mut left = milliseconds;
+    while left > 0 {
+        watchdog::alive(LIFE_S);
+        let piece = left.min(10_000);
+        rtos::CurrentTask::delay(Duration::ms(piece));
+        left -= piece;
     }
 }
 
@@ -127,6 +144,7 @@ fn wait_for_network(shared: &Shared, interface: &Interface) {
     let mut told: Option<NotReady> = None;
     let start = rtos::uptime_ms();
     while let Err(missing) = interface.address() {
+        watchdog::alive(LIFE_S);
         if told != Some(missing) && rtos::uptime_ms() - start > PATIENCE_MS {
             log::warn!("{missing}");
             told = Some(missing);
@@ -183,6 +201,7 @@ fn serve(shared: &Shared, identity: &Identity, interface: &Interface, client: &m
     // A fresh status tells the other side at once who is there.
     shared.status.wake();
     loop {
+        watchdog::alive(LIFE_S);
         while let Some(message) = client.receive() {
             obey(shared, identity.control_topic, &message);
         }
@@ -208,6 +227,11 @@ fn serve(shared: &Shared, identity: &Identity, interface: &Interface, client: &m
                     let computing = rtos::cpu_time_us().wrapping_sub(computing);
                     log::info!("published {status}");
                     log::debug!("publish with {computing} us of computing");
+                    if shared.facts.published() {
+                        // One composed meanwhile would tell of the crash again.
+                        let _ = shared.outbox.receive(Duration::zero());
+                        shared.status.wake();
+                    }
                 }
                 Err(error) => return End::Failed(error),
             }

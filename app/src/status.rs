@@ -1,26 +1,55 @@
 //! The status task.
 
+use alloc::string::String;
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use app_model::status::Status;
-use rtos::Duration;
+use rtos::{Duration, watchdog};
 
 use crate::{LedState, Shared};
 
 /// Milliseconds between two statuses when nothing happens.
 const PERIOD_MS: u32 = 10_000;
 
+/// Seconds within which the task shows life: one period, and time for the console.
+const LIFE_S: u16 = 30;
+
 /// What the other tasks know and the status tells.
 pub struct Facts {
     led_on: AtomicBool,
     reconnects: AtomicU32,
     reset_reason: &'static str,
+    crash: Option<String>,
+    crash_told: AtomicBool,
+    forget_crash: fn(),
 }
 
 impl Facts {
-    /// At boot: LED off, never connected.
-    pub fn new(reset_reason: &'static str) -> Self {
-        Self { led_on: AtomicBool::new(false), reconnects: AtomicU32::new(0), reset_reason }
+    /// At boot: LED off, never connected, the crash not told.
+    pub fn new(reset_reason: &'static str, crash: Option<String>, forget_crash: fn()) -> Self {
+        Self {
+            led_on: AtomicBool::new(false),
+            reconnects: AtomicU32::new(0),
+            reset_reason,
+            crash,
+            crash_told: AtomicBool::new(false),
+            forget_crash,
+        }
+    }
+
+    /// A status reached the server. Every status carries the crash until then, so this one did;
+    /// whether it was the first to do so.
+    pub fn published(&self) -> bool {
+        let first = self.crash.is_some() && !self.crash_told.swap(true, Ordering::AcqRel);
+        if first {
+            (self.forget_crash)();
+        }
+        first
+    }
+
+    /// The crash that no status has told of yet.
+    fn crash(&self) -> Option<&str> {
+        self.crash.as_deref().filter(|_| !self.crash_told.load(Ordering::Acquire))
     }
 
     /// The LED was switched.
@@ -38,6 +67,7 @@ impl Facts {
 /// for ever.
 pub fn run(shared: &Shared) {
     loop {
+        watchdog::alive(LIFE_S);
         let stacks = rtos::stack::headroom();
         for stack in &stacks {
             log::debug!("{}: {} bytes of stack never used", stack.task, stack.bytes);
@@ -54,6 +84,7 @@ pub fn run(shared: &Shared) {
             reset: facts.reset_reason,
             reconnects: facts.reconnects.load(Ordering::Acquire),
             version: env!("CARGO_PKG_VERSION"),
+            crash: facts.crash(),
         };
         // Only the newest counts: what the link has not taken makes room.
         let _ = shared.outbox.receive(Duration::zero());

@@ -8,7 +8,6 @@ const SOURCES: &[&str] = &[
     "c/check.c",
     "c/crypto_bench.c",
     "c/interrupts.c",
-    "c/irq_source.c",
     "c/memory.c",
     "c/registers.S",
     "c/registers.c",
@@ -16,20 +15,32 @@ const SOURCES: &[&str] = &[
     "c/sockets.c",
     "c/time.c",
     "c/victims.c",
+    "c/watchdog.c",
     "c/wild_stack.S",
+];
+const QEMU_SOURCES: &[&str] = &["c/qemu/host.c", "c/qemu/irq_source.c"];
+const CHIP_SOURCES: &[&str] = &[
+    "c/chip/health.c",
+    "c/chip/host.c",
+    "c/chip/irq_source.c",
+    "c/chip/probes.S",
+    "c/chip/widths.c",
 ];
 
 fn main() {
-    let board = |key: &str| {
-        std::env::var(format!("DEP_BOARD_{key}")).expect("the board tells its dependents")
-    };
+    let told = |key: &str| std::env::var(key).expect("the board tells its dependents");
+    let chip = std::env::var_os("CARGO_FEATURE_CHIP").is_some();
+    let (board, own) = if chip { ("CHIP", CHIP_SOURCES) } else { ("BOARD", QEMU_SOURCES) };
+    let include = told(&format!("DEP_{board}_INCLUDE"));
     // port_frame.h, the one header of the port that tests look into.
-    compile_own_c(
-        "target_tests",
-        SOURCES,
-        &["c", &board("INCLUDE"), "../../bsp/lx106/c", "../../vendor/paho/include"],
-    );
-    println!("cargo::rustc-link-arg-bins=-T{}", board("LINK_SCRIPT"));
+    let mut includes = vec!["c", &include, "../../bsp/lx106/c", "../../vendor/paho/include"];
+    let inside;
+    if chip {
+        inside = told("DEP_CHIP_SOURCES");
+        includes.push(&inside);
+    }
+    compile_own_c("target_tests", &[SOURCES, own].concat(), &includes);
+    println!("cargo::rustc-link-arg-bins=-T{}", told(&format!("DEP_{board}_LINK_SCRIPT")));
     println!("cargo::rerun-if-changed=c");
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-changed=../../bsp/own_c.rs");

@@ -1,6 +1,6 @@
 //! The host side of the firmware: what a person runs on their own machine.
 //!
-//! [`pki`] makes the certificates, [`cloud`] stands in for AWS IoT, [`qemu`] for the board,
+//! [`pki`] makes the certificates, [`cloud`] stands in for AWS IoT, [`machine`] for the board,
 //! [`client`] is an MQTT client to look on with. The verbs of the program `thing` put them
 //! together; end-to-end tests do the same with other options.
 
@@ -11,9 +11,15 @@ pub mod config;
 pub mod console;
 pub mod control;
 pub mod device;
+pub mod esptool;
 pub mod figures;
+pub mod flash;
+pub mod image;
 pub mod interrupt;
+pub mod iram;
 pub mod lab;
+pub mod machine;
+pub mod monitor;
 pub mod output;
 pub mod pem_file;
 pub mod pki;
@@ -28,6 +34,7 @@ pub mod region;
 pub mod run;
 pub mod scratch;
 pub mod secrets;
+pub mod serial;
 pub mod settings;
 pub mod size;
 pub mod smoke;

@@ -15,8 +15,6 @@ use anyhow::{Context, Result, bail};
 
 use crate::qemu::{Emulator, EmulatorOptions};
 
-const LIST_LIMIT: Duration = Duration::from_secs(30);
-
 /// What the names of benches begin with: those are for [`crate::bench`].
 pub const BENCH: &str = "bench-";
 
@@ -38,22 +36,33 @@ pub struct TargetTest {
 /// # Errors
 /// When a test fails or none ran.
 pub fn run(elf: &Path, filter: &str, limit: Duration) -> Result<()> {
-    let mut tests = list(elf)?;
+    let execute = |name: &str| execute(elf, name, limit);
+    run_all(list(&execute)?, filter, &execute)
+}
+
+/// Runs those of `tests` whose names contain `filter`, two for each core, because a test often
+/// only waits. `execute` runs the one that it is given the name of, and returns the console's
+/// lines when it passed.
+///
+/// # Errors
+/// When a test fails or none ran.
+pub fn run_all(
+    mut tests: Vec<TargetTest>,
+    filter: &str,
+    execute: &(impl Fn(&str) -> Result<Vec<String>, Failure> + Sync),
+) -> Result<()> {
     tests.retain(|test| !test.name.starts_with(BENCH));
     let known = tests.len();
     tests.retain(|test| test.name.contains(filter));
     if tests.is_empty() {
-        bail!(
-            "no test ran: {} knows {known} tests, none with \"{filter}\" in its name",
-            elf.display(),
-        );
+        bail!("no test ran: of {known} tests none has \"{filter}\" in its name");
     }
     let (next, failed) = (AtomicUsize::new(0), AtomicUsize::new(0));
     thread::scope(|scope| {
-        for _ in 0..thread::available_parallelism().map_or(1, usize::from) {
+        for _ in 0..2 * thread::available_parallelism().map_or(1, usize::from) {
             scope.spawn(|| {
                 while let Some(test) = tests.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    if let Err(failure) = run_one(elf, test, limit) {
+                    if let Err(failure) = run_one(test, execute) {
                         failed.fetch_add(1, Ordering::Relaxed);
                         println!("{}", report(test, &failure));
                     } else {
@@ -71,14 +80,14 @@ pub fn run(elf: &Path, filter: &str, limit: Duration) -> Result<()> {
     Ok(())
 }
 
-/// The tests of a test firmware.
+/// The tests of a test firmware, which `execute` runs with the name `list`.
 ///
 /// # Errors
 /// When it does not list them.
-pub fn list(elf: &Path) -> Result<Vec<TargetTest>> {
-    let console = execute(elf, "list", LIST_LIMIT)
+pub fn list(execute: &impl Fn(&str) -> Result<Vec<String>, Failure>) -> Result<Vec<TargetTest>> {
+    let console = execute("list")
         .map_err(|failure| anyhow::anyhow!("{}\n{}", failure.reason, failure.console.join("\n")))
-        .with_context(|| format!("{} does not list its tests", elf.display()))?;
+        .context("the test firmware does not list its tests")?;
     Ok(parse(&console))
 }
 
@@ -112,8 +121,11 @@ fn report(test: &TargetTest, failure: &Failure) -> String {
     text
 }
 
-fn run_one(elf: &Path, test: &TargetTest, limit: Duration) -> Result<(), Failure> {
-    let console = execute(elf, &test.name, limit)?;
+fn run_one(
+    test: &TargetTest,
+    execute: &impl Fn(&str) -> Result<Vec<String>, Failure>,
+) -> Result<(), Failure> {
+    let console = execute(&test.name)?;
     match missing(&console, &test.shows) {
         None => Ok(()),
         Some(text) => Err(Failure { reason: format!("did not show \"{text}\""), console }),

@@ -11,6 +11,7 @@
 #include "lwip/dns.h"
 #include "lwip/netif.h"
 #include "lwip/tcpip.h"
+#include "lwip/timeouts.h"
 #include "net_hooks.h"
 
 #include "tls_client.h"

@@ -37,6 +37,19 @@ int64_t fw_unix_time(void);
  * from a crashed system. Implemented by the board. */
 void board_console_write(const char *bytes, size_t length);
 
+/* Make code and constants in flash reachable, whatever was being done to the flash. The
+ * crash report calls it first; it must lie in RAM itself. Implemented by the board. */
+void board_crash_begin(void);
+
+/* The calling task shows life and promises to do so again within `seconds`: longer than any
+ * of its waits until then. 0 promises nothing more. A broken promise ends in the crash
+ * report. Implemented in bsp/lx106/c/watchdog.c. */
+void fw_alive(uint16_t seconds);
+
+/* Feed the board's own watchdog, if it has one: no task has broken its promise. Called
+ * every second. Implemented by the board. */
+void board_watchdog_feed(void);
+
 /* Reset the board. Implemented by the board. */
 _Noreturn void board_reset(void);
 

@@ -14,6 +14,7 @@
 #include "task.h"
 
 #include "crash.h"
+#include "fw_hooks.h"
 #include "paho_port.h"
 #include "thread_events.h"
 
@@ -25,6 +26,13 @@ struct job {
 };
 
 static QueueHandle_t jobs;
+static TaskHandle_t worker_task;
+
+/* The task shows life when it asks for a job and, while it has one, each time that it holds
+ * one of paho's mutexes: once in a turn of MQTTClient_run, which waits 100 ms for the socket.
+ * The longest that it must wait for a mutex is while the other side connects. */
+#define WAIT_S 10
+#define LIFE_S 180
 
 static void worker(void *unused)
 {
@@ -32,7 +40,8 @@ static void worker(void *unused)
 
     (void)unused;
     for (;;) {
-        if (xQueueReceive(jobs, &job, portMAX_DELAY) == pdTRUE) {
+        fw_alive(LIFE_S);
+        if (xQueueReceive(jobs, &job, pdMS_TO_TICKS(WAIT_S * 1000)) == pdTRUE) {
             (void)job.function(job.argument);
         }
     }
@@ -47,7 +56,7 @@ void Paho_thread_start(thread_fn function, void *argument)
         jobs = xQueueCreate(1, sizeof job);
         if (jobs == NULL
             || xTaskCreate(worker, "paho", PAHO_TASK_STACK / sizeof(StackType_t), NULL,
-                           PAHO_TASK_PRIORITY, NULL) != pdPASS) {
+                           PAHO_TASK_PRIORITY, &worker_task) != pdPASS) {
             crash_out_of_memory(PAHO_TASK_STACK);
         }
     }
@@ -93,7 +102,13 @@ int Paho_thread_lock_mutex(mutex_type mutex)
     if (xSemaphoreGetMutexHolder(mutex->handle) == xTaskGetCurrentTaskHandle()) {
         return EDEADLK;
     }
-    return xSemaphoreTake(mutex->handle, portMAX_DELAY) == pdTRUE ? 0 : EINVAL;
+    if (xSemaphoreTake(mutex->handle, portMAX_DELAY) != pdTRUE) {
+        return EINVAL;
+    }
+    if (xTaskGetCurrentTaskHandle() == worker_task) {
+        fw_alive(LIFE_S);
+    }
+    return 0;
 }
 
 int Paho_thread_unlock_mutex(mutex_type mutex)

@@ -1,8 +1,13 @@
 //! `virtual-nodemcu`: a NodeMCU (or HUZZAH) without the board.
 
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::rc::Rc;
+use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
 use clap::{Parser, ValueEnum};
@@ -11,9 +16,16 @@ use virtual_nodemcu::board::flash::Flash;
 use virtual_nodemcu::board::machine::{End, Led, Machine};
 use virtual_nodemcu::board::net::Net;
 use virtual_nodemcu::board::serial::Serial;
+use virtual_nodemcu::debug::Observer;
+use virtual_nodemcu::debug::gdb::Server;
+use virtual_nodemcu::debug::profile::Profile;
+use virtual_nodemcu::debug::symbols::Symbols;
+use virtual_nodemcu::debug::trace::Tracer;
 
 /// Exit status after a power cut that was armed.
 const POWER_CUT: u8 = 3;
+/// Functions of the profile that the console shows; the file has all.
+const PROFILE_LINES: usize = 20;
 
 /// An ESP8266 board as a program: flash it with esptool, and it boots what was flashed.
 ///
@@ -67,6 +79,35 @@ struct Options {
     /// program then ends with status 3
     #[arg(long, value_name = "BYTES")]
     power_cut_after: Option<u64>,
+
+    /// The ELF that the image was made of: names functions in trace and profile
+    #[arg(long, value_name = "FILE")]
+    elf: Option<PathBuf>,
+
+    /// Write a line for each instruction executed: cycle, address, function, instruction, memory
+    /// used, registers changed; `-` is standard output. Slow, and gigabytes in minutes: see
+    /// --trace-only
+    #[arg(long, value_name = "FILE")]
+    trace: Option<PathBuf>,
+
+    /// Trace only these addresses (0x40201000-0x40202000, end not included) or functions (name, or
+    /// part of it; needs --elf); may be given several times
+    #[arg(long, value_name = "RANGE|FUNCTION", requires = "trace")]
+    trace_only: Vec<String>,
+
+    /// Count instructions by function; the table is written at the end, Ctrl-C included, and its
+    /// top shown
+    #[arg(long, value_name = "FILE", requires = "elf")]
+    profile: Option<PathBuf>,
+
+    /// Let GDB connect to this port of loopback (`target remote :PORT`); 0 takes a free one, which
+    /// the console names
+    #[arg(long, value_name = "PORT")]
+    gdb: Option<u16>,
+
+    /// Stand still at the first instruction until GDB connects
+    #[arg(long, requires = "gdb")]
+    gdb_wait: bool,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -123,12 +164,12 @@ fn run(options: &Options) -> Result<ExitCode> {
     let serial = if let Some(link) = &options.pty {
         let serial = Serial::pty(link)
             .with_context(|| format!("pseudo-terminal with a link at {}", link.display()))?;
-        println!("[board] serial port: {}", link.display());
+        say(&format!("serial port: {}", link.display()));
         serial
     } else {
         let (serial, address) = Serial::rfc2217(options.rfc2217)
             .with_context(|| format!("{}: is another board running there?", options.rfc2217))?;
-        println!("[board] serial port: rfc2217://{address}");
+        say(&format!("serial port: rfc2217://{address}"));
         serial
     };
     let seed = options.seed.unwrap_or_else(|| {
@@ -141,10 +182,105 @@ fn run(options: &Options) -> Result<ExitCode> {
         Kind::Huzzah => vec![Led { name: "red", pin: 0 }, Led { name: "blue", pin: 2 }],
     };
     let net = (options.net == Network::User).then(Net::new);
-    let console = Box::new(|text: &str| println!("[board] {text}"));
-    let mut machine = Machine::new(board, serial, net, leds, console);
-    match machine.run(None) {
-        End::PowerCut => Ok(ExitCode::from(POWER_CUT)),
-        End::Time => Ok(ExitCode::SUCCESS),
+    let symbols = Rc::new(match &options.elf {
+        Some(path) => Symbols::read(path).with_context(|| format!("--elf {}", path.display()))?,
+        None => Symbols::default(),
+    });
+    let tracer = match &options.trace {
+        Some(path) => {
+            let only = trace_ranges(&options.trace_only, &symbols)?;
+            Some(Tracer::new(output(path)?, Rc::clone(&symbols), only))
+        }
+        None => None,
+    };
+    let profile = options.profile.as_ref().map(|_| Profile::new(Rc::clone(&symbols)));
+    // Made now, so that what is wrong with it shows before the run and not behind it.
+    let mut profile_out = options.profile.as_deref().map(output).transpose()?;
+    let gdb = match options.gdb {
+        Some(port) => {
+            let server = Server::new(port)
+                .with_context(|| format!("port {port} for GDB: is another board using it?"))?;
+            say(&format!("gdb: target remote {}", server.address()?));
+            Some(server)
+        }
+        None => None,
+    };
+    let mut machine = Machine::new(board, serial, net, leds, Box::new(say));
+    machine.symbols = symbols;
+    if tracer.is_some() || profile.is_some() {
+        machine.observer = Some(Observer { tracer, profile, ..Observer::default() });
     }
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        // The first one switches the board off, the second ends the program whatever it does.
+        signal_hook::flag::register_conditional_shutdown(signal, 1, Arc::clone(&machine.switch))?;
+        signal_hook::flag::register(signal, Arc::clone(&machine.switch))?;
+    }
+    let end = match &gdb {
+        Some(server) => server.run(&mut machine, options.gdb_wait),
+        None => machine.run(None),
+    };
+    if let Some(mut observer) = machine.observer.take() {
+        observer.finish(machine.cpu.registers()).context("the trace")?;
+        if let (Some(profile), Some(out)) = (&observer.profile, &mut profile_out) {
+            let idle = machine.cpu.cycles() - machine.cpu.instructions();
+            for line in profile.report(idle, PROFILE_LINES).lines() {
+                say(line);
+            }
+            out.write_all(profile.report(idle, usize::MAX).as_bytes())
+                .and_then(|()| out.flush())
+                .context("the profile")?;
+        }
+    }
+    if let Some(link) = &options.pty {
+        // Dangling from now on.
+        let _ = std::fs::remove_file(link);
+    }
+    match end {
+        End::PowerCut => Ok(ExitCode::from(POWER_CUT)),
+        _ => Ok(ExitCode::SUCCESS),
+    }
+}
+
+/// A line on the console. Nobody reads it any more: the program ends, quietly, as filters do.
+fn say(text: &str) {
+    if writeln!(io::stdout(), "[board] {text}").is_err() {
+        std::process::exit(1);
+    }
+}
+
+/// A file to write, or standard output for `-`.
+fn output(path: &Path) -> Result<Box<dyn Write>> {
+    if path == Path::new("-") {
+        return Ok(Box::new(BufWriter::new(io::stdout())));
+    }
+    let file = File::create(path).with_context(|| format!("{}", path.display()))?;
+    Ok(Box::new(BufWriter::with_capacity(1 << 16, file)))
+}
+
+/// Address ranges and names of functions, as given with --trace-only.
+fn trace_ranges(only: &[String], symbols: &Symbols) -> Result<Vec<Range<u32>>> {
+    let address = |text: &str| {
+        text.strip_prefix("0x").and_then(|digits| u32::from_str_radix(digits, 16).ok())
+    };
+    let mut ranges = Vec::new();
+    for text in only {
+        if let Some((start, end)) = text.split_once('-')
+            && let (Some(start), Some(end)) = (address(start), address(end))
+        {
+            if start >= end {
+                bail!("--trace-only {text}: the range is empty");
+            }
+            ranges.push(start..end);
+            continue;
+        }
+        let functions = symbols.find(text);
+        if functions.is_empty() {
+            bail!(
+                "--trace-only {text}: neither a range (0x40201000-0x40202000) nor in the name of a \
+                 function of --elf"
+            );
+        }
+        ranges.extend(functions.iter().map(|function| function.range.clone()));
+    }
+    Ok(ranges)
 }

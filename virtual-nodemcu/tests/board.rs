@@ -2,59 +2,25 @@
 //! by the ROM.
 
 use std::cell::RefCell;
-use std::path::PathBuf;
-use std::process::Command;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use virtual_nodemcu::board::Board;
 use virtual_nodemcu::board::flash::Flash;
 use virtual_nodemcu::board::machine::{Led, Machine};
 use virtual_nodemcu::board::net::Net;
 use virtual_nodemcu::board::serial::{Input, Serial};
+use virtual_nodemcu::board::{Board, ResetCause};
+use virtual_nodemcu::cpu::{Bus as _, sr};
 
-#[path = "board/esptool.rs"]
-mod esptool;
+#[path = "board/program.rs"]
+mod program;
 
 const MAC: [u8; 6] = [0x5C, 0xCF, 0x7F, 0xA, 0xB, 0xC];
 const ROM_BAUD: u32 = 74_880;
 
-/// Compiles the program for `test`; its flash files by offset.
-fn images(test: &str) -> Vec<(usize, Vec<u8>)> {
-    let source = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/board");
-    let folder = tempfile::tempdir().unwrap();
-    let elf = folder.path().join("program.elf");
-    let status = Command::new("xtensa-lx106-elf-gcc")
-        .args(["-Os", "-std=gnu11", "-Wall", "-Wextra", "-Werror", "-ffreestanding", "-nostdlib"])
-        .args(["-mlongcalls", "-mtext-section-literals", "-Wl,--no-warn-rwx-segments"])
-        .arg(format!("-DTEST_{test}"))
-        .arg("-T")
-        .arg(source.join("program.ld"))
-        .arg(source.join("program.c"))
-        .arg("-o")
-        .arg(&elf)
-        .status()
-        .expect("xtensa-lx106-elf-gcc (Debian: gcc-xtensa-lx106)");
-    assert!(status.success());
-    let prefix = folder.path().join("image-");
-    let output = Command::new(esptool::program())
-        .args(["--chip", "esp8266", "elf2image", "-o"])
-        .arg(&prefix)
-        .arg(&elf)
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
-    [0, 0x10000]
-        .into_iter()
-        .filter_map(|offset| {
-            let file = folder.path().join(format!("image-{offset:#07x}.bin"));
-            Some((offset, std::fs::read(file).ok()?))
-        })
-        .collect()
-}
-
 struct Bench {
     machine: Machine,
+    input: std::sync::mpsc::Sender<Input>,
     output: std::sync::mpsc::Receiver<Vec<u8>>,
     console: Rc<RefCell<String>>,
     seen: String,
@@ -81,7 +47,7 @@ impl Bench {
                 log.push('\n');
             }),
         );
-        Self { machine, output, console, seen: String::new() }
+        Self { machine, input, output, console, seen: String::new() }
     }
 
     /// Runs until UART0 or the console has said `text`.
@@ -104,7 +70,7 @@ impl Bench {
 
 /// Boots the program for `test` until it is done; everything it checked was good.
 fn good(test: &str, net: Option<Net>) -> Bench {
-    let mut bench = Bench::new(&images(test), net);
+    let mut bench = Bench::new(&program::images(test), net);
     bench.until("done\n");
     assert!(bench.seen.contains("ok "), "{}", bench.seen);
     assert!(!bench.seen.contains("BAD"), "{}", bench.seen);
@@ -119,7 +85,7 @@ fn memory_flash_and_rom_functions() {
 
 #[test]
 fn a_byte_from_iram_is_a_load_store_error() {
-    let mut bench = Bench::new(&images("byte_from_iram"), None);
+    let mut bench = Bench::new(&program::images("byte_from_iram"), None);
     bench.until("exception 3 at 0x401");
     assert!(bench.console.borrow().contains("address 0x40100000"));
     bench.until("rst cause:4");
@@ -127,8 +93,141 @@ fn a_byte_from_iram_is_a_load_store_error() {
 }
 
 #[test]
+fn a_crash_shows_on_the_console_whoever_handles_it_and_again_after_each_reset() {
+    let mut bench = Bench::new(&program::images("crash"), None);
+    bench.until("rst cause:4");
+    bench.until("exception 28 LoadProhibited at 0x401");
+    bench.until("the ROM waits for the watchdog");
+    let crashes =
+        |bench: &Bench| bench.console.borrow().matches("exception 28 LoadProhibited").count();
+    let start = Instant::now();
+    while crashes(&bench) < 2 {
+        assert!(start.elapsed() < Duration::from_secs(60));
+        bench.machine.run(Some(Duration::from_millis(10)));
+    }
+    let console = bench.console.borrow();
+    assert!(console.contains("reset: watchdog; boot from: flash"), "{console}");
+}
+
+#[test]
+fn a_reset_by_the_program_is_told_from_one_by_the_pin() {
+    let bench = good("watchdog", None);
+    let console = bench.console.borrow();
+    let resets: Vec<_> = console.lines().filter(|line| line.starts_with("reset:")).collect();
+    let why = ["reset: power on", "reset: watchdog", "reset: asked for by the program"];
+    assert_eq!(resets.len(), why.len(), "{resets:#?}");
+    assert!(resets.iter().zip(why).all(|(line, why)| line.starts_with(why)), "{resets:#?}");
+}
+
+#[test]
+fn a_host_that_floods_the_port_stops_nothing() {
+    let mut bench = Bench::new(&program::images("led"), None);
+    bench.until("done");
+    for _ in 0..1000 {
+        bench.input.send(Input::Data(vec![0x55; 4096])).unwrap();
+    }
+    bench.until("nobody reads what the host sends");
+    bench.input.send(Input::Rts(true)).unwrap();
+    bench.input.send(Input::Rts(false)).unwrap();
+    bench.until("reset: EN pin");
+}
+
+/// Functions of the ROM that are modelled, by offset.
+#[rustfmt::skip]
+const ROM_FUNCTIONS: [u32; 80] = [
+    0x0650, 0x06C4, 0x0F74, 0x0F80, 0x0F88, 0x0F98, 0x0FA8, 0x0FBC, 0x10A8, 0x18A4, 0x18B4, 0x18C4, 0x18D4,
+    0x1DA0, 0x2438, 0x24CC, 0x2544, 0x25E0, 0x264C, 0x2A88, 0x2A98, 0x2AA8, 0x2AB8, 0x2AC8, 0x2AE8, 0x2BE8,
+    0x2ECC, 0x2F04, 0x2F0C, 0x2FA0, 0x30F0, 0x383C, 0x38A4, 0x39D8, 0x3A14, 0x3B30, 0x3B8C, 0x3F58, 0x43C8,
+    0x4400, 0x443C, 0x448C, 0x44C0, 0x4644, 0x4678, 0x47F0, 0x4878, 0x48A8, 0x48EC, 0x4984, 0x49B4, 0x4A00,
+    0x4A4C, 0x4B1C, 0x4B44, 0x4C2C, 0x4C50, 0x72D8, 0x9818, 0x9834, 0x9900, 0xBDC8, 0xBEC8, 0xBF4C, 0xBFA8,
+    0xC0A0, 0xCE60, 0xD310, 0xD770, 0xDC88, 0xDCF0, 0xDD38, 0xDE84, 0xDEA8, 0xDF48, 0xE04C, 0xE190, 0xE21C,
+    0xE268, 0xFE04,
+];
+
+/// Nonsense that a program may do: any access to any device, any function of the ROM with any
+/// arguments, code that is noise. The board may reset; it must not end.
+#[test]
+fn no_program_breaks_the_board() {
+    let mut state = 11u64;
+    let mut random = move || {
+        state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as u32
+    };
+    let mut bench = Bench::new(&[], Some(Net::new()));
+    // Where something is, and the edges.
+    let places = [
+        0x3FFE_8000,
+        0x3FFF_FFFC,
+        0x4010_0000,
+        0x4020_0000,
+        0x402F_FFFC,
+        0x4000_0000,
+        0x6000_0000,
+        0x6000_0100,
+        0x6000_0200,
+        0x6000_0300,
+        0x6000_0600,
+        0x6000_0700,
+        0x6000_0900,
+        0x6000_0F00,
+        0x6000_1100,
+        0x6FF0_0000,
+        0x3FF0_0000,
+        0x3FF2_0E44,
+        0,
+        u32::MAX,
+        0x8000_0000,
+    ];
+    let mut value = move || match random() % 4 {
+        0 => random() % 0x1000,
+        1 => random() << 1 ^ random(),
+        2 => (random() % 32).checked_shl(random() % 32).unwrap_or(0),
+        _ => places[random() as usize % places.len()].wrapping_add((random() % 0x100) & !3),
+    };
+    for round in 0..20_000 {
+        let machine = &mut bench.machine;
+        let now = machine.cpu.cycles();
+        for _ in 0..10 {
+            let (address, word) = (value(), value());
+            let _ = machine.board.store32(address & !3, word, now);
+            let _ = machine.board.load32(address & !3, now);
+            let _ = machine.board.store16(address & !1, word as u16, now);
+            let _ = machine.board.load16(address & !1, now);
+            let _ = machine.board.store8(address, word as u8, now);
+            let _ = machine.board.load8(address, now);
+        }
+        for n in 0..16 {
+            machine.cpu.set_reg(n, value());
+        }
+        machine.cpu.set_special(sr::PS, value());
+        machine.cpu.set_special(sr::INTENABLE, value());
+        let pc = if round % 2 == 0 {
+            0x4000_0000 + ROM_FUNCTIONS[(value() >> 2) as usize % ROM_FUNCTIONS.len()]
+        } else if round % 64 == 1 {
+            0x4000_0000 + (value() & 0xFFFC)
+        } else {
+            let code: Vec<u8> = (0..16).flat_map(|_| value().to_le_bytes()).collect();
+            machine.board.write_ram(0x4010_0000, &code);
+            0x4010_0000
+        };
+        machine.cpu.set_pc(pc);
+        for _ in 0..20 {
+            assert_eq!(machine.step(), None);
+        }
+        bench.output.try_iter().for_each(drop);
+    }
+    // And it still boots.
+    for (offset, image) in program::images("led") {
+        bench.machine.board.flash.load(offset, &image);
+    }
+    bench.machine.reset(ResetCause::PowerOn);
+    bench.until("done\n");
+}
+
+#[test]
 fn flash_is_not_there_while_the_cache_is_off() {
-    let mut bench = Bench::new(&images("cache_off"), None);
+    let mut bench = Bench::new(&program::images("cache_off"), None);
     bench.until("exception 3 at 0x401");
     assert!(bench.console.borrow().contains("address 0x40210000"));
 }
@@ -161,7 +260,7 @@ fn the_network_port_reaches_the_host() {
 
 #[test]
 fn a_damaged_image_is_refused_until_a_good_one_is_there() {
-    let mut damaged = images("led");
+    let mut damaged = program::images("led");
     damaged[0].1[40] ^= 0x10;
     let mut bench = Bench::new(&damaged, None);
     bench.until("csum err\r\nets_main.c");

@@ -5,7 +5,7 @@ mod common;
 use std::ops::Range;
 
 use common::{IRAM, Memory, assemble};
-use virtual_nodemcu::cpu::{Bus, Cause, Cpu, Signals, Stop, Trace, sr};
+use virtual_nodemcu::cpu::{Bus, Cause, Cpu, Instruction, Signals, Stop, Trace, sr};
 
 const CODE: u32 = IRAM + 0x1000;
 const DATA: u32 = 0x3FFE_8000;
@@ -609,8 +609,8 @@ fn trace_sees_all() {
     #[derive(Default)]
     struct Log(Vec<String>);
     impl Trace for Log {
-        fn instruction(&mut self, pc: u32, registers: &[u32; 16], cycle: u64) {
-            self.0.push(format!("{:x} a2={} @{cycle}", pc - IRAM, registers[2]));
+        fn instruction(&mut self, at: Instruction, registers: &[u32; 16], cycle: u64) {
+            self.0.push(format!("{:x} {at} a2={} @{cycle}", at.pc() - IRAM, registers[2]));
         }
         fn exception(&mut self, cause: Cause, pc: u32, addr: Option<u32>) {
             self.0.push(format!("{cause:?} {:x} {addr:x?}", pc - IRAM));
@@ -630,11 +630,11 @@ fn trace_sees_all() {
     assert_eq!(
         log.0,
         [
-            "1000 a2=0 @0",
-            "1003 a2=7 @1",
+            "1000 movi a2, 7 a2=0 @0",
+            "1003 wsr.intset a3 a2=7 @1",
             "interrupt 1 1006 0x80",
-            "30 a2=7 @2",
-            "1006 a2=7 @3",
+            "30 j 40100030 a2=7 @2",
+            "1006 l32i a4, a2, 0 a2=7 @3",
             "LoadStoreAlignment 1006 Some(7)",
         ]
     );

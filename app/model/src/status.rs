@@ -12,15 +12,18 @@ pub const LAST_WILL: &str = r#"{"online":false}"#;
 /// Most bytes of a text field; what is longer is cut.
 pub const MAX_TEXT: usize = 32;
 
+/// Most bytes of the crash record; what is longer is cut.
+pub const MAX_CRASH: usize = 96;
+
 /// Length in bytes that no status exceeds, whatever its fields hold: the key names and
-/// punctuation, five numbers, the longest LED state and three texts all of whose bytes must be
+/// punctuation, five numbers, the longest LED state and four texts all of whose bytes must be
 /// escaped (`\u0000`). A usual one has about 200.
 pub const MAX_LENGTH: usize = {
     const FIXED: &str = concat!(
         r#"{"online":true,"uptime_s":,"heap_free":,"heap_min":,"stack_min":,"stack_task":"","#,
-        r#""led":"off","reset":"","reconnects":,"version":""}"#
+        r#""led":"off","reset":"","reconnects":,"version":"","crash":""}"#
     );
-    FIXED.len() + 5 * "4294967295".len() + 3 * MAX_TEXT * r"\u0000".len()
+    FIXED.len() + 5 * "4294967295".len() + (3 * MAX_TEXT + MAX_CRASH) * r"\u0000".len()
 };
 
 /// State of the device at one moment.
@@ -44,6 +47,8 @@ pub struct Status<'a> {
     pub reconnects: u32,
     /// The firmware's version.
     pub version: &'a str,
+    /// Record of a crash that no status has told of yet.
+    pub crash: Option<&'a str>,
 }
 
 impl Status<'_> {
@@ -67,27 +72,31 @@ impl Status<'_> {
             concat!(
                 r#"{{"online":true,"uptime_s":{},"heap_free":{},"heap_min":{},"#,
                 r#""stack_min":{},"stack_task":"{}","led":"{}","reset":"{}","#,
-                r#""reconnects":{},"version":"{}"}}"#
+                r#""reconnects":{},"version":"{}""#
             ),
             self.uptime_s,
             self.heap_free,
             self.heap_min,
             self.stack_min,
-            Text(self.stack_task),
+            Text(self.stack_task, MAX_TEXT),
             self.led,
-            Text(self.reset),
+            Text(self.reset, MAX_TEXT),
             self.reconnects,
-            Text(self.version),
-        )
+            Text(self.version, MAX_TEXT),
+        )?;
+        if let Some(crash) = self.crash {
+            write!(out, r#","crash":"{}""#, Text(crash, MAX_CRASH))?;
+        }
+        out.write_char('}')
     }
 }
 
-/// Shows a text as the inside of a JSON string, cut after [`MAX_TEXT`] of its bytes.
-struct Text<'a>(&'a str);
+/// Shows a text as the inside of a JSON string, cut after so many of its bytes.
+struct Text<'a>(&'a str, usize);
 
 impl fmt::Display for Text<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = &self.0[..self.0.floor_char_boundary(MAX_TEXT)];
+        let text = &self.0[..self.0.floor_char_boundary(self.1)];
         for character in text.chars() {
             match character {
                 '"' | '\\' => write!(f, "\\{character}")?,

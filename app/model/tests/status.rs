@@ -1,7 +1,7 @@
 //! The status: its text, its escapes, its bounds.
 
 use app_model::Led;
-use app_model::status::{LAST_WILL, MAX_LENGTH, MAX_TEXT, Status};
+use app_model::status::{LAST_WILL, MAX_CRASH, MAX_LENGTH, MAX_TEXT, Status};
 
 const USUAL: Status<'static> = Status {
     uptime_s: 4711,
@@ -13,6 +13,7 @@ const USUAL: Status<'static> = Status {
     reset: "power on",
     reconnects: 3,
     version: "0.1.0",
+    crash: None,
 };
 
 fn parsed(json: &str) -> serde_json::Value {
@@ -29,6 +30,13 @@ fn text_is_stable() {
         )
     );
     assert_eq!(parsed(LAST_WILL)["online"], false);
+}
+
+#[test]
+fn a_crash_is_told_when_there_is_one() {
+    assert!(parsed(&USUAL.to_json()).get("crash").is_none());
+    let crash = "exception: LoadStoreAlignment (9), address 0x3ffe8001, task link, pc 0x40212345";
+    assert_eq!(parsed(&Status { crash: Some(crash), ..USUAL }.to_json())["crash"], crash);
 }
 
 #[test]
@@ -69,6 +77,7 @@ fn long_texts_are_cut_between_characters() {
 #[test]
 fn length_is_bounded_and_the_bound_is_reached() {
     let worst = "\0".repeat(MAX_TEXT + 1);
+    let worst_crash = "\0".repeat(MAX_CRASH + 1);
     let json = Status {
         uptime_s: u32::MAX,
         heap_free: u32::MAX,
@@ -79,11 +88,12 @@ fn length_is_bounded_and_the_bound_is_reached() {
         reset: &worst,
         reconnects: u32::MAX,
         version: &worst,
+        crash: Some(&worst_crash),
     }
     .to_json();
     parsed(&json);
     assert_eq!(json.len(), MAX_LENGTH);
-    assert_eq!(MAX_LENGTH, 757);
+    assert_eq!(MAX_LENGTH, 1344);
     assert!(USUAL.to_json().len() <= 256, "one allocation");
 }
 

@@ -39,23 +39,37 @@ extern void *volatile pxCurrentTCB;
 
 /* --- The note --------------------------------------------------------------------- */
 
+/* Words only, and volatile so that the compiler does not make memcpy of them: a board may
+ * keep the note in memory that knows no bytes. */
 struct reset_note {
     uint32_t magic;
     uint32_t reason;
     uint32_t crashes;
+    uint32_t length;                       /* of the record, in characters */
+    uint32_t record[CRASH_RECORD_MAX / 4]; /* four characters a word, the first lowest */
     uint32_t checksum;
 };
-#define NOTE_MAGIC 0x4E4F5445U /* "NOTE" */
+#define NOTE_MAGIC 0x4E4F5432U /* "NOT2" */
 
 /* In RAM that neither the loader nor the start code touches. */
-static struct reset_note note __attribute__((section(".noinit")));
+static volatile struct reset_note note __attribute__((section(".noinit")));
 
 static enum lx106_reset_reason boot_reason;
 
 static uint32_t note_checksum(void)
 {
     /* Tells a note from the random content of RAM after power-on. */
-    return ~(note.magic + 31 * note.reason + 961 * note.crashes);
+    uint32_t sum = note.magic + 31 * note.reason + 961 * note.crashes + 29791 * note.length;
+    for (unsigned i = 0; i < CRASH_RECORD_MAX / 4; i++) {
+        sum = 31 * sum + note.record[i];
+    }
+    return ~sum;
+}
+
+static bool note_valid(void)
+{
+    return note.magic == NOTE_MAGIC && note.reason <= LX106_RESET_WATCHDOG &&
+           note.length <= CRASH_RECORD_MAX && note.checksum == note_checksum();
 }
 
 static void note_write(enum lx106_reset_reason reason, uint32_t crashes)
@@ -66,16 +80,69 @@ static void note_write(enum lx106_reset_reason reason, uint32_t crashes)
     note.checksum = note_checksum();
 }
 
-void crash_boot(void)
+static void record_clear(void)
 {
-    if (note.magic == NOTE_MAGIC && note.checksum == note_checksum() &&
-        note.reason <= LX106_RESET_PANIC) {
-        boot_reason = (enum lx106_reset_reason)note.reason;
-        note_write(LX106_RESET_EXTERNAL, note.crashes);
-    } else {
-        boot_reason = LX106_RESET_POWER_ON;
-        note_write(LX106_RESET_EXTERNAL, 0);
+    note.length = 0;
+    for (unsigned i = 0; i < CRASH_RECORD_MAX / 4; i++) {
+        note.record[i] = 0;
     }
+}
+
+/* What no longer fits is dropped; line ends are not part of the record. */
+static void record_append(const char *text, size_t length)
+{
+    for (size_t i = 0; i < length && note.length < CRASH_RECORD_MAX; i++) {
+        if (text[i] != '\n') {
+            uint32_t at = note.length;
+            note.record[at / 4] |= (uint32_t)(uint8_t)text[i] << (8 * (at % 4));
+            note.length = at + 1;
+        }
+    }
+}
+
+size_t lx106_crash_record(char record[CRASH_RECORD_MAX])
+{
+    uint32_t length = note.length;
+    for (uint32_t i = 0; i < length; i++) {
+        record[i] = (char)(note.record[i / 4] >> (8 * (i % 4)));
+    }
+    return length;
+}
+
+void lx106_forget_crash(void)
+{
+    record_clear();
+    note_write((enum lx106_reset_reason)note.reason, note.crashes);
+}
+
+static uint32_t one_crash_more(void)
+{
+    return note.crashes == UINT32_MAX ? UINT32_MAX : note.crashes + 1;
+}
+
+void crash_boot(enum lx106_reset_reason hardware, const char *task_name)
+{
+    boot_reason = LX106_RESET_POWER_ON;
+    uint32_t crashes = 0;
+    if (note_valid()) {
+        boot_reason = (enum lx106_reset_reason)note.reason;
+        crashes = note.crashes;
+        if (boot_reason == LX106_RESET_EXTERNAL) {
+            boot_reason = hardware;
+        }
+        if (boot_reason == LX106_RESET_WATCHDOG && note.reason != LX106_RESET_WATCHDOG) {
+            /* Nothing could be noted while the hardware waited in vain. */
+            static const char text[] = "watchdog: interrupts masked or starved, task ";
+            crashes = one_crash_more();
+            record_clear();
+            record_append(text, sizeof(text) - 1);
+            const char *name = task_name != NULL ? task_name : "not known";
+            record_append(name, strlen(name));
+        }
+    } else {
+        record_clear();
+    }
+    note_write(LX106_RESET_EXTERNAL, crashes);
 }
 
 enum lx106_reset_reason lx106_reset_reason(void)
@@ -107,6 +174,8 @@ const char *lx106_reset_reason_name(enum lx106_reset_reason reason)
         return "stack-overflow";
     case LX106_RESET_PANIC:
         return "panic";
+    case LX106_RESET_WATCHDOG:
+        return "watchdog";
     }
     return "unknown";
 }
@@ -119,9 +188,20 @@ void lx106_restart(void)
 
 /* --- Printing --------------------------------------------------------------------- */
 
+/* Whether what is printed goes into the record too. */
+static bool recording;
+
+static void put(const char *text, size_t length)
+{
+    board_console_write(text, length);
+    if (recording) {
+        record_append(text, length);
+    }
+}
+
 static void put_text(const char *text)
 {
-    board_console_write(text, strlen(text));
+    put(text, strlen(text));
 }
 
 static void put_hex(uint32_t value)
@@ -130,7 +210,7 @@ static void put_hex(uint32_t value)
     for (int i = 0; i < 8; i++) {
         digits[2 + i] = "0123456789abcdef"[(value >> (28 - 4 * i)) & 15];
     }
-    board_console_write(digits, sizeof(digits));
+    put(digits, sizeof(digits));
 }
 
 static void put_decimal(uint32_t value)
@@ -141,7 +221,7 @@ static void put_decimal(uint32_t value)
         digits[sizeof(digits) - ++length] = (char)('0' + value % 10);
         value /= 10;
     } while (value != 0);
-    board_console_write(digits + sizeof(digits) - length, length);
+    put(digits + sizeof(digits) - length, length);
 }
 
 /* The name of a task, whose control block may have been written over. */
@@ -153,7 +233,7 @@ static void put_task_name(const char *name)
         char c = name[length];
         text[length++] = c >= ' ' && c <= '~' ? c : '?';
     }
-    board_console_write(text, length);
+    put(text, length);
 }
 
 static void put_register(const char *name, uint32_t value)
@@ -164,7 +244,8 @@ static void put_register(const char *name, uint32_t value)
     put_hex(value);
 }
 
-/* EXCCAUSE by name (ISA manual, "Exception Causes"). */
+/* EXCCAUSE by name (ISA manual, "Exception Causes"): those that this core, or the emulator's,
+ * can raise. The number stands beside it. */
 static const char *exception_name(uint32_t cause)
 {
     switch (cause) {
@@ -176,44 +257,20 @@ static const char *exception_name(uint32_t cause)
         return "InstructionFetchError";
     case 3:
         return "LoadStoreError";
-    case 4:
-        return "Level1Interrupt";
-    case 5:
-        return "Alloca";
-    case 6:
-        return "IntegerDivideByZero";
-    case 8:
-        return "Privileged";
     case 9:
         return "LoadStoreAlignment";
-    case 12:
-        return "InstrPIFDataError";
-    case 13:
-        return "LoadStorePIFDataError";
     case 14:
-        return "InstrPIFAddrError";
+        return "InstPIFAddrError";
     case 15:
         return "LoadStorePIFAddrError";
-    case 16:
-        return "InstTLBMiss";
-    case 17:
-        return "InstTLBMultiHit";
-    case 18:
-        return "InstFetchPrivilege";
     case 20:
         return "InstFetchProhibited";
-    case 24:
-        return "LoadStoreTLBMiss";
-    case 25:
-        return "LoadStoreTLBMultiHit";
-    case 26:
-        return "LoadStorePrivilege";
     case 28:
         return "LoadProhibited";
     case 29:
         return "StoreProhibited";
     default:
-        return cause >= 32 && cause <= 39 ? "CoprocessorDisabled" : "unknown";
+        return "unknown";
     }
 }
 
@@ -312,9 +369,18 @@ static enum lx106_reset_reason put_cause(uint32_t kind, const char *text, uint32
         return LX106_RESET_STACK_OVERFLOW;
     case CRASH_KIND_PANIC:
         put_text("panic: ");
-        board_console_write(text, number);
+        put(text, number);
         put_text("\n");
         return LX106_RESET_PANIC;
+    case CRASH_KIND_WATCHDOG:
+        put_text("watchdog: task ");
+        put_task_name(text);
+        put_text(" ");
+        put_text(file);
+        put_text(" ");
+        put_decimal(number);
+        put_text(" s\n");
+        return LX106_RESET_WATCHDOG;
     case CRASH_KIND_DEBUG:
         put_text("exception: Debug (break instruction)\n");
         return LX106_RESET_EXCEPTION;
@@ -335,12 +401,13 @@ static enum lx106_reset_reason put_cause(uint32_t kind, const char *text, uint32
     }
 }
 
-/* Where it happened; `sp` is the stack pointer of the crashed code. */
-static void put_context(uint32_t sp, bool interrupt)
+/* Where it happened: in `handle`, or NULL for the current task; `sp` is the stack pointer
+ * of the crashed code. */
+static void put_context(TaskHandle_t handle, uint32_t sp, bool interrupt)
 {
     put_text(interrupt ? "Context: interrupt, over task " : "Context: task ");
     TaskStatus_t task;
-    vTaskGetInfo(NULL, &task, pdTRUE, eRunning);
+    vTaskGetInfo(handle, &task, pdTRUE, eRunning);
     put_task_name(task.pcTaskName);
     put_text(", stack left ");
     uint32_t base = (uint32_t)task.pxStackBase;
@@ -359,6 +426,21 @@ static void put_context(uint32_t sp, bool interrupt)
     put_text(" ms\n");
 }
 
+/* The end of the record: task and address. */
+static void record_context(TaskHandle_t task, uint32_t pc)
+{
+    static const char task_text[] = ", task ", pc_text[] = ", pc 0x";
+    if (task != NULL) {
+        const char *name = pcTaskGetName(task);
+        record_append(task_text, sizeof(task_text) - 1);
+        record_append(name, strnlen(name, configMAX_TASK_NAME_LEN));
+    }
+    record_append(pc_text, sizeof(pc_text) - 1);
+    for (int i = 28; i >= 0; i -= 4) {
+        record_append(&"0123456789abcdef"[(pc >> i) & 15], 1);
+    }
+}
+
 /* Called by the crash entries in portasm.S, interrupts masked. The arguments after
  * `kind` mean something only for the kinds that crash_software passes. */
 _Noreturn void crash_main(uint32_t kind, const char *text, uint32_t number, uint32_t pc,
@@ -370,7 +452,6 @@ void crash_main(uint32_t kind, const char *text, uint32_t number, uint32_t pc,
      * still the first report. */
     static volatile uint32_t state;
     enum { CRASHING = 0x43525348 };
-    (void)pc; /* already in crash_frame */
 
     if (state == CRASHING) {
         put_text("\n*** crash inside the crash report, reset\n");
@@ -379,8 +460,11 @@ void crash_main(uint32_t kind, const char *text, uint32_t number, uint32_t pc,
     state = CRASHING;
 
     put_text("\n*** CRASH ");
+    record_clear();
+    recording = true;
     enum lx106_reset_reason reason = put_cause(kind, text, number, file);
-    note_write(reason, note.crashes == UINT32_MAX ? UINT32_MAX : note.crashes + 1);
+    recording = false;
+    note_write(reason, one_crash_more());
 
     struct crash_registers registers = crash_frame;
     if (kind == CRASH_KIND_DOUBLE_EXCEPTION) {
@@ -388,11 +472,16 @@ void crash_main(uint32_t kind, const char *text, uint32_t number, uint32_t pc,
     }
     bool in_task = in_dram((uint32_t)pxCurrentTCB) &&
                    xTaskGetSchedulerState() != taskSCHEDULER_NOT_STARTED;
-    uint32_t frame = in_task ? *(const uint32_t *)pxCurrentTCB : 0;
+    /* The watchdog's report is about a task that is switched away: `pc` is its handle. */
+    bool watchdog = kind == CRASH_KIND_WATCHDOG && in_dram(pc);
+    uint32_t task = watchdog ? pc : (uint32_t)pxCurrentTCB;
+    /* The first member of a task control block is its saved stack pointer. */
+    uint32_t frame = in_task ? *(const uint32_t *)task : 0;
     bool interrupt = in_task && lx106_in_interrupt();
 
-    if (kind == CRASH_KIND_STACK_OVERFLOW && interrupt && in_dram(frame)) {
-        /* The kernel noticed in the context switch; show the task, not the kernel. */
+    if ((watchdog || (kind == CRASH_KIND_STACK_OVERFLOW && interrupt)) && in_dram(frame)) {
+        /* Show the task, not the watchdog, nor the kernel that noticed the overflow in the
+         * context switch. */
         const uint32_t *saved = (const uint32_t *)frame;
         registers.pc = saved[FRAME_PC / 4];
         registers.ps = saved[FRAME_PS / 4];
@@ -403,15 +492,18 @@ void crash_main(uint32_t kind, const char *text, uint32_t number, uint32_t pc,
         interrupt = false;
     }
 
+    record_context(in_task ? (TaskHandle_t)task : NULL, registers.pc);
+    note_write(reason, note.crashes);
     if (in_task) {
-        put_context(interrupt ? frame + FRAME_SIZE : registers.a[1], interrupt);
+        put_context((TaskHandle_t)task, interrupt ? frame + FRAME_SIZE : registers.a[1],
+                    interrupt);
     } else {
         put_text("Context: before the scheduler\n");
     }
     put_text("Heap: free ");
-    put_decimal(lx106_heap_free());
+    put_decimal(xPortGetFreeHeapSize());
     put_text(", lowest ");
-    put_decimal(lx106_heap_lowest());
+    put_decimal(xPortGetMinimumEverFreeHeapSize());
     put_text(" bytes\nRegisters:");
     put_register("pc ", registers.pc);
     put_register("ps ", registers.ps);
@@ -429,7 +521,8 @@ void crash_main(uint32_t kind, const char *text, uint32_t number, uint32_t pc,
     put_text("\n");
     /* In a crash that software raised, a0 only leads back into crash_assert and such, and
      * the PC is the call of those. */
-    bool software = kind >= CRASH_KIND_ASSERT && kind != CRASH_KIND_STACK_OVERFLOW;
+    bool software = kind >= CRASH_KIND_ASSERT && kind != CRASH_KIND_STACK_OVERFLOW &&
+                    kind != CRASH_KIND_WATCHDOG;
     put_backtrace(registers.pc, software ? registers.pc + CALL_LENGTH : registers.a[0],
                   registers.a[1]);
     if (interrupt && in_dram(frame)) {
@@ -465,6 +558,11 @@ void crash_panic(const char *message, size_t length)
 void crash_stack_overflow(const char *task_name)
 {
     crash_software(CRASH_KIND_STACK_OVERFLOW, task_name, 0, CALLER, NULL);
+}
+
+void crash_watchdog(void *task, const char *did, unsigned seconds)
+{
+    crash_software(CRASH_KIND_WATCHDOG, pcTaskGetName(task), seconds, (uint32_t)task, did);
 }
 
 /* What picolibc's assert() calls; only the file's name is shown, not its folders. */

@@ -24,16 +24,6 @@ void lx106_heap_init(void)
     vPortDefineHeapRegions(regions);
 }
 
-uint32_t lx106_heap_free(void)
-{
-    return xPortGetFreeHeapSize();
-}
-
-uint32_t lx106_heap_lowest(void)
-{
-    return xPortGetMinimumEverFreeHeapSize();
-}
-
 /* The header in front of every block: BlockLink_t of heap_5.c, which it keeps private.
  * The size counts the header; its top bit marks an allocated block. */
 struct block_header {

@@ -31,6 +31,7 @@
 #define CRASH_KIND_OUT_OF_MEMORY 5
 #define CRASH_KIND_STACK_OVERFLOW 6
 #define CRASH_KIND_PANIC 7
+#define CRASH_KIND_WATCHDOG 8
 
 /* Stack that the crash report needs: at most 300 bytes by gcc's -fstack-usage, down to the
  * board's console. */
@@ -42,6 +43,7 @@
 #define PS_EXCM 0x10
 #define PS_UM 0x20
 
+#define EXCCAUSE_LOAD_STORE_ERROR 3
 #define EXCCAUSE_LEVEL1_INTERRUPT 4
 
 #endif

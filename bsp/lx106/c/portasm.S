@@ -169,6 +169,20 @@ crash_common:
     movi    a8, PS_INTLEVEL_3
     wsr     a8, ps
     rsync
+    /* crash_main lies in flash, which the board may have switched off. The registers are
+     * saved already, so those that survive a call can hold the arguments. */
+    mov     a12, a2
+    mov     a13, a3
+    mov     a14, a4
+    mov     a15, a5
+    addi    a1, a1, -16
+    s32i    a6, a1, 0
+    call0   board_crash_begin
+    mov     a2, a12
+    mov     a3, a13
+    mov     a4, a14
+    mov     a5, a15
+    l32i    a6, a1, 0
     call0   crash_main
     /* crash_main does not return. */
     .size   crash_software, . - crash_software

@@ -4,7 +4,7 @@
  *
  * Tasks run with PS.UM set and enter through the user vector. Interrupt handlers and the
  * code before the scheduler run with PS.UM clear and every level-1 interrupt masked, so
- * whatever arrives at the kernel vector is a fault in them. */
+ * whatever arrives at the kernel vector is a fault in them, or a load to be emulated. */
 #include "port_frame.h"
 
     .section .vectors, "ax"
@@ -24,13 +24,20 @@ lx106_vectors:
 
     .org 0x30
     wsr     a0, excsave1
+    rsr     a0, exccause
+    beqi    a0, EXCCAUSE_LOAD_STORE_ERROR, .Lkernel_load
     j       crash_exception
+.Lkernel_load:
+    j       port_load_store_error
 
     .org 0x50
     wsr     a0, excsave1
     rsr     a0, exccause
     beqi    a0, EXCCAUSE_LEVEL1_INTERRUPT, .Linterrupt
+    beqi    a0, EXCCAUSE_LOAD_STORE_ERROR, .Luser_load
     j       crash_exception
+.Luser_load:
+    j       port_load_store_error
 .Linterrupt:
     j       port_interrupt
 

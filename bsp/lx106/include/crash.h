@@ -20,7 +20,11 @@ enum lx106_reset_reason {
     LX106_RESET_OUT_OF_MEMORY = 5,
     LX106_RESET_STACK_OVERFLOW = 6,
     LX106_RESET_PANIC = 7,     /* Rust panic */
+    LX106_RESET_WATCHDOG = 8,  /* a task, or all of them, showed no life for too long */
 };
+
+/* Most characters of the crash record, which lx106_crash_record copies. */
+#define CRASH_RECORD_MAX 96
 
 /* Crash because `condition` (its source text) does not hold. */
 _Noreturn void crash_assert(const char *condition, const char *file, int line);
@@ -34,6 +38,10 @@ _Noreturn void crash_panic(const char *message, size_t length);
 /* Crash because `task_name`, the task that just ran, overflowed its stack. */
 _Noreturn void crash_stack_overflow(const char *task_name);
 
+/* Crash because of what `task` (a TaskHandle_t, not running just now) `did` for `seconds`. The
+ * report shows where it was interrupted or waits. */
+_Noreturn void crash_watchdog(void *task, const char *did, unsigned seconds);
+
 /* Note that the reset which follows is intended, then reset the board. */
 _Noreturn void lx106_restart(void);
 
@@ -46,7 +54,16 @@ const char *lx106_reset_reason_name(enum lx106_reset_reason reason);
 /* Crashes since power-on, the last one included (saturates at UINT32_MAX). */
 uint32_t lx106_crash_count(void);
 
-/* Read and re-arm the note that survives a reset. The board calls it once, first. */
-void crash_boot(void);
+/* The record of the last crash, as one line such as
+ * "exception: LoadStoreAlignment (9), address 0x3ffe8001, task link, pc 0x40212345":
+ * copied to `record`, without a terminating NUL. Returns its length, 0 when there is
+ * none. It stays until lx106_forget_crash, through resets, while power is on. */
+size_t lx106_crash_record(char record[CRASH_RECORD_MAX]);
+void lx106_forget_crash(void);
+
+/* Read and re-arm the note that survives a reset. The board calls it once, first, with
+ * what its hardware knows: it counts when no note of ours explains the reset. When that
+ * is the watchdog, `task_name` is the task that ran last, or NULL if that is not known. */
+void crash_boot(enum lx106_reset_reason hardware, const char *task_name);
 
 #endif

@@ -44,10 +44,6 @@ uint32_t lx106_interrupt_stack_free(void);
 /* Give the heap the memory between _heap_start and _heap_end. Before the first malloc. */
 void lx106_heap_init(void);
 
-/* Bytes free in the heap now, and the fewest there have ever been. */
-uint32_t lx106_heap_free(void);
-uint32_t lx106_heap_lowest(void);
-
 #ifndef FW_BINDGEN /* bindgen's clang does not know Xtensa's assembly */
 
 /* Raise PS.INTLEVEL to 1, which masks every interrupt but the NMI, and return the old

@@ -6,8 +6,11 @@
 // reported as a panic, without their cause.
 #![feature(alloc_error_handler)]
 
+extern crate alloc;
+
 mod int128;
 
+use alloc::string::String;
 use core::alloc::{GlobalAlloc, Layout};
 use core::ffi::c_void;
 use core::fmt::{self, Write};
@@ -27,9 +30,9 @@ unsafe extern "C" {
     safe fn lx106_restart() -> !;
     safe fn lx106_reset_reason() -> u32;
     safe fn lx106_crash_count() -> u32;
+    fn lx106_crash_record(record: *mut u8) -> usize;
+    safe fn lx106_forget_crash();
     safe fn lx106_cycles() -> u64;
-    safe fn lx106_heap_free() -> u32;
-    safe fn lx106_heap_lowest() -> u32;
     safe fn lx106_interrupt_stack_free() -> u32;
 
     safe static board_cpu_hz: u32;
@@ -54,6 +57,8 @@ pub enum ResetReason {
     StackOverflow,
     /// A Rust panic.
     Panic,
+    /// A task, or all of them, showed no life for too long.
+    Watchdog,
 }
 
 impl ResetReason {
@@ -68,6 +73,7 @@ impl ResetReason {
             Self::OutOfMemory => "out-of-memory",
             Self::StackOverflow => "stack-overflow",
             Self::Panic => "panic",
+            Self::Watchdog => "watchdog",
         }
     }
 }
@@ -89,6 +95,7 @@ pub fn reset_reason() -> ResetReason {
         5 => ResetReason::OutOfMemory,
         6 => ResetReason::StackOverflow,
         7 => ResetReason::Panic,
+        8 => ResetReason::Watchdog,
         _ => ResetReason::External,
     }
 }
@@ -96,6 +103,25 @@ pub fn reset_reason() -> ResetReason {
 /// Crashes since power-on, the one that caused the last reset included.
 pub fn crash_count() -> u32 {
     lx106_crash_count()
+}
+
+/// `CRASH_RECORD_MAX` of crash.h.
+const CRASH_RECORD: usize = 96;
+
+/// The record of the last crash that nobody has forgotten yet, as one line: cause, address,
+/// task. It survives resets, not a power cut.
+pub fn crash_record() -> Option<String> {
+    let mut record = [0; CRASH_RECORD];
+    // SAFETY: writes at most CRASH_RECORD bytes and returns how many.
+    let length = unsafe { lx106_crash_record(record.as_mut_ptr()) };
+    let record = record.get(..length)?;
+    // A panic's message may have been cut inside a character.
+    (length > 0).then(|| String::from_utf8_lossy(record).into_owned())
+}
+
+/// Forgets the crash record: it has reached whom it concerns.
+pub fn forget_crash() {
+    lx106_forget_crash();
 }
 
 /// Resets the board on purpose; the next boot's reason is [`ResetReason::Software`].
@@ -111,16 +137,6 @@ pub fn cycles() -> u64 {
 /// CPU clock in Hz.
 pub fn clock_hz() -> u32 {
     board_cpu_hz
-}
-
-/// Bytes free in the heap.
-pub fn heap_free() -> u32 {
-    lx106_heap_free()
-}
-
-/// The fewest bytes that have been free in the heap since boot.
-pub fn heap_lowest() -> u32 {
-    lx106_heap_lowest()
 }
 
 /// Bytes of the interrupt stack that were never used.

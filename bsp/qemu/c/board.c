@@ -9,6 +9,7 @@
 
 #include "fw_hooks.h"
 #include "lx106.h"
+#include "watchdog.h"
 
 /* QEMU's clock of the lx106 core (clock_freq_khz = 40000); the FPGA's register +4 says
  * the same. */
@@ -21,8 +22,9 @@ _Noreturn void board_start(void);
 void board_start(void)
 {
     board_console_init();
-    crash_boot();
+    crash_boot(LX106_RESET_EXTERNAL, NULL);
     lx106_heap_init();
+    lx106_watchdog_start();
     (void)main();
     crash_assert("main must start the scheduler", "board.c", __LINE__);
 }
@@ -95,6 +97,16 @@ void board_gpio2_write(bool level)
 /* The FPGA's reset register and its key (xtfpga.c, xtfpga_write). */
 #define FPGA_RESET (*(volatile uint32_t *)(BOARD_FPGA_BASE + 0x10))
 #define FPGA_RESET_KEY 0xDEADU
+
+void board_crash_begin(void)
+{
+    /* The emulator's flash is memory: it can always be read. */
+}
+
+void board_watchdog_feed(void)
+{
+    /* The machine has none: where nothing runs any more, nobody resets it. */
+}
 
 void board_reset(void)
 {

@@ -14,6 +14,8 @@ extern "C" fn main() -> ! {
         network: network(),
         random,
         reset_reason: lx106::reset_reason().as_str(),
+        crash: lx106::crash_record(),
+        forget_crash: lx106::forget_crash,
     });
     rtos::run()
 }

@@ -2,7 +2,7 @@
 
 use alloc::boxed::Box;
 use alloc::ffi::CString;
-use core::ffi::CStr;
+use core::ffi::{CStr, c_void};
 use core::fmt;
 use core::net::{Ipv4Addr, SocketAddrV4};
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
@@ -98,6 +98,7 @@ impl Interface {
             sys::netif_set_up(netif);
             Error::check(sys::dhcp_start(netif))?;
             changed(netif);
+            sys::sys_timeout(LIFE_MS, Some(show_life), core::ptr::null_mut());
         }
         let mut mac = [0; 6];
         mac.copy_from_slice(&netif.hwaddr[..6]);
@@ -131,6 +132,18 @@ impl Interface {
         unsafe { sys::net_dns_port = server.port() };
         apply_dns_override();
     }
+}
+
+/// Milliseconds between two signs of life of lwIP's thread, and the seconds within which it
+/// promises the next.
+const LIFE_MS: u32 = 5_000;
+const LIFE_S: u16 = 30;
+
+/// A timer of lwIP's, which runs in its thread with its core locked.
+unsafe extern "C" fn show_life(_: *mut c_void) {
+    rtos::watchdog::alive(LIFE_S);
+    // SAFETY: the core is locked.
+    unsafe { sys::sys_timeout(LIFE_MS, Some(show_life), core::ptr::null_mut()) };
 }
 
 /// lwIP tells that link, address or flags changed. Runs with its core locked.

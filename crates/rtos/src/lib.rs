@@ -1,7 +1,8 @@
 //! The kernel for safe Rust.
 //!
 //! Tasks, queues, locks and timers are freertos-rust's, re-exported. What it leaves out is
-//! here: figures about heap and stacks, uptime, a wake-up flag between tasks, and the log.
+//! here: figures about heap and stacks, uptime, a wake-up flag between tasks, signs of life for
+//! the watchdog, and the log.
 
 #![no_std]
 
@@ -12,6 +13,7 @@ pub mod heap;
 pub mod log;
 pub mod stack;
 mod waker;
+pub mod watchdog;
 
 use esp8266_sys as sys;
 

@@ -7,7 +7,6 @@
 #include "fw_hooks.h"
 #include "irq_source.h"
 #include "lx106.h"
-#include "semihost.h"
 
 #define LINE_LENGTH 160
 #define TASK_STACK_WORDS 512
@@ -38,7 +37,7 @@ _Noreturn static void fail(const char *format, ...)
     va_start(arguments, format);
     say_list(format, arguments);
     va_end(arguments);
-    semihost_exit(1);
+    test_exit(1);
 }
 
 void check_failed(const char *file, int line, const char *condition)

@@ -27,6 +27,9 @@
 #define CHECK_BETWEEN(actual, low, high) \
     check_between(__FILE_NAME__, __LINE__, #actual, (actual), (low), (high))
 
+/* End the test: 0 is success. Implemented for each board. */
+_Noreturn void test_exit(int status);
+
 _Noreturn void check_failed(const char *file, int line, const char *condition);
 void check_between(const char *file, int line, const char *text, int64_t actual, int64_t low,
                    int64_t high);

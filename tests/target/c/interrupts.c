@@ -70,11 +70,11 @@ void test_interrupt_entry(void)
     CHECK_EQUAL(calls, 103);
 
     /* One interrupt alone. */
-    lx106_irq_enable(0, false);
+    lx106_irq_enable(irq_source_irq, false);
     irq_source_raise();
     vTaskDelay(2);
     CHECK_EQUAL(calls, 103);
-    lx106_irq_enable(0, true);
+    lx106_irq_enable(irq_source_irq, true);
     CHECK_EQUAL(calls, 104);
 }
 

@@ -1,4 +1,4 @@
-/* malloc and friends on the kernel's heap, and the atomic operations of C. */
+/* malloc and friends on the kernel's heap, the atomic operations of C, and its sorting. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -26,7 +26,7 @@ void test_malloc(void)
     HeapStats_t stats;
     vPortGetHeapStats(&stats);
     size_t largest = stats.xSizeOfLargestFreeBlockInBytes, pieces = stats.xNumberOfFreeBlocks;
-    uint32_t before = lx106_heap_free();
+    uint32_t before = xPortGetFreeHeapSize();
     for (unsigned i = 0; i < BLOCKS; i++) {
         blocks[i] = malloc(i + 1);
         CHECK(blocks[i] != NULL);
@@ -44,7 +44,7 @@ void test_malloc(void)
         free(blocks[i]);
     }
     free(NULL);
-    CHECK_EQUAL(lx106_heap_free(), before);
+    CHECK_EQUAL(xPortGetFreeHeapSize(), before);
     vPortGetHeapStats(&stats);
     CHECK_EQUAL(stats.xSizeOfLargestFreeBlockInBytes, largest);
     CHECK_EQUAL(stats.xNumberOfFreeBlocks, pieces);
@@ -69,7 +69,7 @@ void test_calloc(void)
 void test_realloc(void);
 void test_realloc(void)
 {
-    uint32_t before = lx106_heap_free();
+    uint32_t before = xPortGetFreeHeapSize();
     uint8_t *block = realloc(NULL, 10);
     CHECK(block != NULL);
     memset(block, 0x5A, 10);
@@ -79,37 +79,37 @@ void test_realloc(void)
     memset(block, 0x3C, 500);
     block = realloc(block, 20);
     CHECK(block != NULL && filled(block, 20, 0x3C));
-    CHECK_BETWEEN(before - lx106_heap_free(), 28, 28 + 64 + 3 * OVERHEAD);
+    CHECK_BETWEEN(before - xPortGetFreeHeapSize(), 28, 28 + 64 + 3 * OVERHEAD);
     /* What does not fit leaves the block as it was. */
     volatile size_t huge = 100000;
     CHECK(realloc(block, huge) == NULL);
     CHECK(filled(block, 20, 0x3C));
     CHECK(realloc(block, 0) == NULL);
     free(stopper);
-    CHECK_EQUAL(lx106_heap_free(), before);
+    CHECK_EQUAL(xPortGetFreeHeapSize(), before);
 }
 
 void test_heap_low_water(void);
 void test_heap_low_water(void)
 {
     /* Below whatever was used until now. */
-    uint32_t size = lx106_heap_free() - lx106_heap_lowest() + 2000;
-    uint32_t before = lx106_heap_free();
+    uint32_t size = xPortGetFreeHeapSize() - xPortGetMinimumEverFreeHeapSize() + 2000;
+    uint32_t before = xPortGetFreeHeapSize();
     void *block = malloc(size);
     CHECK(block != NULL);
-    uint32_t lowest = lx106_heap_lowest();
-    CHECK_EQUAL(lowest, lx106_heap_free());
+    uint32_t lowest = xPortGetMinimumEverFreeHeapSize();
+    CHECK_EQUAL(lowest, xPortGetFreeHeapSize());
     CHECK_BETWEEN(before - lowest, size, size + OVERHEAD);
     free(block);
-    CHECK_EQUAL(lx106_heap_lowest(), lowest);
-    CHECK_EQUAL(lx106_heap_free(), before);
+    CHECK_EQUAL(xPortGetMinimumEverFreeHeapSize(), lowest);
+    CHECK_EQUAL(xPortGetFreeHeapSize(), before);
 }
 
 /* An exhausted heap is NULL, again and again, and nothing else changes. */
 void test_heap_exhausted(void);
 void test_heap_exhausted(void)
 {
-    uint32_t before = lx106_heap_free();
+    uint32_t before = xPortGetFreeHeapSize();
     void **chain = NULL;
     for (size_t size = 4096; size >= sizeof(void *); size /= 2) {
         void **block;
@@ -118,7 +118,7 @@ void test_heap_exhausted(void)
             chain = block;
         }
     }
-    CHECK_BETWEEN(lx106_heap_free(), 0, 2 * OVERHEAD);
+    CHECK_BETWEEN(xPortGetFreeHeapSize(), 0, 2 * OVERHEAD);
     volatile size_t most = SIZE_MAX;
     CHECK(malloc(most) == NULL);
     CHECK(calloc(1, 100) == NULL);
@@ -128,7 +128,7 @@ void test_heap_exhausted(void)
         free(chain);
         chain = next;
     }
-    CHECK_EQUAL(lx106_heap_free(), before);
+    CHECK_EQUAL(xPortGetFreeHeapSize(), before);
 }
 
 /* Three tasks use the heap at once. */
@@ -170,14 +170,14 @@ static void heap_user(void *argument)
 void test_heap_shared(void);
 void test_heap_shared(void)
 {
-    uint32_t before = lx106_heap_free();
+    uint32_t before = xPortGetFreeHeapSize();
     for (unsigned i = 0; i < 3; i++) {
         (void)start_task(heap_user, "heap", (void *)(uintptr_t)i, TEST_PRIORITY - 1);
     }
     vTaskDelay(200);
     stop = true;
     vTaskDelay(10);
-    CHECK_EQUAL(lx106_heap_free(), before);
+    CHECK_EQUAL(xPortGetFreeHeapSize(), before);
     for (unsigned i = 0; i < 3; i++) {
         CHECK_BETWEEN(heap_rounds[i], 1000, UINT32_MAX);
     }
@@ -255,4 +255,40 @@ void test_atomic_wide(void)
         vTaskDelay(1);
     }
     CHECK(wide == 400000 * 0x80000001ULL);
+}
+
+/* --- Sorting (vendor/paho/sort.c) ------------------------------------------------- */
+
+struct pair {
+    int8_t key;
+    uint16_t value;
+};
+
+static int by_key(const void *one, const void *other)
+{
+    return ((const struct pair *)one)->key - ((const struct pair *)other)->key;
+}
+
+void test_sort(void);
+void test_sort(void)
+{
+    uint32_t seed = 3;
+    struct pair pairs[40];
+    for (unsigned count = 0; count <= 40; count++) {
+        uint32_t sum = 0;
+        for (unsigned i = 0; i < count; i++) {
+            pairs[i] = (struct pair){(int8_t)(random_next(&seed) % 21 - 10), (uint16_t)i};
+            sum += (uint32_t)pairs[i].key * 64 + i;
+        }
+        qsort(pairs, count, sizeof(pairs[0]), by_key);
+        for (unsigned i = 0; i < count; i++) {
+            sum -= (uint32_t)pairs[i].key * 64 + pairs[i].value;
+            if (i > 0) {
+                /* What is equal keeps its order. */
+                CHECK(pairs[i - 1].key < pairs[i].key ||
+                      (pairs[i - 1].key == pairs[i].key && pairs[i - 1].value < pairs[i].value));
+            }
+        }
+        CHECK_EQUAL(sum, 0);
+    }
 }

@@ -450,10 +450,10 @@ void test_task_memory(void);
 void test_task_memory(void)
 {
     vTaskDelay(2);
-    uint32_t before = lx106_heap_free();
+    uint32_t before = xPortGetFreeHeapSize();
     for (unsigned i = 0; i < 50; i++) {
         (void)start_task(noted_once, "once", "", TEST_PRIORITY + 1);
         vTaskDelay(1); /* idle frees it */
     }
-    CHECK_EQUAL(lx106_heap_free(), before);
+    CHECK_EQUAL(xPortGetFreeHeapSize(), before);
 }

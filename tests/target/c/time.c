@@ -3,8 +3,9 @@
 #include "lx106.h"
 #include "timers.h"
 
-/* More than the way from a tick's due time into a task that spins, in CPU cycles. */
-#define LATENCY 1500
+/* More than the way from a tick's due time into a task that spins, in CPU cycles. With some
+ * ticks the watchdog's check is due, which comes first. */
+#define LATENCY (board_cpu_hz / 13000U)
 
 /* CCOUNT as a task sees it right after the tick interrupt. */
 static uint32_t ccount_after_tick(void)

@@ -3,8 +3,11 @@
 use alloc::vec::Vec;
 use core::hint::black_box;
 
-use lx106::ResetReason::{self, Assert, Exception, OutOfMemory, Panic, Software, StackOverflow};
+use lx106::ResetReason::{
+    self, Assert, Exception, OutOfMemory, Panic, Software, StackOverflow, Watchdog,
+};
 
+use crate::host::{NO_LOAD, NO_STORE};
 use crate::{Ends, Test};
 
 unsafe extern "C" {
@@ -23,6 +26,8 @@ unsafe extern "C" {
     safe fn victim_overflow();
     safe fn victim_leap();
     safe fn victim_runaway();
+    safe fn victim_deadlock();
+    safe fn victim_hog();
 }
 
 #[inline(never)]
@@ -41,7 +46,8 @@ fn victim_allocation() {
     black_box(Vec::<u8>::with_capacity(black_box(1_000_000)));
 }
 
-const fn crashes(
+/// A test that ends in a crash report.
+pub const fn crashes(
     name: &'static str,
     run: fn(),
     reason: ResetReason,
@@ -65,7 +71,8 @@ pub const TESTS: &[Test] = &[
         || victim_load(),
         Exception,
         &[
-            "*** CRASH exception: LoadStorePIFAddrError (15), ",
+            "*** CRASH exception: ",
+            NO_LOAD,
             "address 0x00000010",
             "Context: task test, stack left",
             "Heap: free",
@@ -74,6 +81,9 @@ pub const TESTS: &[Test] = &[
             " victim_load at ",
             "victims.c:",
             "*** reset",
+            "next boot: reset by exception, 1 crashes",
+            "record: exception: ",
+            "address 0x00000010, task test, pc 0x402",
         ],
     ),
     crashes(
@@ -81,7 +91,8 @@ pub const TESTS: &[Test] = &[
         || victim_store(),
         Exception,
         &[
-            "*** CRASH exception: LoadStorePIFAddrError (15)",
+            "*** CRASH exception: ",
+            NO_STORE,
             "address 0x00000010",
             " victim_store at ",
             "*** reset",
@@ -92,7 +103,8 @@ pub const TESTS: &[Test] = &[
         || victim_null(),
         Exception,
         &[
-            "*** CRASH exception: LoadStorePIFAddrError (15)",
+            "*** CRASH exception: ",
+            NO_STORE,
             "address 0x00000000",
             " victim_null at ",
             "*** reset",
@@ -127,7 +139,8 @@ pub const TESTS: &[Test] = &[
         || victim_wild_stack(),
         Exception,
         &[
-            "*** CRASH exception: LoadStorePIFAddrError (15)",
+            "*** CRASH exception: ",
+            NO_STORE,
             "while entering an interrupt",
             "Context: task test",
             " victim_wild_stack",
@@ -216,14 +229,15 @@ pub const TESTS: &[Test] = &[
         || victim_runaway(),
         Exception,
         // The rest of the report may have been written over before it was read.
-        &["*** CRASH exception: LoadStorePIFAddrError (15)"],
+        &["*** CRASH exception: ", NO_STORE],
     ),
     crashes(
         "crash-load-in-interrupt",
         || victim_load_in_interrupt(),
         Exception,
         &[
-            "*** CRASH exception: LoadStorePIFAddrError (15), ",
+            "*** CRASH exception: ",
+            NO_LOAD,
             "Context: interrupt, over task test",
             " victim_load at ",
             "Interrupted: Backtrace:",
@@ -244,12 +258,38 @@ pub const TESTS: &[Test] = &[
             "*** reset",
         ],
     ),
+    crashes(
+        "watchdog-deadlock",
+        || victim_deadlock(),
+        Watchdog,
+        &[
+            "*** CRASH watchdog: task entangled showed no life for 3 s",
+            "Context: task entangled",
+            " wait_for_ever at ",
+            "*** reset",
+            "record: watchdog: task entangled showed no life for 3 s, task entangled, pc 0x402",
+        ],
+    ),
+    crashes(
+        "watchdog-hog",
+        || victim_hog(),
+        Watchdog,
+        &[
+            "*** CRASH watchdog: task greedy let no other run for 2 s",
+            "Context: task greedy",
+            "Backtrace: 0x402",
+            " hog at ",
+            "*** reset",
+            "record: watchdog: task greedy let no other run for 2 s",
+        ],
+    ),
     crashes_early(
         "crash-early-load",
         || victim_load(),
         Exception,
         &[
-            "*** CRASH exception: LoadStorePIFAddrError (15), ",
+            "*** CRASH exception: ",
+            NO_LOAD,
             "Context: before the scheduler",
             " victim_load at ",
             "*** reset",

@@ -4,7 +4,7 @@
 //! enable latch. Operations finish at once: the busy bit is never seen set. A power cut can be
 //! armed to strike after any number of programmed or erased bytes.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read as _};
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
@@ -80,20 +80,33 @@ impl Flash {
     /// The chip whose contents are the file at `path`, made blank if there is none.
     ///
     /// # Errors
-    /// The file cannot be opened or is longer than the chip. A shorter file is filled up with
+    /// The file cannot be opened for writing, is longer than the chip or no plain file, or
+    /// another board has it. A shorter file is filled up with
     /// 0xFF, the erased state.
     pub fn open(path: &Path, size: usize) -> io::Result<Self> {
         let mut file =
             OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
-        let mut stored = Vec::new();
-        file.read_to_end(&mut stored)?;
-        if stored.len() > size {
+        let metadata = file.metadata()?;
+        // Looked at before it is read: a device may have no end.
+        if !metadata.is_file() {
+            return Err(io::Error::other("it is no plain file"));
+        }
+        if metadata.len() > size as u64 {
             return Err(io::Error::other(format!(
-                "{} holds {} bytes, the flash only {size}: give --flash-size",
-                path.display(),
-                stored.len()
+                "it holds {} bytes, the flash only {size}: give --flash-size, or another file",
+                metadata.len()
             )));
         }
+        // Two boards would each overwrite what the other one flashed.
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(io::Error::other("another board uses it: give each its own file"));
+            }
+            Err(TryLockError::Error(e)) => return Err(e),
+        }
+        let mut stored = Vec::new();
+        file.by_ref().take(size as u64).read_to_end(&mut stored)?;
         let mut flash = Self::blank(size);
         flash.data[..stored.len()].copy_from_slice(&stored);
         if stored.len() < size {
@@ -358,8 +371,14 @@ mod tests {
         let flash = Flash::open(&path, BLOCK).unwrap();
         assert_eq!(&flash.data()[..4], &[1, 2, 3, 0xFF]);
         assert_eq!(&flash.data()[0x10..0x14], b"kept");
+        let why = Flash::open(&path, BLOCK).err().unwrap().to_string();
+        assert!(why.contains("another board"), "{why}");
+        drop(flash);
         std::fs::write(&path, vec![0; BLOCK + 1]).unwrap();
         assert!(Flash::open(&path, BLOCK).is_err(), "too long for the chip");
         std::fs::remove_file(&path).unwrap();
+        for none in ["/dev/zero", "/"] {
+            assert!(Flash::open(Path::new(none), BLOCK).is_err(), "{none}");
+        }
     }
 }

@@ -1,5 +1,8 @@
 //! Core, board, ROM and the host's end of the serial line, and time for all of them.
 
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::net::Net;
@@ -7,6 +10,9 @@ use super::rom::Rom;
 use super::serial::{Input, Serial};
 use super::{Board, Event, ResetCause, uart};
 use crate::cpu::{Cpu, Stop};
+use crate::debug::Observer;
+use crate::debug::faults::Faults;
+use crate::debug::symbols::Symbols;
 
 /// Cycles that the core runs before the outside gets its turn: 1 ms at 80 MHz.
 const SLICE: u64 = 80_000;
@@ -15,6 +21,13 @@ const MOST_DEBT: Duration = Duration::from_millis(20);
 /// The host cannot switch DTR and RTS in one go. While both are asserted on the way from reset
 /// to another state, the capacitor at EN still holds the reset, at most this long.
 const EN_DELAY: Duration = Duration::from_millis(300);
+/// UART0's FIFO.
+const UART0: u32 = 0x6000_0000;
+/// Pieces of input taken at once.
+const MOST_INPUTS: usize = 64;
+/// Bytes that wait for the UART to have room. The chip loses what comes when its FIFO is full; no
+/// host that waits for answers has so many under way.
+const MOST_WAITING: usize = 1 << 18;
 /// The host's baud rate until it says another.
 const HOST_BAUD: u32 = 115_200;
 
@@ -25,6 +38,12 @@ pub enum End {
     Time,
     /// The armed power cut struck.
     PowerCut,
+    /// The switch was thrown: [`Machine::switch`].
+    SwitchedOff,
+    /// A breakpoint or watchpoint of the core.
+    Stopped(Stop),
+    /// The observer cannot write what it sees.
+    Blind,
 }
 
 /// A board that runs.
@@ -49,6 +68,25 @@ pub struct Machine {
     charging: Option<Instant>,
     /// Wall clock and the board's time (ns) at the same moment.
     base: (Instant, u64),
+    /// Ends [`run`](Self::run) once it is set, from a signal handler or another thread.
+    pub switch: Arc<AtomicBool>,
+    /// Sees what the core does; without one it costs nothing.
+    pub observer: Option<Observer>,
+    /// Exceptions, while there is no observer to collect them.
+    faults: Faults,
+    /// Names for the console.
+    pub symbols: Rc<Symbols>,
+}
+
+/// What comes after the core has run for a while.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Turn {
+    /// It goes on.
+    Again,
+    /// The outside gets its turn.
+    Outside,
+    /// The core stopped for whoever debugs.
+    Stop(Stop),
 }
 
 /// An LED of the board.
@@ -88,6 +126,10 @@ impl Machine {
             held: None,
             charging: None,
             base: (Instant::now(), 0),
+            switch: Arc::default(),
+            observer: None,
+            faults: Faults::default(),
+            symbols: Rc::default(),
         };
         machine.board.nic.set_link(machine.net.is_some());
         // What the host set before counts from the first byte on.
@@ -98,8 +140,14 @@ impl Machine {
         machine
     }
 
-    /// Resets the chip.
+    /// Resets the chip from outside: power, or the pin EN.
     pub fn reset(&mut self, cause: ResetCause) {
+        let why = if cause == ResetCause::PowerOn { "power on" } else { "EN pin" };
+        self.reset_because(cause, why);
+    }
+
+    fn reset_because(&mut self, cause: ResetCause, why: &str) {
+        self.flush();
         self.board.reset(cause, self.cpu.cycles());
         self.rom.boot(&mut self.cpu, &mut self.board);
         let mode = match self.board.gpio.boot_mode() {
@@ -107,66 +155,135 @@ impl Machine {
             3 => "flash",
             _ => "not used (GPIO15 high)",
         };
-        let why = match cause {
-            ResetCause::PowerOn => "power on",
-            ResetCause::External => "EN pin or program",
-            ResetCause::Watchdog => "watchdog",
-        };
-        (self.console)(&format!("reset: {why}; boot from: {mode}"));
+        let text = format!("reset: {why}; boot from: {mode}");
+        (self.console)(&text);
+        if let Some(observer) = &mut self.observer {
+            observer.reset(&text);
+        }
+        self.collected_faults().reset();
         self.transmit();
+    }
+
+    /// Says something on the console.
+    pub fn say(&mut self, text: &str) {
+        (self.console)(text);
     }
 
     /// Runs for `time` of the wall clock, or for ever.
     pub fn run(&mut self, time: Option<Duration>) -> End {
         let start = Instant::now();
         loop {
+            if self.switch.load(Ordering::Relaxed) {
+                return End::SwitchedOff;
+            }
             if time.is_some_and(|time| start.elapsed() >= time) {
                 return End::Time;
             }
+            let mut stop = None;
             let wait = if self.held.is_some() {
                 Duration::from_millis(5)
             } else {
-                self.slice();
-                self.ahead()
+                stop = self.slice();
+                if stop.is_some() { Duration::ZERO } else { self.ahead() }
             };
-            if !self.board.flash.powered() {
-                self.transmit();
-                (self.console)("power cut: during a write to flash, as armed");
-                return End::PowerCut;
+            if let Some(end) = self.over() {
+                return end;
             }
             self.outside(wait);
+            if let Some(stop) = stop {
+                return End::Stopped(stop);
+            }
         }
     }
 
-    /// Lets the core run until the outside gets its turn.
-    fn slice(&mut self) {
+    /// Executes one instruction, or one function of the ROM; asleep, one cycle passes. While EN
+    /// is low nothing is executed. The wall clock plays no part.
+    ///
+    /// Returns what ended it, if it was not the end of the instruction.
+    pub fn step(&mut self) -> Option<End> {
+        if self.switch.load(Ordering::Relaxed) {
+            return Some(End::SwitchedOff);
+        }
+        let before = self.cpu.cycles();
+        let mut stop = None;
+        if self.held.is_none() {
+            let turn = self.turn(before + 1, true);
+            // A breakpoint here was stopped at before: it is stepped over.
+            let turn = if turn == Turn::Stop(Stop::Breakpoint) {
+                self.turn(before + 1, true)
+            } else {
+                turn
+            };
+            if let Turn::Stop(why) = turn {
+                stop = Some(End::Stopped(why));
+            }
+        }
+        let slice_over = before / SLICE != self.cpu.cycles() / SLICE;
+        if self.held.is_some() || self.board.nic.has_sent() || slice_over {
+            self.outside(Duration::ZERO);
+        }
+        self.over().or(stop)
+    }
+
+    /// Whether the board or its observer came to an end.
+    fn over(&mut self) -> Option<End> {
+        if !self.board.flash.powered() {
+            self.transmit();
+            (self.console)("power cut: during a write to flash, as armed");
+            return Some(End::PowerCut);
+        }
+        let blind = |o: &Observer| o.tracer.as_ref().is_some_and(|tracer| tracer.failed());
+        self.observer.as_ref().is_some_and(blind).then_some(End::Blind)
+    }
+
+    /// Lets the core run until the outside gets its turn, or to a stop.
+    fn slice(&mut self) -> Option<Stop> {
+        let end = self.cpu.cycles() + SLICE;
+        loop {
+            match self.turn(end, false) {
+                Turn::Again => {}
+                Turn::Outside => return None,
+                Turn::Stop(stop) => return Some(stop),
+            }
+        }
+    }
+
+    /// Lets the core run to the next event, at most up to the cycle `end`. With `single` a
+    /// function of the ROM counts as an instruction.
+    fn turn(&mut self, end: u64, single: bool) -> Turn {
         if self.rom.is_loading() {
             self.rom.serve(&mut self.cpu, &mut self.board);
         }
-        let end = self.cpu.cycles() + SLICE;
-        loop {
-            let now = self.cpu.cycles();
-            self.board.advance(now);
-            if let Some(range) = self.board.take_invalid() {
-                self.cpu.invalidate(range);
+        let now = self.cpu.cycles();
+        self.board.advance(now);
+        if let Some(range) = self.board.take_invalid() {
+            self.cpu.invalidate(range);
+        }
+        self.cpu.set_lines(self.board.lines());
+        if let Some(cause) = self.board.take_reset() {
+            let why =
+                if cause == ResetCause::Watchdog { "watchdog" } else { "asked for by the program" };
+            self.reset_because(cause, why);
+            return Turn::Outside;
+        }
+        if now >= end || !self.board.flash.powered() || self.board.nic.has_sent() {
+            return Turn::Outside;
+        }
+        let until = self.board.next_event(now).unwrap_or(end).clamp(now + 1, end);
+        let stop = match &mut self.observer {
+            None => self.cpu.run_traced(&mut self.board, &mut self.faults, until - now),
+            Some(observer) => self.cpu.run_traced(&mut self.board, observer, until - now),
+        };
+        match stop {
+            Stop::Hook => {
+                if let Some(observer) = &mut self.observer {
+                    observer.rom(self.cpu.pc(), self.cpu.registers(), self.cpu.cycles());
+                }
+                self.rom.call(&mut self.cpu, &mut self.board);
+                if single { Turn::Outside } else { Turn::Again }
             }
-            self.cpu.set_lines(self.board.lines());
-            if let Some(cause) = self.board.take_reset() {
-                self.flush();
-                return self.reset(cause);
-            }
-            if now >= end || !self.board.flash.powered() || self.board.nic.has_sent() {
-                return;
-            }
-            let until = self.board.next_event(now).unwrap_or(end).clamp(now + 1, end);
-            match self.cpu.run(&mut self.board, until - now) {
-                Stop::Hook => self.rom.call(&mut self.cpu, &mut self.board),
-                Stop::Budget
-                | Stop::Requested
-                | Stop::Breakpoint
-                | Stop::Watchpoint { .. }
-                | Stop::Simcall => {}
-            }
+            Stop::Breakpoint | Stop::Watchpoint { .. } => Turn::Stop(stop),
+            Stop::Budget | Stop::Requested | Stop::Simcall => Turn::Again,
         }
     }
 
@@ -192,7 +309,9 @@ impl Machine {
         if self.board.uarts[0].waiting() > 0 && self.rom.is_loading() {
             wait = Duration::ZERO;
         }
-        while let Some(input) = self.serial.receive(wait) {
+        // A host that never stops sending must not stop the board.
+        for _ in 0..MOST_INPUTS {
+            let Some(input) = self.serial.receive(wait) else { break };
             self.input(input);
             wait = Duration::ZERO;
         }
@@ -202,12 +321,19 @@ impl Machine {
         }
     }
 
+    fn collected_faults(&mut self) -> &mut Faults {
+        self.observer.as_mut().map_or(&mut self.faults, |observer| &mut observer.faults)
+    }
+
     /// Takes to the outside what the chip did.
     fn flush(&mut self) {
         self.transmit();
+        for fault in self.collected_faults().take() {
+            (self.console)(&fault.text(&self.symbols));
+        }
         for event in self.board.take_events() {
             let text = match event {
-                Event::Unmodelled(text) => text,
+                Event::Unmodelled(text) | Event::Crash(text) => text,
                 Event::Pin { pin, high } => match self.leds.iter().find(|led| led.pin == pin) {
                     Some(led) => {
                         let state = if high { "off" } else { "on" };
@@ -248,6 +374,13 @@ impl Machine {
         match input {
             Input::Data(bytes) => {
                 if self.held.is_some() {
+                    return;
+                }
+                if self.board.uarts[0].waiting() > MOST_WAITING {
+                    self.board.unmodelled(UART0, || {
+                        "UART0: nobody reads what the host sends; bytes are lost, as on the chip"
+                            .to_owned()
+                    });
                     return;
                 }
                 if self.rom.measures_baud() {

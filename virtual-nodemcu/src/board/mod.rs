@@ -88,6 +88,8 @@ pub enum Event {
     },
     /// A program did something that the board does not model; said once per kind and address.
     Unmodelled(String),
+    /// The program came to its end: nothing goes on but the watchdog.
+    Crash(String),
 }
 
 /// All of the board but the core.
@@ -215,6 +217,11 @@ impl Board {
             let text = what();
             self.events.push(Event::Unmodelled(text));
         }
+    }
+
+    /// Says that the program came to its end.
+    pub fn crashed(&mut self, text: String) {
+        self.events.push(Event::Crash(text));
     }
 
     /// The MAC address as the factory burns it: three bytes and a choice of two prefixes, or all

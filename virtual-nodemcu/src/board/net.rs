@@ -4,7 +4,7 @@
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
-use std::io;
+use std::io::{self, Write as _};
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::os::fd::{BorrowedFd, RawFd};
 use std::rc::Rc;
@@ -43,7 +43,7 @@ impl Handler for Ends {
     fn unregister_poll_fd(&mut self, _fd: RawFd) {}
 
     fn guest_error(&mut self, msg: &str) {
-        eprintln!("virtual-nodemcu: network: {msg}");
+        let _ = writeln!(io::stderr(), "virtual-nodemcu: network: {msg}");
     }
 
     fn notify(&mut self) {}
@@ -171,5 +171,93 @@ mod tests {
                 .iter()
                 .any(|a| a[..6] == mac && a[12..14] == [8, 6] && a[28..32] == [10, 0, 2, 2])
         );
+    }
+
+    /// The sum that IP and UDP headers carry.
+    fn checksum(bytes: &[u8]) -> [u8; 2] {
+        let sum: u32 =
+            bytes.chunks(2).map(|pair| u32::from(pair[0]) << 8 | u32::from(pair[1])).sum();
+        let folded = (sum & 0xFFFF) + (sum >> 16);
+        (!(folded + (folded >> 16)) as u16).to_be_bytes()
+    }
+
+    /// What a station without an address broadcasts to find a DHCP server.
+    fn discover(mac: [u8; 6]) -> Vec<u8> {
+        let mut dhcp = vec![1, 1, 6, 0, 0xDE, 0xAD, 0xBE, 0xEF];
+        dhcp.resize(28, 0);
+        dhcp.extend(mac);
+        dhcp.resize(236, 0);
+        // Magic cookie; message type DISCOVER; end.
+        dhcp.extend([99, 130, 83, 99, 53, 1, 1, 255]);
+        let length = |header: usize| ((header + dhcp.len()) as u16).to_be_bytes();
+        let udp = [&[0, 68, 0, 67][..], &length(8), &[0, 0]].concat();
+        let mut ip = [&[0x45, 0][..], &length(28), &[0, 0, 0, 0, 64, 17, 0, 0]].concat();
+        ip.extend([0, 0, 0, 0, 255, 255, 255, 255]);
+        let sum = checksum(&ip);
+        ip[10..12].copy_from_slice(&sum);
+        [&[0xFF; 6][..], &mac, &[8, 0], &ip, &udp, &dhcp].concat()
+    }
+
+    #[test]
+    fn dhcp_offers_10_0_2_15() {
+        let mac = [0x5C, 0xCF, 0x7F, 1, 2, 3];
+        let mut net = Net::new();
+        net.send(&discover(mac));
+        let mut offers = Vec::new();
+        net.poll(|frame| offers.push(frame.to_vec()));
+        let offer = offers.iter().find(|f| f.len() > 282 && f[12..14] == [8, 0]).expect("a frame");
+        let dhcp = &offer[42..];
+        assert_eq!(dhcp[..8], [2, 1, 6, 0, 0xDE, 0xAD, 0xBE, 0xEF], "a reply to ours");
+        assert_eq!(dhcp[16..20], [10, 0, 2, 15]);
+        assert_eq!(dhcp[28..34], mac);
+        let options = &dhcp[240..];
+        assert_eq!(options[..3], [53, 1, 2], "an OFFER");
+        let holds = |option: &[u8]| options.windows(option.len()).any(|part| part == option);
+        assert!(holds(&[3, 4, 10, 0, 2, 2]), "router: {options:?}");
+        assert!(holds(&[6, 4, 10, 0, 2, 3]), "name server: {options:?}");
+    }
+
+    #[test]
+    fn hostile_frames_are_survived() {
+        let mac = [0x5C, 0xCF, 0x7F, 1, 2, 3];
+        let mut net = Net::new();
+        let mut state = 7u32;
+        let mut random = || {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            state >> 16
+        };
+        let good = discover(mac);
+        for _ in 0..20_000 {
+            // Shortest and longest as the port lets through; a good frame with a few bytes
+            // changed, or nonsense behind a header that is taken seriously.
+            let mut frame = good.clone();
+            if random() % 2 == 0 {
+                let length = 14 + random() as usize % 1501;
+                frame = (0..length).map(|_| random() as u8).collect();
+                let kinds = [[8, 0], [8, 6], [0x86, 0xDD], [0, 0]];
+                frame[12..14].copy_from_slice(&kinds[random() as usize % 4]);
+                if length > 38 {
+                    frame[14] = 0x45;
+                    frame[23] = [1, 6, 17][random() as usize % 3];
+                    // To this machine's port 9, where nobody listens: no one else is bothered.
+                    let host = [2, 15, 255][random() as usize % 3];
+                    frame[30..34].copy_from_slice(&[10, 0, 2, host]);
+                    frame[36..38].copy_from_slice(&[0, 9]);
+                }
+            } else {
+                for _ in 0..1 + random() % 4 {
+                    let at = random() as usize % 30;
+                    frame[at] = random() as u8;
+                }
+                let length = 14 + random() as usize % (frame.len() - 13);
+                frame.truncate(length);
+            }
+            net.send(&frame);
+            net.poll(|_| {});
+        }
+        net.send(&good);
+        let mut offered = false;
+        net.poll(|frame| offered |= frame.len() > 282 && frame[58..62] == [10, 0, 2, 15]);
+        assert!(offered, "it still works");
     }
 }

@@ -2,11 +2,19 @@
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::fd::AsFd as _;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
+
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+/// How long a full pseudo-terminal is waited for, in milliseconds.
+const PTY_PATIENCE: u16 = 1000;
 
 /// What the host does to the line.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,11 +39,47 @@ pub struct Serial {
     sink: Sink,
 }
 
+/// The master end of a pseudo-terminal; it never blocks.
+struct Pty {
+    file: std::fs::File,
+    /// It is full and nobody has read for a while.
+    unread: AtomicBool,
+}
+
+impl Pty {
+    fn wait(&self, what: PollFlags, timeout: PollTimeout) -> bool {
+        let mut ready = [PollFd::new(self.file.as_fd(), what)];
+        poll(&mut ready, timeout).is_ok_and(|count| count > 0)
+    }
+
+    /// Writes what somebody reads. A reader that is slow is waited for; where there is none, the
+    /// line does not wait, and what it carries is lost.
+    fn write(&self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            match (&self.file).write(bytes) {
+                Ok(count) => {
+                    self.unread.store(false, Ordering::Relaxed);
+                    bytes = &bytes[count..];
+                }
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                    let given_up = self.unread.load(Ordering::Relaxed);
+                    if given_up || !self.wait(PollFlags::POLLOUT, PollTimeout::from(PTY_PATIENCE)) {
+                        self.unread.store(true, Ordering::Relaxed);
+                        return;
+                    }
+                }
+                Err(_) => return,
+            }
+        }
+    }
+}
+
 /// Where bytes to the host go; nowhere while nobody is connected.
 #[derive(Clone)]
 enum Sink {
     Telnet(Arc<Mutex<Option<TcpStream>>>),
-    Pty(Arc<std::fs::File>),
+    Pty(Arc<Pty>),
     /// A test holds the other end.
     Channel(Sender<Vec<u8>>),
 }
@@ -83,14 +127,30 @@ impl Serial {
             }
         }
         std::os::unix::fs::symlink(&name, link)?;
-        let master = Arc::new(std::fs::File::from(pty.master));
+        let flags = OFlag::from_bits_retain(fcntl(&pty.master, FcntlArg::F_GETFL)?);
+        fcntl(&pty.master, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
+        let file = std::fs::File::from(pty.master);
+        let master = Arc::new(Pty { file, unread: AtomicBool::new(false) });
         let (send, input) = mpsc::channel();
         let reader = Arc::clone(&master);
         let slave = pty.slave;
         thread::Builder::new().name("pty".to_owned()).spawn(move || {
             let mut buffer = [0; 4096];
             let mut baud = None;
-            while let Ok(count) = (&*reader).read(&mut buffer) {
+            loop {
+                reader.wait(PollFlags::POLLIN, PollTimeout::NONE);
+                let count = match (&reader.file).read(&mut buffer) {
+                    Ok(count) => count,
+                    Err(e)
+                        if matches!(
+                            e.kind(),
+                            io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
+                        ) =>
+                    {
+                        continue;
+                    }
+                    Err(_) => return,
+                };
                 // The slave end, kept open, also tells the speed that its user set.
                 let speed = nix::sys::termios::tcgetattr(&slave)
                     .ok()
@@ -154,10 +214,7 @@ impl Serial {
                     }
                 }
             }
-            Sink::Pty(file) => {
-                // A pseudo-terminal that nobody reads fills up; the line does not wait.
-                let _ = (&**file).write_all(bytes);
-            }
+            Sink::Pty(pty) => pty.write(bytes),
             Sink::Channel(out) => {
                 let _ = out.send(bytes.to_vec());
             }
@@ -420,5 +477,64 @@ mod tests {
             assert_eq!(serial.receive(Duration::from_secs(5)), Some(Input::Disconnected));
             serial.send(b"nobody is there");
         }
+    }
+
+    #[test]
+    fn garbage_of_telnet_is_survived() {
+        let mut state = 1u32;
+        let mut protocol = Protocol::default();
+        for _ in 0..10_000 {
+            let bytes: Vec<u8> = (0..50)
+                .map(|_| {
+                    state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                    // Codes more often than chance has them.
+                    if state >> 31 == 0 { (state >> 16) as u8 } else { 240 | (state >> 20) as u8 }
+                })
+                .collect();
+            let (_, replies) = protocol.feed(&bytes);
+            assert!(replies.len() <= 4 * bytes.len() + 200, "no flood in return");
+        }
+        // And then a command is understood again.
+        protocol.feed(&[0, IAC, SE, 0]);
+        let (inputs, _) = protocol.feed(&[IAC, SB, COM_PORT, 5, 8, IAC, SE]);
+        assert_eq!(inputs, [Input::Dtr(true)]);
+    }
+
+    #[test]
+    fn a_pty_works_both_ways_and_never_blocks() {
+        let folder = tempfile::tempdir().unwrap();
+        let link = folder.path().join("port");
+        let serial = Serial::pty(&link).unwrap();
+        // Nobody reads: far more than it holds.
+        for _ in 0..100 {
+            serial.send(&[b'x'; 10_000]);
+        }
+        let mut host = std::fs::OpenOptions::new().read(true).write(true).open(&link).unwrap();
+        let mut buffer = [0; 100_000];
+        while host.read(&mut buffer).unwrap() == buffer.len() {}
+        host.write_all(b"to the board").unwrap();
+        let mut seen = Vec::new();
+        while seen != b"to the board" {
+            match serial.receive(Duration::from_secs(60)).expect("bytes") {
+                Input::Data(bytes) => seen.extend(bytes),
+                // The speed that its user set, told before the bytes.
+                Input::Baud(_) => {}
+                other => panic!("{other:?}"),
+            }
+        }
+        serial.send(b"\xFFto the host\n");
+        let mut seen = Vec::new();
+        while !seen.ends_with(b"\xFFto the host\n") {
+            let count = host.read(&mut buffer).unwrap();
+            seen.extend(&buffer[..count]);
+        }
+        drop(host);
+        // Another board takes the link over; a file in its place stays.
+        let _second = Serial::pty(&link).unwrap();
+        std::fs::remove_file(&link).unwrap();
+        std::fs::write(&link, "mine").unwrap();
+        assert!(Serial::pty(&link).is_err());
+        assert_eq!(std::fs::read(&link).unwrap(), b"mine");
+        assert!(Serial::pty(&folder.path().join("no/such/folder")).is_err());
     }
 }

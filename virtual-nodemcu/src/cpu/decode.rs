@@ -91,7 +91,8 @@ pub(super) enum Kind {
     Bbs,
     Bbci,
     Bbsi,
-    // Order: without effect where every instruction completes before the next.
+    /// Order: without effect where every instruction completes before the next. `imm` says
+    /// which it is ([`nop`]).
     Nop,
     // Special registers; `imm` is the number.
     Rsr,
@@ -117,6 +118,15 @@ pub(super) enum Kind {
     Pdtlb,
     Witlb,
     Wdtlb,
+}
+
+/// What [`Kind::Nop`] is called: field t of those that order memory and registers (isync 0, rsync
+/// 1, esync 2, dsync 3, excw 8, memw 12, extw 13, nop 15), and these.
+pub(super) mod nop {
+    pub const NOP: u32 = 15;
+    pub const WER: u32 = 16;
+    pub const IITLB: u32 = 17;
+    pub const IDTLB: u32 = 18;
 }
 
 /// A decoded instruction.
@@ -182,6 +192,15 @@ pub(super) fn length(first: u8) -> u32 {
 
 /// Decodes the instruction at `pc`: `word` holds its bytes from bit 0 on.
 pub(super) fn decode(pc: u32, word: u32) -> Op {
+    let mut op = decode_fields(pc, word);
+    if op.kind == Kind::Illegal {
+        // For whoever shows it.
+        op.imm = word & if op.length() == 2 { 0xFFFF } else { 0xFF_FFFF };
+    }
+    op
+}
+
+fn decode_fields(pc: u32, word: u32) -> Op {
     let field = |low: u32| word >> low & 15;
     let (op0, t, s, r, op1, op2) = (field(0), field(4), field(8), field(12), field(16), field(20));
     let imm8 = word >> 16 & 0xFF;
@@ -303,7 +322,7 @@ pub(super) fn decode(pc: u32, word: u32) -> Op {
             15 => match t {
                 0 => Op::new(Kind::Jx, 2, 0, 0, 0, 0),
                 2 => Op::new(Kind::Break, 2, 0, s, 0, 1),
-                3 if s == 0 => op(Kind::Nop, 0),
+                3 if s == 0 => op(Kind::Nop, nop::NOP),
                 _ => illegal,
             },
             _ => illegal,
@@ -324,7 +343,7 @@ fn rst0(op: impl Fn(Kind, u32) -> Op, op2: u32, r: u32, s: u32, t: u32) -> Op {
                 _ => illegal,
             },
             2 if s == 0 => match t {
-                0..=3 | 8 | 12 | 13 | 15 => op(Kind::Nop, 0),
+                0..=3 | 8 | 12 | 13 | 15 => op(Kind::Nop, t),
                 _ => illegal,
             },
             3 => match (t, s) {
@@ -333,7 +352,7 @@ fn rst0(op: impl Fn(Kind, u32) -> Op, op2: u32, r: u32, s: u32, t: u32) -> Op {
                 (1, 2 | 3) => op(Kind::Rfi, s),
                 _ => illegal,
             },
-            4 => Op::new(Kind::Break, 3, 0, 0, 0, 0),
+            4 => Op::new(Kind::Break, 3, 0, s, t, 0),
             5 => match (t, s) {
                 (0, 0) => op(Kind::Syscall, 0),
                 (0, 1) => op(Kind::Simcall, 0),
@@ -353,7 +372,7 @@ fn rst0(op: impl Fn(Kind, u32) -> Op, op2: u32, r: u32, s: u32, t: u32) -> Op {
             3 if t == 0 => op(Kind::Ssa8b, 0),
             4 if t < 2 => op(Kind::Ssai, s | t << 4),
             6 => op(Kind::Rer, 0),
-            7 => op(Kind::Nop, 0), // WER
+            7 => op(Kind::Nop, nop::WER),
             14 => op(Kind::Nsa, 0),
             15 => op(Kind::Nsau, 0),
             _ => illegal,
@@ -361,7 +380,8 @@ fn rst0(op: impl Fn(Kind, u32) -> Op, op2: u32, r: u32, s: u32, t: u32) -> Op {
         5 => match r {
             3 => op(Kind::Ritlb0, 0),
             // IITLB, IDTLB: entries of region protection cannot be invalidated.
-            4 | 12 if t == 0 => op(Kind::Nop, 0),
+            4 if t == 0 => op(Kind::Nop, nop::IITLB),
+            12 if t == 0 => op(Kind::Nop, nop::IDTLB),
             5 => op(Kind::Pitlb, 0),
             6 => op(Kind::Witlb, 0),
             7 => op(Kind::Ritlb1, 0),

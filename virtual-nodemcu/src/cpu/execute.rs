@@ -3,7 +3,7 @@
 use super::code::Source;
 use super::core::{Core, DEBUG_BREAK, DEBUG_BREAK_N, Exit};
 use super::decode::{B4CONST, B4CONSTU, Kind};
-use super::{Bus, Cause, Stop, Trace};
+use super::{Bus, Cause, Instruction, Stop, Trace};
 
 impl Core {
     /// Executes from `source` up to the cycle `until`, or until something needs more than
@@ -42,7 +42,7 @@ impl Core {
                     leave!(self.pc, Exit::Check);
                 }
                 if T::INSTRUCTIONS {
-                    trace.instruction(pc, &self.a, now);
+                    trace.instruction(Instruction::new(pc, op), &self.a, now);
                 }
             }
             let mut next = pc.wrapping_add(op.length());

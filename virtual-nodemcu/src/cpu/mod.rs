@@ -10,11 +10,13 @@ mod core;
 mod decode;
 mod execute;
 pub mod sr;
+mod text;
 
 use std::collections::HashMap;
 use std::ops::Range;
 
 pub use bus::{Bus, Signals};
+pub use text::Instruction;
 
 use self::code::{Code, Single};
 use self::core::{Core, DEBUG_IBREAK, Exit, Watch};
@@ -74,9 +76,9 @@ pub trait Trace {
     /// Whether [`instruction`](Self::instruction) is wanted.
     const INSTRUCTIONS: bool = true;
 
-    /// The instruction at `pc` is about to be executed with these registers a0-a15.
-    fn instruction(&mut self, pc: u32, registers: &[u32; 16], cycle: u64) {
-        let _ = (pc, registers, cycle);
+    /// The instruction is about to be executed with these registers a0-a15.
+    fn instruction(&mut self, instruction: Instruction, registers: &[u32; 16], cycle: u64) {
+        let _ = (instruction, registers, cycle);
     }
 
     /// The instruction at `pc` raised an exception. `addr` is EXCVADDR, if it applies.
@@ -303,6 +305,12 @@ impl Cpu {
         self.core.waiting = false;
     }
 
+    /// Registers a0-a15.
+    #[must_use]
+    pub fn registers(&self) -> &[u32; 16] {
+        &self.core.a
+    }
+
     /// Register a`n`.
     ///
     /// # Panics
@@ -359,6 +367,12 @@ impl Cpu {
     pub fn add_hook(&mut self, addr: u32) {
         self.marks.entry(addr).or_default().hook = true;
         self.code.invalidate(addr..addr.saturating_add(1));
+    }
+
+    /// Whether the host does what stands at `addr` ([`add_hook`](Self::add_hook)).
+    #[must_use]
+    pub fn is_hooked(&self, addr: u32) -> bool {
+        self.marks.get(&addr).is_some_and(|mark| mark.hook)
     }
 
     /// Takes back [`add_hook`](Self::add_hook).

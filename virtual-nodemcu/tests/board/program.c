@@ -77,6 +77,15 @@ static void test(void)
 }
 #endif
 
+#ifdef TEST_crash
+static void test(void)
+{
+    /* Nothing is there. Not 0: the compiler would know. */
+    (void)REG(0x20000004);
+    say("not reached\n");
+}
+#endif
+
 #ifdef TEST_cache_off
 static void test(void)
 {
@@ -155,6 +164,94 @@ static void test(void)
     REG(0x60000308) = 1 << 2;
     check("input and straps", (REG(0x60000318) & 0xFFFF0004u) == 3u << 16);
     say("done\n");
+}
+#endif
+
+#ifdef TEST_speed
+#define rom_i2c_writeReg ROM(0x400072D8, void, uint32_t, uint32_t, uint32_t, uint32_t)
+#define CODE_IN_FLASH __attribute__((section(".flash.text"), noinline))
+
+static volatile uint32_t ticks;
+
+static void tick(void *argument)
+{
+    (void)argument;
+    ticks++;
+    REG(0x6000060C) = 1;
+}
+
+/* Shifts, tests, bytes. */
+static CODE_IN_FLASH uint32_t crc32(const uint8_t *bytes, uint32_t length)
+{
+    uint32_t crc = 0xFFFFFFFF;
+
+    while (length--) {
+        crc ^= *bytes++;
+        for (int bit = 0; bit < 8; bit++)
+            crc = crc >> 1 ^ (crc & 1 ? 0xEDB88320 : 0);
+    }
+    return ~crc;
+}
+
+/* Loads, stores, branches. */
+static CODE_IN_FLASH void sort(uint32_t *words, int count)
+{
+    for (int i = 1; i < count; i++) {
+        uint32_t word = words[i];
+        int j = i;
+
+        for (; j > 0 && words[j - 1] > word; j--)
+            words[j] = words[j - 1];
+        words[j] = word;
+    }
+}
+
+/* Work without an end, from flash, at 160 MHz and with a timer that interrupts each millisecond. */
+static void test(void)
+{
+    static uint32_t words[256];
+    uint32_t seed = 1;
+
+    rom_i2c_writeReg(103, 4, 1, 0x88);
+    rom_i2c_writeReg(103, 4, 2, 0x91);
+    REG(0x3FF00014) = 1;
+    Cache_Read_Enable(0, 0, 1);
+    ets_isr_attach(9, tick, 0);
+    REG(0x60000600) = 80000;
+    REG(0x60000608) = 1 << 7 | 1 << 6;
+    ets_isr_unmask(1 << 9);
+    for (;;) {
+        for (int i = 0; i < 256; i++)
+            words[i] = seed = seed * 1664525 + 1013904223;
+        seed ^= crc32((const uint8_t *)words, sizeof words);
+        sort(words, 256);
+        if (ticks >= 100) {
+            ticks = 0;
+            say("100 ms\n");
+        }
+    }
+}
+#endif
+
+#ifdef TEST_debug
+volatile uint32_t counter, limit = 5;
+
+__attribute__((noinline)) uint32_t count(uint32_t step)
+{
+    counter += step;
+    return counter * 2;
+}
+
+static void test(void)
+{
+    while (counter < limit)
+        if (count(1) == 0)
+            return;
+    SPIEraseSector(0x30);
+    /* The LED, so that the console shows that all this is done. */
+    REG(0x60000310) = 1 << 2;
+    for (;;)
+        REG(0x3FFF0000)++;
 }
 #endif
 

@@ -414,12 +414,10 @@ impl Functions {
         let epc = cpu.special(sr::EPC1).unwrap_or(0);
         if cause != Cause::Level1Interrupt as u32 {
             let address = cpu.special(sr::EXCVADDR).unwrap_or(0);
-            board.unmodelled(0, || {
-                format!(
-                    "exception {cause} at {epc:#010x}, address {address:#010x}, without a handler: \
-                     the ROM waits for the watchdog"
-                )
-            });
+            board.crashed(format!(
+                "exception {cause} at {epc:#010x}, address {address:#010x}, without a handler: \
+                 the ROM waits for the watchdog"
+            ));
             return Rom::fail(cpu, board);
         }
         let frame = cpu.reg(1).wrapping_sub(FRAME);
@@ -428,9 +426,10 @@ impl Functions {
             saved.extend(cpu.special(number).unwrap_or(0).to_le_bytes());
         }
         if !board.write_ram(frame, &saved) {
-            board.unmodelled(1, || {
-                format!("interrupt with the stack at {frame:#010x}, which is not RAM")
-            });
+            board.crashed(format!(
+                "interrupt with the stack at {frame:#010x}, which is not RAM: the ROM waits for \
+                 the watchdog"
+            ));
             return Rom::fail(cpu, board);
         }
         cpu.set_reg(1, frame);
@@ -588,7 +587,8 @@ fn store_bytes(board: &mut Board, cpu: &Cpu, address: u32, bytes: &[u8], words: 
 /// A zero-terminated string of at most `limit` bytes, without its end.
 fn load_string(board: &mut Board, cpu: &Cpu, at: u32, limit: u32) -> Result<Vec<u8>, Refused> {
     let mut text = Vec::new();
-    for address in (at..).take(length(limit)) {
+    for offset in 0..length(limit) as u32 {
+        let address = at.wrapping_add(offset);
         let byte =
             board.load8(address, cpu.cycles()).map_err(|cause| Refused { cause, address })?;
         if byte == 0 {

@@ -149,11 +149,11 @@ impl Rom {
     pub fn call(&mut self, cpu: &mut Cpu, board: &mut Board) {
         let pc = cpu.pc();
         if pc == RETURN {
-            board.unmodelled(pc, || {
-                "the program returned to the ROM, which has nothing to do: \
-                 it waits for the watchdog"
-                    .to_owned()
-            });
+            board.crashed(
+                "the program returned to the ROM, which has nothing to do: it waits for the \
+                 watchdog"
+                    .to_owned(),
+            );
             Self::fail(cpu, board);
         } else {
             self.functions.call(pc, cpu, board);

@@ -1,3 +1,6 @@
+/* An interrupt on demand: the console's UART, which raises its own when it is asked to tell
+ * that its transmitter is empty. At regular times: it sends itself a byte and interrupts when
+ * nothing follows for four characters' time. */
 #include "irq_source.h"
 
 #include <stdint.h>
@@ -31,6 +34,8 @@ enum {
 #define LCR_DLAB 0x80U
 #define MCR_LOOPBACK 0x10U
 #define LSR_RECEIVED 0x01U
+
+const unsigned irq_source_irq = IRQ_UART;
 
 static void (*user_handler)(void *);
 static void *user_arg;

@@ -1,0 +1,200 @@
+/* Start, clocks, console, pins and reset of the ESP8266. */
+#include "chip.h"
+
+#include <string.h>
+
+#include "FreeRTOS.h"
+#include "task.h"
+
+#include "esp8266.h"
+#include "fw_hooks.h"
+#include "lx106.h"
+#include "watchdog.h"
+
+#if CHIP_CPU_MHZ != 80 && CHIP_CPU_MHZ != 160
+#error "CHIP_CPU_MHZ must be 80 or 160"
+#endif
+const uint32_t board_cpu_hz = CHIP_CPU_MHZ * 1000000U;
+
+int main(void);
+
+extern uint8_t _heap_start[], _heap_end[];
+
+/* --- Start ------------------------------------------------------------------------ */
+
+#define CONSOLE_BAUD 115200U
+
+static void console_drain(void);
+
+static enum lx106_reset_reason hardware_reset_reason(void)
+{
+    switch ((enum rtc_cause)RTC_STATE1_CAUSE(RTC_STATE1)) {
+    case RTC_CAUSE_POWER_ON:
+        return LX106_RESET_POWER_ON;
+    case RTC_CAUSE_SOFTWARE:
+        return LX106_RESET_SOFTWARE;
+    case RTC_CAUSE_WATCHDOG:
+        return LX106_RESET_WATCHDOG;
+    case RTC_CAUSE_EXTERNAL:
+        break;
+    }
+    return LX106_RESET_EXTERNAL;
+}
+
+/* The name of the task whose control block the kernel had as current before the reset, which
+ * clears neither RAM nor, until tasks are created again, the heap. NULL when the pointer
+ * cannot be one. */
+static const char *task_before_reset(const void *task)
+{
+    uint32_t block = (uint32_t)task;
+    if ((block & 3) != 0 || block < (uint32_t)_heap_start ||
+        block >= (uint32_t)_heap_end - sizeof(StaticTask_t)) {
+        return NULL;
+    }
+    const char *name = pcTaskGetName((TaskHandle_t)block);
+    size_t length = 0;
+    while (length < configMAX_TASK_NAME_LEN && name[length] != '\0') {
+        if (name[length] < ' ' || name[length] > '~') {
+            return NULL;
+        }
+        length++;
+    }
+    return length > 0 && length < configMAX_TASK_NAME_LEN ? name : NULL;
+}
+
+/* With flash in reach, where it lies itself. */
+static _Noreturn __attribute__((noinline)) void run(const void *task)
+{
+    /* The ROM's last words leave at its own rate before the clock changes under them. */
+    console_drain();
+    rom_i2c_writeReg(I2C_PLL_BLOCK, I2C_PLL_HOST, I2C_PLL_INPUT_REGISTER, I2C_PLL_INPUT_26_MHZ);
+    rom_i2c_writeReg(I2C_PLL_BLOCK, I2C_PLL_HOST, I2C_PLL_OUTPUT_REGISTER,
+                     I2C_PLL_OUTPUT_80_MHZ);
+    if (CHIP_CPU_MHZ == 160) {
+        DPORT_CTL |= DPORT_CTL_DOUBLE_CPU_CLOCK;
+    } else {
+        DPORT_CTL &= ~DPORT_CTL_DOUBLE_CPU_CLOCK;
+    }
+    IOMUX(IOMUX_U0TXD) = (IOMUX(IOMUX_U0TXD) & ~IOMUX_FUNCTION_MASK) | IOMUX_FUNCTION(0U);
+    IOMUX(IOMUX_U0RXD) = (IOMUX(IOMUX_U0RXD) & ~IOMUX_FUNCTION_MASK) | IOMUX_FUNCTION(0U);
+    UART0.clock_divider = APB_HZ / CONSOLE_BAUD;
+    UART0.conf0 = UART_CONF0_8_BITS | UART_CONF0_1_STOP;
+    UART0.int_enable = 0;
+    /* Whatever the other rate left on the reader's screen, ours begins on a line of its own. */
+    board_console_write("\n", 1);
+
+    crash_boot(hardware_reset_reason(), task_before_reset(task));
+    lx106_heap_init();
+    lx106_watchdog_start();
+    chip_watchdog_start();
+    (void)main();
+    crash_assert("main must start the scheduler", "chip.c", __LINE__);
+}
+
+/* Called by start.S; interrupts are masked and flash is not mapped yet. */
+_Noreturn void chip_start(const void *task);
+IN_IRAM("start") _Noreturn void chip_start(const void *task)
+{
+    Cache_Read_Enable(0, 0, 1);
+    run(task);
+}
+
+/* --- Console ---------------------------------------------------------------------- */
+
+/* Loops without progress after which the UART counts as dead: at the slowest, the ROM's
+ * 74880 baud, a character takes 10,700 cycles of the fastest CPU. */
+#define UART_PATIENCE 200000U
+
+static void console_wait(uint32_t most)
+{
+    for (uint32_t i = 0; i < UART_PATIENCE; i++) {
+        if (UART_STATUS_TX_COUNT(UART0.status) <= most) {
+            return;
+        }
+    }
+}
+
+/* Wait until everything written has left, the character in the shift register included. */
+static void console_drain(void)
+{
+    for (uint32_t left = UART_FIFO_SIZE; left > 0; left--) {
+        console_wait(left - 1);
+    }
+    uint32_t start = lx106_ccount();
+    while (lx106_ccount() - start < 2 * 10 * (board_cpu_hz / 74880U)) {
+    }
+}
+
+static void put_char(char c)
+{
+    console_wait(UART_FIFO_SIZE - 2);
+    UART0.fifo = (uint8_t)c;
+}
+
+void board_console_write(const char *bytes, size_t length)
+{
+    /* One call comes out in one piece: from a task, by holding the scheduler. Where
+     * interrupts are masked (an interrupt, a critical section, a crash, before the
+     * scheduler) nothing can come between, and the kernel must not be called. */
+    bool in_task = (lx106_ps() & LX106_PS_INTLEVEL) == 0;
+    if (in_task) {
+        vTaskSuspendAll();
+    }
+    for (size_t i = 0; i < length; i++) {
+        if (bytes[i] == '\n') {
+            put_char('\r');
+        }
+        put_char(bytes[i]);
+    }
+    if (in_task) {
+        (void)xTaskResumeAll();
+    }
+}
+
+/* --- Pins ------------------------------------------------------------------------- */
+
+/* The pad of a pin and its function number there. */
+struct pad {
+    uint32_t pin, pad, function;
+};
+static const struct pad pads[] = {
+    {0, IOMUX_GPIO0, 0},   {2, IOMUX_GPIO2, 0},   {4, IOMUX_GPIO4, 0},   {5, IOMUX_GPIO5, 0},
+    {12, IOMUX_GPIO12, 3}, {13, IOMUX_GPIO13, 3}, {14, IOMUX_GPIO14, 3}, {15, IOMUX_GPIO15, 3},
+};
+
+void chip_gpio_output(unsigned pin, bool level)
+{
+    for (unsigned i = 0; i < sizeof(pads) / sizeof(pads[0]); i++) {
+        if (pads[i].pin == pin) {
+            /* The level first, so that the pin never shows the other one. */
+            chip_gpio_write(pin, level);
+            IOMUX(pads[i].pad) = (IOMUX(pads[i].pad) & ~IOMUX_FUNCTION_MASK) |
+                                 IOMUX_FUNCTION(pads[i].function);
+            GPIO.enable_set = 1U << pin;
+            return;
+        }
+    }
+    crash_assert("this pin cannot be an output", "chip.c", __LINE__);
+}
+
+void chip_gpio_write(unsigned pin, bool level)
+{
+    if (level) {
+        GPIO.out_set = 1U << pin;
+    } else {
+        GPIO.out_clear = 1U << pin;
+    }
+}
+
+/* --- Reset ------------------------------------------------------------------------ */
+
+void board_reset(void)
+{
+    (void)lx106_mask_interrupts();
+    console_drain();
+    RTC_CTL |= RTC_CTL_RESET;
+    /* The reset takes effect outside the CPU; do nothing until then. */
+    for (;;) {
+        __asm__ volatile("waiti 3");
+    }
+}

@@ -1,0 +1,193 @@
+/* lwIP's driver of the virtual NodeMCU's network port. The radio of a real board has none
+ * yet; this file is what it will replace. */
+#include <stdbool.h>
+
+#include "lwip/err.h"
+#include "lwip/etharp.h"
+#include "lwip/netif.h"
+#include "lwip/pbuf.h"
+#include "lwip/snmp.h"
+#include "lwip/stats.h"
+#include "lwip/tcpip.h"
+#include "lwip/timeouts.h"
+#include "netif/ethernet.h"
+
+#include "FreeRTOS.h"
+
+#include "board_netif.h"
+#include "fw_hooks.h"
+#include "lx106.h"
+#include "net_port.h"
+
+#if ETH_PAD_SIZE != 0
+#error "net_port.c copies frames without padding"
+#endif
+
+#define FRAME_MIN 60U     /* without FCS */
+#define FRAME_HEADER 14U
+#define FRAME_MAX 1514U
+/* Frames served before lwIP's timers and messages get their turn. */
+#define FRAMES_AT_ONCE 8U
+#define INTERRUPTS (NET_PORT_RECEIVED | NET_PORT_LINK_CHANGED)
+/* Mends what a full message queue of lwIP's lost. */
+#define POLL_MS 1000U
+
+static struct netif *interface;
+static struct tcpip_callback_msg *service_message;
+
+static void receive_frame(uint32_t length)
+{
+    if (length < FRAME_HEADER || length > FRAME_MAX) {
+        LINK_STATS_INC(link.lenerr);
+        LINK_STATS_INC(link.drop);
+        MIB2_STATS_NETIF_INC(interface, ifinerrors);
+        return;
+    }
+    /* Not PBUF_POOL: every pool buffer is a 1.5 KB block of the one heap, however small the
+     * frame is. */
+    struct pbuf *p = pbuf_alloc(PBUF_RAW, (u16_t)length, PBUF_RAM);
+    if (p == NULL) {
+        /* No memory: drop the frame, as a full network does; TCP sends it again. */
+        LINK_STATS_INC(link.memerr);
+        LINK_STATS_INC(link.drop);
+        MIB2_STATS_NETIF_INC(interface, ifindiscards);
+        return;
+    }
+    NET_PORT.dma_address = (uint32_t)p->payload;
+    NET_PORT.rx_copy = length;
+    LINK_STATS_INC(link.recv);
+    MIB2_STATS_NETIF_ADD(interface, ifinoctets, length);
+    if (ethernet_input(p, interface) != ERR_OK) {
+        pbuf_free(p);
+    }
+}
+
+static void follow_link(void)
+{
+    NET_PORT.int_clear = NET_PORT_LINK_CHANGED;
+    if ((NET_PORT.status & NET_PORT_LINK_UP) != 0) {
+        netif_set_link_up(interface); /* both do nothing without a change */
+    } else {
+        netif_set_link_down(interface);
+    }
+}
+
+/* In lwIP's thread, after an interrupt, which stays off meanwhile. */
+static void service(void *arg)
+{
+    (void)arg;
+    follow_link();
+    for (unsigned served = 0; served < FRAMES_AT_ONCE; served++) {
+        if ((NET_PORT.status & NET_PORT_RECEIVED) == 0) {
+            break;
+        }
+        receive_frame(NET_PORT.rx_length);
+        NET_PORT.rx_done = 1;
+    }
+    /* What is left or comes now raises the interrupt again. */
+    NET_PORT.int_enable = INTERRUPTS;
+}
+
+static void on_interrupt(void *arg)
+{
+    (void)arg;
+    NET_PORT.int_enable = 0;
+    /* When lwIP's queue is full, poll() makes up for it. */
+    if (tcpip_callbackmsg_trycallback_fromisr(service_message) == ERR_NEED_SCHED) {
+        portYIELD_FROM_ISR(pdTRUE);
+    }
+}
+
+static void poll(void *arg)
+{
+    (void)arg;
+    if (NET_PORT.int_enable == 0) {
+        service(NULL);
+    }
+    sys_timeout(POLL_MS, poll, NULL);
+}
+
+extern uint8_t _dram_start[], _dram_end[];
+
+static bool in_dram(const struct pbuf *p)
+{
+    const uint8_t *bytes = p->payload;
+    return bytes >= _dram_start && bytes <= _dram_end &&
+           p->len <= (size_t)(_dram_end - bytes);
+}
+
+static err_t transmit(struct netif *netif, struct pbuf *p)
+{
+    (void)netif;
+    static uint32_t zeros[FRAME_MIN / 4]; /* in RAM, where the port can read them */
+
+    if (p->tot_len > FRAME_MAX) {
+        LINK_STATS_INC(link.lenerr);
+        return ERR_ARG;
+    }
+    for (const struct pbuf *part = p; part != NULL; part = part->next) {
+        if (!in_dram(part)) {
+            /* Constants in flash, which the port cannot read. */
+            struct pbuf *copy = pbuf_clone(PBUF_RAW, PBUF_RAM, p);
+            if (copy == NULL) {
+                LINK_STATS_INC(link.memerr);
+                return ERR_MEM;
+            }
+            err_t result = transmit(netif, copy);
+            (void)pbuf_free(copy);
+            return result;
+        }
+    }
+    for (const struct pbuf *part = p; part != NULL; part = part->next) {
+        NET_PORT.dma_address = (uint32_t)part->payload;
+        NET_PORT.tx_copy = part->len;
+    }
+    if (p->tot_len < FRAME_MIN) {
+        NET_PORT.dma_address = (uint32_t)zeros;
+        NET_PORT.tx_copy = FRAME_MIN - p->tot_len;
+    }
+    NET_PORT.tx_send = 1;
+    LINK_STATS_INC(link.xmit);
+    MIB2_STATS_NETIF_ADD(interface, ifoutoctets, p->tot_len);
+    return ERR_OK;
+}
+
+err_t board_netif_init(struct netif *netif)
+{
+    LWIP_ASSERT("one interface", interface == NULL);
+    if (NET_PORT.id != NET_PORT_ID) {
+        fw_log(FW_LOG_ERROR, "net",
+               "no network port: this firmware cannot drive the radio of a real ESP8266 yet; "
+               "run it on the virtual NodeMCU");
+        return ERR_IF;
+    }
+    service_message = tcpip_callbackmsg_new(service, NULL);
+    if (service_message == NULL) {
+        return ERR_MEM;
+    }
+    interface = netif;
+
+    netif->name[0] = 'e';
+    netif->name[1] = 'n';
+    netif->mtu = 1500;
+    netif->flags = NETIF_FLAG_BROADCAST | NETIF_FLAG_ETHARP | NETIF_FLAG_ETHERNET;
+    netif->hwaddr_len = ETH_HWADDR_LEN;
+    netif->output = etharp_output;
+    netif->linkoutput = transmit;
+    MIB2_INIT_NETIF(netif, snmp_ifType_ethernet_csmacd, 100000000);
+    uint32_t low = NET_PORT.mac_low;
+    uint32_t high = NET_PORT.mac_high;
+    for (unsigned i = 0; i < 4; i++) {
+        netif->hwaddr[i] = (uint8_t)(low >> (8 * i));
+    }
+    netif->hwaddr[4] = (uint8_t)high;
+    netif->hwaddr[5] = (uint8_t)(high >> 8);
+
+    if ((NET_PORT.status & NET_PORT_LINK_UP) != 0) {
+        netif->flags |= NETIF_FLAG_LINK_UP;
+    }
+    lx106_irq_attach(NET_PORT_IRQ, on_interrupt, NULL);
+    NET_PORT.int_enable = INTERRUPTS;
+    sys_timeout(POLL_MS, poll, NULL);
+    return ERR_OK;
+}

@@ -1,0 +1,33 @@
+/* What the chip does for the boards and for Rust (bsp/esp8266/src). */
+#ifndef CHIP_H
+#define CHIP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Code that must run while the flash cannot be read. `thing iram` proves from the ELF that
+ * nothing it reaches lies in flash. */
+#define IN_IRAM(part) __attribute__((noinline, section(".iram.text." part)))
+
+/* Make GPIO `pin` (0, 2, 4, 5, 12-15) an output at `level`. */
+void chip_gpio_output(unsigned pin, bool level);
+/* Set the level of an output. */
+void chip_gpio_write(unsigned pin, bool level);
+
+/* Read, write and erase flash by offset. Each returns 0, or -1 when the arguments are
+ * wrong or the flash reports an error.
+ * - Offset, length and address are multiples of 4; the memory lies in DRAM, because flash
+ *   cannot be read meanwhile.
+ * - A write only turns ones into zeros: erase the sector (4096 bytes, offset a multiple of
+ *   that) first.
+ * - Interrupts wait until it is done: at most 4 KB are read or written at once, an erase
+ *   may take 400 ms. */
+int chip_flash_read(uint32_t offset, void *to, size_t length);
+int chip_flash_write(uint32_t offset, const void *from, size_t length);
+int chip_flash_erase_sector(uint32_t offset);
+
+/* Start the chip's watchdog. Once, before the scheduler. */
+void chip_watchdog_start(void);
+
+#endif

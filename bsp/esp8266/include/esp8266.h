@@ -1,0 +1,143 @@
+/* Registers and ROM functions of the ESP8266, as far as this firmware uses them: the one
+ * place where addresses and bits of the chip are written down.
+ *
+ * Espressif documents UART, GPIO and SPI in the "ESP8266 Technical Reference"; the rest is
+ * known from its published headers (eagle_soc.h, rom linker script). All registers are
+ * 32 bits wide and take only 32-bit access. */
+#ifndef ESP8266_H
+#define ESP8266_H
+
+#include <stdint.h>
+
+typedef volatile uint32_t reg32;
+
+/* --- Clocks ----------------------------------------------------------------------- */
+
+/* The APB and, unless doubled, the CPU, once the PLL is set. */
+#define APB_HZ 80000000U
+/* "DPORT_CTL": bit 0 doubles the CPU's clock. */
+#define DPORT_CTL (*(reg32 *)0x3FF00014U)
+#define DPORT_CTL_DOUBLE_CPU_CLOCK (1U << 0)
+
+/* The PLL hangs on an internal I2C bus that only the ROM knows how to drive. */
+#define I2C_PLL_BLOCK 103U
+#define I2C_PLL_HOST 4U
+/* Its registers and their values for a crystal of 26 MHz: 80 MHz. */
+#define I2C_PLL_INPUT_REGISTER 1U
+#define I2C_PLL_INPUT_26_MHZ 0x88U
+#define I2C_PLL_OUTPUT_REGISTER 2U
+#define I2C_PLL_OUTPUT_80_MHZ 0x91U
+
+/* --- UART0 ------------------------------------------------------------------------ */
+
+struct uart_registers {
+    reg32 fifo;
+    reg32 int_raw, int_status, int_enable, int_clear;
+    reg32 clock_divider;
+    reg32 autobaud;
+    reg32 status;
+    reg32 conf0;
+};
+#define UART0 (*(struct uart_registers *)0x60000000U)
+#define UART_STATUS_TX_COUNT(status) (((status) >> 16) & 0xFFU)
+#define UART_CONF0_8_BITS (3U << 2)
+#define UART_CONF0_1_STOP (1U << 4)
+#define UART_FIFO_SIZE 128U
+
+/* --- GPIO and pin functions -------------------------------------------------------- */
+
+struct gpio_registers {
+    reg32 out, out_set, out_clear;
+    reg32 enable, enable_set, enable_clear;
+    reg32 in;
+};
+#define GPIO (*(struct gpio_registers *)0x60000300U)
+
+/* One word a pad; their order is not the pins'. */
+#define IOMUX_BASE 0x60000800U
+#define IOMUX_GPIO12 0x04U
+#define IOMUX_GPIO13 0x08U
+#define IOMUX_GPIO14 0x0CU
+#define IOMUX_GPIO15 0x10U
+#define IOMUX_U0RXD 0x14U
+#define IOMUX_U0TXD 0x18U
+#define IOMUX_GPIO0 0x34U
+#define IOMUX_GPIO2 0x38U
+#define IOMUX_GPIO4 0x3CU
+#define IOMUX_GPIO5 0x40U
+#define IOMUX(pad) (*(reg32 *)(IOMUX_BASE + (pad)))
+/* The function is in bits 4, 5 and 8. */
+#define IOMUX_FUNCTION_MASK 0x130U
+#define IOMUX_FUNCTION(number) ((((number) & 4U) << 6) | (((number) & 3U) << 4))
+#define IOMUX_PULL_UP (1U << 7)
+
+/* --- Watchdog --------------------------------------------------------------------- */
+
+/* Two stages: when the first ends, interrupt 8; when the second ends, a reset. Each takes
+ * 2^n * 0.8 ms. */
+struct watchdog_registers {
+    reg32 control;
+    reg32 first_stage;
+    reg32 second_stage;
+    reg32 count;
+    reg32 unused;
+    reg32 feed;
+};
+#define WATCHDOG (*(struct watchdog_registers *)0x60000900U)
+#define WATCHDOG_ENABLE (1U << 0)
+#define WATCHDOG_RESET_LENGTH_MAX (7U << 3)
+#define WATCHDOG_FEED 0x73U
+
+/* --- Timers ----------------------------------------------------------------------- */
+
+/* FRC1 counts down from `load`, at the APB's clock, and interrupts as it passes 0. */
+struct timer_registers {
+    reg32 load, count, control, int_clear;
+};
+#define FRC1 (*(struct timer_registers *)0x60000600U)
+#define FRC1_RELOAD (1U << 6)
+#define FRC1_ENABLE (1U << 7)
+/* Edge-triggered, once the edges of this source are let through. */
+#define FRC1_IRQ 9U
+#define EDGE_INTERRUPTS (*(reg32 *)0x3FF00004U)
+#define EDGE_INTERRUPTS_FRC1 (1U << 1)
+
+/* --- RTC -------------------------------------------------------------------------- */
+
+#define RTC_CTL (*(reg32 *)0x60000700U)
+#define RTC_CTL_RESET (1U << 31)
+#define RTC_STATE1 (*(reg32 *)0x60000714U)
+#define RTC_STATE1_CAUSE(state) ((state) & 0xFU)
+enum rtc_cause {
+    RTC_CAUSE_POWER_ON = 1,
+    RTC_CAUSE_EXTERNAL = 2,
+    RTC_CAUSE_SOFTWARE = 3,
+    RTC_CAUSE_WATCHDOG = 4,
+};
+
+/* --- Random numbers --------------------------------------------------------------- */
+
+#define WDEV_RAND (*(reg32 *)0x3FF20E44U)
+
+/* --- Flash ------------------------------------------------------------------------ */
+
+/* The window in which the cache shows the first MiB of flash. */
+#define FLASH_WINDOW 0x40200000U
+#define FLASH_WINDOW_SIZE 0x100000U
+#define FLASH_SECTOR 4096U
+/* The smallest flash of the supported boards. */
+#define FLASH_SIZE 0x400000U
+
+/* --- Boot ROM (addresses in link/esp8266.ld) ---------------------------------------- */
+
+/* `half` and `mib` choose the part of the flash, 0 the first MiB; a cache of 32 KB. */
+void Cache_Read_Enable(uint32_t half, uint32_t mib, uint32_t cache_32k);
+void Cache_Read_Disable(void);
+/* 0 is success. Offsets, sizes and addresses are multiples of 4. */
+int SPIRead(uint32_t offset, void *to, uint32_t size);
+int SPIWrite(uint32_t offset, const void *from, uint32_t size);
+int SPIEraseSector(uint32_t sector);
+int SPIUnlock(void);
+void rom_i2c_writeReg(uint32_t block, uint32_t host, uint32_t reg, uint32_t value);
+
+#endif

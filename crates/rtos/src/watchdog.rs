@@ -1,0 +1,19 @@
+//! Tasks that promise to show life in time.
+//!
+//! Once a second the watchdog looks at all promises (`bsp/lx106/c/watchdog.c`). A task that
+//! breaks its own ends in the crash report, by its name, and the board is reset.
+
+use esp8266_sys as sys;
+
+/// The calling task shows life and promises to do so again within `seconds`: longer than any
+/// of its waits until then. The first call puts the task under watch.
+pub fn alive(seconds: u16) {
+    // SAFETY: callable from any task; keeps no more than the task's handle.
+    unsafe { sys::fw_alive(seconds) };
+}
+
+/// The calling task promises nothing any more. Every task that was under watch calls it before
+/// it ends.
+pub fn leave() {
+    alive(0);
+}

@@ -1,0 +1,208 @@
+//! The tests of `tests/target` on the virtual NodeMCU: one board a test, which boots the image
+//! that esptool made.
+//!
+//! The test's name stands in flash where a firmware has its identity. Its result is a line
+//! `exit N` on the console. A test that resets the board is judged by the next boot.
+//!
+//! Then each board's firmware boots once, on a board where the one before has crashed.
+
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::mpsc::Receiver;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use clap::Parser;
+use tools::console::Console;
+use tools::image::{BOOT_OFFSET, CODE_OFFSET, FLASH_SIZE, IDENTITY_OFFSET, Image};
+use tools::monitor::FIRMWARE_BAUD;
+use tools::target_test::{self, Failure};
+use virtual_nodemcu::board::flash::Flash;
+use virtual_nodemcu::board::machine::Machine;
+use virtual_nodemcu::board::serial::{Input, Serial};
+use virtual_nodemcu::board::{Board, ResetCause};
+
+/// Tests that are left to the emulator, where idle time costs nothing: here two minutes.
+const LEFT_OUT: [&str; 1] = ["time-ccount-wrap"];
+
+const MAC: [u8; 6] = [0x5C, 0xCF, 0x7F, 0x0A, 0x0B, 0x0C];
+
+/// Runs the tests of a test firmware on the virtual NodeMCU.
+#[derive(Parser)]
+struct Options {
+    /// The test firmware, for the names of code addresses
+    #[arg(long)]
+    elf: PathBuf,
+    /// Folder with its flash files (`thing image`)
+    #[arg(long)]
+    image: PathBuf,
+    /// Folder with the flash files of a board's firmware, which must boot (may be repeated)
+    #[arg(long)]
+    firmware: Vec<PathBuf>,
+    /// Seconds that one test may take
+    #[arg(long, default_value_t = 120)]
+    limit: u64,
+    /// Only tests with this in their names
+    #[arg(default_value = "")]
+    filter: String,
+}
+
+fn main() -> ExitCode {
+    match run(&Options::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("board-tests: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// A firmware's flash files by offset.
+type Files = [(u32, Vec<u8>); 2];
+
+fn read(folder: &Path) -> Result<Files> {
+    let files = Image::in_folder(folder);
+    let read = |path: &PathBuf| {
+        std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))
+    };
+    Ok([(BOOT_OFFSET, read(&files.boot)?), (CODE_OFFSET, read(&files.code)?)])
+}
+
+fn run(options: &Options) -> Result<()> {
+    let images = read(&options.image)?;
+    for folder in &options.firmware {
+        let name = folder.display();
+        let (mhz, cycles) = boot(&images, &read(folder)?, options)
+            .with_context(|| format!("the firmware in {name} does not boot"))?;
+        println!("{name} boots at {mhz} MHz: first line of its log after {cycles} instructions");
+    }
+    let limit = Duration::from_secs(options.limit);
+    let execute = |name: &str| execute(&images, options, name, limit);
+    let mut tests = target_test::list(&execute)?;
+    tests.retain(|test| !LEFT_OUT.contains(&test.name.as_str()));
+    target_test::run_all(tests, &options.filter, &execute)
+}
+
+/// Boots `firmware` on a board on which the test firmware has crashed before; its clock in MHz
+/// and the number of instructions to its first line.
+fn boot(tests: &Files, firmware: &Files, options: &Options) -> Result<(u64, u64)> {
+    let limit = Duration::from_secs(options.limit);
+    let mut bench = Bench::new(tests, "leave-crash", &options.elf)?;
+    if bench.run_to("exit 0", limit).is_none() {
+        bail!("nobody left a crash record:\n{}", bench.end().join("\n"));
+    }
+    for (offset, image) in firmware {
+        bench.machine.board.flash.load(*offset as usize, image);
+    }
+    bench.machine.reset(ResetCause::External);
+    let start = bench.machine.cpu.cycles();
+    let mut cycles = 0;
+    for (index, line) in [
+        "app: esp8266-aws-iot ",
+        ", reset: external",
+        "app: crashed before: panic: tests/target/src/tests.rs",
+        "left for the next firmware, pc 0x402",
+        "app: identity: ",
+        "app: waiting; this device does nothing until it has an identity",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        if bench.run_to(line, limit).is_none() {
+            bail!("it does not say \"{line}\":\n{}", bench.end().join("\n"));
+        }
+        if index == 0 {
+            cycles = bench.machine.cpu.cycles() - start;
+        }
+    }
+    Ok((bench.machine.board.clock.cpu_hz() / 1_000_000, cycles))
+}
+
+/// Boots the test firmware with this name in its flash and runs it to its result; the
+/// console's lines when it passed.
+fn execute(
+    images: &Files,
+    options: &Options,
+    name: &str,
+    limit: Duration,
+) -> Result<Vec<String>, Failure> {
+    let failure = |reason, console| Failure { reason, console };
+    let mut bench = Bench::new(images, name, &options.elf)
+        .map_err(|error| failure(format!("{error:#}"), Vec::new()))?;
+    let end = bench.run_to("exit ", limit);
+    let lines = bench.end();
+    match end.as_deref() {
+        Some("exit 0") => Ok(lines),
+        Some(end) => Err(failure(end.to_owned(), lines)),
+        None => Err(failure(format!("no end within {} s", limit.as_secs()), lines)),
+    }
+}
+
+/// A board and its console.
+struct Bench {
+    machine: Machine,
+    console: Console,
+}
+
+impl Bench {
+    /// With these files in its flash and `name` where a firmware has its identity.
+    fn new(images: &Files, name: &str, elf: &Path) -> Result<Self> {
+        let mut flash = Flash::blank(FLASH_SIZE as usize);
+        for (offset, image) in images {
+            flash.load(*offset as usize, image);
+        }
+        flash.load(IDENTITY_OFFSET as usize, format!("{name}\n").as_bytes());
+        let (serial, input, output) = Serial::channel();
+        input.send(Input::Baud(FIRMWARE_BAUD)).context("the board is gone")?;
+        let board = Board::new(flash, MAC, 1);
+        let machine = Machine::new(board, serial, None, Vec::new(), Box::new(|_| ()));
+        let console = Console::attach(Pieces::new(output), elf, false)?;
+        Ok(Self { machine, console })
+    }
+
+    /// Runs until a line of the console contains `text`; that line.
+    fn run_to(&mut self, text: &str, limit: Duration) -> Option<String> {
+        let start = Instant::now();
+        while start.elapsed() < limit {
+            self.machine.run(Some(Duration::from_millis(1)));
+            if let Some(line) = self.console.lines().into_iter().find(|line| line.contains(text)) {
+                return Some(line);
+            }
+        }
+        None
+    }
+
+    /// Switches the board off; all that its console showed.
+    fn end(self) -> Vec<String> {
+        // The console ends with the board.
+        drop(self.machine);
+        self.console.finish()
+    }
+}
+
+/// Reads what comes in pieces until the sender is gone.
+struct Pieces {
+    source: Receiver<Vec<u8>>,
+    piece: io::Cursor<Vec<u8>>,
+}
+
+impl Pieces {
+    fn new(source: Receiver<Vec<u8>>) -> Self {
+        Self { source, piece: io::Cursor::default() }
+    }
+}
+
+impl Read for Pieces {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            match self.piece.read(buffer)? {
+                0 if !buffer.is_empty() => match self.source.recv() {
+                    Ok(piece) => self.piece = io::Cursor::new(piece),
+                    Err(_) => return Ok(0),
+                },
+                count => return Ok(count),
+            }
+        }
+    }
+}

@@ -1,0 +1,7 @@
+#include "check.h"
+#include "semihost.h"
+
+void test_exit(int status)
+{
+    semihost_exit(status);
+}

@@ -1,0 +1,500 @@
+//! `thing iram`: proves from the ELF that code which runs while the flash cache is off reaches
+//! nothing in flash.
+//!
+//! From each root the instructions are followed along every branch, and into every function
+//! that is called. On the way there must be no call or jump into flash, no literal that lies
+//! in flash, none that points there, and no call or jump whose target is not known. From
+//! where a path has called a function that switches the cache on, flash is in reach, until it
+//! calls the one that switches it off.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use object::read::elf::ElfFile32;
+use object::{Object, ObjectSection, ObjectSymbol};
+
+/// Where code begins that runs, or may run, with the cache off.
+const ROOTS: [&str; 7] = [
+    "_start",
+    "with_cache_off",
+    "board_crash_begin",
+    "crash_exception",
+    "crash_double_exception",
+    "crash_debug",
+    "crash_nmi",
+];
+/// Functions after whose return flash can be read.
+const SWITCH_ON: [&str; 2] = ["Cache_Read_Enable", "board_crash_begin"];
+/// The function after which it cannot.
+const SWITCH_OFF: &str = "Cache_Read_Disable";
+
+const ROM: Range<u32> = 0x4000_0000..0x4001_0000;
+const IRAM: Range<u32> = 0x4010_0000..0x4010_8000;
+const FLASH: Range<u32> = 0x4020_0000..0x4030_0000;
+
+/// Checks `elf` and says what was proven.
+///
+/// # Errors
+/// When the file is not a firmware of the chip, or something in flash is reached; the message
+/// names each place.
+pub fn check(elf: &Path) -> Result<()> {
+    let bytes = std::fs::read(elf)
+        .with_context(|| format!("cannot read {}: build the firmware first", elf.display()))?;
+    let file: ElfFile32 = ElfFile32::parse(&*bytes)
+        .with_context(|| format!("{} is not a 32-bit ELF file", elf.display()))?;
+    let mut program = Program::default();
+    for section in file.sections() {
+        if IRAM.contains(&u32::try_from(section.address())?) && section.size() > 0 {
+            program.code.insert(section.address() as u32, section.data()?.to_vec());
+        }
+    }
+    for symbol in file.symbols() {
+        if let Ok(name) = symbol.name()
+            && !name.is_empty()
+            && !name.starts_with('.')
+        {
+            program.symbols.insert(name.to_owned(), symbol.address() as u32);
+        }
+    }
+    let proof = program.prove(&ROOTS)?;
+    println!(
+        "cache off: {} instructions of {} functions in IRAM, {} of the boot ROM; none reaches flash",
+        proof.instructions,
+        proof.functions.len(),
+        proof.rom.len(),
+    );
+    Ok(())
+}
+
+/// Code in IRAM and the names of all addresses.
+#[derive(Debug, Default)]
+struct Program {
+    /// Content by start address.
+    code: BTreeMap<u32, Vec<u8>>,
+    symbols: BTreeMap<String, u32>,
+}
+
+/// What was followed.
+#[derive(Debug, Default)]
+struct Proof {
+    instructions: usize,
+    functions: BTreeSet<u32>,
+    rom: BTreeSet<u32>,
+}
+
+/// One instruction, as far as it matters where control and literals go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    /// Goes on behind itself.
+    Next,
+    /// Loads a literal at this address into a register.
+    Literal(u8, u32),
+    /// May go there, or on.
+    Branch(u32),
+    /// Goes there.
+    Jump(u32),
+    /// Calls there, then goes on.
+    Call(u32),
+    /// Calls where a register points, then goes on.
+    CallRegister(u8),
+    /// Goes where a register points.
+    JumpRegister,
+    /// Returns, or traps.
+    End,
+}
+
+fn sign_extend(value: u32, bits: u32) -> u32 {
+    ((value << (32 - bits)) as i32 >> (32 - bits)) as u32
+}
+
+/// Decodes the instruction `word` (its bytes from bit 0 on) at `pc`: its length and what it
+/// does (ISA manual, chapter "Instruction Formats and Opcodes").
+fn decode(pc: u32, word: u32) -> (u32, Step) {
+    let field = |shift: u32, bits: u32| (word >> shift) & ((1 << bits) - 1);
+    let (op0, t, r) = (field(0, 4), field(4, 4), field(12, 4));
+    let (n, m) = (field(4, 2), field(6, 2));
+    let relative = |offset: u32| pc.wrapping_add(4).wrapping_add(offset);
+    if op0 >= 8 {
+        let step = match op0 {
+            // BEQZ.N, BNEZ.N: forward only.
+            0xC if t & 8 != 0 => Step::Branch(relative((t & 3) << 4 | r)),
+            // RET.N; ILL.N
+            0xD if r == 0xF && (t == 0 || t == 6) => Step::End,
+            _ => Step::Next,
+        };
+        return (2, step);
+    }
+    let step = match op0 {
+        0 if field(16, 8) == 0 && r == 0 => match (m, n) {
+            (0, 0) => Step::End, // ILL
+            (2, 0) => Step::End, // RET
+            (2, 2) => Step::JumpRegister,
+            (3, 0) => Step::CallRegister(field(8, 4) as u8),
+            _ => Step::Next,
+        },
+        // RFE, RFI and their kind
+        0 if field(16, 8) == 0 && r == 3 => Step::End,
+        1 => {
+            let base = pc.wrapping_add(3) & !3;
+            Step::Literal(t as u8, base.wrapping_add(0xFFFC_0000 | field(8, 16) << 2))
+        }
+        5 if n == 0 => {
+            Step::Call((pc & !3).wrapping_add(sign_extend(field(6, 18), 18) << 2).wrapping_add(4))
+        }
+        6 => match (n, m) {
+            (0, _) => Step::Jump(relative(sign_extend(field(6, 18), 18))),
+            (1, _) => Step::Branch(relative(sign_extend(field(12, 12), 12))),
+            (2, _) | (3, 2 | 3) => Step::Branch(relative(sign_extend(field(16, 8), 8))),
+            _ => Step::Next,
+        },
+        7 => Step::Branch(relative(sign_extend(field(16, 8), 8))),
+        _ => Step::Next,
+    };
+    (3, step)
+}
+
+/// A place on a path: where, whether the cache is on, and the literal that the instruction
+/// before has loaded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Place {
+    pc: u32,
+    cache_on: bool,
+    loaded: Option<(u8, u32)>,
+}
+
+impl Program {
+    fn byte(&self, address: u32) -> Option<u8> {
+        let (start, bytes) = self.code.range(..=address).next_back()?;
+        bytes.get((address - start) as usize).copied()
+    }
+
+    fn word(&self, address: u32, length: u32) -> Option<u32> {
+        (0..length)
+            .map(|i| self.byte(address + i).map(|byte| u32::from(byte) << (8 * i)))
+            .try_fold(0, |word, byte| Some(word | byte?))
+    }
+
+    /// The nearest name at or below an address in the same memory.
+    fn name(&self, address: u32) -> String {
+        let nearest = self
+            .symbols
+            .iter()
+            .filter(|&(_, &at)| at <= address && address - at < 0x1_0000)
+            .max_by_key(|&(_, &at)| at);
+        match nearest {
+            Some((name, &at)) if at == address => format!("{name} (0x{address:08x})"),
+            Some((name, &at)) => format!("{name}+0x{:x} (0x{address:08x})", address - at),
+            None => format!("0x{address:08x}"),
+        }
+    }
+
+    fn address(&self, name: &str) -> Result<u32> {
+        self.symbols
+            .get(name)
+            .copied()
+            .with_context(|| format!("{name} is not in the firmware: is it one for the chip?"))
+    }
+
+    fn prove(&self, roots: &[&str]) -> Result<Proof> {
+        let on = SWITCH_ON.iter().map(|name| self.address(name)).collect::<Result<Vec<_>>>()?;
+        let off = self.address(SWITCH_OFF)?;
+        let mut proof = Proof::default();
+        let mut wrong = BTreeSet::new();
+        let mut seen = BTreeSet::new();
+        let mut counted = BTreeSet::new();
+        let mut to_do: Vec<Place> = Vec::new();
+        for root in roots {
+            let pc = self.address(root)?;
+            proof.functions.insert(pc);
+            to_do.push(Place { pc, cache_on: false, loaded: None });
+        }
+        while let Some(place) = to_do.pop() {
+            if !seen.insert(place) {
+                continue;
+            }
+            let Place { pc, cache_on, loaded } = place;
+            if !IRAM.contains(&pc) {
+                if !cache_on {
+                    wrong.insert(format!("control reaches {}", self.name(pc)));
+                }
+                continue;
+            }
+            let length = self.byte(pc).map_or(3, |byte| if byte & 0xF >= 8 { 2 } else { 3 });
+            let Some(word) = self.word(pc, length) else {
+                wrong.insert(format!("{} is not in the firmware", self.name(pc)));
+                continue;
+            };
+            let (length, step) = decode(pc, word);
+            counted.insert(pc);
+            let next = Place { pc: pc + length, cache_on, loaded: None };
+            let call = match step {
+                Step::Call(target) => Some(Some(target)),
+                Step::CallRegister(register) => {
+                    Some(loaded.filter(|&(to, _)| to == register).map(|(_, value)| value))
+                }
+                _ => None,
+            };
+            if let Some(target) = call {
+                let Some(target) = target else {
+                    if !cache_on {
+                        wrong.insert(format!("{} calls through a register", self.name(pc)));
+                    }
+                    to_do.push(next);
+                    continue;
+                };
+                let cache_on_then = match target {
+                    target if on.contains(&target) => true,
+                    target if target == off => false,
+                    _ => cache_on,
+                };
+                if ROM.contains(&target) {
+                    proof.rom.insert(target);
+                } else if !cache_on && !IRAM.contains(&target) {
+                    wrong.insert(format!("{} calls {}", self.name(pc), self.name(target)));
+                } else if IRAM.contains(&target) {
+                    proof.functions.insert(target);
+                    to_do.push(Place { pc: target, cache_on, loaded: None });
+                }
+                to_do.push(Place { cache_on: cache_on_then, ..next });
+                continue;
+            }
+            match step {
+                Step::Literal(register, address) => {
+                    let value = self.word(address, 4);
+                    if !cache_on && value.is_none() {
+                        wrong.insert(format!(
+                            "{} reads a literal outside of IRAM, at {}",
+                            self.name(pc),
+                            self.name(address)
+                        ));
+                    }
+                    // What is called is judged there, since only then it matters.
+                    let called = value.is_some_and(|value| {
+                        FLASH.contains(&value)
+                            && self.word(pc + length, 3).map(|word| decode(pc + length, word))
+                                == Some((3, Step::CallRegister(register)))
+                    });
+                    if let Some(value) = value
+                        && FLASH.contains(&value)
+                        && !cache_on
+                        && !called
+                    {
+                        wrong.insert(format!(
+                            "{} takes the address of {}",
+                            self.name(pc),
+                            self.name(value)
+                        ));
+                    }
+                    to_do.push(Place { loaded: value.map(|value| (register, value)), ..next });
+                }
+                Step::Branch(target) => {
+                    to_do.push(Place { pc: target, ..next });
+                    to_do.push(next);
+                }
+                Step::Jump(target) => to_do.push(Place { pc: target, ..next }),
+                Step::JumpRegister if !cache_on => {
+                    wrong.insert(format!("{} jumps through a register", self.name(pc)));
+                }
+                Step::JumpRegister | Step::End => {}
+                _ => to_do.push(next),
+            }
+        }
+        if !wrong.is_empty() {
+            let list: Vec<String> = wrong.into_iter().collect();
+            bail!(
+                "with the flash cache off this would fail on the chip:\n  {}\nMark what is \
+                 reached with IN_IRAM (bsp/esp8266/include/chip.h), or do it with the cache on",
+                list.join("\n  ")
+            );
+        }
+        if !proof.rom.contains(&off) {
+            bail!("no root switches the cache off: the list of roots is out of date");
+        }
+        proof.instructions = counted.len();
+        Ok(proof)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ROM_OFF: u32 = 0x4000_47F0;
+    const ROM_ON: u32 = 0x4000_4678;
+    const IN_FLASH: u32 = 0x4021_B42C;
+    /// Code begins behind four literals.
+    const START: u32 = 0x4010_0010;
+
+    /// `l32r a0, literal; callx0 a0` at `pc`.
+    fn call(pc: u32, literal: u32) -> Vec<u8> {
+        let mut code = load(pc, literal);
+        code.extend([0xC0, 0x00, 0x00]);
+        code
+    }
+
+    fn load(pc: u32, literal: u32) -> Vec<u8> {
+        let offset = (literal.wrapping_sub((pc + 3) & !3) >> 2) as u16;
+        vec![0x01, offset as u8, (offset >> 8) as u8]
+    }
+
+    const RET: [u8; 2] = [0x0D, 0xF0];
+
+    /// A program whose root calls these literals in turn and returns.
+    fn program(calls: &[u32]) -> Program {
+        let literals = [ROM_OFF, ROM_ON, IN_FLASH, 0x4010_0000];
+        let mut bytes: Vec<u8> = literals.iter().flat_map(|word| word.to_le_bytes()).collect();
+        for &index in calls {
+            bytes.extend(call(0x4010_0000 + bytes.len() as u32, 0x4010_0000 + 4 * index));
+        }
+        bytes.extend(RET);
+        with_code(bytes)
+    }
+
+    fn with_code(bytes: Vec<u8>) -> Program {
+        let mut program = Program::default();
+        program.code.insert(0x4010_0000, bytes);
+        for (name, at) in [
+            ("root", START),
+            ("Cache_Read_Disable", ROM_OFF),
+            ("Cache_Read_Enable", ROM_ON),
+            ("board_crash_begin", 0x4010_7000),
+            ("in_flash", IN_FLASH),
+        ] {
+            program.symbols.insert(name.to_owned(), at);
+        }
+        program
+    }
+
+    #[test]
+    fn rom_and_iram_are_in_reach() {
+        let proof = program(&[0, 1]).prove(&["root"]).unwrap();
+        assert_eq!(proof.rom.len(), 2);
+        assert_eq!(proof.instructions, 5);
+    }
+
+    #[test]
+    fn flash_is_out_of_reach_until_the_cache_is_on() {
+        let error = program(&[0, 2, 1]).prove(&["root"]).unwrap_err().to_string();
+        assert!(error.contains("root+0x9"), "{error}");
+        assert!(error.contains("calls in_flash (0x4021b42c)"), "{error}");
+        assert!(program(&[0, 1, 2]).prove(&["root"]).is_ok());
+        assert!(program(&[1, 2, 0, 2]).prove(&["root"]).is_err(), "off again");
+    }
+
+    #[test]
+    fn both_sides_of_a_branch_are_followed() {
+        let mut bytes: Vec<u8> = [ROM_OFF, ROM_ON, IN_FLASH, 0].map(u32::to_le_bytes).concat();
+        bytes.extend(call(START, 0x4010_0000));
+        // beqz.n a2, over the call that switches the cache on
+        bytes.extend([0x8C, 0x42]);
+        bytes.extend(call(START + 8, 0x4010_0004));
+        bytes.extend(call(START + 14, 0x4010_0008));
+        bytes.extend(RET);
+        assert_eq!(decode(START + 6, 0x428C), (2, Step::Branch(START + 14)));
+        assert!(with_code(bytes).prove(&["root"]).is_err());
+    }
+
+    #[test]
+    fn data_in_flash_is_out_of_reach() {
+        let mut bytes: Vec<u8> = [ROM_OFF, ROM_ON, IN_FLASH, 0].map(u32::to_le_bytes).concat();
+        bytes.extend(call(START, 0x4010_0000));
+        bytes.extend(load(START + 6, 0x4010_0008));
+        bytes.extend(RET);
+        let error = with_code(bytes).prove(&["root"]).unwrap_err().to_string();
+        assert!(error.contains("takes the address of in_flash"), "{error}");
+    }
+
+    #[test]
+    fn unknown_targets_are_refused() {
+        for code in [[0xC0, 0x03, 0x00], [0xA0, 0x03, 0x00]] {
+            let mut bytes: Vec<u8> = [ROM_OFF, ROM_ON, 0, 0].map(u32::to_le_bytes).concat();
+            bytes.extend(call(START, 0x4010_0000));
+            bytes.extend(code);
+            bytes.extend(RET);
+            let error = with_code(bytes).prove(&["root"]).unwrap_err().to_string();
+            assert!(error.contains("through a register"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_check_of_nothing_fails() {
+        let error = program(&[1]).prove(&["root"]).unwrap_err().to_string();
+        assert!(error.contains("out of date"), "{error}");
+        assert!(program(&[0]).prove(&["gone"]).is_err());
+    }
+
+    /// A firmware in small, whose `with_cache_off` calls `victim`.
+    fn linked(victim: &str) -> tempfile::TempDir {
+        const SOURCE: &str = "
+            .section .iram, \"ax\"
+            .literal_position
+            .irp    name, _start, board_crash_begin, crash_exception, crash_double_exception, \
+                    crash_debug, crash_nmi, in_iram
+            .global \\name
+            .balign 4
+        \\name:
+            ret
+            .endr
+            .global with_cache_off
+            .balign 4
+        with_cache_off:
+            mov     a12, a0
+            .irp    callee, Cache_Read_Disable, VICTIM, Cache_Read_Enable, in_flash
+            movi    a0, \\callee
+            callx0  a0
+            .endr
+            jx      a12
+            .section .irom, \"ax\"
+            .global in_flash
+        in_flash:
+            ret
+        ";
+        let folder = tempfile::tempdir().unwrap();
+        let source = folder.path().join("small.S");
+        std::fs::write(&source, SOURCE.replace("VICTIM", victim)).unwrap();
+        let status = std::process::Command::new("xtensa-lx106-elf-gcc")
+            .args(["-nostdlib", "-mtext-section-literals", "-Wl,--no-warn-rwx-segments"])
+            .args(["-Wl,--section-start=.iram=0x40100000,--section-start=.irom=0x40210000"])
+            .args(["-Wl,--defsym=Cache_Read_Disable=0x400047F0"])
+            .args(["-Wl,--defsym=Cache_Read_Enable=0x40004678", "-o"])
+            .arg(folder.path().join("small.elf"))
+            .arg(source)
+            .status()
+            .expect("xtensa-lx106-elf-gcc (Debian: gcc-xtensa-lx106)");
+        assert!(status.success());
+        folder
+    }
+
+    #[test]
+    fn an_elf_that_reaches_flash_is_refused_by_name() {
+        let good = linked("in_iram");
+        check(&good.path().join("small.elf")).unwrap();
+        let bad = linked("in_flash");
+        let error = check(&bad.path().join("small.elf")).unwrap_err().to_string();
+        assert!(error.contains("with_cache_off+0x"), "{error}");
+        assert!(error.contains("calls in_flash (0x4021000"), "{error}");
+        assert!(error.contains("Mark what is reached with IN_IRAM"), "{error}");
+    }
+
+    #[test]
+    fn instructions_decode_as_the_assembler_made_them() {
+        // From the disassembly of bsp/lx106/c/subword.S and bsp/esp8266/c/flash.c.
+        for (pc, word, length, step) in [
+            (0x3A, 0x3E_2366, 3, Step::Branch(0x7C)), // bnei a3, 2
+            (0x4E, 0xA39C, 2, Step::Branch(0x6C)),    // beqz.n a3
+            (0x50, 0x28_E207, 3, Step::Branch(0x7C)), // bbsi a2, 0
+            (0x21, 0x57_33F6, 3, Step::Branch(0x7C)), // bgeui a3, 3
+            (0x61, 0x00_0286, 3, Step::Jump(0x6F)),   // j
+            (0x78, 0x00_03A0, 3, Step::JumpRegister), // jx a3
+            (0x125, 0x00_3000, 3, Step::End),         // rfe
+            (0x4010_04E2, 0xEECC, 2, Step::Branch(0x4010_04F4)), // bnez.n a14
+            (0x4010_04FB, 0x00_00C0, 3, Step::CallRegister(0)),
+            (0x4010_04F4, 0xFF_EE01, 3, Step::Literal(0, 0x4010_04B0)),
+            (0x4010_04B8, 0xD0_C112, 3, Step::Next), // addi
+        ] {
+            assert_eq!(decode(pc, word), (length, step), "at {pc:#x}");
+        }
+    }
+}
