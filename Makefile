@@ -43,7 +43,9 @@ CHIP_BOARD = $(if $(filter qemu,$(BOARD)),nodemcu,$(BOARD))
 CHIP_ELF = $(CHIP)/firmware-$(CHIP_BOARD)
 IMAGE = target/image/$(CHIP_BOARD)$(if $(features),-$(CPU_MHZ))
 IDENTITY ?= certs/$(THING)/identity.bin
-ESPTOOL = target/esptool
+# What `make run` and `make smoke` run: QEMU takes the ELF; a virtual board is flashed.
+MACHINE = $(if $(filter qemu,$(BOARD)),build,image virtual-board)
+FIRMWARE_ON_BOARD = --board $(BOARD) --elf $(ELF)
 ESPBAUD ?= 460800
 MONITORBAUD ?= 115200
 export ESPPORT
@@ -53,8 +55,9 @@ features = $(if $(filter 160,$(CPU_MHZ)),--features cpu-160mhz)
 AWS = $(if $(AWS_PROFILE),AWS_PROFILE='$(AWS_PROFILE)') $(if $(AWS_REGION),AWS_REGION='$(AWS_REGION)')
 
 .PHONY: help setup build tools run on off watch smoke provision deprovision provision-fleet aws-stand-in \
-	identity identity-info test lint unit virtual-test virtual-bench fuzz target-test board-test e2e \
-	image flash erase monitor boards container soak bench size vendor env clean
+	identity identity-info test lint unit virtual-test virtual-bench fuzz target-test board-test \
+	flash-test e2e image flash flash-identity erase monitor esptool virtual-board boards \
+	container soak bench size vendor env clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -69,14 +72,14 @@ build: setup ## the firmware's ELF
 tools: setup
 	@$(call host,build) --quiet --locked -p tools
 
-run: build tools ## boot it in the emulator with a local cloud; Ctrl-C stops all
-	@$(THING_TOOL) run --elf $(ELF)
+run: $(MACHINE) tools ## boot it on this machine with a local cloud; Ctrl-C stops all [BOARD=qemu|nodemcu|huzzah]
+	@$(THING_TOOL) run $(FIRMWARE_ON_BOARD)
 
 on off watch: tools ## (second terminal) light or darken the LED; watch what the device says
 	@$(THING_TOOL) $@
 
-smoke: build tools ## the same by itself: exit 0 once the device published and obeyed on and off
-	@$(THING_TOOL) smoke --elf $(ELF)
+smoke: $(MACHINE) tools ## the same by itself: exit 0 once the device published and obeyed on and off [BOARD=]
+	@$(THING_TOOL) smoke $(FIRMWARE_ON_BOARD)
 
 identity: tools ## THING=name: its identity region from config.toml and certs/name
 	@$(THING_TOOL) identity
@@ -96,7 +99,8 @@ provision-fleet: tools ## make all things of FILE (CSV with a header and a colum
 aws-stand-in: setup ## an empty AWS account on this machine, for the verbs above in a second terminal
 	@$(call host,run) --quiet --locked -p aws-stand-in
 
-test: lint unit size boards target-test board-test e2e bench smoke ## everything CI checks
+test: lint unit size boards target-test board-test flash-test e2e bench smoke ## everything CI checks
+	@$(MAKE) --no-print-directory bench smoke BOARD=nodemcu
 	@echo "make test: all passed"
 
 lint: tools ## rustfmt, clippy, no private key under version control
@@ -108,19 +112,19 @@ lint: tools ## rustfmt, clippy, no private key under version control
 		--features chip -- -D warnings
 	@$(call host,clippy) --quiet --locked $(HOST_CRATES) -p virtual-nodemcu -p aws-stand-in -p board-tests -p e2e --all-targets -- -D warnings
 
-unit: setup ## host tests: pure logic, and the tools against a real broker
+unit: tools ## host tests: pure logic, and the tools against a real broker
 	@$(call host,test) --quiet --locked $(HOST_CRATES)
-	@tools/esptool-setup target/esptool
+	@$(THING_TOOL) esptool >/dev/null
 	@$(call host,test) --quiet --locked -p virtual-nodemcu --lib --test instructions --test system --test qemu --test debug --test board
 	@export RUST_TEST_THREADS=4; $(call host,test) --quiet --locked -p virtual-nodemcu --test esptool
 
 # Its tests sleep in pyserial nearly all the time: eight of them do no harm to two cores.
-virtual-test: setup ## (two minutes) the virtual NodeMCU with stock esptool: what make test leaves out, 4 MiB and aborted writes
-	@tools/esptool-setup target/esptool
+virtual-test: tools ## (two minutes) the virtual NodeMCU with stock esptool: what make test leaves out, 4 MiB and aborted writes
+	@$(THING_TOOL) esptool >/dev/null
 	@export RUST_TEST_THREADS=8; $(call host,test) --locked -p virtual-nodemcu --test esptool_long
 
-virtual-bench: setup ## instructions per second of the virtual NodeMCU; fails below 50 million
-	@tools/esptool-setup target/esptool
+virtual-bench: tools ## instructions per second of the virtual NodeMCU; fails below 50 million
+	@$(THING_TOOL) esptool >/dev/null
 	@$(call host,run) --quiet --locked -p virtual-nodemcu --example speed
 
 # Ten million inputs take minutes: not part of `make test`, which runs 200,000.
@@ -134,7 +138,7 @@ target-test: setup tools ## tests of kernel, libraries and crash reports on the 
 
 board-test: boards ## the same, and the chip's own, on the virtual NodeMCU, which then boots each board's image
 	@$(FIRMWARE) build --release --locked -p target-tests --no-default-features --features chip
-	@$(THING_TOOL) image --elf $(CHIP)/target-tests-chip --folder target/image/target-tests --esptool $(ESPTOOL) >/dev/null
+	@$(THING_TOOL) image --elf $(CHIP)/target-tests-chip --folder target/image/target-tests >/dev/null
 	@$(call host,run) --quiet --locked -p board-tests -- --elf '$(CURDIR)/$(CHIP)/target-tests-chip' \
 		--image '$(CURDIR)/target/image/target-tests' $(foreach image,huzzah-160 nodemcu, \
 		--firmware '$(CURDIR)/target/image/$(image)')
@@ -143,35 +147,54 @@ soak: build setup ## (half an hour) the heap over 4000 reconnects
 	@export FIRMWARE_ELF='$(CURDIR)/$(ELF)'; $(call host,test) --locked -p e2e -- --ignored --nocapture endurance
 
 e2e: build tools ## the firmware against real brokers, kind and hostile
-	@export FIRMWARE_ELF='$(CURDIR)/$(ELF)' THING_PROGRAM='$(CURDIR)/$(THING_TOOL)'; $(call host,test) --quiet --locked -p e2e
+	@export FIRMWARE_ELF='$(CURDIR)/$(ELF)' THING_PROGRAM='$(CURDIR)/$(THING_TOOL)'; \
+		$(call host,test) --quiet --locked -p e2e --lib --test suite --test aws
 
-bench: build tools ## instructions of a context switch, a publish, AES-GCM, a handshake
+ifeq ($(BOARD),qemu)
+bench: build tools ## instructions of a context switch, a publish, AES-GCM, a handshake; [BOARD=nodemcu] of a boot
 	@$(FIRMWARE) build --release --locked -p target-tests
 	@$(THING_TOOL) bench --elf $(CHIP)/target-tests
 	@$(THING_TOOL) figures --elf $(ELF)
+else
+bench: image
+	@$(call host,run) --quiet --locked -p e2e --bin board-figures -- --image '$(CURDIR)/$(IMAGE)'
+endif
 
 size: build tools ## flash, IRAM and DRAM by section and library, held to the budgets
 	@$(THING_TOOL) size --elf $(ELF) --flash-max 262144 --iram-max 12288 --dram-max 51200
 
 image: tools ## a board's flash files and memory map [BOARD=nodemcu|huzzah] [CPU_MHZ=160]
-	@tools/esptool-setup $(ESPTOOL)
 	@$(FIRMWARE) build --release --locked -p firmware-$(CHIP_BOARD) $(features)
 	@$(THING_TOOL) iram --elf $(CHIP_ELF)
-	@$(THING_TOOL) image --elf $(CHIP_ELF) --folder $(IMAGE) --esptool $(ESPTOOL)
+	@$(THING_TOOL) image --elf $(CHIP_ELF) --folder $(IMAGE)
 
-flash: image ## write them and the thing's identity to a board: ESPPORT=/dev/ttyUSB0 [ESPBAUD=]
-	@$(THING_TOOL) flash --folder $(IMAGE) --esptool $(ESPTOOL) --baud $(ESPBAUD) --identity $(IDENTITY)
+flash: image ## write them and the thing's identity to a board: ESPPORT=/dev/ttyUSB0 [ESPBAUD=] [THING=]
+	@$(THING_TOOL) flash --folder $(IMAGE) --baud $(ESPBAUD) --identity $(IDENTITY)
 
-erase: tools ## erase a board's whole flash: ESPPORT=/dev/ttyUSB0
-	@tools/esptool-setup $(ESPTOOL)
-	@$(THING_TOOL) erase --esptool $(ESPTOOL) --baud $(ESPBAUD)
+flash-identity: tools ## write only the identity of THING to a board: ESPPORT=/dev/ttyUSB0
+	@$(THING_TOOL) flash-identity --baud $(ESPBAUD) --identity $(IDENTITY)
+
+erase: tools ## erase a board's whole flash, without asking: ESPPORT=/dev/ttyUSB0
+	@$(THING_TOOL) erase --baud $(ESPBAUD)
 
 monitor: tools ## a board's console, crash addresses resolved: ESPPORT=/dev/ttyUSB0 [MONITORBAUD=74880]
 	@$(THING_TOOL) monitor --elf $(CHIP_ELF) --baud $(MONITORBAUD)
 
+esptool: tools ## set esptool up, as the verbs above do by themselves, and say where it is
+	@$(THING_TOOL) esptool
+
+virtual-board: setup ## the program that stands in for a board (docs/virtual-nodemcu.md)
+	@$(call host,build) --quiet --locked -p virtual-nodemcu
+
 boards: tools ## build every board's image (one with the doubled clock), check budgets and that nothing needs flash when it is off
 	@$(MAKE) --no-print-directory image size BOARD=huzzah CPU_MHZ=160
 	@$(MAKE) --no-print-directory image size BOARD=nodemcu
+
+# Four at a time: they wait for esptool most of the time, which waits for its serial library.
+flash-test: tools virtual-board ## flashing, monitor and the firmware on virtual boards, what goes wrong included
+	@$(MAKE) --no-print-directory image BOARD=nodemcu >/dev/null
+	@$(call host,test) --quiet --locked -p e2e --test board -- --test-threads 4
+
 container: ## a shell in the container that CI uses (docker or podman)
 	@tools/container
 

@@ -13,10 +13,14 @@ use crate::output;
 /// Marks a line that carries code addresses.
 const BACKTRACE: &str = "Backtrace:";
 
+/// Before the address in what the boot ROM says of an exception that the firmware did not take.
+const ROM_CRASH: &str = "epc1=";
+
 #[derive(Debug, Default)]
 struct Transcript {
     lines: Vec<String>,
-    ended: bool,
+    /// How many sources have not ended.
+    open: usize,
     /// Whoever read the echo is gone.
     unheard: bool,
 }
@@ -27,7 +31,9 @@ type Shared = Arc<(Mutex<Transcript>, Condvar)>;
 #[derive(Debug)]
 pub struct Console {
     shared: Shared,
-    reader: Option<JoinHandle<()>>,
+    readers: Vec<JoinHandle<()>>,
+    elf: PathBuf,
+    echo: bool,
 }
 
 impl Console {
@@ -37,18 +43,29 @@ impl Console {
     /// # Errors
     /// When the thread cannot start.
     pub fn attach(source: impl Read + Send + 'static, elf: &Path, echo: bool) -> Result<Self> {
-        let shared = Shared::default();
-        let sink = Arc::clone(&shared);
-        let elf = elf.to_owned();
+        let mut console =
+            Self { shared: Shared::default(), readers: Vec::new(), elf: elf.to_owned(), echo };
+        console.follow(source)?;
+        Ok(console)
+    }
+
+    /// Reads a further source of lines, which come between the others'.
+    ///
+    /// # Errors
+    /// When the thread cannot start.
+    pub fn follow(&mut self, source: impl Read + Send + 'static) -> Result<()> {
+        let (sink, elf, echo) = (Arc::clone(&self.shared), self.elf.clone(), self.echo);
+        lock(&self.shared.0).open += 1;
         let reader = std::thread::Builder::new()
             .name("console".to_owned())
             .spawn(move || {
                 follow(source, &elf, &sink, echo);
-                lock(&sink.0).ended = true;
+                lock(&sink.0).open -= 1;
                 sink.1.notify_all();
             })
             .context("cannot start the console thread")?;
-        Ok(Self { shared, reader: Some(reader) })
+        self.readers.push(reader);
+        Ok(())
     }
 
     /// All lines so far.
@@ -93,7 +110,7 @@ impl Console {
                     return Ok((line.clone(), next));
                 }
             }
-            if transcript.ended {
+            if transcript.open == 0 {
                 bail!("the device ended before it showed {what}");
             }
             let left = deadline.saturating_duration_since(Instant::now());
@@ -117,7 +134,7 @@ impl Console {
 
     /// Waits until the console has ended and returns all lines.
     pub fn finish(mut self) -> Vec<String> {
-        if let Some(reader) = self.reader.take() {
+        for reader in self.readers.drain(..) {
             // A panic there has been printed; what was read until then still counts.
             let _ = reader.join();
         }
@@ -147,6 +164,10 @@ fn follow(source: impl Read, elf: &Path, sink: &Shared, echo: bool) {
             for (depth, address) in addresses_in(addresses).enumerate() {
                 lines.push(symbols.describe(address, depth > 0));
             }
+        } else if let Some(rest) = line.split_once(ROM_CRASH).map(|(_, rest)| rest)
+            && let Some(address) = addresses_in(rest.split(',').next().unwrap_or(rest)).next()
+        {
+            lines.push(symbols.describe(address, false));
         }
         // Read on: the device must not wait for a pipe that is full.
         let unheard = echo && lines.iter().any(|line| output::line(line).is_err());
@@ -240,6 +261,26 @@ mod tests {
         assert_eq!(console.wait_for(mark, limit, "one", |l| l == "one").unwrap().1, 3);
         let error = console.wait_for(3, limit, "one", |_| true).unwrap_err();
         assert!(error.to_string().contains("ended"), "{error}");
+    }
+
+    #[test]
+    fn two_sources_end_when_both_have_ended() {
+        let (reader, writer) = std::io::pipe().unwrap();
+        let mut console = console("one\n");
+        console.follow(reader).unwrap();
+        let limit = Duration::from_secs(20);
+        console.wait_for(0, limit, "one", |line| line == "one").unwrap();
+        std::thread::scope(|scope| {
+            scope.spawn(move || std::io::Write::write_all(&mut { writer }, b"two\n"));
+            console.wait_for(0, limit, "two", |line| line == "two").unwrap();
+        });
+        assert_eq!(console.finish(), ["one", "two"]);
+    }
+
+    #[test]
+    fn the_roms_crash_address_is_resolved() {
+        let lines = console("Fatal exception (28):\nepc1=0x40100003, epc2=0x00000000\n").finish();
+        assert_eq!(lines.last().unwrap(), "    0x40100003 (not in the firmware)");
     }
 
     #[test]

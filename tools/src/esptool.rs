@@ -1,13 +1,16 @@
-//! Espressif's own tool for images and the boot loader, as `make` has set it up.
+//! Espressif's own tool for images and the boot loader, from PyPI in the release that
+//! `tools/python/esptool.txt` pins.
 
 use std::ffi::OsStr;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 
+use crate::output;
 use crate::programs::{self, Owned};
+use crate::python;
 
 /// The program.
 #[derive(Clone, Debug)]
@@ -23,16 +26,28 @@ pub struct Failure {
 }
 
 impl Esptool {
-    /// The one in the virtual environment `folder`.
+    /// The one in the virtual environment `folder`, which is made when it is not there.
     ///
     /// # Errors
-    /// When it has not been set up.
-    pub fn new(folder: &Path) -> Result<Self> {
-        let program = folder.join("bin/esptool");
-        if !program.exists() {
-            bail!("{} is missing: run `make image`, which sets it up", program.display());
+    /// When it cannot be made.
+    pub fn set_up(folder: &Path) -> Result<Self> {
+        if !python::is_made(folder, python::ESPTOOL_BUILD, python::ESPTOOL) {
+            output::line(format!("installing esptool from PyPI into {}", folder.display()))?;
         }
-        Ok(Self { program })
+        let programs = python::environment_built(folder, python::ESPTOOL_BUILD, python::ESPTOOL)
+            .with_context(|| {
+                format!(
+                    "esptool cannot be set up (offline: bring {} from a machine where this ran)",
+                    folder.display()
+                )
+            })?;
+        Ok(Self { program: programs.join("esptool") })
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn program(&self) -> &Path {
+        &self.program
     }
 
     /// Runs it quietly and returns its output.

@@ -1,15 +1,19 @@
-//! `thing flash`, `thing erase`: a board's flash through its serial port.
+//! `thing flash`, `thing flash-identity`, `thing erase`: a board's flash through its serial port.
 
 use std::ffi::OsString;
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io::ErrorKind;
+use std::net::{TcpStream, ToSocketAddrs};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use nix::fcntl::{Flock, FlockArg};
 
 use crate::esptool::{Esptool, Failure};
 use crate::image::{BOOT_OFFSET, CODE_OFFSET, IDENTITY_OFFSET, Image};
+use crate::output;
 
 /// Where a board is connected.
 #[derive(Clone, Debug, clap::Args)]
@@ -23,7 +27,8 @@ impl Port {
     /// The port's name, once it is sure that it can be opened.
     ///
     /// # Errors
-    /// When none is named, it does not exist or may not be used; the message says what to do.
+    /// When none is named, it does not exist, may not be used or is in use; the message says
+    /// what to do.
     pub fn checked(&self) -> Result<&str> {
         if self.port.is_empty() {
             bail!(
@@ -31,14 +36,15 @@ impl Port {
                 present(&serial_devices(Path::new("/dev")))
             );
         }
-        if !self.port.contains("://") {
-            check_device(Path::new(&self.port))?;
+        match self.port.split_once("://") {
+            None => check_device(Path::new(&self.port))?,
+            Some((_, rest)) => check_address(rest)?,
         }
         Ok(&self.port)
     }
 }
 
-/// USB serial adapters that are plugged in.
+/// Adapters that are plugged in: USB serial ports.
 fn serial_devices(folder: &Path) -> Vec<PathBuf> {
     let mut found: Vec<PathBuf> = std::fs::read_dir(folder)
         .into_iter()
@@ -67,25 +73,103 @@ fn present(devices: &[PathBuf]) -> String {
 
 fn check_device(device: &Path) -> Result<()> {
     const NO_WAITING: i32 = nix::libc::O_NONBLOCK | nix::libc::O_NOCTTY;
-    let opened = OpenOptions::new().read(true).write(true).custom_flags(NO_WAITING).open(device);
-    let name = device.display();
+    let opened = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .custom_flags(NO_WAITING)
+        .open(device)
+        // esptool and programs like it hold this lock as long as they use the port.
+        .and_then(try_lock);
     match opened {
-        Ok(_) => Ok(()),
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            bail!("{name} does not exist. {}", present(&serial_devices(Path::new("/dev"))))
+        Ok(()) => Ok(()),
+        Err(error) => {
+            let what = refusal(device, &error);
+            Err(error).context(what)
         }
-        Err(error) if error.kind() == ErrorKind::PermissionDenied => bail!(
-            "you may not use {name}: 'sudo usermod -aG dialout $USER', then log in again \
-             (at once, but until the cable is pulled: 'sudo chmod a+rw {name}')"
-        ),
-        Err(error) if error.raw_os_error() == Some(nix::libc::EBUSY) => {
-            bail!("{name} is in use: close the other monitor or terminal")
-        }
-        Err(error) => Err(error).with_context(|| format!("cannot open {name}")),
     }
 }
 
-/// Writes an image and, if there is one, an identity region.
+fn try_lock(port: File) -> std::io::Result<()> {
+    // Released at once: it is esptool or the monitor that will use the port.
+    match Flock::lock(port, FlockArg::LockExclusiveNonblock) {
+        Ok(lock) => drop(lock),
+        Err((_, error)) => return Err(error.into()),
+    }
+    Ok(())
+}
+
+/// Why a device cannot be used, and what to do.
+fn refusal(device: &Path, error: &std::io::Error) -> String {
+    let name = device.display();
+    match (error.kind(), error.raw_os_error()) {
+        (ErrorKind::NotFound, _) => {
+            format!("{name} does not exist. {}", present(&serial_devices(Path::new("/dev"))))
+        }
+        (ErrorKind::PermissionDenied, _) => format!(
+            "you may not use {name}: 'sudo usermod -aG dialout $USER', then log in again \
+             (at once, but until the cable is pulled: 'sudo chmod a+rw {name}')"
+        ),
+        (ErrorKind::WouldBlock | ErrorKind::ResourceBusy, _) => format!(
+            "{name} is in use: end the other monitor or terminal program ('fuser {name}' tells \
+             which)"
+        ),
+        (_, Some(nix::libc::EIO | nix::libc::ENXIO | nix::libc::ENODEV)) => {
+            format!("{name} does not answer: pull the cable and plug it in again")
+        }
+        _ => format!("{name} cannot be opened"),
+    }
+}
+
+/// Whether somebody listens there: `HOST:PORT`, options may follow.
+fn check_address(rest: &str) -> Result<()> {
+    const LIMIT: Duration = Duration::from_secs(5);
+    let address = rest.split(['?', '/']).next().unwrap_or(rest);
+    let found = address
+        .to_socket_addrs()
+        .ok()
+        .and_then(|mut all| all.next())
+        .with_context(|| format!("{address}: no such host, or no port behind its name"))?;
+    TcpStream::connect_timeout(&found, LIMIT).map(drop).with_context(|| {
+        format!("nothing listens at {address}: is the board, or what stands for it, running?")
+    })
+}
+
+/// What is written to a board.
+#[derive(Clone, Copy, Debug)]
+pub struct Parts<'a> {
+    /// The firmware.
+    pub image: Option<&'a Image>,
+    /// The identity region.
+    pub identity: Option<&'a Path>,
+}
+
+impl<'a> Parts<'a> {
+    /// Offsets in flash and files, in the order of writing.
+    fn files(&self) -> Vec<(u32, &'a Path)> {
+        let mut files = Vec::new();
+        if let Some(image) = self.image {
+            files.extend([(BOOT_OFFSET, &*image.boot), (CODE_OFFSET, &*image.code)]);
+        }
+        files.extend(self.identity.map(|path| (IDENTITY_OFFSET, path)));
+        files
+    }
+
+    /// Checks the files before anything is written.
+    fn check(&self) -> Result<()> {
+        if let Some(image) = self.image {
+            image.verify()?;
+        }
+        if let Some(path) = self.identity {
+            let bytes =
+                std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+            identity::decode(&bytes)
+                .map_err(|error| anyhow::anyhow!("{}: {error}", path.display()))?;
+        }
+        Ok(())
+    }
+}
+
+/// Writes an image and, if there is one at `identity`, an identity region.
 ///
 /// # Errors
 /// When something is missing or the transfer fails; the message says in what state the flash
@@ -97,39 +181,58 @@ pub fn flash(
     image: &Image,
     identity: Option<&Path>,
 ) -> Result<()> {
+    let present = identity.filter(|path| path.exists());
+    write(esptool, port, baud, &Parts { image: Some(image), identity: present })?;
+    match (identity, present) {
+        (_, Some(path)) => output::line(format!(
+            "Firmware and identity ({}) are in the flash, and were read back.",
+            path.display()
+        )),
+        (Some(path), None) => output::line(format!(
+            "The firmware is in the flash, and was read back. The identity there was not touched: \
+             there is no {} (`make identity` makes it, `make flash-identity` writes it).",
+            path.display()
+        )),
+        (None, None) => output::line("The firmware is in the flash, and was read back."),
+    }
+}
+
+/// Writes only the identity region.
+///
+/// # Errors
+/// As for [`flash`], and when there is no such file.
+pub fn flash_identity(
+    esptool: &Esptool,
+    port: &Port,
+    baud: u32,
+    thing: &str,
+    identity: &Path,
+) -> Result<()> {
+    if !identity.exists() {
+        bail!("there is no {}: `make identity THING={thing}` makes it", identity.display());
+    }
+    write(esptool, port, baud, &Parts { image: None, identity: Some(identity) })?;
+    output::line(format!(
+        "The identity of {thing} ({}) is in the flash, and was read back; the firmware was not \
+         touched.",
+        identity.display()
+    ))
+}
+
+fn write(esptool: &Esptool, port: &Port, baud: u32, parts: &Parts<'_>) -> Result<()> {
+    parts.check()?;
     let port = port.checked()?;
-    let identity = identity.filter(|path| path.exists());
-    if let Some(path) = identity {
-        let bytes =
-            std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-        identity::decode(&bytes).map_err(|error| anyhow::anyhow!("{}: {error}", path.display()))?;
-    }
-    let offset = |offset: u32| OsString::from(format!("0x{offset:x}"));
-    let mut arguments: Vec<OsString> = connect(port, baud);
+    let mut arguments = connect(port, baud);
     arguments.push("write-flash".into());
-    for (at, file) in [(BOOT_OFFSET, &image.boot), (CODE_OFFSET, &image.code)] {
-        if !file.exists() {
-            bail!("{} is missing: run `make image`", file.display());
-        }
-        arguments.extend([offset(at), file.into()]);
-    }
-    if let Some(path) = identity {
-        arguments.extend([offset(IDENTITY_OFFSET), path.into()]);
+    for (at, file) in parts.files() {
+        arguments.extend([OsString::from(format!("0x{at:x}")), file.into()]);
     }
     match esptool.show(arguments)? {
-        Ok(()) => {
-            println!(
-                "{}",
-                if identity.is_some() {
-                    "Firmware and identity are in the flash. `make monitor` shows what it says."
-                } else {
-                    "The firmware is in the flash; an identity was not given and not touched. \
-                     `make monitor` shows what it says."
-                }
-            );
-            Ok(())
+        Ok(()) => Ok(()),
+        Err(failure) => {
+            let files: Vec<u32> = parts.files().into_iter().map(|(at, _)| at).collect();
+            bail!("{}\n{}", reason(&failure, port), state(&failure, &files))
         }
-        Err(failure) => bail!("{}", explain(&failure, port)),
     }
 }
 
@@ -142,11 +245,17 @@ pub fn erase(esptool: &Esptool, port: &Port, baud: u32) -> Result<()> {
     let mut arguments = connect(port, baud);
     arguments.push("erase-flash".into());
     match esptool.show(arguments)? {
-        Ok(()) => {
-            println!("The flash is empty: firmware and identity are gone.");
-            Ok(())
+        Ok(()) => output::line(
+            "Erased: the whole flash, with firmware and identity. `make flash` writes them anew.",
+        ),
+        Err(failure) => {
+            let state = if failure.output.contains("Erasing flash") {
+                "The flash is PARTLY ERASED: run the same command again, or `make flash`."
+            } else {
+                "Nothing was erased: the flash is as it was."
+            };
+            bail!("{}\n{state}", reason(&failure, port))
         }
-        Err(failure) => bail!("{}", explain(&failure, port)),
     }
 }
 
@@ -155,52 +264,112 @@ fn connect(port: &str, baud: u32) -> Vec<OsString> {
     ["--chip", "esp8266", "--port", port, "--baud", &baud].map(OsString::from).to_vec()
 }
 
-/// What a failure means, in what state it leaves the flash, and what to do.
-fn explain(failure: &Failure, port: &str) -> String {
-    let said = failure.output.as_str();
-    let touched = ["Writing at", "Wrote ", "will be erased", "Erasing flash", "Flash will be"]
-        .iter()
-        .any(|sign| said.contains(sign));
-    let state = if touched {
-        "The flash is HALF WRITTEN and the board will not start. Run the same command again: it \
-         starts from the beginning and mends everything."
-    } else {
-        "Nothing was written: the flash is as it was."
+/// Why esptool failed, and what to do.
+fn reason(failure: &Failure, port: &str) -> String {
+    let said = |text: &str| failure.output.contains(text);
+    if said("Wrong chip argument") {
+        // `This chip is ESP32, not ESP8266. Wrong chip argument?`
+        let chip = failure
+            .output
+            .split_once("This chip is ")
+            .and_then(|(_, rest)| rest.split_once(','))
+            .map_or("another chip", |(chip, _)| chip);
+        return format!(
+            "The chip at {port} is not an ESP8266 but says that it is {chip}. Is it the right \
+             board and port?"
+        );
+    }
+    if said("Wrong boot mode detected") {
+        return format!(
+            "The board at {port} runs its firmware and does not go into its boot loader. Hold the \
+             button FLASH (GPIO0), press and release RST, let FLASH go, and run the same command \
+             again."
+        );
+    }
+    if said("Failed to connect") && !said("Connected to") {
+        return format!(
+            "No boot loader of an ESP8266 answers at {port}. Is it this board's port? Then hold \
+             the button FLASH (GPIO0), press and release RST, let FLASH go, and run the same \
+             command again."
+        );
+    }
+    if said("ould not open") {
+        return format!(
+            "{port} cannot be opened: is it the right port, and nothing else using it?"
+        );
+    }
+    if said("MD5 of file does not match") {
+        return "What was read back from the flash differs from what was written: try \
+                ESPBAUD=115200 and another cable; if it stays so, the flash chip is worn out."
+            .to_owned();
+    }
+    format!(
+        "The connection to {port} broke. Look at cable and power; if it happens again, try a lower \
+         rate: ESPBAUD=115200."
+    )
+}
+
+/// What is in the flash after a failure, as far as esptool got. `files` are the offsets of what
+/// was to be written.
+fn state(failure: &Failure, files: &[u32]) -> String {
+    let mut begun: Option<u32> = None;
+    let mut whole = Vec::new();
+    for line in failure.output.lines() {
+        // `Writing 'target/image/nodemcu/firmware-0x10000.bin' at 0x00010000...`
+        if line.starts_with("Writing '")
+            && let Some((_, at)) = line.rsplit_once(" at 0x")
+        {
+            begun = u32::from_str_radix(at.trim_end_matches('.'), 16).ok();
+        } else if line.contains("Hash of data verified") {
+            whole.extend(begun.take());
+        }
+    }
+    let identity_begun = begun == Some(IDENTITY_OFFSET);
+    if begun.is_none() && whole.is_empty() {
+        return "Nothing was written: the flash is as it was.".to_owned();
+    }
+    if files.iter().all(|file| whole.contains(file)) {
+        return "Everything was written and read back before that: press RST to start the board."
+            .to_owned();
+    }
+    let again = "Run the same command again: it begins anew and mends everything.";
+    if identity_begun {
+        let firmware =
+            if files.contains(&CODE_OFFSET) { "The firmware is whole; the" } else { "The" };
+        return format!(
+            "{firmware} identity is HALF WRITTEN, and until that is mended the board may say that \
+             it has none. {again}"
+        );
+    }
+    let place = match begun {
+        Some(at) => format!("it stopped in what begins at 0x{at:x}"),
+        None => format!("{} of {} files are there", whole.len(), files.len()),
     };
-    let reason = if said.contains("Wrong chip argument")
-        || said.contains("Wrong --chip argument")
-        || said.contains("not ESP8266")
-    {
-        format!("The board at {port} is not an ESP8266. Is it the right port?")
-    } else if said.contains("No serial data received")
-        || said.contains("Failed to connect")
-        || said.contains("Invalid head of packet")
-    {
-        format!(
-            "No ESP8266 boot loader answers at {port}. Is this the board's port? A board without \
-             automatic reset wants GPIO0 (FLASH) held low while reset is pressed."
-        )
-    } else if said.contains("Could not open") || said.contains("could not open port") {
-        format!("{port} cannot be opened: is it the right port, and is nothing else using it?")
-    } else if said.contains("MD5 of file does not match") {
-        "What was read back differs from what was written: try ESPBAUD=115200 and another cable; \
-         if it stays so, the flash chip is worn out."
-            .to_owned()
-    } else {
-        format!(
-            "The connection to {port} broke. Look at cable and power, and try a lower rate: \
-             ESPBAUD=115200."
-        )
-    };
-    format!("{reason}\n{state}")
+    format!("The firmware is HALF WRITTEN ({place}), and the board will not start. {again}")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io;
 
-    fn explained(output: &str) -> String {
-        explain(&Failure { output: output.to_owned() }, "/dev/ttyUSB0")
+    const FIRMWARE: &[u32] = &[BOOT_OFFSET, CODE_OFFSET];
+    const ALL: &[u32] = &[BOOT_OFFSET, CODE_OFFSET, IDENTITY_OFFSET];
+    const CONNECTED: &str = "Connecting...\nConnected to ESP8266 on /dev/ttyUSB0:\n";
+    const BOOT_WRITTEN: &str = "Writing 'a/firmware-0x00000.bin' at 0x00000000...\n\
+        Wrote 1680 bytes (1072 compressed) at 0x00000000 in 0.4 seconds.\nHash of data verified.\n";
+    const CODE_BEGUN: &str = "Writing 'a b/firmware-0x10000.bin' at 0x00010000...\n\
+        Writing at 0x00014000 [==>   ] 12.5%\n";
+    const CODE_WRITTEN: &str = "Writing 'a b/firmware-0x10000.bin' at 0x00010000...\n\
+        Hash of data verified.\n";
+    const IDENTITY_BEGUN: &str = "Writing 'certs/a/identity.bin' at 0x000f8000...\n";
+
+    fn failure(parts: &[&str]) -> Failure {
+        Failure { output: parts.concat() }
+    }
+
+    fn reason_of(parts: &[&str]) -> String {
+        reason(&failure(parts), "/dev/ttyUSB0")
     }
 
     #[test]
@@ -221,27 +390,65 @@ mod tests {
     fn a_port_that_is_not_there_says_so() {
         let error = check_device(Path::new("/dev/no-such-port")).unwrap_err().to_string();
         assert!(error.starts_with("/dev/no-such-port does not exist"), "{error}");
-        let url = Port { port: "rfc2217://127.0.0.1:1".to_owned() };
-        assert_eq!(url.checked().unwrap(), "rfc2217://127.0.0.1:1");
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        for address in [format!("rfc2217://{free}"), format!("socket://{free}?logging=debug")] {
+            let error = Port { port: address }.checked().unwrap_err().to_string();
+            assert!(error.contains("nothing listens at 127.0.0.1:"), "{error}");
+        }
+        let error = Port { port: "rfc2217://localhost".to_owned() }.checked().unwrap_err();
+        assert!(error.to_string().contains("no port behind"), "{error}");
     }
 
     #[test]
-    fn a_wrong_chip_leaves_the_flash_alone() {
-        let text = explained(
-            "Connecting...\nA fatal error occurred: This chip is ESP32, not ESP8266. Wrong chip \
-             argument?\n",
-        );
-        assert!(text.contains("is not an ESP8266"), "{text}");
-        assert!(text.contains("Nothing was written"), "{text}");
+    fn refusals_say_what_to_do() {
+        let refused = |error: io::Error| refusal(Path::new("/dev/ttyUSB0"), &error);
+        let of = |kind: ErrorKind| refused(kind.into());
+        assert!(of(ErrorKind::PermissionDenied).contains("usermod -aG dialout"));
+        assert!(refused(io::Error::from_raw_os_error(nix::libc::EBUSY)).contains("is in use"));
+        assert!(refused(io::Error::from_raw_os_error(nix::libc::EIO)).contains("plug it in again"));
     }
 
     #[test]
-    fn a_cable_cut_while_writing_leaves_half_of_it() {
-        let text = explained("Writing at 0x00014000 [==>   ] 12.5%\nA serial exception error");
+    fn a_port_that_another_program_has_locked_is_in_use() {
+        let port = tempfile::NamedTempFile::new().unwrap();
+        check_device(port.path()).unwrap();
+        let file = File::open(port.path()).unwrap();
+        let held = Flock::lock(file, FlockArg::LockExclusiveNonblock).unwrap();
+        let error = check_device(port.path()).unwrap_err().to_string();
+        assert!(error.contains("is in use: end the other monitor"), "{error}");
+        drop(held);
+        check_device(port.path()).unwrap();
+    }
+
+    #[test]
+    fn reasons_are_told_apart() {
+        let text = reason_of(&["This chip is ESP32, not ESP8266. Wrong chip argument?\n"]);
+        assert!(text.contains("is not an ESP8266 but says that it is ESP32."), "{text}");
+        let text = reason_of(&["Failed to connect to ESP8266: No serial data received."]);
+        assert!(text.contains("No boot loader") && text.contains("FLASH"), "{text}");
+        let text = reason_of(&["Failed to connect to ESP8266: Wrong boot mode detected (0x3)!"]);
+        assert!(text.contains("runs its firmware"), "{text}");
+        let text = reason_of(&[CONNECTED, CODE_BEGUN, "MD5 of file does not match data in flash!"]);
+        assert!(text.contains("read back"), "{text}");
+        let text = reason_of(&["Could not open /dev/ttyUSB0, the port is busy"]);
+        assert!(text.contains("cannot be opened"), "{text}");
+        let text = reason_of(&[CONNECTED, CODE_BEGUN, "A serial exception error"]);
         assert!(text.contains("connection to /dev/ttyUSB0 broke"), "{text}");
-        assert!(text.contains("HALF WRITTEN"), "{text}");
-        let text = explained("Connecting......\nFailed to connect to ESP8266: No serial data");
-        assert!(text.contains("No ESP8266 boot loader answers"), "{text}");
-        assert!(text.contains("Nothing was written"), "{text}");
+    }
+
+    #[test]
+    fn what_is_half_written_is_said() {
+        let text = state(&failure(&["Connecting......"]), ALL);
+        assert!(text.starts_with("Nothing was written"), "{text}");
+        let text = state(&failure(&[BOOT_WRITTEN, CODE_BEGUN]), ALL);
+        assert!(text.contains("HALF WRITTEN (it stopped in what begins at 0x10000)"), "{text}");
+        let text = state(&failure(&[BOOT_WRITTEN]), FIRMWARE);
+        assert!(text.contains("HALF WRITTEN (1 of 2 files are there)"), "{text}");
+        let text = state(&failure(&[BOOT_WRITTEN, CODE_WRITTEN, IDENTITY_BEGUN]), ALL);
+        assert!(text.starts_with("The firmware is whole; the identity is HALF WRITTEN"), "{text}");
+        let text = state(&failure(&[IDENTITY_BEGUN]), &[IDENTITY_OFFSET]);
+        assert!(text.starts_with("The identity is HALF WRITTEN"), "{text}");
+        let text = state(&failure(&[BOOT_WRITTEN, CODE_WRITTEN]), FIRMWARE);
+        assert!(text.starts_with("Everything was written"), "{text}");
     }
 }

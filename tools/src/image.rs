@@ -70,8 +70,8 @@ impl Image {
     }
 
     fn check(&self, esptool: &Esptool, elf: &Path) -> Result<()> {
-        let boot = fs::read(&self.boot)
-            .with_context(|| format!("esptool did not make {}", self.boot.display()))?;
+        self.verify()?;
+        let boot = fs::read(&self.boot)?;
         let code = size(&self.code)?;
         if boot.len() as u64 > u64::from(CODE_OFFSET - BOOT_OFFSET) {
             bail!("{} reaches into the code at 0x{CODE_OFFSET:x}", self.boot.display());
@@ -80,12 +80,25 @@ impl Image {
             bail!("{} reaches into the identity at 0x{IDENTITY_OFFSET:x}", self.code.display());
         }
         let said = esptool.output(["image-info".as_ref(), self.boot.as_os_str()])?;
-        let entry = Symbols::read(elf)?.of("_start")?;
-        let entry = format!("Entry point: 0x{entry:08x}");
-        for wanted in ["Detected image type: ESP8266", "Flash size: 4MB", "(valid)", &entry] {
-            if !said.contains(wanted) {
-                bail!("esptool image-info does not say `{wanted}` of the image, but:\n{said}");
-            }
+        let symbols = Symbols::read(elf)?;
+        let parsed = Boot::parse(&boot).map_err(anyhow::Error::msg)?;
+        parsed.agrees(&symbols)?;
+        agreement(&parsed, &said)
+    }
+
+    /// Checks the files again, before they are written to a board: what the boot ROM would find
+    /// wrong is found here.
+    ///
+    /// # Errors
+    /// When one is missing or damaged.
+    pub fn verify(&self) -> Result<()> {
+        let boot = fs::read(&self.boot)
+            .with_context(|| format!("{} is missing: run `make image`", self.boot.display()))?;
+        Boot::parse(&boot).map_err(|what| {
+            anyhow::anyhow!("{} is damaged ({what}): run `make image`", self.boot.display())
+        })?;
+        if size(&self.code)? == 0 {
+            bail!("{} is empty: run `make image`", self.code.display());
         }
         Ok(())
     }
@@ -133,10 +146,102 @@ impl Image {
     }
 }
 
+/// What the boot ROM reads: `0xE9`, the number of segments, flash mode, size and frequency, the
+/// entry point; each segment with its address and length; zeros and a checksum up to a multiple
+/// of 16.
+#[derive(Debug, PartialEq, Eq)]
+struct Boot {
+    entry: u32,
+    /// Address and bytes of each.
+    segments: Vec<(u32, u32)>,
+}
+
+impl Boot {
+    const MAGIC: u8 = 0xE9;
+    const HEADER: usize = 8;
+    /// What the checksum starts with.
+    const CHECKSUM: u8 = 0xEF;
+
+    fn parse(bytes: &[u8]) -> std::result::Result<Self, String> {
+        let word = |at: usize| {
+            bytes
+                .get(at..)
+                .and_then(|rest| rest.first_chunk())
+                .map(|word| u32::from_le_bytes(*word))
+                .ok_or_else(|| format!("it ends at byte {}", bytes.len()))
+        };
+        let entry = word(4)?;
+        if bytes[0] != Self::MAGIC {
+            return Err(format!("it begins with 0x{:02x}, not 0xe9", bytes[0]));
+        }
+        let mut segments = Vec::new();
+        let (mut at, mut sum) = (Self::HEADER, Self::CHECKSUM);
+        for _ in 0..bytes[1] {
+            let (address, length) = (word(at)?, word(at + 4)?);
+            at += 8;
+            let data = usize::try_from(length)
+                .ok()
+                .and_then(|length| bytes.get(at..at.checked_add(length)?))
+                .ok_or_else(|| format!("it ends at byte {}", bytes.len()))?;
+            sum = data.iter().fold(sum, |sum, byte| sum ^ byte);
+            at += data.len();
+            segments.push((address, length));
+        }
+        match bytes.get(at | 15) {
+            Some(&stored) if stored == sum => Ok(Self { entry, segments }),
+            Some(stored) => Err(format!("its checksum is 0x{stored:02x}, not 0x{sum:02x}")),
+            None => Err(format!("it ends at byte {}", bytes.len())),
+        }
+    }
+}
+
+impl Boot {
+    /// Whether it starts the firmware and loads its RAM where the linker put that.
+    fn agrees(&self, symbols: &Symbols) -> Result<()> {
+        if self.entry != symbols.of("_start")? {
+            bail!("the image starts at 0x{:08x}, the firmware elsewhere", self.entry);
+        }
+        for name in ["_iram_start", "_data_start"] {
+            let wanted = symbols.of(name)?;
+            if !self.segments.iter().any(|&(address, _)| address == wanted) {
+                bail!("the image has no segment for 0x{wanted:08x} ({name})");
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether esptool image-info says the same of the image.
+fn agreement(boot: &Boot, said: &str) -> Result<()> {
+    let mut wanted = vec![
+        "Detected image type: ESP8266".to_owned(),
+        "Flash size: 4MB".to_owned(),
+        "Flash mode: DIO".to_owned(),
+        "(valid)".to_owned(),
+        format!("Segments: {}", boot.segments.len()),
+        format!("Entry point: 0x{:08x}", boot.entry),
+    ];
+    wanted.extend(boot.segments.iter().map(|(address, _)| format!("0x{address:08x}")));
+    for text in wanted {
+        if !said.contains(&text) {
+            bail!("esptool image-info does not say `{text}` of the image, but:\n{said}");
+        }
+    }
+    Ok(())
+}
+
 fn size(file: &Path) -> Result<u64> {
     let metadata = fs::metadata(file)
         .with_context(|| format!("{} is missing: run `make image`", file.display()))?;
     Ok(metadata.len())
+}
+
+/// The address of a function or variable of the firmware.
+///
+/// # Errors
+/// When the ELF cannot be read or has none of that name.
+pub fn address_of(elf: &Path, name: &str) -> Result<u32> {
+    Symbols::read(elf)?.of(name)
 }
 
 /// The names that the linker script gives to addresses.
@@ -163,5 +268,115 @@ impl Symbols {
             .find(|(other, _)| other == name)
             .map(|&(_, address)| address)
             .with_context(|| format!("the firmware has no {name}: is it one for the chip?"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const START: u32 = 0x4010_0004;
+
+    /// As esptool makes it.
+    fn boot(segments: &[(u32, &[u8])]) -> Vec<u8> {
+        let mut bytes = vec![0xE9, u8::try_from(segments.len()).unwrap(), 2, 0x40];
+        bytes.extend(START.to_le_bytes());
+        let mut sum = 0xEF;
+        for (address, data) in segments {
+            bytes.extend(address.to_le_bytes());
+            bytes.extend(u32::try_from(data.len()).unwrap().to_le_bytes());
+            bytes.extend(*data);
+            sum = data.iter().fold(sum, |sum, byte| sum ^ byte);
+        }
+        while bytes.len() % 16 != 15 {
+            bytes.push(0);
+        }
+        bytes.push(sum);
+        bytes
+    }
+
+    fn firmware() -> Vec<u8> {
+        boot(&[(0x4010_0000, &[0x11; 212]), (0x3FFE_8400, &[0x22; 20])])
+    }
+
+    #[test]
+    fn segments_and_entry_are_read() {
+        let segments = vec![(0x4010_0000, 212), (0x3FFE_8400, 20)];
+        assert_eq!(Boot::parse(&firmware()), Ok(Boot { entry: START, segments }));
+        assert_eq!(Boot::parse(&boot(&[])), Ok(Boot { entry: START, segments: Vec::new() }));
+    }
+
+    #[test]
+    fn each_damaged_byte_of_the_data_is_found() {
+        let good = firmware();
+        for at in [0, 16, 16 + 211, good.len() - 1] {
+            let mut bytes = good.clone();
+            bytes[at] ^= 0x40;
+            assert!(Boot::parse(&bytes).is_err(), "byte {at}");
+        }
+        let error = Boot::parse(&[0xFF; 4096]).unwrap_err();
+        assert!(error.contains("begins with 0xff"), "{error}");
+        // A length beyond everything.
+        let mut bytes = good;
+        bytes[12..16].fill(0xFF);
+        assert!(Boot::parse(&bytes).unwrap_err().contains("it ends"));
+    }
+
+    #[test]
+    fn one_that_was_cut_off_is_found() {
+        let good = firmware();
+        for length in 0..good.len() {
+            assert!(Boot::parse(&good[..length]).is_err(), "{length} bytes");
+        }
+    }
+
+    #[test]
+    fn damage_is_said_before_anything_is_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let image = Image::in_folder(folder.path());
+        let error = image.verify().unwrap_err().to_string();
+        assert!(error.contains("firmware-0x00000.bin is missing: run `make image`"), "{error}");
+        let mut bytes = firmware();
+        fs::write(&image.boot, &bytes).unwrap();
+        assert!(
+            image.verify().unwrap_err().to_string().contains("firmware-0x10000.bin is missing")
+        );
+        fs::write(&image.code, [1]).unwrap();
+        image.verify().unwrap();
+        bytes[20] ^= 1;
+        fs::write(&image.boot, &bytes).unwrap();
+        let error = image.verify().unwrap_err().to_string();
+        assert!(error.contains("is damaged (its checksum is"), "{error}");
+    }
+
+    #[test]
+    fn it_must_load_what_the_linker_placed() {
+        let symbols = |start, data| {
+            Symbols(
+                [("_start", start), ("_iram_start", 0x4010_0000), ("_data_start", data)]
+                    .map(|(name, address)| (name.to_owned(), address))
+                    .to_vec(),
+            )
+        };
+        let boot = Boot::parse(&firmware()).unwrap();
+        boot.agrees(&symbols(START, 0x3FFE_8400)).unwrap();
+        assert!(boot.agrees(&symbols(START + 4, 0x3FFE_8400)).is_err());
+        assert!(boot.agrees(&symbols(START, 0x3FFE_8404)).is_err());
+        let error = boot.agrees(&Symbols(Vec::new())).unwrap_err().to_string();
+        assert!(error.contains("has no _start: is it one for the chip?"), "{error}");
+    }
+
+    #[test]
+    fn esptool_must_agree() {
+        let boot = Boot { entry: START, segments: vec![(0x4010_0000, 212)] };
+        let said = "Detected image type: ESP8266\nEntry point: 0x40100004\nSegments: 1\n\
+                    Flash size: 4MB\nFlash mode: DIO\n0 0x000d4 0x40100000\n\
+                    Checksum: 0xef (valid)";
+        agreement(&boot, said).unwrap();
+        for text in ["ESP8266", "0x40100004", "Segments: 1", "4MB", "DIO", "0x40100000", "(valid)"]
+        {
+            let error = agreement(&boot, &said.replace(text, "?")).unwrap_err().to_string();
+            assert!(error.contains("image-info does not say"), "{text}: {error}");
+        }
     }
 }

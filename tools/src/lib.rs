@@ -1,6 +1,6 @@
 //! The host side of the firmware: what a person runs on their own machine.
 //!
-//! [`pki`] makes the certificates, [`cloud`] stands in for AWS IoT, [`qemu`] for the board,
+//! [`pki`] makes the certificates, [`cloud`] stands in for AWS IoT, [`machine`] for the board,
 //! [`client`] is an MQTT client to look on with. The verbs of the program `thing` put them
 //! together; end-to-end tests do the same with other options.
 
@@ -18,6 +18,7 @@ pub mod image;
 pub mod interrupt;
 pub mod iram;
 pub mod lab;
+pub mod machine;
 pub mod monitor;
 pub mod output;
 pub mod pem_file;

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use tools::bench;
@@ -17,6 +17,7 @@ use tools::figures;
 use tools::flash::{self, Port};
 use tools::image::Image;
 use tools::iram;
+use tools::machine::Firmware;
 use tools::monitor::{self, MonitorOptions};
 use tools::output::{self, Unheard};
 use tools::pki::Pki;
@@ -32,7 +33,7 @@ use tools::smoke;
 use tools::status::Led;
 use tools::target_test;
 
-/// Run, control and check the emulated device and its local cloud
+/// Run, flash, control and check devices and their local cloud
 #[derive(Parser)]
 #[command(name = "thing", version)]
 struct Arguments {
@@ -86,15 +87,11 @@ enum Verb {
     CheckSecrets,
     /// Run the device with its local cloud until Ctrl-C
     Run {
-        /// The firmware
-        #[arg(long)]
-        elf: PathBuf,
+        #[command(flatten)]
+        firmware: Firmware,
         /// Use this identity region instead of the local cloud's
         #[arg(long)]
         identity: Option<PathBuf>,
-        /// The board to run on
-        #[arg(long, value_enum, default_value_t = Board::Qemu)]
-        board: Board,
     },
     /// Light the LED of the running device
     On,
@@ -104,9 +101,8 @@ enum Verb {
     Watch,
     /// Check that the device publishes and obeys on and off, within 120 s
     Smoke {
-        /// The firmware
-        #[arg(long)]
-        elf: PathBuf,
+        #[command(flatten)]
+        firmware: Firmware,
     },
     /// Make a thing on AWS: key, certificate, policy; results go to `certs/<thing>/`
     Provision {
@@ -195,6 +191,26 @@ enum Verb {
         #[arg(long, default_value_t = 460_800)]
         baud: u32,
     },
+    /// Write only the identity region to a board
+    FlashIdentity {
+        /// The region, instead of certs/THING/identity.bin
+        #[arg(long)]
+        identity: Option<PathBuf>,
+        /// Virtual environment with esptool
+        #[arg(long, default_value = "target/esptool")]
+        esptool: PathBuf,
+        #[command(flatten)]
+        port: Port,
+        /// Bits per second
+        #[arg(long, default_value_t = 460_800)]
+        baud: u32,
+    },
+    /// Set esptool up and say where it is
+    Esptool {
+        /// Virtual environment
+        #[arg(long, default_value = "target/esptool")]
+        esptool: PathBuf,
+    },
     /// Erase a board's whole flash
     Erase {
         /// Virtual environment with esptool
@@ -254,12 +270,6 @@ impl Account {
     }
 }
 
-#[derive(Clone, Copy, ValueEnum)]
-enum Board {
-    /// The emulated one
-    Qemu,
-}
-
 fn main() -> ExitCode {
     match perform(Arguments::parse()) {
         Ok(()) => ExitCode::SUCCESS,
@@ -302,16 +312,16 @@ fn perform(Arguments { verb, mut settings, places }: Arguments) -> Result<()> {
             output::line(region::describe_file(&file, &remedy)?.trim_end())
         }
         Verb::CheckSecrets => secrets::check(),
-        Verb::Run { elf, identity, board: Board::Qemu } => {
+        Verb::Run { firmware, identity } => {
             let (config, folder) = configure(&mut settings)?;
-            run::run(&settings, &config, &folder, &RunOptions { elf, identity })
+            run::run(&settings, &config, &folder, &RunOptions { firmware, identity })
         }
         Verb::On => control::switch(&settings.state, Led::On),
         Verb::Off => control::switch(&settings.state, Led::Off),
         Verb::Watch => control::watch(&settings.state),
-        Verb::Smoke { elf } => {
+        Verb::Smoke { firmware } => {
             let (config, folder) = configure(&mut settings)?;
-            smoke::smoke(&settings, &config, &folder, &elf)
+            smoke::smoke(&settings, &config, &folder, &firmware)
         }
         Verb::Provision { account, rotate, emulated, wait } => {
             let (config, folder) = configure(&mut settings)?;
@@ -357,18 +367,29 @@ fn perform(Arguments { verb, mut settings, places }: Arguments) -> Result<()> {
         Verb::Size { elf, budget } => size::report(&elf, &budget),
         Verb::Iram { elf } => iram::check(&elf),
         Verb::Image { elf, files } => {
-            let image = Image::make(&Esptool::new(&files.esptool)?, &elf, &files.folder)?;
+            let image = Image::make(&Esptool::set_up(&files.esptool)?, &elf, &files.folder)?;
             println!("{}", image.map(&elf)?);
             Ok(())
         }
         Verb::Flash { files, identity, port, baud } => flash::flash(
-            &Esptool::new(&files.esptool)?,
+            &Esptool::set_up(&files.esptool)?,
             &port,
             baud,
             &Image::in_folder(&files.folder),
             identity.as_deref(),
         ),
-        Verb::Erase { esptool, port, baud } => flash::erase(&Esptool::new(&esptool)?, &port, baud),
+        Verb::FlashIdentity { identity, esptool, port, baud } => {
+            let identity = match identity {
+                Some(path) => path,
+                None => places.thing(&settings)?.identity(),
+            };
+            let esptool = Esptool::set_up(&esptool)?;
+            flash::flash_identity(&esptool, &port, baud, &settings.thing, &identity)
+        }
+        Verb::Esptool { esptool } => output::line(Esptool::set_up(&esptool)?.program().display()),
+        Verb::Erase { esptool, port, baud } => {
+            flash::erase(&Esptool::set_up(&esptool)?, &port, baud)
+        }
         Verb::Monitor { elf, port, baud, no_reset } => {
             monitor::monitor(&port, &MonitorOptions { elf, baud, reset: !no_reset })
         }

@@ -9,21 +9,21 @@ use crate::cloud::Running;
 use crate::config::Config;
 use crate::interrupt::Interrupt;
 use crate::lab::Lab;
+use crate::machine::{Board, Firmware};
 use crate::output::{self, Unheard};
 use crate::provisioned::ThingFolder;
-use crate::qemu::{Emulator, EmulatorOptions};
 use crate::settings::Settings;
 
 /// What to run.
 #[derive(Clone, Debug)]
 pub struct RunOptions {
-    /// The firmware.
-    pub elf: PathBuf,
+    /// The firmware and its board.
+    pub firmware: Firmware,
     /// An identity region to use instead of the local cloud's.
     pub identity: Option<PathBuf>,
 }
 
-/// Runs until Ctrl-C or until the emulator ends.
+/// Runs until Ctrl-C or until the board ends.
 ///
 /// # Errors
 /// When something does not start or ends by itself.
@@ -41,40 +41,38 @@ pub fn run(
     let cloud = settings.state.join("cloud");
     let mut lab = Lab::start_configured(settings, &cloud, config, folder_of_thing)?;
     let announced = lab.running().announce(&settings.state)?;
-    let mut emulator_options = EmulatorOptions::new(&options.elf);
-    emulator_options.echo = true;
-    emulator_options.identity = Some(match &options.identity {
+    let region = match &options.identity {
         Some(path) => {
             std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?
         }
         None => lab.device_identity().region()?,
-    });
-    output::line(introduction(&lab, settings))?;
-    let mut emulator = Emulator::start(&emulator_options)?;
+    };
+    output::line(introduction(&lab, settings, options.firmware.board))?;
+    let mut machine = options.firmware.start(&region, &settings.state, true)?;
     let outcome = loop {
         if interrupt.happened() {
             break Ok(());
         }
-        if emulator.console.is_unheard() {
+        if machine.console().is_unheard() {
             break Err(Unheard.into());
         }
         if let Err(error) = lab.cloud.broker.check() {
             break Err(error);
         }
-        if let Some(status) = emulator.wait(Duration::from_millis(100))? {
-            break Err(anyhow::anyhow!("the emulator ended by itself ({status})"));
+        if let Some(status) = machine.wait(Duration::from_millis(100))? {
+            break Err(anyhow::anyhow!("the board ended by itself ({status})"));
         }
     };
-    drop(emulator);
+    drop(machine);
     drop(announced);
     drop(lab);
     match outcome {
-        Ok(()) => output::line("\nStopped: the emulator, the broker, the name and time servers."),
+        Ok(()) => output::line("\nStopped: the board, the broker, the name and time servers."),
         Err(error) => bail!(error),
     }
 }
 
-fn introduction(lab: &Lab, settings: &Settings) -> String {
+fn introduction(lab: &Lab, settings: &Settings, board: Board) -> String {
     let endpoints = lab.device_identity().endpoints;
     let identity = if lab.stands_in_for_aws() {
         format!("that of {} on AWS, whose part this cloud plays", lab.thing)
@@ -82,7 +80,7 @@ fn introduction(lab: &Lab, settings: &Settings) -> String {
         "one made for this cloud".to_owned()
     };
     format!(
-        "An emulated ESP8266 starts here, with its own small cloud on this machine:\n  \
+        "{board} starts here, with its own small cloud on this machine:\n  \
          broker    {host}:{port} (Mosquitto, mutual TLS, set up as AWS IoT)\n  \
          identity  {identity}\n  \
          status    topic {status}, every 10 s\n  \
@@ -93,6 +91,7 @@ fn introduction(lab: &Lab, settings: &Settings) -> String {
          make off    darkens it\n  \
          make watch  shows what the device publishes\n\
          Ctrl-C here stops everything. Below is the device's serial console.\n",
+        board = board.title(),
         host = endpoints.host,
         port = endpoints.port,
         status = lab.topics.status,

@@ -11,6 +11,12 @@ const PATIENCE: Duration = Duration::from_millis(100);
 
 /// A line that can be read, with the two signals that reset a board.
 pub trait Line: Read + Send {
+    /// Changes the rate: bits per second.
+    ///
+    /// # Errors
+    /// When the line is gone or cannot do that.
+    fn set_baud(&mut self, baud: u32) -> io::Result<()>;
+
     /// Drives DTR (GPIO0 of a board with automatic reset: asserted is low).
     ///
     /// # Errors
@@ -61,6 +67,10 @@ impl Read for Device {
 }
 
 impl Line for Device {
+    fn set_baud(&mut self, baud: u32) -> io::Result<()> {
+        Ok(self.0.set_baud_rate(baud)?)
+    }
+
     fn set_dtr(&mut self, asserted: bool) -> io::Result<()> {
         Ok(self.0.write_data_terminal_ready(asserted)?)
     }
@@ -113,7 +123,7 @@ struct Network {
 
 impl Network {
     fn new(stream: TcpStream, protocol: Protocol, baud: u32) -> io::Result<Self> {
-        use telnet::{BINARY, COM_PORT, DO, IAC, SET_BAUD_RATE, SUPPRESS_GO_AHEAD, WILL};
+        use telnet::{BINARY, COM_PORT, DO, IAC, SUPPRESS_GO_AHEAD, WILL};
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         let mut line = Self { stream, protocol, state: State::Data };
@@ -127,7 +137,7 @@ impl Network {
             ] {
                 line.stream.write_all(&[IAC, verb, option])?;
             }
-            line.com_port(SET_BAUD_RATE, &baud.to_be_bytes())?;
+            line.set_baud(baud)?;
         }
         Ok(line)
     }
@@ -197,6 +207,10 @@ impl Read for Network {
 }
 
 impl Line for Network {
+    fn set_baud(&mut self, baud: u32) -> io::Result<()> {
+        self.com_port(telnet::SET_BAUD_RATE, &baud.to_be_bytes())
+    }
+
     fn set_dtr(&mut self, asserted: bool) -> io::Result<()> {
         let value = if asserted { telnet::DTR_ON } else { telnet::DTR_OFF };
         self.com_port(telnet::SET_CONTROL, &[value])
@@ -248,9 +262,12 @@ mod tests {
         let (heard, _) = talk(b"", |line| {
             line.set_dtr(false).unwrap();
             line.set_rts(true).unwrap();
+            // A rate with a byte 0xFF in it, which has to be doubled.
+            line.set_baud(0x1_FF80).unwrap();
         });
         let tail = b"\xFF\xFA\x2C\x01\x00\x01\xC2\x00\xFF\xF0\
-                     \xFF\xFA\x2C\x05\x09\xFF\xF0\xFF\xFA\x2C\x05\x0B\xFF\xF0";
+                     \xFF\xFA\x2C\x05\x09\xFF\xF0\xFF\xFA\x2C\x05\x0B\xFF\xF0\
+                     \xFF\xFA\x2C\x01\x00\x01\xFF\xFF\x80\xFF\xF0";
         assert!(heard.ends_with(tail), "{heard:02x?}");
         assert!(heard.starts_with(b"\xFF\xFB\x2C"), "{heard:02x?}");
     }

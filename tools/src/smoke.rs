@@ -1,6 +1,5 @@
 //! `thing smoke`: does the whole chain work?
 
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -10,14 +9,14 @@ use crate::cloud::KEEP_ALIVE;
 use crate::config::Config;
 use crate::interrupt::Interrupt;
 use crate::lab::Lab;
+use crate::machine::{Board, Firmware, Machine};
 use crate::output;
 use crate::provisioned::ThingFolder;
-use crate::qemu::{Emulator, EmulatorOptions};
 use crate::scratch;
 use crate::settings::Settings;
 use crate::status::{Led, Report, Status};
 
-/// The whole check must be over by then, start of the cloud included.
+/// The device, once it runs, must be done by then.
 const LIMIT: Duration = Duration::from_secs(115);
 
 /// Lines of the console shown with a failure.
@@ -32,9 +31,8 @@ pub fn smoke(
     settings: &Settings,
     config: &Config,
     folder_of_thing: &ThingFolder,
-    elf: &Path,
+    firmware: &Firmware,
 ) -> Result<()> {
-    let deadline = Instant::now() + LIMIT;
     let interrupt = Interrupt::watch()?;
     // A folder of its own: it may run beside `make run`.
     let folder = scratch::folder()?;
@@ -48,17 +46,17 @@ pub fn smoke(
     }
     let mut operator = lab.operator()?;
     operator.subscribe(&lab.topics.status)?;
-    let mut options = EmulatorOptions::new(elf);
-    options.identity = Some(lab.device_identity().region()?);
+    let region = lab.device_identity().region()?;
     let mut check = Check {
-        emulator: Emulator::start(&options)?,
+        machine: firmware.start(&region, folder.path(), false)?,
+        board: firmware.board,
         operator: &mut operator,
         lab: &lab,
         interrupt,
-        deadline,
+        deadline: Instant::now() + LIMIT,
     };
     let outcome = check.run();
-    let lines = check.emulator.finish();
+    let lines = check.machine.finish();
     match outcome {
         Ok(()) => output::line("smoke: passed"),
         Err(error) => {
@@ -83,7 +81,8 @@ pub fn smoke(
 }
 
 struct Check<'a> {
-    emulator: Emulator,
+    machine: Box<dyn Machine>,
+    board: Board,
     operator: &'a mut MqttClient,
     lab: &'a Lab,
     interrupt: Interrupt,
@@ -99,12 +98,14 @@ impl Check<'_> {
         ))?;
         self.connection()?;
         for led in [Led::On, Led::Off] {
-            let mark = self.emulator.console.mark();
+            let mark = self.machine.console().mark();
             self.operator.publish(&self.lab.topics.control, led.word().as_bytes(), false)?;
             let what = format!("a status with the LED {}", led.word());
             self.status(&what, |status| status.led == led)?;
             let what = format!("the LED {}", led.word());
-            self.emulator.console.wait_for(mark, self.left()?, &what, |line| shows(line, led))?;
+            let board = self.board;
+            let console = self.machine.console();
+            console.wait_for(mark, self.left()?, &what, |line| board.shows(line, led))?;
             output::line(format!("smoke: LED {}", led.word()))?;
         }
         Ok(())
@@ -134,8 +135,8 @@ impl Check<'_> {
             if self.interrupt.happened() {
                 bail!("interrupted");
             }
-            if let Some(status) = self.emulator.exited()? {
-                bail!("the emulator ended ({status}) before the device sent {what}");
+            if let Some(status) = self.machine.wait(Duration::ZERO)? {
+                bail!("the board ended ({status}) before the device sent {what}");
             }
             if let Some(message) = self.operator.next(Duration::from_millis(200))?
                 && let Report::Online(status) = Report::parse(&message.payload)?
@@ -152,24 +153,5 @@ impl Check<'_> {
             bail!("{} s are over", LIMIT.as_secs());
         }
         Ok(left)
-    }
-}
-
-/// Whether a line of the console shows the LED in that state: `I (1234) app: LED on`.
-#[must_use]
-pub fn shows(line: &str, led: Led) -> bool {
-    line.strip_suffix(led.word()).is_some_and(|before| before.ends_with(": LED "))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn led_lines_are_told_apart() {
-        assert!(shows("I (1234) app: LED on", Led::On));
-        assert!(shows("I (1234) app: LED off", Led::Off));
-        assert!(!shows("I (1234) app: LED off", Led::On));
-        assert!(!shows("I (1234) mqtt: on", Led::On));
     }
 }

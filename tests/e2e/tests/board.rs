@@ -1,0 +1,461 @@
+//! The image that `make image` makes, on virtual boards: flashed by `thing` with stock esptool
+//! through a serial port, as a person does it, watched by `thing monitor`, and what goes wrong
+//! with either. `make flash-test` builds what this needs and runs it.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use e2e::{SOON, Stage, Watcher};
+use serde_json::Value;
+use tempfile::TempDir;
+use tools::console::Console;
+use tools::device::save_region;
+use tools::esptool::Esptool;
+use tools::image::{self, BOOT_OFFSET, CODE_OFFSET, FLASH_SIZE, IDENTITY_OFFSET, Image};
+use tools::machine::{Board, VirtualBoard, VirtualOptions};
+use tools::programs::Owned;
+use tools::status::Led;
+
+/// For what esptool does in seconds on an idle machine.
+const FLASHING: Duration = Duration::from_secs(240);
+
+/// Where code begins, for the CPU.
+const CODE: u32 = 0x4021_0000;
+
+/// Where everything was built. This program is in `target/debug/deps`.
+fn target() -> PathBuf {
+    let program = std::env::current_exe().unwrap();
+    program.ancestors().nth(3).unwrap().to_owned()
+}
+
+fn built(path: &str) -> PathBuf {
+    let path = target().join(path);
+    assert!(path.exists(), "{} is missing: `make flash-test` builds it", path.display());
+    path
+}
+
+fn elf() -> PathBuf {
+    built("xtensa-esp8266-none-elf/release/firmware-nodemcu")
+}
+
+fn files() -> Image {
+    Image::in_folder(&built("image/nodemcu"))
+}
+
+fn esptool() -> Esptool {
+    Esptool::set_up(&built("esptool")).unwrap()
+}
+
+/// A running `thing`, and what it says.
+struct Thing {
+    process: Owned,
+    console: Console,
+}
+
+impl Thing {
+    fn start(verb: &str, port: &str, arguments: &[&str]) -> Self {
+        let (reader, writer) = std::io::pipe().unwrap();
+        let mut command = Command::new(built("debug/thing"));
+        command.arg(verb).args(["--port", port]).args(arguments);
+        command.stdin(Stdio::null()).stdout(writer.try_clone().unwrap()).stderr(writer);
+        if verb != "monitor" {
+            command.arg("--esptool").arg(built("esptool"));
+        }
+        let process = Owned::spawn(&mut command).unwrap();
+        // The command keeps its ends of the pipe, which would never end.
+        drop(command);
+        Self { process, console: Console::attach(reader, Path::new(""), false).unwrap() }
+    }
+
+    /// Waits for a line with this in it.
+    #[track_caller]
+    fn says(&self, wanted: &str) {
+        let found = self.console.wait_for(0, FLASHING, wanted, |line| line.contains(wanted));
+        if let Err(error) = found {
+            panic!("{error:#}\n{}", self.console.tail(60));
+        }
+    }
+
+    /// Whether it succeeded, and all that it said.
+    #[track_caller]
+    fn finish(mut self) -> (bool, String) {
+        let status = self.process.wait(FLASHING).unwrap().expect("an end");
+        (status.success(), self.console.finish().join("\n"))
+    }
+}
+
+#[track_caller]
+fn succeeds(verb: &str, port: &str, arguments: &[&str]) -> String {
+    let (success, text) = Thing::start(verb, port, arguments).finish();
+    assert!(success, "{text}");
+    text
+}
+
+#[track_caller]
+fn fails(verb: &str, port: &str, arguments: &[&str]) -> String {
+    let (success, text) = Thing::start(verb, port, arguments).finish();
+    assert!(!success, "{text}");
+    text
+}
+
+/// A folder with what one board needs.
+struct Bench(TempDir);
+
+impl Bench {
+    fn new() -> Self {
+        Self(tools::scratch::folder().unwrap())
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn flash(&self) -> Vec<u8> {
+        std::fs::read(self.path("flash.bin")).unwrap()
+    }
+
+    /// Writes image and identity into the flash by hand; `change` is made to it.
+    fn prepare(&self, region: &[u8], change: impl FnOnce(&mut Vec<u8>)) {
+        let mut flash = vec![0xFF; FLASH_SIZE as usize];
+        let files = files();
+        for (at, bytes) in [
+            (BOOT_OFFSET, std::fs::read(&files.boot).unwrap()),
+            (CODE_OFFSET, std::fs::read(&files.code).unwrap()),
+            (IDENTITY_OFFSET, region.to_vec()),
+        ] {
+            flash[at as usize..][..bytes.len()].copy_from_slice(&bytes);
+        }
+        change(&mut flash);
+        save_region(&flash, &self.path("flash.bin")).unwrap();
+    }
+
+    fn board(&self, further: &[&str]) -> VirtualBoard {
+        let mut options = VirtualOptions::new(
+            Board::Nodemcu,
+            &built("debug/virtual-nodemcu"),
+            &self.path("flash.bin"),
+            &elf(),
+        );
+        options.further = further.iter().map(Into::into).collect();
+        VirtualBoard::start(&options).unwrap()
+    }
+}
+
+#[track_caller]
+fn shows(board: &VirtualBoard, wanted: &str) -> usize {
+    match board.console.wait_for(0, SOON, wanted, |line| line.contains(wanted)) {
+        Ok((_, mark)) => mark,
+        Err(error) => panic!("{error:#}\n{}", board.console.tail(60)),
+    }
+}
+
+fn json(payload: &[u8]) -> Value {
+    serde_json::from_slice(payload).unwrap()
+}
+
+/// Replaces what switches the light on by these instructions: it is the one thing that a test
+/// can ask the firmware to do.
+fn hurt_light(flash: &mut [u8], instructions: &[u8]) {
+    let address = image::address_of(&elf(), "chip_gpio_write").unwrap();
+    let at = (CODE_OFFSET + (address - CODE)) as usize;
+    flash[at..][..instructions.len()].copy_from_slice(instructions);
+}
+
+/// `level` false, which lights it: an illegal instruction.
+const CRASHES: &[u8] = &[
+    0x30, 0x30, 0x74, // extui a3, a3, 0, 8
+    0x56, 0x23, 0x00, // bnez a3, 1f
+    0x00, 0x00, 0x00, // ill
+    0x80, 0x00, 0x00, // 1: ret
+];
+
+/// The same with an endless loop that no interrupt ends.
+const HANGS: &[u8] = &[
+    0x30, 0x30, 0x74, // extui a3, a3, 0, 8
+    0x56, 0x53, 0x00, // bnez a3, 1f
+    0x30, 0x6F, 0x00, // rsil a3, 15
+    0x06, 0xFF, 0xFF, // 2: j 2b
+    0x80, 0x00, 0x00, // 1: ret
+];
+
+/// Boots a firmware that cannot light its light, asks for light, and checks that the next boot
+/// tells of that in one status and no other. Returns the board and what was told.
+#[track_caller]
+fn told_once(instructions: &[u8], reset: &str) -> (VirtualBoard, String) {
+    let (stage, bench) = (Stage::new(), Bench::new());
+    bench.prepare(&stage.region(), |flash| hurt_light(flash, instructions));
+    let mut watcher: Watcher = stage.watch();
+    let mut board = bench.board(&[]);
+    board.restart().unwrap();
+    let first = watcher.status("first status", |_| true);
+    assert_ne!(first.reset, reset);
+    // At QoS 0: a message that the device did not acknowledge would come again after the crash.
+    watcher.throw(b"on");
+    let told = loop {
+        let status = json(&watcher.payload(SOON));
+        if let Some(crash) = status["crash"].as_str() {
+            assert_eq!(status["reset"], reset, "{status}");
+            break crash.to_owned();
+        }
+    };
+    watcher.send(b"off");
+    let next = loop {
+        let status = json(&watcher.payload(SOON));
+        // A last will comes from the first life.
+        if status["online"] == true {
+            break status;
+        }
+    };
+    assert_eq!(next["reset"], reset, "it must not have been reset again: {next}");
+    assert!(next["crash"].is_null(), "told again: {next}");
+    (board, told)
+}
+
+#[test]
+fn a_crash_is_told_once_by_the_next_boot() {
+    let (board, told) = told_once(CRASHES, "exception");
+    assert!(told.contains("IllegalInstruction") && told.contains("task led"), "{told}");
+    // The report on the console has functions and lines.
+    shows(&board, "Backtrace:");
+    let lines = board.console.lines();
+    let named =
+        |name: &str| lines.iter().any(|line| line.starts_with("    0x") && line.contains(name));
+    assert!(named("chip_gpio_write"), "{}", lines.join("\n"));
+}
+
+#[test]
+fn the_watchdog_tells_which_task_hung() {
+    let (board, told) = told_once(HANGS, "watchdog");
+    assert!(told.contains("task led"), "{told}");
+    shows(&board, "[board] reset: watchdog");
+}
+
+#[test]
+fn a_damaged_image_is_explained() {
+    let bench = Bench::new();
+    bench.prepare(&[], |flash| flash[100] ^= 1);
+    let elf = elf();
+    let elf = ["--elf", elf.to_str().unwrap()];
+    let board = bench.board(&["--net", "none"]);
+    let monitor = Thing::start("monitor", &board.port().port, &elf);
+    monitor.says("rom| csum err");
+    monitor.says("rom| => the firmware in flash is missing or damaged");
+    drop(monitor);
+    // An empty flash, too.
+    let empty = Bench::new();
+    let board = empty.board(&["--net", "none"]);
+    let monitor = Thing::start("monitor", &board.port().port, &elf);
+    monitor.says("rom| ets_main.c");
+    monitor.says("`make flash` writes it");
+    // And the port that goes away under it.
+    drop(board);
+    let (success, text) = monitor.finish();
+    assert!(!success && text.contains("is gone"), "{text}");
+}
+
+/// Flashing from nothing to a running firmware, with what can go wrong on the way.
+#[test]
+fn a_cut_cable_is_said_and_flashing_again_mends_it() {
+    let (stage, bench) = (Stage::new(), Bench::new());
+    let identity = bench.path("identity.bin");
+    save_region(&stage.region(), &identity).unwrap();
+    let identity = identity.to_str().unwrap();
+    let folder = built("image/nodemcu");
+    let firmware = ["--folder", folder.to_str().unwrap(), "--baud", "921600"];
+    let everything = [&firmware[..], &["--identity", identity]].concat();
+    let files = files();
+    let code = std::fs::read(&files.code).unwrap();
+    let written = |flash: &[u8]| flash[CODE_OFFSET as usize..].starts_with(&code);
+
+    let mut board = bench.board(&["--net", "none"]);
+    let flashing = Thing::start("flash", &board.port().port, &everything);
+    // Some of the code is there, more of it is not.
+    flashing.says("Writing at 0x0002");
+    board.kill();
+    let (success, text) = flashing.finish();
+    assert!(!success, "{text}");
+    assert!(text.contains("HALF WRITTEN (it stopped in what begins at 0x10000)"), "{text}");
+    assert!(text.contains("Run the same command again"), "{text}");
+    assert!(!written(&bench.flash()));
+    drop(board);
+
+    let mut board = bench.board(&[]);
+    let port = board.port().port;
+    let text = succeeds("flash", &port, &everything);
+    assert!(text.contains("Firmware and identity ("), "{text}");
+    assert!(written(&bench.flash()));
+    board.restart().unwrap();
+    shows(&board, "connected to ");
+}
+
+/// esptool as a person gives it, without this project's help.
+#[test]
+fn esptool_by_hand() {
+    let bench = Bench::new();
+    bench.prepare(&[], |_| ());
+    let board = bench.board(&["--net", "none", "--mac", "5c:cf:7f:00:00:07"]);
+    let port = board.port().port;
+    let by_hand = |arguments: &[&str]| {
+        esptool().output([&["--chip", "esp8266", "--port", &port][..], arguments].concat()).unwrap()
+    };
+    assert!(by_hand(&["read-mac"]).contains("5c:cf:7f:00:00:07"));
+    let text = by_hand(&["flash-id"]);
+    assert!(text.contains("Detected flash size: 4MB"), "{text}");
+    let code = files().code;
+    let text = by_hand(&["verify-flash", "0x10000", code.to_str().unwrap()]);
+    assert!(text.contains("erification successful"), "{text}");
+}
+
+#[test]
+fn erasing_says_what_is_gone() {
+    let bench = Bench::new();
+    bench.prepare(&[0; 16], |_| ());
+    let board = bench.board(&["--net", "none"]);
+    let text = succeeds("erase", &board.port().port, &[]);
+    assert!(text.contains("Erased: the whole flash, with firmware and identity"), "{text}");
+    assert!(bench.flash().iter().all(|byte| *byte == 0xFF));
+}
+
+#[test]
+fn the_identity_is_written_alone() {
+    let (stage, bench) = (Stage::new(), Bench::new());
+    bench.prepare(&[], |_| ());
+    let before = bench.flash();
+    let identity = bench.path("identity.bin");
+    let arguments = ["--identity", identity.to_str().unwrap(), "--thing", "lamp"];
+    let mut board = bench.board(&[]);
+    let port = board.port().port;
+    let text = fails("flash-identity", &port, &arguments);
+    assert!(text.contains("`make identity THING=lamp` makes it"), "{text}");
+    std::fs::write(&identity, [0; 16384]).unwrap();
+    let text = fails("flash-identity", &port, &arguments);
+    assert!(text.contains("identity.bin: "), "{text}");
+    assert!(bench.flash() == before, "a region that is none was written");
+    save_region(&stage.region(), &identity).unwrap();
+    let text = succeeds("flash-identity", &port, &arguments);
+    assert!(text.contains("The identity of lamp"), "{text}");
+    let flash = bench.flash();
+    let at = IDENTITY_OFFSET as usize;
+    assert!(flash[..at] == before[..at], "the firmware was touched");
+    assert!(flash[at..].starts_with(&stage.region()));
+    board.restart().unwrap();
+    shows(&board, "connected to ");
+}
+
+#[test]
+fn two_boards_at_once() {
+    let stage = Stage::new();
+    let mut watcher = stage.watch();
+    let benches = [Bench::new(), Bench::new()];
+    let mut boards = Vec::new();
+    for (bench, mac) in benches.iter().zip(["5c:cf:7f:00:00:01", "5c:cf:7f:00:00:02"]) {
+        bench.prepare(&stage.region(), |_| ());
+        let mut board = bench.board(&["--mac", mac]);
+        board.restart().unwrap();
+        boards.push(board);
+    }
+    for (board, client) in boards.iter().zip(["ESP-5CCF7F000001", "ESP-5CCF7F000002"]) {
+        shows(board, &format!("client id {client}"));
+        shows(board, "subscribed to ");
+    }
+    watcher.send(b"on");
+    for board in &boards {
+        let light = |line: &str| Board::Nodemcu.shows(line, Led::On);
+        board.console.wait_for(0, SOON, "the light", light).unwrap();
+    }
+}
+
+/// Answers esptool as the boot loader of a chip does that is no ESP8266: the protocol is the same,
+/// the register that tells the chips apart is not.
+fn esp32() -> SocketAddr {
+    /// What an ESP32 has there.
+    const MAGIC: u32 = 0x00F0_1D83;
+    const SYNC: u8 = 0x08;
+    const READ_REGISTER: u8 = 0x0A;
+    fn serve(mut stream: TcpStream) -> std::io::Result<()> {
+        let mut request = Vec::new();
+        let mut byte = [0];
+        loop {
+            if stream.read(&mut byte)? == 0 {
+                return Ok(());
+            }
+            if byte[0] != 0xC0 {
+                request.push(byte[0]);
+                continue;
+            }
+            // Direction, command, length, checksum.
+            let Some(&command) = request.get(1) else {
+                continue;
+            };
+            request.clear();
+            let (value, status, times) = match command {
+                SYNC => (0, [0, 0], 8),
+                READ_REGISTER => (MAGIC, [0, 0], 1),
+                // Not known.
+                _ => (0, [1, 5], 1),
+            };
+            let mut answer = vec![0xC0, 1, command, 2, 0];
+            answer.extend(value.to_le_bytes());
+            answer.extend(status);
+            answer.push(0xC0);
+            for _ in 0..times {
+                stream.write_all(&answer)?;
+            }
+        }
+    }
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            // Whoever hangs up has heard enough.
+            let _ = serve(stream);
+        }
+    });
+    address
+}
+
+#[test]
+fn another_chip_is_left_alone() {
+    let folder = built("image/nodemcu");
+    let port = format!("socket://{}", esp32());
+    let text = fails("flash", &port, &["--folder", folder.to_str().unwrap()]);
+    assert!(text.contains("is not an ESP8266 but says that it is ESP32."), "{text}");
+    assert!(text.contains("Nothing was written"), "{text}");
+}
+
+#[test]
+fn nobody_who_answers_is_said() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = format!("socket://{}", listener.local_addr().unwrap());
+    // Takes what comes and says nothing: a board that runs its firmware.
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let _ = std::io::copy(&mut stream, &mut std::io::sink());
+        }
+    });
+    let folder = built("image/nodemcu");
+    let text = fails("flash", &port, &["--folder", folder.to_str().unwrap()]);
+    assert!(text.contains("No boot loader of an ESP8266 answers"), "{text}");
+    assert!(text.contains("Nothing was written"), "{text}");
+    let text = fails("flash", "/dev/no-such-port", &["--folder", folder.to_str().unwrap()]);
+    assert!(text.contains("/dev/no-such-port does not exist"), "{text}");
+    let text = fails("monitor", "", &["--elf", "none"]);
+    assert!(text.contains("which port? Say for example ESPPORT=/dev/ttyUSB0"), "{text}");
+}
+
+#[test]
+fn a_damaged_file_is_not_written() {
+    let bench = Bench::new();
+    let damaged = Image::in_folder(bench.0.path());
+    let good = files();
+    let mut boot = std::fs::read(good.boot).unwrap();
+    boot[100] ^= 1;
+    std::fs::write(&damaged.boot, &boot).unwrap();
+    std::fs::copy(good.code, &damaged.code).unwrap();
+    let folder = bench.0.path().to_str().unwrap();
+    let text = fails("flash", "/dev/no-such-port", &["--folder", folder]);
+    assert!(text.contains("firmware-0x00000.bin is damaged (its checksum is"), "{text}");
+}

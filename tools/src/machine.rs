@@ -1,0 +1,317 @@
+//! A board that runs on this machine, whichever it is: QEMU's, or a virtual NodeMCU that is
+//! flashed through its serial port as a real one is.
+
+use std::ffi::OsString;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+
+use crate::console::Console;
+use crate::device;
+use crate::esptool::Esptool;
+use crate::flash::{self, Port};
+use crate::image::{CODE_OFFSET, FLASH_SIZE, Image};
+use crate::monitor;
+use crate::programs::Owned;
+use crate::qemu::{Emulator, EmulatorOptions};
+use crate::status::Led;
+
+/// A board that can run on this machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Board {
+    /// QEMU's machine with the ESP8266's CPU
+    Qemu,
+    /// A NodeMCU with its ESP-12E
+    Nodemcu,
+    /// An Adafruit HUZZAH
+    Huzzah,
+}
+
+impl Board {
+    /// Its name in file names and on command lines.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Qemu => "qemu",
+            Self::Nodemcu => "nodemcu",
+            Self::Huzzah => "huzzah",
+        }
+    }
+
+    /// What one calls it.
+    #[must_use]
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Qemu => "An emulated ESP8266",
+            Self::Nodemcu => "A virtual NodeMCU",
+            Self::Huzzah => "A virtual HUZZAH",
+        }
+    }
+
+    /// Whether a line of the console shows the application's light itself in that state, and not
+    /// only what the firmware says of it.
+    #[must_use]
+    pub fn shows(self, line: &str, led: Led) -> bool {
+        let light = match self {
+            Self::Qemu if led == Led::On => "[board] GPIO2 low: LED ",
+            Self::Qemu => "[board] GPIO2 high: LED ",
+            Self::Nodemcu => "[board] LED blue (GPIO2) ",
+            Self::Huzzah => "[board] LED red (GPIO0) ",
+        };
+        line.strip_prefix(light) == Some(led.word())
+    }
+}
+
+/// A running board; it ends when dropped.
+pub trait Machine {
+    /// What the device writes to its serial console, and what the board shows.
+    fn console(&self) -> &Console;
+
+    /// Waits until the board ends by itself; `None` when `limit` passes first.
+    ///
+    /// # Errors
+    /// When the operating system does not answer.
+    fn wait(&mut self, limit: Duration) -> Result<Option<ExitStatus>>;
+
+    /// Ends the board and returns all lines of the console.
+    fn finish(self: Box<Self>) -> Vec<String>;
+}
+
+impl Machine for Emulator {
+    fn console(&self) -> &Console {
+        &self.console
+    }
+
+    fn wait(&mut self, limit: Duration) -> Result<Option<ExitStatus>> {
+        Self::wait(self, limit)
+    }
+
+    fn finish(self: Box<Self>) -> Vec<String> {
+        Self::finish(*self)
+    }
+}
+
+/// What to run, and on which board.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Firmware {
+    /// The firmware
+    #[arg(long)]
+    pub elf: PathBuf,
+    /// The board to run on
+    #[arg(long, value_enum, default_value_t = Board::Qemu)]
+    pub board: Board,
+    /// Folder of what was built: image, virtual board, esptool
+    #[arg(long, default_value = "target")]
+    pub target: PathBuf,
+}
+
+impl Firmware {
+    /// Starts the board with this identity region. `folder` takes the board's files, and what
+    /// the flash there holds already is not written again. With `echo` the console is printed.
+    ///
+    /// # Errors
+    /// When something is missing or does not start, or flashing fails.
+    pub fn start(&self, region: &[u8], folder: &Path, echo: bool) -> Result<Box<dyn Machine>> {
+        if self.board == Board::Qemu {
+            let mut options = EmulatorOptions::new(&self.elf);
+            options.identity = Some(region.to_vec());
+            options.echo = echo;
+            return Ok(Box::new(Emulator::start(&options)?));
+        }
+        let image = Image::in_folder(&self.target.join("image").join(self.board.name()));
+        let esptool = Esptool::set_up(&self.target.join("esptool"))?;
+        let mut options = VirtualOptions::new(
+            self.board,
+            &self.target.join("debug/virtual-nodemcu"),
+            &folder.join(format!("{}-flash.bin", self.board.name())),
+            &self.elf,
+        );
+        options.echo = echo;
+        let mut board = VirtualBoard::start(&options)?;
+        let identity = folder.join(format!("{}-identity.bin", self.board.name()));
+        device::save_region(region, &identity)?;
+        let port = board.port();
+        if holds(&options.flash, &image)? {
+            flash::flash_identity(&esptool, &port, BAUD, "this device", &identity)?;
+        } else {
+            flash::flash(&esptool, &port, BAUD, &image, Some(&identity))?;
+        }
+        board.restart()?;
+        Ok(Box::new(board))
+    }
+}
+
+/// Bits per second to flash a virtual board by: the fastest of real boards.
+const BAUD: u32 = 921_600;
+
+/// Whether a flash file has that image in it.
+fn holds(flash: &Path, image: &Image) -> Result<bool> {
+    let flash = std::fs::read(flash).with_context(|| format!("cannot read {}", flash.display()))?;
+    image.verify()?;
+    let boot = std::fs::read(&image.boot)?;
+    let code = std::fs::read(&image.code)?;
+    Ok(flash.starts_with(&boot)
+        && flash.get(CODE_OFFSET as usize..).is_some_and(|flash| flash.starts_with(&code)))
+}
+
+/// How to start a virtual board.
+#[derive(Clone, Debug)]
+pub struct VirtualOptions {
+    /// Where its lights are.
+    pub board: Board,
+    /// `virtual-nodemcu`.
+    pub program: PathBuf,
+    /// Content of its flash; made, blank, when it is not there.
+    pub flash: PathBuf,
+    /// The firmware, for the names of code addresses.
+    pub elf: PathBuf,
+    /// Prints the console to standard output too.
+    pub echo: bool,
+    /// Further command line.
+    pub further: Vec<OsString>,
+}
+
+impl VirtualOptions {
+    /// A board with a network.
+    #[must_use]
+    pub fn new(board: Board, program: &Path, flash: &Path, elf: &Path) -> Self {
+        Self {
+            board,
+            program: program.to_owned(),
+            flash: flash.to_owned(),
+            elf: elf.to_owned(),
+            echo: false,
+            further: Vec::new(),
+        }
+    }
+}
+
+/// A running virtual board; killed when dropped.
+#[derive(Debug)]
+pub struct VirtualBoard {
+    process: Owned,
+    port: Port,
+    /// What the board shows, and, from [`VirtualBoard::restart`] on, what it sends.
+    pub console: Console,
+}
+
+impl VirtualBoard {
+    /// Switches it on.
+    ///
+    /// # Errors
+    /// When the program is missing or says no port.
+    pub fn start(options: &VirtualOptions) -> Result<Self> {
+        if !options.program.is_file() {
+            bail!("{} is missing: `make virtual-board` builds it", options.program.display());
+        }
+        if !options.flash.exists() {
+            // A file of one's own: it will hold a private key.
+            device::save_region(&vec![0xFF; FLASH_SIZE as usize], &options.flash)?;
+        }
+        let mut process = Owned::spawn(
+            Command::new(&options.program)
+                .args(["--board", options.board.name(), "--flash"])
+                .arg(&options.flash)
+                .args(&options.further)
+                .stdin(Stdio::null())
+                .stdout(Stdio::piped())
+                .stderr(Stdio::inherit()),
+        )?;
+        let output = process.child().stdout.take().context("no standard output")?;
+        let mut output = BufReader::new(output);
+        let mut line = String::new();
+        output.read_line(&mut line).context("cannot read what the virtual board says")?;
+        let port = line
+            .trim_end()
+            .strip_prefix("[board] serial port: ")
+            .with_context(|| format!("the virtual board names no serial port but says {line:?}"))?;
+        // pyserial, esptool's serial library, then does not wait for the answer to each change of
+        // a control signal, which costs it 50 ms: Espressif's own advice for such ports.
+        let port = Port { port: format!("{port}?ign_set_control") };
+        let console = Console::attach(output, &options.elf, options.echo)?;
+        Ok(Self { process, port, console })
+    }
+
+    /// Its serial port.
+    #[must_use]
+    pub fn port(&self) -> Port {
+        self.port.clone()
+    }
+
+    /// Resets it, with its serial console listened to from the first byte on.
+    ///
+    /// # Errors
+    /// When its port does not answer.
+    pub fn restart(&mut self) -> Result<()> {
+        self.console.follow(monitor::restart(&self.port)?)
+    }
+
+    /// Ends the board now.
+    pub fn kill(&mut self) {
+        self.process.kill();
+    }
+}
+
+impl Machine for VirtualBoard {
+    fn console(&self) -> &Console {
+        &self.console
+    }
+
+    fn wait(&mut self, limit: Duration) -> Result<Option<ExitStatus>> {
+        self.process.wait(limit)
+    }
+
+    fn finish(mut self: Box<Self>) -> Vec<String> {
+        self.process.kill();
+        self.console.finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_board_has_its_light() {
+        for (board, on, off) in [
+            (Board::Qemu, "[board] GPIO2 low: LED on", "[board] GPIO2 high: LED off"),
+            (Board::Nodemcu, "[board] LED blue (GPIO2) on", "[board] LED blue (GPIO2) off"),
+            (Board::Huzzah, "[board] LED red (GPIO0) on", "[board] LED red (GPIO0) off"),
+        ] {
+            assert!(board.shows(on, Led::On) && !board.shows(on, Led::Off), "{on}");
+            assert!(board.shows(off, Led::Off) && !board.shows(off, Led::On), "{off}");
+            assert!(!board.shows("I (1234) led: LED on", Led::On));
+        }
+        assert!(!Board::Huzzah.shows("[board] LED blue (GPIO2) on", Led::On));
+    }
+
+    #[test]
+    fn a_flash_file_holds_an_image_or_does_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let image = Image::in_folder(folder.path());
+        let mut boot = vec![0xE9, 0, 0, 0x40, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xEF];
+        std::fs::write(&image.boot, &boot).unwrap();
+        std::fs::write(&image.code, [1, 2, 3]).unwrap();
+        boot.resize(CODE_OFFSET as usize, 0xFF);
+        boot.extend([1, 2, 3, 0xFF]);
+        let flash = folder.path().join("flash.bin");
+        std::fs::write(&flash, &boot).unwrap();
+        assert!(holds(&flash, &image).unwrap());
+        boot[CODE_OFFSET as usize + 2] = 9;
+        std::fs::write(&flash, &boot).unwrap();
+        assert!(!holds(&flash, &image).unwrap());
+        std::fs::write(&flash, &boot[..100]).unwrap();
+        assert!(!holds(&flash, &image).unwrap());
+    }
+
+    #[test]
+    fn a_missing_program_says_what_builds_it() {
+        let nowhere = Path::new("/nonexistent");
+        let options = VirtualOptions::new(Board::Nodemcu, nowhere, nowhere, nowhere);
+        let error = VirtualBoard::start(&options).unwrap_err().to_string();
+        assert!(error.contains("`make virtual-board` builds it"), "{error}");
+    }
+}
