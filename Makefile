@@ -169,10 +169,10 @@ image: tools ## a board's flash files and memory map [BOARD=nodemcu|huzzah] [CPU
 	@$(THING_TOOL) image --elf $(CHIP_ELF) --folder $(IMAGE)
 
 flash: image ## write them and the thing's identity to a board: ESPPORT=/dev/ttyUSB0 [ESPBAUD=] [THING=]
-	@$(THING_TOOL) flash --folder $(IMAGE) --baud $(ESPBAUD) --identity $(IDENTITY)
+	@$(THING_TOOL) flash --folder $(IMAGE) --baud $(ESPBAUD) --identity '$(IDENTITY)'
 
 flash-identity: tools ## write only the identity of THING to a board: ESPPORT=/dev/ttyUSB0
-	@$(THING_TOOL) flash-identity --baud $(ESPBAUD) --identity $(IDENTITY)
+	@$(THING_TOOL) flash-identity --baud $(ESPBAUD) --identity '$(IDENTITY)'
 
 erase: tools ## erase a board's whole flash, without asking: ESPPORT=/dev/ttyUSB0
 	@$(THING_TOOL) erase --baud $(ESPBAUD)
