@@ -45,7 +45,7 @@ IMAGE = target/image/$(CHIP_BOARD)$(if $(features),-$(CPU_MHZ))
 IDENTITY ?= certs/$(THING)/identity.bin
 # What `make run` and `make smoke` run: QEMU takes the ELF; a virtual board is flashed.
 MACHINE = $(if $(filter qemu,$(BOARD)),build,image virtual-board)
-FIRMWARE_ON_BOARD = --board $(BOARD) --elf $(ELF)
+FIRMWARE_ON_BOARD = --board $(BOARD) --elf $(ELF) --image $(IMAGE)
 ESPBAUD ?= 460800
 MONITORBAUD ?= 115200
 export ESPPORT
@@ -61,7 +61,7 @@ AWS = $(if $(AWS_PROFILE),AWS_PROFILE='$(AWS_PROFILE)') $(if $(AWS_REGION),AWS_R
 .DEFAULT_GOAL := help
 
 help: ## this list
-	@sed -n 's/^\([a-z-]*\(\( [a-z-]*\)*\)\):.*## /make \1\t/p' Makefile | expand -t 24
+	@sed -n 's/^\([a-z0-9-]*\(\( [a-z0-9-]*\)*\)\):.*## /make \1\t/p' Makefile | expand -t 24
 
 setup: ## install what is missing: Debian packages and crates
 	@tools/setup $(CARGO) $(RUSTC)
