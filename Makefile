@@ -45,7 +45,7 @@ IMAGE = target/image/$(CHIP_BOARD)$(if $(features),-$(CPU_MHZ))
 IDENTITY ?= certs/$(THING)/identity.bin
 # What `make run` and `make smoke` run: QEMU takes the ELF; a virtual board is flashed.
 MACHINE = $(if $(filter qemu,$(BOARD)),build,image virtual-board)
-FIRMWARE_ON_BOARD = --board $(BOARD) --elf $(ELF)
+FIRMWARE_ON_BOARD = --board $(BOARD) --elf $(ELF) --image $(IMAGE)
 ESPBAUD ?= 460800
 MONITORBAUD ?= 115200
 export ESPPORT
@@ -61,7 +61,7 @@ AWS = $(if $(AWS_PROFILE),AWS_PROFILE='$(AWS_PROFILE)') $(if $(AWS_REGION),AWS_R
 .DEFAULT_GOAL := help
 
 help: ## this list
-	@sed -n 's/^\([a-z-]*\(\( [a-z-]*\)*\)\):.*## /make \1\t/p' Makefile | expand -t 24
+	@sed -n 's/^\([a-z0-9-]*\(\( [a-z0-9-]*\)*\)\):.*## /make \1\t/p' Makefile | expand -t 24
 
 setup: ## install what is missing: Debian packages and crates
 	@tools/setup $(CARGO) $(RUSTC)
@@ -169,10 +169,10 @@ image: tools ## a board's flash files and memory map [BOARD=nodemcu|huzzah] [CPU
 	@$(THING_TOOL) image --elf $(CHIP_ELF) --folder $(IMAGE)
 
 flash: image ## write them and the thing's identity to a board: ESPPORT=/dev/ttyUSB0 [ESPBAUD=] [THING=]
-	@$(THING_TOOL) flash --folder $(IMAGE) --baud $(ESPBAUD) --identity $(IDENTITY)
+	@$(THING_TOOL) flash --folder $(IMAGE) --baud $(ESPBAUD) --identity '$(IDENTITY)'
 
 flash-identity: tools ## write only the identity of THING to a board: ESPPORT=/dev/ttyUSB0
-	@$(THING_TOOL) flash-identity --baud $(ESPBAUD) --identity $(IDENTITY)
+	@$(THING_TOOL) flash-identity --baud $(ESPBAUD) --identity '$(IDENTITY)'
 
 erase: tools ## erase a board's whole flash, without asking: ESPPORT=/dev/ttyUSB0
 	@$(THING_TOOL) erase --baud $(ESPBAUD)

@@ -103,7 +103,10 @@ pub struct Firmware {
     /// The board to run on
     #[arg(long, value_enum, default_value_t = Board::Qemu)]
     pub board: Board,
-    /// Folder of what was built: image, virtual board, esptool
+    /// Folder of the board's flash files, instead of `image/BOARD` in the next one
+    #[arg(long)]
+    pub image: Option<PathBuf>,
+    /// Folder of what was built: images, virtual board, esptool
     #[arg(long, default_value = "target")]
     pub target: PathBuf,
 }
@@ -121,7 +124,8 @@ impl Firmware {
             options.echo = echo;
             return Ok(Box::new(Emulator::start(&options)?));
         }
-        let image = Image::in_folder(&self.target.join("image").join(self.board.name()));
+        let usual = || self.target.join("image").join(self.board.name());
+        let image = Image::in_folder(&self.image.clone().unwrap_or_else(usual));
         let esptool = Esptool::set_up(&self.target.join("esptool"))?;
         let mut options = VirtualOptions::new(
             self.board,

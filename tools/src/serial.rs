@@ -2,12 +2,16 @@
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
 /// How long a read waits before it says that nothing came.
 const PATIENCE: Duration = Duration::from_millis(100);
+
+/// How long a server may take to answer what is agreed upon at the start (RFC 2217). One that
+/// serves somebody else does not answer at all.
+const ANSWER: Duration = Duration::from_secs(3);
 
 /// A line that can be read, with the two signals that reset a board.
 pub trait Line: Read + Send {
@@ -119,6 +123,8 @@ struct Network {
     stream: TcpStream,
     protocol: Protocol,
     state: State,
+    /// Until when it must have answered, if it has not.
+    answer_due: Option<Instant>,
 }
 
 impl Network {
@@ -126,7 +132,8 @@ impl Network {
         use telnet::{BINARY, COM_PORT, DO, IAC, SUPPRESS_GO_AHEAD, WILL};
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(PATIENCE))?;
-        let mut line = Self { stream, protocol, state: State::Data };
+        let answer_due = (protocol == Protocol::Rfc2217).then(|| Instant::now() + ANSWER);
+        let mut line = Self { stream, protocol, state: State::Data, answer_due };
         if protocol == Protocol::Rfc2217 {
             for (verb, option) in [
                 (WILL, COM_PORT),
@@ -194,7 +201,13 @@ impl Network {
 impl Read for Network {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         loop {
-            let length = self.stream.read(buffer)?;
+            let length = match self.stream.read(buffer) {
+                Err(_) if self.answer_due.is_some_and(|due| Instant::now() > due) => {
+                    return Err(io::Error::other("it does not answer"));
+                }
+                result => result?,
+            };
+            self.answer_due = None;
             if self.protocol == Protocol::Plain || length == 0 {
                 return Ok(length);
             }
@@ -270,6 +283,20 @@ mod tests {
                      \xFF\xFA\x2C\x01\x00\x01\xFF\xFF\x80\xFF\xF0";
         assert!(heard.ends_with(tail), "{heard:02x?}");
         assert!(heard.starts_with(b"\xFF\xFB\x2C"), "{heard:02x?}");
+    }
+
+    #[test]
+    fn one_that_serves_somebody_else_is_noticed() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = format!("rfc2217://{}", listener.local_addr().unwrap());
+        let mut line = open(&port, 115_200).unwrap();
+        let error = loop {
+            match line.read(&mut [0; 8]) {
+                Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock) => {}
+                other => break other.unwrap_err(),
+            }
+        };
+        assert_eq!(error.to_string(), "it does not answer");
     }
 
     #[test]
