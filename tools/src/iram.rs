@@ -480,7 +480,7 @@ mod tests {
 
     #[test]
     fn instructions_decode_as_the_assembler_made_them() {
-        // From the disassembly of bsp/lx106/c/subword.S and bsp/esp8266/c/flash.c.
+        // From the disassembly of a firmware's IRAM.
         for (pc, word, length, step) in [
             (0x3A, 0x3E_2366, 3, Step::Branch(0x7C)), // bnei a3, 2
             (0x4E, 0xA39C, 2, Step::Branch(0x6C)),    // beqz.n a3
@@ -491,7 +491,8 @@ mod tests {
             (0x125, 0x00_3000, 3, Step::End),         // rfe
             (0x4010_04E2, 0xEECC, 2, Step::Branch(0x4010_04F4)), // bnez.n a14
             (0x4010_04FB, 0x00_00C0, 3, Step::CallRegister(0)),
-            (0x4010_04F4, 0xFF_EE01, 3, Step::Literal(0, 0x4010_04B0)),
+            (0x4010_00A9, 0xFF_F521, 3, Step::Literal(2, 0x4010_0080)),
+            (0x4010_00B2, 0xFF_F421, 3, Step::Literal(2, 0x4010_0084)),
             (0x4010_04B8, 0xD0_C112, 3, Step::Next), // addi
         ] {
             assert_eq!(decode(pc, word), (length, step), "at {pc:#x}");

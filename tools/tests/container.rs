@@ -124,6 +124,45 @@ fn the_workflow_runs_the_local_command_in_the_container() {
     assert!(read(".ci/run").contains("exec make test\n"));
 }
 
+/// Root's working copy in the container of another user: that one may write where the build and
+/// the local PKI do, and git takes the repository for its own.
+#[test]
+fn a_working_copy_of_root_s_serves_too() {
+    let copy = tempfile::tempdir().unwrap();
+    let (tools, engine) = (copy.path().join("tools"), copy.path().join("engine"));
+    fs::create_dir(&tools).unwrap();
+    fs::copy(root().join("tools/container"), tools.join("container")).unwrap();
+    fs::create_dir(&engine).unwrap();
+    let program = |name: &str, text: &str| {
+        let file = engine.join(name);
+        fs::write(&file, format!("#!/bin/sh\n{text}\n")).unwrap();
+        let mode = <fs::Permissions as std::os::unix::fs::PermissionsExt>::from_mode(0o755);
+        fs::set_permissions(&file, mode).unwrap();
+    };
+    // Says what it would run, and whose the folders would be.
+    program("docker", "echo \"docker $*\"");
+    program("chown", "echo \"chown $*\"");
+    program("id", "echo 0");
+    let output = Command::new(tools.join("container"))
+        .args(["make", "lint"])
+        .env("PATH", format!("{}:/usr/bin:/bin", engine.display()))
+        .env_remove("CONTAINER_ENGINE")
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines[0], "chown -R 1000:1000 target certs/local");
+    for words in [
+        "docker run ",
+        " --env GIT_CONFIG_KEY_0=safe.directory --env GIT_CONFIG_VALUE_0=/work ",
+        " esp8266-aws-iot-build make lint",
+    ] {
+        assert!(lines[1].contains(words), "no {words:?} in {text}");
+    }
+    assert!(copy.path().join("certs/local").is_dir());
+}
+
 /// What `make container` says where there is no engine, or one that does not answer.
 #[test]
 fn without_an_engine_the_message_says_what_to_do() {

@@ -5,11 +5,12 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use virtual_nodemcu::board::Board;
 use virtual_nodemcu::board::flash::Flash;
 use virtual_nodemcu::board::machine::{Led, Machine};
 use virtual_nodemcu::board::net::Net;
 use virtual_nodemcu::board::serial::{Input, Serial};
+use virtual_nodemcu::board::{Board, ResetCause};
+use virtual_nodemcu::cpu::{Bus as _, sr};
 
 #[path = "board/program.rs"]
 mod program;
@@ -129,6 +130,99 @@ fn a_host_that_floods_the_port_stops_nothing() {
     bench.input.send(Input::Rts(true)).unwrap();
     bench.input.send(Input::Rts(false)).unwrap();
     bench.until("reset: EN pin");
+}
+
+/// Functions of the ROM that are modelled, by offset.
+#[rustfmt::skip]
+const ROM_FUNCTIONS: [u32; 80] = [
+    0x0650, 0x06C4, 0x0F74, 0x0F80, 0x0F88, 0x0F98, 0x0FA8, 0x0FBC, 0x10A8, 0x18A4, 0x18B4, 0x18C4, 0x18D4,
+    0x1DA0, 0x2438, 0x24CC, 0x2544, 0x25E0, 0x264C, 0x2A88, 0x2A98, 0x2AA8, 0x2AB8, 0x2AC8, 0x2AE8, 0x2BE8,
+    0x2ECC, 0x2F04, 0x2F0C, 0x2FA0, 0x30F0, 0x383C, 0x38A4, 0x39D8, 0x3A14, 0x3B30, 0x3B8C, 0x3F58, 0x43C8,
+    0x4400, 0x443C, 0x448C, 0x44C0, 0x4644, 0x4678, 0x47F0, 0x4878, 0x48A8, 0x48EC, 0x4984, 0x49B4, 0x4A00,
+    0x4A4C, 0x4B1C, 0x4B44, 0x4C2C, 0x4C50, 0x72D8, 0x9818, 0x9834, 0x9900, 0xBDC8, 0xBEC8, 0xBF4C, 0xBFA8,
+    0xC0A0, 0xCE60, 0xD310, 0xD770, 0xDC88, 0xDCF0, 0xDD38, 0xDE84, 0xDEA8, 0xDF48, 0xE04C, 0xE190, 0xE21C,
+    0xE268, 0xFE04,
+];
+
+/// Nonsense that a program may do: any access to any device, any function of the ROM with any
+/// arguments, code that is noise. The board may reset; it must not end.
+#[test]
+fn no_program_breaks_the_board() {
+    let mut state = 11u64;
+    let mut random = move || {
+        state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as u32
+    };
+    let mut bench = Bench::new(&[], Some(Net::new()));
+    // Where something is, and the edges.
+    let places = [
+        0x3FFE_8000,
+        0x3FFF_FFFC,
+        0x4010_0000,
+        0x4020_0000,
+        0x402F_FFFC,
+        0x4000_0000,
+        0x6000_0000,
+        0x6000_0100,
+        0x6000_0200,
+        0x6000_0300,
+        0x6000_0600,
+        0x6000_0700,
+        0x6000_0900,
+        0x6000_0F00,
+        0x6000_1100,
+        0x6FF0_0000,
+        0x3FF0_0000,
+        0x3FF2_0E44,
+        0,
+        u32::MAX,
+        0x8000_0000,
+    ];
+    let mut value = move || match random() % 4 {
+        0 => random() % 0x1000,
+        1 => random() << 1 ^ random(),
+        2 => (random() % 32).checked_shl(random() % 32).unwrap_or(0),
+        _ => places[random() as usize % places.len()].wrapping_add((random() % 0x100) & !3),
+    };
+    for round in 0..20_000 {
+        let machine = &mut bench.machine;
+        let now = machine.cpu.cycles();
+        for _ in 0..10 {
+            let (address, word) = (value(), value());
+            let _ = machine.board.store32(address & !3, word, now);
+            let _ = machine.board.load32(address & !3, now);
+            let _ = machine.board.store16(address & !1, word as u16, now);
+            let _ = machine.board.load16(address & !1, now);
+            let _ = machine.board.store8(address, word as u8, now);
+            let _ = machine.board.load8(address, now);
+        }
+        for n in 0..16 {
+            machine.cpu.set_reg(n, value());
+        }
+        machine.cpu.set_special(sr::PS, value());
+        machine.cpu.set_special(sr::INTENABLE, value());
+        let pc = if round % 2 == 0 {
+            0x4000_0000 + ROM_FUNCTIONS[(value() >> 2) as usize % ROM_FUNCTIONS.len()]
+        } else if round % 64 == 1 {
+            0x4000_0000 + (value() & 0xFFFC)
+        } else {
+            let code: Vec<u8> = (0..16).flat_map(|_| value().to_le_bytes()).collect();
+            machine.board.write_ram(0x4010_0000, &code);
+            0x4010_0000
+        };
+        machine.cpu.set_pc(pc);
+        for _ in 0..20 {
+            assert_eq!(machine.step(), None);
+        }
+        bench.output.try_iter().for_each(drop);
+    }
+    // And it still boots.
+    for (offset, image) in program::images("led") {
+        bench.machine.board.flash.load(offset, &image);
+    }
+    bench.machine.reset(ResetCause::PowerOn);
+    bench.until("done\n");
 }
 
 #[test]

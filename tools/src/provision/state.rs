@@ -92,7 +92,20 @@ const VERSION: u32 = 1;
 pub(super) struct Store {
     folder: PathBuf,
     pub(super) journal: Journal,
-    _lock: fs::File,
+    _lock: Lock,
+}
+
+/// The lock of a folder.
+#[derive(Debug)]
+struct Lock(fs::File);
+
+impl Drop for Lock {
+    /// Closing alone would not do: a child that another thread is just starting has the file
+    /// open too until its program begins, and the lock would last as long.
+    fn drop(&mut self) {
+        // Fails only when the lock is gone already.
+        let _ = self.0.unlock();
+    }
 }
 
 impl Store {
@@ -121,6 +134,7 @@ impl Store {
                 return Err(error).with_context(|| format!("cannot lock {}", lock_path.display()));
             }
         }
+        let lock = Lock(lock);
         let path = folder.join("thing.json");
         let journal = match fs::read(&path) {
             Err(error) if error.kind() == ErrorKind::NotFound => {
@@ -359,6 +373,16 @@ mod tests {
         let _first = Store::open(certs.path(), "demo").unwrap();
         let error = Store::open(certs.path(), "demo").unwrap_err();
         assert!(error.to_string().contains("another program"), "{error}");
+    }
+
+    #[test]
+    fn the_lock_ends_with_its_owner_whoever_has_the_file_open_too() {
+        let certs = tempfile::tempdir().unwrap();
+        let store = Store::open(certs.path(), "demo").unwrap();
+        // What a child has between its start and its program's.
+        let _inherited = store._lock.0.try_clone().unwrap();
+        drop(store);
+        Store::open(certs.path(), "demo").unwrap();
     }
 
     #[test]

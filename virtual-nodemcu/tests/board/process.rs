@@ -63,6 +63,18 @@ impl Process {
         }
     }
 
+    /// Waits until `text` was on the console `count` times.
+    pub fn times(&mut self, text: &str, count: usize) {
+        let start = Instant::now();
+        while self.seen.iter().filter(|line| line.contains(text)).count() < count {
+            let left = PATIENCE.saturating_sub(start.elapsed());
+            match self.lines.recv_timeout(left) {
+                Ok(line) => self.seen.push(line),
+                Err(e) => panic!("not {count} times {text:?} ({e}): {:#?}", self.seen),
+            }
+        }
+    }
+
     /// Where its serial port is.
     pub fn port(&mut self) -> String {
         self.line("serial port: ")

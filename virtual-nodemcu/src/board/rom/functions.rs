@@ -587,7 +587,8 @@ fn store_bytes(board: &mut Board, cpu: &Cpu, address: u32, bytes: &[u8], words: 
 /// A zero-terminated string of at most `limit` bytes, without its end.
 fn load_string(board: &mut Board, cpu: &Cpu, at: u32, limit: u32) -> Result<Vec<u8>, Refused> {
     let mut text = Vec::new();
-    for address in (at..).take(length(limit)) {
+    for offset in 0..length(limit) as u32 {
+        let address = at.wrapping_add(offset);
         let byte =
             board.load8(address, cpu.cycles()).map_err(|cause| Refused { cause, address })?;
         if byte == 0 {

@@ -414,4 +414,54 @@ mod tests {
             assert_eq!(count, erased);
         }
     }
+
+    #[test]
+    fn noise_and_nonsense_are_survived() {
+        let (mut loader, mut board) = (Loader::default(), board());
+        let mut state = 5u64;
+        let mut random = || {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) as u32
+        };
+        let codes = [
+            op::FLASH_BEGIN,
+            op::FLASH_DATA,
+            op::FLASH_END,
+            op::MEM_BEGIN,
+            op::MEM_END,
+            op::MEM_DATA,
+            op::SYNC,
+            op::WRITE_REG,
+            op::READ_REG,
+        ];
+        for _ in 0..20_000 {
+            let words: Vec<u32> = (0..random() % 9)
+                .map(|_| match random() % 4 {
+                    0 => random() % 0x20,
+                    1 => 1 << (random() % 32),
+                    2 => u32::MAX - random() % 4,
+                    _ => {
+                        [0x4010_0000, 0x3FFE_8000, 0x6000_0000, 0x3FF0_0000][random() as usize % 4]
+                    }
+                })
+                .collect();
+            let mut data = longs(&words);
+            data.truncate(data.len().saturating_sub(random() as usize % 2));
+            let payload = data.get(16..).unwrap_or(&[]);
+            let sum = u32::from(payload.iter().fold(CHECKSUM, |s, b| s ^ b));
+            let code = codes[random() as usize % codes.len()];
+            send(&mut loader, &mut board, &packet(code, &data, sum));
+            for _ in 0..random() % 20 {
+                loader.receive(random() as u8, &mut board);
+            }
+            board.uarts[0].take_sent();
+        }
+        // Ends whatever the noise began.
+        loader.receive(END, &mut board);
+        loader.receive(END, &mut board);
+        let read = packet(op::READ_REG, &longs(&[0x4000_1000]), 0);
+        assert_eq!(send(&mut loader, &mut board, &read).1[5..11], [1, 0xC1, 0xF0, 0xFF, 0, 0]);
+    }
 }
