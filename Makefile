@@ -31,6 +31,8 @@ FIRMWARE = RUSTC_BOOTSTRAP=1 $(CARGO)
 # .cargo/config.toml, which is for the chip, must not be found from where host cargo runs.
 host = cd / && $(CARGO) $(1) --manifest-path '$(CURDIR)/Cargo.toml' \
 	$(if $(wildcard vendor/crates/config.toml),--config '$(CURDIR)/vendor/crates/config.toml')
+# For tests that mostly wait: for a keep-alive, for esptool, for the AWS CLI.
+WAITING = export RUST_TEST_THREADS=4
 HOST_CRATES = -p tools -p identity -p app-model
 
 CHIP = target/xtensa-esp8266-none-elf/release
@@ -113,10 +115,10 @@ lint: tools ## rustfmt, clippy, no private key under version control
 	@$(call host,clippy) --quiet --locked $(HOST_CRATES) -p virtual-nodemcu -p aws-stand-in -p board-tests -p e2e --all-targets -- -D warnings
 
 unit: tools ## host tests: pure logic, and the tools against a real broker
-	@$(call host,test) --quiet --locked $(HOST_CRATES)
+	@$(WAITING); $(call host,test) --quiet --locked $(HOST_CRATES)
 	@$(THING_TOOL) esptool >/dev/null
 	@$(call host,test) --quiet --locked -p virtual-nodemcu --lib --test instructions --test system --test qemu --test debug --test board
-	@export RUST_TEST_THREADS=4; $(call host,test) --quiet --locked -p virtual-nodemcu --test esptool
+	@$(WAITING); $(call host,test) --quiet --locked -p virtual-nodemcu --test esptool
 
 # Its tests sleep in pyserial nearly all the time: eight of them do no harm to two cores.
 virtual-test: tools ## (two minutes) the virtual NodeMCU with stock esptool: what make test leaves out, 4 MiB and aborted writes
@@ -147,7 +149,7 @@ soak: build setup ## (half an hour) the heap over 4000 reconnects
 	@export FIRMWARE_ELF='$(CURDIR)/$(ELF)'; $(call host,test) --locked -p e2e -- --ignored --nocapture endurance
 
 e2e: build tools ## the firmware against real brokers, kind and hostile
-	@export FIRMWARE_ELF='$(CURDIR)/$(ELF)' THING_PROGRAM='$(CURDIR)/$(THING_TOOL)'; \
+	@$(WAITING) FIRMWARE_ELF='$(CURDIR)/$(ELF)' THING_PROGRAM='$(CURDIR)/$(THING_TOOL)'; \
 		$(call host,test) --quiet --locked -p e2e --lib --test suite --test aws
 
 ifeq ($(BOARD),qemu)
@@ -190,10 +192,9 @@ boards: tools ## build every board's image (one with the doubled clock), check b
 	@$(MAKE) --no-print-directory image size BOARD=huzzah CPU_MHZ=160
 	@$(MAKE) --no-print-directory image size BOARD=nodemcu
 
-# Four at a time: they wait for esptool most of the time, which waits for its serial library.
 flash-test: tools virtual-board ## flashing, monitor and the firmware on virtual boards, what goes wrong included
 	@$(MAKE) --no-print-directory image BOARD=nodemcu >/dev/null
-	@$(call host,test) --quiet --locked -p e2e --test board -- --test-threads 4
+	@$(WAITING); $(call host,test) --quiet --locked -p e2e --test board
 
 container: ## a shell in the container that CI uses (docker or podman)
 	@tools/container

@@ -112,28 +112,22 @@ static void check_idle(void)
     }
 }
 
+/* Starts its timer anew each time. A timer that repeats by itself would make up for checks that
+ * it missed, all at once, with no turn for the tasks in between. */
 static void on_check(TimerHandle_t timer)
 {
-    (void)timer;
-    static TickType_t last;
-
-    /* When many ticks were missed, the kernel makes up for the checks all at once; only one
-     * counts, because the tasks had no turn in between. */
-    TickType_t now = xTaskGetTickCount();
-    if (now - last >= CHECK_TICKS / 2) {
-        last = now;
-        /* First: who keeps the CPU keeps others from their promises. */
-        check_idle();
-        check_promises();
-    }
+    /* First: who keeps the CPU keeps others from their promises. */
+    check_idle();
+    check_promises();
     board_watchdog_feed();
+    configASSERT(xTimerStart(timer, 0) == pdPASS);
 }
 
 void lx106_watchdog_start(void)
 {
     static StaticTimer_t memory;
     TimerHandle_t timer =
-        xTimerCreateStatic("watchdog", CHECK_TICKS, pdTRUE, NULL, on_check, &memory);
+        xTimerCreateStatic("watchdog", CHECK_TICKS, pdFALSE, NULL, on_check, &memory);
     /* The queue of the timer task is empty before the scheduler runs. */
     configASSERT(xTimerStart(timer, 0) == pdPASS);
 }
