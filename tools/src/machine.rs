@@ -232,9 +232,7 @@ impl VirtualBoard {
             .trim_end()
             .strip_prefix("[board] serial port: ")
             .with_context(|| format!("the virtual board names no serial port but says {line:?}"))?;
-        // pyserial, esptool's serial library, then does not wait for the answer to each change of
-        // a control signal, which costs it 50 ms: Espressif's own advice for such ports.
-        let port = Port { port: format!("{port}?ign_set_control") };
+        let port = Port { port: port.to_owned() };
         let console = Console::attach(output, &options.elf, options.echo)?;
         Ok(Self { process, port, console })
     }
