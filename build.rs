@@ -287,6 +287,7 @@ fn libraries(trees: &Trees) -> Vec<Library> {
             extra: vec![trees.shim.join("shim.c")],
             own_sources: &[
                 "bsp/lx106/c/atomic.c",
+                "bsp/lx106/c/console.c",
                 "bsp/lx106/c/crash.c",
                 "bsp/lx106/c/heap.c",
                 "bsp/lx106/c/log.c",

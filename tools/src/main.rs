@@ -196,14 +196,8 @@ enum Verb {
         /// The region, instead of certs/THING/identity.bin
         #[arg(long)]
         identity: Option<PathBuf>,
-        /// Virtual environment with esptool
-        #[arg(long, default_value = "target/esptool")]
-        esptool: PathBuf,
         #[command(flatten)]
-        port: Port,
-        /// Bits per second
-        #[arg(long, default_value_t = 460_800)]
-        baud: u32,
+        access: Access,
     },
     /// Set esptool up and say where it is
     Esptool {
@@ -213,14 +207,8 @@ enum Verb {
     },
     /// Erase a board's whole flash
     Erase {
-        /// Virtual environment with esptool
-        #[arg(long, default_value = "target/esptool")]
-        esptool: PathBuf,
         #[command(flatten)]
-        port: Port,
-        /// Bits per second
-        #[arg(long, default_value_t = 460_800)]
-        baud: u32,
+        access: Access,
     },
     /// Show a board's console
     Monitor {
@@ -246,6 +234,19 @@ struct ImageFiles {
     /// Virtual environment with esptool
     #[arg(long, default_value = "target/esptool")]
     esptool: PathBuf,
+}
+
+/// The way to a board's flash
+#[derive(clap::Args)]
+struct Access {
+    /// Virtual environment with esptool
+    #[arg(long, default_value = "target/esptool")]
+    esptool: PathBuf,
+    #[command(flatten)]
+    port: Port,
+    /// Bits per second
+    #[arg(long, default_value_t = 460_800)]
+    baud: u32,
 }
 
 /// The AWS account and where its things are kept
@@ -378,7 +379,7 @@ fn perform(Arguments { verb, mut settings, places }: Arguments) -> Result<()> {
             &Image::in_folder(&files.folder),
             identity.as_deref(),
         ),
-        Verb::FlashIdentity { identity, esptool, port, baud } => {
+        Verb::FlashIdentity { identity, access: Access { esptool, port, baud } } => {
             let identity = match identity {
                 Some(path) => path,
                 None => places.thing(&settings)?.identity(),
@@ -387,7 +388,7 @@ fn perform(Arguments { verb, mut settings, places }: Arguments) -> Result<()> {
             flash::flash_identity(&esptool, &port, baud, &settings.thing, &identity)
         }
         Verb::Esptool { esptool } => output::line(Esptool::set_up(&esptool)?.program().display()),
-        Verb::Erase { esptool, port, baud } => {
+        Verb::Erase { access: Access { esptool, port, baud } } => {
             flash::erase(&Esptool::set_up(&esptool)?, &port, baud)
         }
         Verb::Monitor { elf, port, baud, no_reset } => {

@@ -34,8 +34,11 @@ int fw_random(uint8_t *buffer, size_t length);
 int64_t fw_unix_time(void);
 
 /* Write bytes to the console at once, by polling: usable with interrupts off and
- * from a crashed system. Implemented by the board. */
-void board_console_write(const char *bytes, size_t length);
+ * from a crashed system. Implemented in bsp/lx106/c/console.c. */
+void fw_console_write(const char *bytes, size_t length);
+
+/* Send one byte, by polling. Implemented by the board. */
+void board_console_put(char c);
 
 /* Make code and constants in flash reachable, whatever was being done to the flash. The
  * crash report calls it first; it must lie in RAM itself. Implemented by the board. */

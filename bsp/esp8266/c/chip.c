@@ -1,8 +1,6 @@
 /* Start, clocks, console, pins and reset of the ESP8266. */
 #include "chip.h"
 
-#include <string.h>
-
 #include "FreeRTOS.h"
 #include "task.h"
 
@@ -81,7 +79,7 @@ static _Noreturn __attribute__((noinline)) void run(const void *task)
     UART0.conf0 = UART_CONF0_8_BITS | UART_CONF0_1_STOP;
     UART0.int_enable = 0;
     /* Whatever the other rate left on the reader's screen, ours begins on a line of its own. */
-    board_console_write("\n", 1);
+    fw_console_write("\n", 1);
 
     crash_boot(hardware_reset_reason(), task_before_reset(task));
     lx106_heap_init();
@@ -125,30 +123,10 @@ static void console_drain(void)
     }
 }
 
-static void put_char(char c)
+void board_console_put(char c)
 {
     console_wait(UART_FIFO_SIZE - 2);
     UART0.fifo = (uint8_t)c;
-}
-
-void board_console_write(const char *bytes, size_t length)
-{
-    /* One call comes out in one piece: from a task, by holding the scheduler. Where
-     * interrupts are masked (an interrupt, a critical section, a crash, before the
-     * scheduler) nothing can come between, and the kernel must not be called. */
-    bool in_task = (lx106_ps() & LX106_PS_INTLEVEL) == 0;
-    if (in_task) {
-        vTaskSuspendAll();
-    }
-    for (size_t i = 0; i < length; i++) {
-        if (bytes[i] == '\n') {
-            put_char('\r');
-        }
-        put_char(bytes[i]);
-    }
-    if (in_task) {
-        (void)xTaskResumeAll();
-    }
 }
 
 /* --- Pins ------------------------------------------------------------------------- */

@@ -193,7 +193,7 @@ static bool recording;
 
 static void put(const char *text, size_t length)
 {
-    board_console_write(text, length);
+    fw_console_write(text, length);
     if (recording) {
         record_append(text, length);
     }

@@ -1,7 +1,7 @@
 /* The crash report: one format and one way out for everything that cannot go on.
  *
  * A CPU exception, a failed assertion, an exhausted heap, a stack overflow and a Rust
- * panic all print the same report through board_console_write, note their kind in RAM
+ * panic all print the same report through fw_console_write, note their kind in RAM
  * that survives the reset, and end in board_reset. Every function may be called from a
  * task, from an interrupt, inside a critical section and before the scheduler runs. */
 #ifndef CRASH_H

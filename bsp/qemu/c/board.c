@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "FreeRTOS.h"
-#include "task.h"
 
 #include "fw_hooks.h"
 #include "lx106.h"
@@ -51,31 +50,11 @@ void board_console_init(void)
     uart[UART_FCR] = FCR_ENABLE_AND_CLEAR;
 }
 
-static void put_char(char c)
+void board_console_put(char c)
 {
     while ((uart[UART_LSR] & LSR_THR_EMPTY) == 0) {
     }
     uart[UART_THR] = (uint8_t)c;
-}
-
-void board_console_write(const char *bytes, size_t length)
-{
-    /* One call comes out in one piece: from a task, by holding the scheduler. Where
-     * interrupts are masked (an interrupt, a critical section, a crash, before the
-     * scheduler) nothing can come between, and the kernel must not be called. */
-    bool in_task = (lx106_ps() & LX106_PS_INTLEVEL) == 0;
-    if (in_task) {
-        vTaskSuspendAll();
-    }
-    for (size_t i = 0; i < length; i++) {
-        if (bytes[i] == '\n') {
-            put_char('\r');
-        }
-        put_char(bytes[i]);
-    }
-    if (in_task) {
-        (void)xTaskResumeAll();
-    }
 }
 
 /* --- LED -------------------------------------------------------------------------- */
@@ -89,7 +68,7 @@ void board_gpio2_write(bool level)
     }
     shown = level ? HIGH : LOW;
     const char *line = level ? "[board] GPIO2 high: LED off\n" : "[board] GPIO2 low: LED on\n";
-    board_console_write(line, strlen(line));
+    fw_console_write(line, strlen(line));
 }
 
 /* --- Reset ------------------------------------------------------------------------ */

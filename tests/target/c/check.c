@@ -19,7 +19,7 @@ static void say_list(const char *format, va_list arguments)
         length = sizeof(line) - 2;
     }
     line[length] = '\n';
-    board_console_write(line, (size_t)length + 1);
+    fw_console_write(line, (size_t)length + 1);
 }
 
 void say(const char *format, ...)

@@ -11,7 +11,7 @@ void test_exit(int status)
     char line[24];
     (void)lx106_mask_interrupts();
     (void)snprintf(line, sizeof(line), "exit %d\n", status);
-    board_console_write(line, strlen(line));
+    fw_console_write(line, strlen(line));
     for (;;) {
         board_watchdog_feed();
     }
