@@ -37,7 +37,7 @@ struct Library {
 fn main() {
     if env::var("CARGO_CFG_TARGET_ARCH").as_deref() != Ok("xtensa") {
         fail(
-            "esp8266-sys is for the chip only. Build host crates by name, for example \
+            "vendor-sys is for the chip only. Build host crates by name, for example \
              `cargo test --target x86_64-unknown-linux-gnu -p identity`, or use `make test`.",
         );
     }

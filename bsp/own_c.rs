@@ -2,11 +2,11 @@
 // the build scripts of boards and of test firmware, which `include!` it.
 
 /// Compiles `sources` (relative to the package) into an archive called `name` and links it.
-/// `esp8266-sys` must be among the package's dependencies: it tells the compiler, its flags
+/// `vendor-sys` must be among the package's dependencies: it tells the compiler, its flags
 /// and the include path.
 fn compile_own_c(name: &str, sources: &[&str], includes: &[&str]) {
     let told = |key: &str| {
-        std::env::var(format!("DEP_ESP8266_{key}")).expect("esp8266-sys tells its dependents")
+        std::env::var(format!("DEP_ESP8266_{key}")).expect("vendor-sys tells its dependents")
     };
     let gcc = told("GCC");
     let mut build = cc::Build::new();

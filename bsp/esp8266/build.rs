@@ -16,7 +16,7 @@ const SOURCES: &[&str] = &[
 
 fn main() {
     // Told by the root build script, so that every C file is compiled alike.
-    let told = |name: &str| env::var(format!("DEP_ESP8266_{name}")).expect("esp8266-sys tells it");
+    let told = |name: &str| env::var(format!("DEP_ESP8266_{name}")).expect("vendor-sys tells it");
     let here = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets it"));
     let gcc = told("GCC");
     let fast = env::var_os("CARGO_FEATURE_CPU_160MHZ").is_some();

@@ -6,7 +6,7 @@
 pub mod flash;
 
 use app::LedState;
-use esp8266_sys as sys;
+use vendor_sys as sys;
 
 /// A light on a pin.
 #[derive(Clone, Copy, Debug)]

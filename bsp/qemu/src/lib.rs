@@ -9,7 +9,7 @@ extern crate alloc;
 pub mod semihost;
 
 use app::{Led, LedState};
-use esp8266_sys as sys;
+use vendor_sys as sys;
 
 /// The LED of a NodeMCU: on GPIO2, lit while the pin is low. The emulator has no pins; the
 /// board's C shows each change on the console.

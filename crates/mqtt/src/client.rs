@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use core::ffi::{CStr, c_char, c_int, c_void};
 use core::sync::atomic::{AtomicBool, Ordering};
 
-use esp8266_sys as sys;
+use vendor_sys as sys;
 use rtos::{Duration, Queue, Waker};
 
 use crate::Error;

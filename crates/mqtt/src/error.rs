@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use esp8266_sys as sys;
+use vendor_sys as sys;
 
 /// An error of the MQTT client. Keeps the code of the layer that failed.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use alloc::boxed::Box;
 use alloc::ffi::CString;
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
-use esp8266_sys as sys;
+use vendor_sys as sys;
 
 use crate::Core;
 

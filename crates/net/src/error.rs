@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use esp8266_sys as sys;
+use vendor_sys as sys;
 
 /// An error of the network stack. Keeps lwIP's code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use core::fmt;
 use core::net::{Ipv4Addr, SocketAddrV4};
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
 
-use esp8266_sys as sys;
+use vendor_sys as sys;
 use rtos::Waker;
 
 use crate::{Core, Error};

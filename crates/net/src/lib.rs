@@ -13,7 +13,7 @@ mod interface;
 pub use error::Error;
 pub use interface::{Driver, Interface, NotReady};
 
-use esp8266_sys as sys;
+use vendor_sys as sys;
 
 /// lwIP's one lock, held until dropped: its core functions may be called meanwhile.
 struct Core;

@@ -1,6 +1,6 @@
 //! The board's console.
 
-use esp8266_sys as sys;
+use vendor_sys as sys;
 
 /// Writes text as it is, at once.
 pub fn write(text: &str) {

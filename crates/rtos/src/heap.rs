@@ -1,6 +1,6 @@
 //! Figures of the one heap that C and Rust share.
 
-use esp8266_sys as sys;
+use vendor_sys as sys;
 
 /// Bytes free now.
 pub fn free() -> usize {

@@ -15,7 +15,7 @@ pub mod stack;
 mod waker;
 pub mod watchdog;
 
-use esp8266_sys as sys;
+use vendor_sys as sys;
 
 pub use freertos_rust::{
     CurrentTask, Duration, FreeRtosError, Mutex, Queue, Semaphore, Task, TaskPriority, Timer,

@@ -3,7 +3,7 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use esp8266_sys as sys;
+use vendor_sys as sys;
 
 /// One task's stack.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 //! Once a second the watchdog looks at all promises (`bsp/lx106/c/watchdog.c`). A task that
 //! breaks its own ends in the crash report, by its name, and the board is reset.
 
-use esp8266_sys as sys;
+use vendor_sys as sys;
 
 /// The calling task shows life and promises to do so again within `seconds`: longer than any
 /// of its waits until then. The first call puts the task under watch.

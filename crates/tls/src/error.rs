@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use esp8266_sys as sys;
+use vendor_sys as sys;
 use sys::tls_stage;
 
 /// The record of a failure that `tls_client.c` keeps: mbedTLS's code, the certificate's

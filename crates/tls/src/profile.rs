@@ -3,7 +3,7 @@
 use alloc::boxed::Box;
 use core::ptr::NonNull;
 
-use esp8266_sys as sys;
+use vendor_sys as sys;
 
 use crate::Error;
 
