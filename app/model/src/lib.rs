@@ -11,6 +11,7 @@ extern crate alloc;
 pub mod backoff;
 pub mod command;
 pub mod status;
+pub mod wifi;
 
 use alloc::format;
 use alloc::string::String;
