@@ -2,8 +2,8 @@
 
 use core::fmt;
 
-use vendor_sys as sys;
 use sys::tls_stage;
+use vendor_sys as sys;
 
 /// The record of a failure that `tls_client.c` keeps: mbedTLS's code, the certificate's
 /// faults, the peer's alert.
@@ -116,7 +116,9 @@ impl fmt::Display for Error {
             write!(out, "out of memory")?;
         } else if stage == tls_stage::TLS_STAGE_PROFILE {
             match self.item {
-                ITEM_RANDOM => write!(out, "the random source failed: no keys are made without it")?,
+                ITEM_RANDOM => {
+                    write!(out, "the random source failed: no keys are made without it")?
+                }
                 ITEM_KEY => write!(
                     out,
                     "the private key in the identity cannot be read or does not match the certificate: make the identity again"
