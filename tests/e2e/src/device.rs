@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use tools::qemu::{Emulator, EmulatorOptions};
-use tools::status::Led;
+use board::qemu::{Emulator, EmulatorOptions};
+use board::status::Led;
 
 /// Lines of the console's beginning and of its end that are shown with a failure.
 const SHOWN: usize = 60;
