@@ -6,9 +6,9 @@ use std::process::ExitStatus;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use board_facts::{Board, Machine as Kind};
 use process::files::{self, SECRET};
 
-use crate::boards::Board;
 use crate::console::Console;
 use crate::esptool::Esptool;
 use crate::flash;
@@ -38,7 +38,7 @@ pub struct Firmware {
     #[arg(long)]
     pub elf: PathBuf,
     /// The board to run on
-    #[arg(long, value_enum, default_value_t = Board::Qemu)]
+    #[arg(long, default_value = "qemu", value_parser = Board::named)]
     pub board: Board,
     /// Folder of the board's flash files, instead of `image/BOARD` in the next one
     #[arg(long)]
@@ -55,24 +55,24 @@ impl Firmware {
     /// # Errors
     /// When something is missing or does not start, or flashing fails.
     pub fn start(&self, region: &[u8], folder: &Path, echo: bool) -> Result<Box<dyn Machine>> {
-        if self.board == Board::Qemu {
+        if self.board.machine == Kind::Qemu {
             let mut options = EmulatorOptions::new(&self.elf);
             options.identity = Some(region.to_vec());
             options.echo = echo;
             return Ok(Box::new(Emulator::start(&options)?));
         }
-        let usual = || self.target.join("image").join(self.board.name());
+        let usual = || self.target.join("image").join(&self.board.name);
         let image = Image::in_folder(&self.image.clone().unwrap_or_else(usual));
         let esptool = Esptool::set_up(&self.target.join("esptool"))?;
         let mut options = VirtualOptions::new(
-            self.board,
+            &self.board,
             &self.target.join("debug/virtual-nodemcu"),
-            &folder.join(format!("{}-flash.bin", self.board.name())),
+            &folder.join(format!("{}-flash.bin", self.board.name)),
             &self.elf,
         );
         options.echo = echo;
         let mut board = VirtualBoard::start(&options)?;
-        let identity = folder.join(format!("{}-identity.bin", self.board.name()));
+        let identity = folder.join(format!("{}-identity.bin", self.board.name));
         files::write(&identity, region, SECRET)?;
         let port = board.port();
         if holds(&options.flash, &image)? {

@@ -7,10 +7,10 @@ use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use board_facts::Board;
 use process::files::{self, SECRET};
 use process::programs::Owned;
 
-use crate::boards::Board;
 use crate::console::Console;
 use crate::image::FLASH_SIZE;
 use crate::machine::Machine;
@@ -20,8 +20,8 @@ use crate::port::Port;
 /// How to start a virtual board.
 #[derive(Clone, Debug)]
 pub struct VirtualOptions {
-    /// Where its lights are.
-    pub board: Board,
+    /// Its lights, as the program takes them.
+    pub leds: Vec<String>,
     /// `virtual-nodemcu`.
     pub program: PathBuf,
     /// Content of its flash; made, blank, when it is not there.
@@ -37,9 +37,9 @@ pub struct VirtualOptions {
 impl VirtualOptions {
     /// A board with a network.
     #[must_use]
-    pub fn new(board: Board, program: &Path, flash: &Path, elf: &Path) -> Self {
+    pub fn new(board: &Board, program: &Path, flash: &Path, elf: &Path) -> Self {
         Self {
-            board,
+            leds: board.virtual_leds(),
             program: program.to_owned(),
             flash: flash.to_owned(),
             elf: elf.to_owned(),
@@ -73,7 +73,8 @@ impl VirtualBoard {
         }
         let mut process = Owned::spawn(
             Command::new(&options.program)
-                .args(["--board", options.board.name(), "--flash"])
+                .args(options.leds.iter().flat_map(|led| ["--led", led]))
+                .arg("--flash")
                 .arg(&options.flash)
                 .args(&options.further)
                 .stdin(Stdio::null())
@@ -135,7 +136,8 @@ mod tests {
     #[test]
     fn a_missing_program_says_what_builds_it() {
         let nowhere = Path::new("/nonexistent");
-        let options = VirtualOptions::new(Board::Nodemcu, nowhere, nowhere, nowhere);
+        let options =
+            VirtualOptions::new(&Board::named("nodemcu").unwrap(), nowhere, nowhere, nowhere);
         let error = VirtualBoard::start(&options).unwrap_err().to_string();
         assert!(error.contains("`make virtual-board` builds it"), "{error}");
     }

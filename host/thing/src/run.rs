@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 
-use board::boards::Board;
+use board::boards;
 use board::machine::Firmware;
+use board_facts::Board;
 use cloud::local::LocalCloud;
 use cloud::running::Running;
 use process::interrupt::Interrupt;
@@ -44,7 +45,7 @@ pub fn run(context: Context, arguments: &Arguments) -> Result<()> {
         }
         None => cloud.device_identity().region()?,
     };
-    output::line(introduction(&cloud, &settings, arguments.firmware.board))?;
+    output::line(introduction(&cloud, &settings, &arguments.firmware.board))?;
     let mut machine = arguments.firmware.start(&region, &settings.state, true)?;
     let outcome = loop {
         if interrupt.happened() {
@@ -69,7 +70,7 @@ pub fn run(context: Context, arguments: &Arguments) -> Result<()> {
     }
 }
 
-fn introduction(cloud: &LocalCloud, settings: &Settings, board: Board) -> String {
+fn introduction(cloud: &LocalCloud, settings: &Settings, board: &Board) -> String {
     let endpoints = cloud.device_identity().endpoints;
     let identity = if cloud.stands_in_for_aws() {
         format!("that of {} on AWS, whose part this cloud plays", cloud.thing)
@@ -88,7 +89,7 @@ fn introduction(cloud: &LocalCloud, settings: &Settings, board: Board) -> String
          make off    darkens it\n  \
          make watch  shows what the device publishes\n\
          Ctrl-C here stops everything. Below is the device's serial console.\n",
-        board = board.title(),
+        board = boards::title(board),
         host = endpoints.host,
         port = endpoints.port,
         status = cloud.topics.status,

@@ -5,9 +5,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 
 use crate::context::{Configured, Context};
-use board::boards::Board;
+use board::boards;
 use board::machine::{Firmware, Machine};
 use board::status::{Led, Report, Status};
+use board_facts::Board;
 use cloud::broker::KEEP_ALIVE;
 use cloud::client::MqttClient;
 use cloud::local::LocalCloud;
@@ -50,7 +51,7 @@ pub fn smoke(context: Context, Arguments { firmware }: &Arguments) -> Result<()>
     let region = cloud.device_identity().region()?;
     let mut check = Check {
         machine: firmware.start(&region, folder.path(), false)?,
-        board: firmware.board,
+        board: firmware.board.clone(),
         operator: &mut operator,
         cloud: &cloud,
         interrupt,
@@ -104,9 +105,9 @@ impl Check<'_> {
             let what = format!("a status with the LED {}", led.word());
             self.status(&what, |status| status.led == led)?;
             let what = format!("the LED {}", led.word());
-            let board = self.board;
+            let wanted = boards::led_line(&self.board, led);
             let console = self.machine.console();
-            console.wait_for(mark, self.left()?, &what, |line| board.shows(line, led))?;
+            console.wait_for(mark, self.left()?, &what, |line| line == wanted)?;
             output::line(format!("smoke: LED {}", led.word()))?;
         }
         Ok(())

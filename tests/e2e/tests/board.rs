@@ -8,17 +8,23 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use board::boards::Board;
+use board::boards;
 use board::console::Console;
 use board::esptool::Esptool;
 use board::image::{self, BOOT_OFFSET, CODE_OFFSET, FLASH_SIZE, IDENTITY_OFFSET, Image};
 use board::status::Led;
 use board::virtual_board::{VirtualBoard, VirtualOptions};
+use board_facts::Board;
 use e2e::{SOON, Stage, Watcher};
 use process::files::{self, SECRET};
 use process::programs::Owned;
 use serde_json::Value;
 use tempfile::TempDir;
+
+/// The board that these tests play.
+fn nodemcu() -> Board {
+    Board::named("nodemcu").unwrap()
+}
 
 /// For what esptool does in seconds on an idle machine.
 const FLASHING: Duration = Duration::from_secs(240);
@@ -135,7 +141,7 @@ impl Bench {
 
     fn board(&self, further: &[&str]) -> VirtualBoard {
         let mut options = VirtualOptions::new(
-            Board::Nodemcu,
+            &nodemcu(),
             &built("debug/virtual-nodemcu"),
             &self.path("flash.bin"),
             &elf(),
@@ -364,7 +370,8 @@ fn two_boards_at_once() {
     }
     watcher.send(b"on");
     for board in &boards {
-        let light = |line: &str| Board::Nodemcu.shows(line, Led::On);
+        let lit = boards::led_line(&nodemcu(), Led::On);
+        let light = |line: &str| line == lit;
         board.console.wait_for(0, SOON, "the light", light).unwrap();
     }
 }
