@@ -42,7 +42,7 @@ host = cd / && $(CARGO) $(1) --manifest-path '$(CURDIR)/Cargo.toml' \
 # For tests that mostly wait: for a keep-alive, for esptool, for the AWS CLI.
 WAITING = export RUST_TEST_THREADS=4
 HOST_CRATES = $(foreach crate,process certificates things board cloud provisioning checks thing \
-	board-facts identity app-model,-p $(crate))
+	board-facts identity packets app-model,-p $(crate))
 
 CHIP = target/xtensa-esp8266-none-elf/release
 ELF = $(CHIP)/firmware-$(BOARD)
@@ -139,10 +139,11 @@ virtual-bench: tools ## instructions per second of the virtual NodeMCU; fails be
 	@$(THING_TOOL) esptool >/dev/null
 	@$(call host,run) --quiet --locked -p virtual-nodemcu --example speed
 
-# Ten million inputs take minutes: not part of `make test`, which runs 200,000.
-fuzz: setup ## ten million hostile identity regions through the decoder
-	@export IDENTITY_FUZZ_INPUTS=$${IDENTITY_FUZZ_INPUTS:-10000000} CARGO_PROFILE_RELEASE_OVERFLOW_CHECKS=true; \
-		$(call host,test) --quiet --locked --release -p identity --test fuzz -- --nocapture
+# Ten million inputs take minutes: not part of `make test`, which runs some 100,000.
+fuzz: setup ## ten million hostile identity regions through the decoder, as many streams through the MQTT guard
+	@export IDENTITY_FUZZ_INPUTS=$${IDENTITY_FUZZ_INPUTS:-10000000} PACKETS_FUZZ_INPUTS=$${PACKETS_FUZZ_INPUTS:-10000000} \
+		CARGO_PROFILE_RELEASE_OVERFLOW_CHECKS=true; \
+		$(call host,test) --quiet --locked --release -p identity -p packets --test fuzz -- --nocapture
 
 target-test: setup tools ## tests of kernel, libraries and crash reports on the emulated CPU
 	@$(FIRMWARE) build --release --locked -p target-tests
