@@ -21,7 +21,9 @@ extern crate alloc;
 mod led;
 mod link;
 mod status;
+pub mod wifi;
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
 
@@ -43,6 +45,8 @@ pub struct Board<L: Led> {
     pub identity_region: &'static [u8],
     /// The network driver.
     pub network: net::Driver,
+    /// The radio, where the network is one.
+    pub wifi: Option<Box<dyn wifi::Wifi>>,
     /// Unpredictable 32 bits, for jitter.
     pub random: fn() -> u32,
     /// Why the CPU was last reset.
@@ -67,6 +71,8 @@ struct Shared {
     status: Waker,
     /// What the status tells of the other tasks.
     facts: status::Facts,
+    /// And of the radio.
+    wifi: wifi::Facts,
 }
 
 /// Stacks of the tasks, in words: what `status=debug` in the log shows as used, and a third
@@ -74,6 +80,7 @@ struct Shared {
 const LINK_STACK: u16 = 1024;
 const STATUS_STACK: u16 = 352;
 const LED_STACK: u16 = 288;
+const WIFI_STACK: u16 = 640;
 
 /// Creates the first task, which creates the others. It begins when the scheduler starts.
 ///
@@ -86,8 +93,17 @@ pub fn start<L: Led>(board: Board<L>) {
 
 fn main<L: Led>(board: Board<L>) {
     rtos::log::init();
-    let Board { led, identity_region, network, random, reset_reason, crash, forget_crash, give_up } =
-        board;
+    let Board {
+        led,
+        identity_region,
+        network,
+        wifi,
+        random,
+        reset_reason,
+        crash,
+        forget_crash,
+        give_up,
+    } = board;
     log::info!("esp8266-aws-iot {}, reset: {reset_reason}", env!("CARGO_PKG_VERSION"));
     if let Some(crash) = &crash {
         log::warn!("crashed before: {crash}");
@@ -116,6 +132,7 @@ fn main<L: Led>(board: Board<L>) {
         link: Waker::new().expect("heap"),
         status: Waker::new().expect("heap"),
         facts: status::Facts::new(reset_reason, crash, forget_crash),
+        wifi: wifi::Facts::new(),
     });
     spawn("led", LED_STACK, rtos::priority::LED, {
         let shared = shared.clone();
@@ -125,6 +142,13 @@ fn main<L: Led>(board: Board<L>) {
         let shared = shared.clone();
         move || status::run(&shared)
     });
+    if let Some(radio) = wifi {
+        let networks = wifi::Networks::of(&identity);
+        spawn("wifi", WIFI_STACK, rtos::priority::LINK, {
+            let shared = shared.clone();
+            move || wifi::run(&shared, networks, radio, random)
+        });
+    }
     link::run(&shared, &identity, network, random, give_up);
 }
 

@@ -2,22 +2,21 @@
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
-use core::fmt;
 use core::sync::atomic::{AtomicU32, Ordering};
 
 pub use app_model::wifi::{AccessPoint, Bssid, Reason, Security, Ssid};
 use app_model::wifi::{Network, Station, Step};
-use identity::{Identity, WifiKey};
-use net::Interface;
-use rtos::{Mutex, watchdog};
+use identity::{Identity, WifiKey, WifiNetwork};
+use rtos::{Duration, Mutex, watchdog};
 
 use crate::Shared;
 
-/// A board's radio. It is on once the network driver has started.
+/// A board's radio.
 pub trait Wifi: Send + 'static {
-    /// Begins to look for access points, or for those of one hidden network; [`Event::Scanned`]
-    /// follows. False when it did not begin.
-    fn scan(&mut self, hidden: Option<&Ssid>) -> bool;
+    /// Whether the network driver has started it.
+    fn is_on(&self) -> bool;
+    /// Begins to look for access points; [`Event::Scanned`] follows. False when it did not begin.
+    fn scan(&mut self) -> bool;
     /// What the last scan found.
     fn found(&mut self) -> Vec<AccessPoint>;
     /// Begins to join; [`Event::Connected`] or [`Event::Disconnected`] follows. False when it did
@@ -68,7 +67,7 @@ const STEP_MS: u64 = 20_000;
 const ADDRESS_MS: u64 = 20_000;
 
 /// What the status tells of the radio.
-pub struct Facts {
+pub(crate) struct Facts {
     access_point: Mutex<Option<AccessPoint>>,
     reconnects: AtomicU32,
 }
@@ -81,7 +80,7 @@ impl Facts {
 
     /// The access point of the connection.
     pub fn access_point(&self) -> Option<AccessPoint> {
-        *self.access_point.lock(rtos::Duration::infinite()).ok()?
+        *self.access_point.lock(Duration::infinite()).ok()?
     }
 
     /// Connections that were made again after the first.
@@ -90,37 +89,214 @@ impl Facts {
     }
 
     fn set(&self, access_point: Option<AccessPoint>) {
-        if let Ok(mut place) = self.access_point.lock(rtos::Duration::infinite()) {
+        if let Ok(mut place) = self.access_point.lock(Duration::infinite()) {
             *place = access_point;
         }
     }
 }
 
-/// The networks of an identity, as far as they can be names.
-fn networks(identity: &Identity) -> Vec<(Network, WifiKey<'static>)>
-where
-{
-    let _ = identity;
-    Vec::new()
+/// The networks of an identity.
+pub(crate) struct Networks {
+    known: Vec<Known>,
+    backoff_cap_s: u16,
 }
 
-struct Task<'a> {
-    shared: &'a Shared,
-    radio: Box<dyn Wifi>,
-    interface: Interface,
-    random: fn() -> u32,
-    keys: Vec<Option<[u8; 32]>>,
-    names: Vec<Ssid>,
-    station: Station,
+impl Networks {
+    /// Takes them out of it.
+    pub fn of(identity: &Identity<'static>) -> Self {
+        let known = identity.wifi.iter().filter_map(Known::of).collect();
+        Self { known, backoff_cap_s: identity.backoff_cap_s }
+    }
+}
+
+/// A network of the identity, and its key once it is known.
+struct Known {
+    ssid: Ssid,
+    passphrase: Option<&'static str>,
+    pmk: Option<[u8; 32]>,
+}
+
+impl Known {
+    fn of(network: &WifiNetwork<'static>) -> Option<Self> {
+        let (passphrase, pmk) = match network.key {
+            WifiKey::None => (None, None),
+            WifiKey::Passphrase(passphrase) => (Some(passphrase), None),
+            WifiKey::Pmk(pmk) => (None, Some(*pmk)),
+        };
+        Some(Self { ssid: Ssid::new(network.ssid)?, passphrase, pmk })
+    }
 }
 
 /// Keeps the radio connected, for ever.
-pub fn run(
-    shared: &Shared,
-    identity: &Identity<'static>,
-    radio: Box<dyn Wifi>,
-    interface: Interface,
-    random: fn() -> u32,
-) {
-    let _ = (shared, identity, radio, interface, random, networks(identity));
+pub(crate) fn run(shared: &Shared, networks: Networks, mut radio: Box<dyn Wifi>, random: fn() -> u32) {
+    let Networks { mut known, backoff_cap_s } = networks;
+    if known.is_empty() {
+        log::error!(
+            "no Wi-Fi network is known: put [[wifi]] into config.toml, then `make identity` and \
+             `make flash-identity`"
+        );
+        return;
+    }
+    let networks = known
+        .iter()
+        .map(|one| Network {
+            ssid: one.ssid,
+            has_key: one.pmk.is_some() || one.passphrase.is_some(),
+        })
+        .collect();
+    let mut station = Station::new(networks, backoff_cap_s);
+    while !radio.is_on() {
+        pause(20);
+    }
+    let mut step = station.start(None);
+    let mut first = true;
+    loop {
+        watchdog::alive(LIFE_S);
+        for trouble in station.trouble() {
+            log::warn!("{trouble}");
+        }
+        step = match step {
+            Step::Scan if radio.scan() => match wait(&mut *radio, STEP_MS) {
+                Some(Event::Scanned) => station.scanned(&radio.found(), random()),
+                _ => station.scan_failed(random()),
+            },
+            Step::Scan => station.scan_failed(random()),
+            Step::Join { network, bssid, channel } => {
+                let target = Target {
+                    ssid: known[network].ssid,
+                    bssid,
+                    channel,
+                    pmk: key(&*radio, &mut known[network]),
+                };
+                match join(&mut *radio, &target) {
+                    Ok(()) => {
+                        let current = radio.current();
+                        station.connected(current.as_ref());
+                        told(&target.ssid, current.as_ref());
+                        if !core::mem::take(&mut first) {
+                            shared.wifi.reconnects.fetch_add(1, Ordering::AcqRel);
+                        }
+                        stay(shared, &mut *radio, &mut station, random)
+                    }
+                    Err(reason) => station.failed(reason, random()),
+                }
+            }
+            Step::Pause(milliseconds) => {
+                log::debug!("next look for a network in {milliseconds} ms");
+                pause(milliseconds);
+                station.paused()
+            }
+            // Only ever an answer while connected, and taken there.
+            Step::Stay => Step::Scan,
+        };
+    }
+}
+
+fn told(ssid: &Ssid, current: Option<&AccessPoint>) {
+    match current {
+        Some(AccessPoint { bssid: [a, b, c, d, e, f], channel, rssi, .. }) => log::info!(
+            "joined {ssid}, access point {a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}, channel \
+             {channel}, {rssi} dBm"
+        ),
+        None => log::info!("joined {ssid}"),
+    }
+}
+
+/// The network's key; of an older identity it is computed, once.
+fn key(radio: &dyn Wifi, known: &mut Known) -> Option<[u8; 32]> {
+    if let (None, Some(passphrase)) = (known.pmk, known.passphrase) {
+        log::info!("computing the key of {}; `make identity` would spare this", known.ssid);
+        known.pmk = Some(radio.pmk(passphrase, &known.ssid));
+    }
+    known.pmk
+}
+
+/// The next event, or none within so many milliseconds.
+fn wait(radio: &mut dyn Wifi, milliseconds: u64) -> Option<Event> {
+    let start = rtos::uptime_ms();
+    while rtos::uptime_ms() - start < milliseconds {
+        watchdog::alive(LIFE_S);
+        if let Some(event) = radio.next_event(LOOK_MS) {
+            return Some(event);
+        }
+    }
+    None
+}
+
+fn join(radio: &mut dyn Wifi, target: &Target) -> Result<(), Reason> {
+    let nothing = Reason { code: 1, key_unproven: false };
+    if !radio.join(target) {
+        return Err(nothing);
+    }
+    loop {
+        match wait(radio, STEP_MS) {
+            Some(Event::Connected) => return Ok(()),
+            Some(Event::Disconnected(reason)) => return Err(reason),
+            Some(Event::Scanned) => {}
+            None => {
+                radio.leave();
+                let _ = wait(radio, STEP_MS);
+                return Err(nothing);
+            }
+        }
+    }
+}
+
+/// While connected: until the connection ends, or is given up for want of an address.
+fn stay(shared: &Shared, radio: &mut dyn Wifi, station: &mut Station, random: fn() -> u32) -> Step {
+    let since = rtos::uptime_ms();
+    let mut address = Address::Missing { since };
+    let step = loop {
+        watchdog::alive(LIFE_S);
+        shared.wifi.set(radio.current());
+        if let Some(Event::Disconnected(reason)) = radio.next_event(LOOK_MS) {
+            let lasted = u32::try_from(rtos::uptime_ms() - since).unwrap_or(u32::MAX);
+            break station.lost(reason, lasted, random());
+        }
+        address = match (address, net::address()) {
+            (Address::Missing { .. }, Ok(_)) => {
+                station.addressed();
+                Address::There
+            }
+            (Address::There, Err(_)) => Address::Missing { since: rtos::uptime_ms() },
+            (Address::Missing { since }, Err(_)) if rtos::uptime_ms() - since > ADDRESS_MS => {
+                match station.no_address() {
+                    Step::Stay => Address::GivenUp,
+                    other => {
+                        radio.leave();
+                        let _ = wait(radio, STEP_MS);
+                        break other;
+                    }
+                }
+            }
+            (Address::GivenUp, Ok(_)) => Address::There,
+            (same, _) => same,
+        };
+        for trouble in station.trouble() {
+            log::warn!("{trouble}");
+        }
+    };
+    shared.wifi.set(None);
+    step
+}
+
+/// Of the interface.
+#[derive(Clone, Copy)]
+enum Address {
+    There,
+    Missing {
+        since: u64,
+    },
+    /// It was missing for long, which has been told.
+    GivenUp,
+}
+
+fn pause(milliseconds: u32) {
+    let mut left = milliseconds;
+    while left > 0 {
+        watchdog::alive(LIFE_S);
+        let piece = left.min(10_000);
+        rtos::CurrentTask::delay(Duration::ms(piece));
+        left -= piece;
+    }
 }

@@ -9,14 +9,8 @@ use std::process::exit;
 use sha2::{Digest, Sha256};
 
 /// The chip's C and assembly, lowest first.
-const SOURCES: &[&str] = &[
-    "c/start.S",
-    "c/chip.c",
-    "c/flash.c",
-    "c/health.c",
-    "c/random.c",
-    "c/watchdog.c",
-];
+const SOURCES: &[&str] =
+    &["c/start.S", "c/chip.c", "c/flash.c", "c/health.c", "c/random.c", "c/watchdog.c"];
 
 /// The network of a board without the radio's libraries.
 const PORT_SOURCES: &[&str] = &["c/net_port.c"];
@@ -53,7 +47,9 @@ fn main() {
         let phy = out.join("phy_init_data.c");
         fs::write(&phy, sdk.phy_init_data()).expect("OUT_DIR is writable");
         build.files(RADIO_SOURCES).file(phy).include("radio").include(mbedtls);
-        sdk.link();
+        // port_frame.h
+        build.include("../lx106/c");
+        sdk.link(&out);
     } else {
         build.files(PORT_SOURCES);
     }
@@ -116,12 +112,15 @@ impl Sdk {
     }
 
     /// Has the archives linked. Others than the known ones may work or not: a warning.
-    fn link(&self) {
+    fn link(&self, out: &Path) {
+        // A folder with these alone: the SDK's has a libgcc too, which is not to be found.
+        let folder = out.join("sdk");
+        fs::create_dir_all(&folder).expect("OUT_DIR is writable");
         for (name, known) in ARCHIVES {
-            let digest: String = Sha256::digest(self.read(&format!("lib/lib{name}.a")))
-                .iter()
-                .map(|byte| format!("{byte:02x}"))
-                .collect();
+            let archive = self.read(&format!("lib/lib{name}.a"));
+            fs::write(folder.join(format!("lib{name}.a")), &archive).expect("OUT_DIR is writable");
+            let digest = Sha256::digest(archive);
+            let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
             if digest != known {
                 println!(
                     "cargo::warning=lib{name}.a of this SDK is not the one that the driver was \
@@ -130,7 +129,7 @@ impl Sdk {
             }
             println!("cargo::rustc-link-lib=static:-bundle={name}");
         }
-        println!("cargo::rustc-link-search=native={}", self.0.join("lib").display());
+        println!("cargo::rustc-link-search=native={}", folder.display());
     }
 
     /// The table that the PHY starts from, as C: the values in the header's initialiser, with the
@@ -152,7 +151,8 @@ impl Sdk {
             let mut values = Vec::new();
             while let Some(line) = lines.next() {
                 let value = line.trim_end_matches(',');
-                let hex = |text: &str| u32::from_str_radix(text.trim().trim_start_matches("0x"), 16);
+                let hex =
+                    |text: &str| u32::from_str_radix(text.trim().trim_start_matches("0x"), 16);
                 if value.is_empty() || value == "#endif" {
                     continue;
                 } else if value.starts_with("#ifdef") {

@@ -151,6 +151,7 @@ static uint8_t own_address[ETH_HWADDR_LEN];
 
 /* --- Events: in the libraries' task, or in the caller's ------------------------------- */
 
+static volatile bool is_on;
 static volatile bool connected;
 
 static void on_event(uint32_t id, const uint8_t *data)
@@ -366,9 +367,14 @@ static int start(void)
     return 0;
 }
 
-int radio_scan(const char *ssid)
+bool radio_is_on(void)
 {
-    const struct scan_config config = {.ssid = (const uint8_t *)ssid, .show_hidden = true};
+    return is_on;
+}
+
+int radio_scan(void)
+{
+    const struct scan_config config = {.show_hidden = true};
     return esp_wifi_scan_start(&config, false);
 }
 
@@ -644,5 +650,6 @@ err_t board_netif_init(struct netif *netif)
         fw_log(FW_LOG_ERROR, "radio", "the radio does not start (%d)", code);
         return ERR_IF;
     }
+    is_on = true;
     return ERR_OK;
 }

@@ -49,9 +49,12 @@ struct radio_target {
     uint8_t pmk[32];
 };
 
-/* Look for access points on all channels (2 s), or for those of one hidden network.
- * RADIO_SCANNED follows. `ssid` is NULL or ends with NUL. Returns 0 when it began. */
-int radio_scan(const char *ssid);
+/* Whether board_netif_init has started the radio. Nothing else may be called before. */
+bool radio_is_on(void);
+
+/* Look for access points on all channels: 2 s. RADIO_SCANNED follows. Returns 0 when it
+ * began. */
+int radio_scan(void);
 
 /* The access points of the last scan, strongest first, at most `most`. Frees the libraries'
  * list of them. */

@@ -3,7 +3,12 @@
 
 #![no_std]
 
+#[cfg(feature = "radio")]
+extern crate alloc;
+
 pub mod flash;
+#[cfg(feature = "radio")]
+mod radio;
 
 use app::LedState;
 use vendor_sys as sys;
@@ -72,6 +77,10 @@ pub fn start(facts: &Facts) -> ! {
         led: Lamp::new(facts.led),
         identity_region: identity_region(),
         network: network(),
+        #[cfg(feature = "radio")]
+        wifi: Some(radio::Radio::take()),
+        #[cfg(not(feature = "radio"))]
+        wifi: None,
         random,
         reset_reason: lx106::reset_reason().as_str(),
         crash: lx106::crash_record(),

@@ -26,14 +26,14 @@ impl Radio {
 }
 
 impl Wifi for Radio {
-    fn scan(&mut self, hidden: Option<&Ssid>) -> bool {
-        let mut name = [0; RawAccessPoint::SSID_MAX + 1];
-        if let Some(ssid) = hidden {
-            name[..ssid.as_bytes().len()].copy_from_slice(ssid.as_bytes());
-        }
-        let name = if hidden.is_some() { name.as_ptr() } else { core::ptr::null() };
-        // SAFETY: a name that ends with NUL, or none; the libraries copy it.
-        unsafe { radio_scan(name) == 0 }
+    fn is_on(&self) -> bool {
+        // SAFETY: a plain question.
+        unsafe { radio_is_on() }
+    }
+
+    fn scan(&mut self) -> bool {
+        // SAFETY: allowed at any time once the driver has started.
+        unsafe { radio_scan() == 0 }
     }
 
     fn found(&mut self) -> Vec<AccessPoint> {
@@ -250,9 +250,7 @@ unsafe extern "C" fn radio_wpa_acknowledged(keys: *mut RawKeys) {
 
 #[unsafe(no_mangle)]
 extern "C" fn radio_wpa_unproven() -> bool {
-    with(|supplicant| {
-        supplicant.as_ref().is_some_and(|one| one.progress() == Progress::Unproven)
-    })
+    with(|supplicant| supplicant.as_ref().is_some_and(|one| one.progress() == Progress::Unproven))
 }
 
 #[unsafe(no_mangle)]
@@ -302,7 +300,8 @@ impl wpa::Aes128 for Aes {
 
 // bsp/esp8266/radio/radio.h, crypto.h
 unsafe extern "C" {
-    fn radio_scan(ssid: *const u8) -> c_int;
+    fn radio_is_on() -> bool;
+    fn radio_scan() -> c_int;
     fn radio_scanned(list: *mut RawAccessPoint, most: usize) -> usize;
     fn radio_join(target: *const RawTarget) -> c_int;
     fn radio_leave();

@@ -12,6 +12,7 @@ extern "C" fn main() -> ! {
         led: BoardLed,
         identity_region: identity_region(),
         network: network(),
+        wifi: None,
         random,
         reset_reason: lx106::reset_reason().as_str(),
         crash: lx106::crash_record(),

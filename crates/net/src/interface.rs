@@ -125,13 +125,7 @@ impl Interface {
     /// # Errors
     /// What is missing.
     pub fn address(&self) -> Result<Ipv4Addr, NotReady> {
-        if !LINK_UP.load(Ordering::Acquire) {
-            return Err(NotReady::LinkDown);
-        }
-        match ADDRESS.load(Ordering::Acquire) {
-            0 => Err(NotReady::NoAddress),
-            address => Ok(Ipv4Addr::from(address.to_le_bytes())),
-        }
+        address()
     }
 
     /// Asks this name server instead of the one that DHCP names.
@@ -141,6 +135,20 @@ impl Interface {
         // SAFETY: lwIP reads the port with its core locked.
         unsafe { sys::net_dns_port = server.port() };
         apply_dns_override();
+    }
+}
+
+/// The device's address, once there is an interface, a link, and DHCP has answered.
+///
+/// # Errors
+/// What is missing.
+pub fn address() -> Result<Ipv4Addr, NotReady> {
+    if !LINK_UP.load(Ordering::Acquire) {
+        return Err(NotReady::LinkDown);
+    }
+    match ADDRESS.load(Ordering::Acquire) {
+        0 => Err(NotReady::NoAddress),
+        address => Ok(Ipv4Addr::from(address.to_le_bytes())),
     }
 }
 
