@@ -51,6 +51,12 @@ impl Error {
         unsafe { sys::tls_error_clear() };
     }
 
+    /// Whether a certificate of the server has expired or is not valid yet by this device's clock.
+    pub fn dates_do_not_fit(&self) -> bool {
+        // MBEDTLS_X509_BADCERT_EXPIRED and _FUTURE (mbedtls/x509.h).
+        self.verify_flags & 0x201 != 0
+    }
+
     /// What is wrong with the server's certificate, worst first.
     fn certificate_fault(&self) -> Option<&'static str> {
         // mbedtls/x509.h.

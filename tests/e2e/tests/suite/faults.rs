@@ -320,7 +320,7 @@ fn name_server_does_not_answer() {
     stage.lab.cloud.dns.silence(true);
     let mut device = stage.boot_skipping_sleep();
     // The time server's name is looked up first.
-    device.expect(PATIENCE, "no answer from a time server: taking ");
+    device.expect(PATIENCE, "no answer from a time server: it is later than ");
     device.expect(PATIENCE, "connect failed: TLS: the endpoint's name cannot be resolved");
     stage.lab.cloud.dns.silence(false);
     // Where the firmware is older than the certificates, it needs the time first.
@@ -352,7 +352,7 @@ fn time_server_does_not_answer() {
     let stage = old_certificates();
     stage.lab.cloud.sntp.silence(true);
     let mut device = stage.boot_skipping_sleep();
-    let line = device.expect(PATIENCE, "no answer from a time server: taking ");
+    let line = device.expect(PATIENCE, "no answer from a time server: it is later than ");
     assert!((20_000..25_000).contains(&line.ms), "waited until {} ms", line.ms);
     device.expect_connected();
     stage.lab.cloud.sntp.silence(false);
@@ -367,7 +367,7 @@ fn time_server_lies_into_the_past() {
     stage.lab.cloud.sntp.lie_by(-10 * 365 * 86_400);
     let mut device = stage.boot_skipping_sleep();
     device.expect(SOON, "before this firmware was built: ignored");
-    device.expect(PATIENCE, "no answer from a time server: taking 20");
+    device.expect(PATIENCE, "no answer from a time server: it is later than 20");
     device.expect_connected();
     assert_eq!(device.count("clock set by SNTP"), 0);
     device.assert_sound();
@@ -378,7 +378,7 @@ fn time_server_is_unknown() {
     let stage = old_certificates();
     stage.lab.cloud.dns.set(TIME_SERVER_NAME, None);
     let mut device = stage.boot_skipping_sleep();
-    device.expect(PATIENCE, "no answer from a time server: taking 20");
+    device.expect(PATIENCE, "no answer from a time server: it is later than 20");
     device.expect_connected();
     device.assert_sound();
 }
