@@ -342,7 +342,7 @@ fn libraries(trees: &Trees) -> Vec<Library> {
             ],
             fast: &[],
             extra: vec![],
-            own_sources: &["vendor/lwip/net_hooks.c"],
+            own_sources: &["vendor/lwip/net_filter.c", "vendor/lwip/net_hooks.c"],
             includes: vec![],
             prelude: None,
             defines: &[],

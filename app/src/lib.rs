@@ -96,16 +96,8 @@ pub fn start<L: Led>(board: Board<L>) {
 
 fn main<L: Led>(board: Board<L>) {
     rtos::log::init();
-    let Board {
-        led,
-        identity_region,
-        network,
-        random,
-        time,
-        reset_reason,
-        crash,
-        forget_crash,
-    } = board;
+    let Board { led, identity_region, network, random, time, reset_reason, crash, forget_crash } =
+        board;
     log::info!("esp8266-aws-iot {}, reset: {reset_reason}", env!("CARGO_PKG_VERSION"));
     if let Some(crash) = &crash {
         log::warn!("crashed before: {crash}");

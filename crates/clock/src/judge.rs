@@ -113,8 +113,8 @@ impl Clock {
             Trust::Kept => seconds < now.saturating_sub(STEP),
             Trust::Server => seconds.abs_diff(now) > STEP,
         };
-        let confirmed = self.suspect
-            || self.doubt.is_some_and(|doubt| boot.abs_diff(doubt) <= AGREE);
+        let confirmed =
+            self.suspect || self.doubt.is_some_and(|doubt| boot.abs_diff(doubt) <= AGREE);
         if far && !confirmed {
             self.doubt = Some(boot);
             return Verdict::Doubted;

@@ -60,12 +60,10 @@ impl Schedule {
         if self.asked.is_some() || now < self.due {
             return None;
         }
-        let chosen = (0..self.count)
-            .map(|step| (self.next + step) % self.count)
-            .find(|index| {
-                let server = &self.servers[usize::from(*index)];
-                now >= server.floor.max(server.earliest)
-            })?;
+        let chosen = (0..self.count).map(|step| (self.next + step) % self.count).find(|index| {
+            let server = &self.servers[usize::from(*index)];
+            now >= server.floor.max(server.earliest)
+        })?;
         self.asked = Some(chosen);
         self.due = now + 1;
         self.servers[usize::from(chosen)].floor = now + FLOOR_S;

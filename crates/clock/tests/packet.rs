@@ -69,9 +69,8 @@ fn a_server_without_the_time_is_not_believed() {
     // A leap second that is announced is none of our business.
     assert_eq!(changed(|packet| packet[0] |= 1 << 6), Ok(1_800_000_000));
     for at in [4, 8] {
-        let with = |value: u32| {
-            changed(|packet| packet[at..at + 4].copy_from_slice(&value.to_be_bytes()))
-        };
+        let with =
+            |value: u32| changed(|packet| packet[at..at + 4].copy_from_slice(&value.to_be_bytes()));
         assert_eq!(with(0x000F_FFFF), Ok(1_800_000_000));
         assert_eq!(with(0x0010_0000), Err(Refusal::Unsynchronised));
         assert_eq!(with(0xFFFF_FFFF), Err(Refusal::Unsynchronised));

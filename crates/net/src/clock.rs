@@ -14,9 +14,7 @@ use core::fmt;
 use core::ptr;
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
-use clock::{
-    ANSWER_S, Clock, MOST_SERVERS, PERIOD_S, SECOND_LOOK_S, Schedule, Verdict, packet,
-};
+use clock::{ANSWER_S, Clock, MOST_SERVERS, PERIOD_S, SECOND_LOOK_S, Schedule, Verdict, packet};
 use vendor_sys as sys;
 
 use crate::Core;
@@ -152,9 +150,7 @@ pub fn is_synchronised() -> bool {
 pub fn worth_keeping() -> Option<u32> {
     let _core = Core::lock();
     // SAFETY: the core is locked; nothing in there calls back.
-    unsafe {
-        with(|state| state.clock.is_worth_keeping().then(|| state.clock.now(uptime_s())))
-    }
+    unsafe { with(|state| state.clock.is_worth_keeping().then(|| state.clock.now(uptime_s()))) }
 }
 
 /// DHCP has an answer (`online`), which may be a renewal, or there is no network any more. Runs
@@ -390,7 +386,9 @@ unsafe fn heard(seconds: u32, before: u32, verdict: Verdict) {
         }
         Verdict::TooLate => {
             // SAFETY: the caller's contract.
-            return unsafe { fail(&format_args!("it says {told}, which is absurdly late: ignored")) };
+            return unsafe {
+                fail(&format_args!("it says {told}, which is absurdly late: ignored"))
+            };
         }
     };
     // SAFETY: the core is locked; nothing in there calls back.
