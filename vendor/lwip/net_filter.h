@@ -12,11 +12,13 @@ struct netif;
 /* Bytes at a frame's beginning that net_wants looks at. */
 #define NET_FILTER_LENGTH 80U
 
-/* Cost of a frame, in units of a driver's budget for one tick of the kernel: what is left then
- * waits for the next, so that no flood takes the CPU from the tasks below lwIP. */
-#define NET_BUDGET 32U
-#define NET_COST_DROPPED 1U
-#define NET_COST_TAKEN 4U
+/* Cost of a frame in instructions, roughly, and what a driver may spend in one tick of the
+ * kernel (5 ms): what is left then waits for the next, so that no flood takes more than a
+ * quarter of the CPU from the tasks below lwIP. A frame that is not wanted is cheap, so that
+ * even in a storm there is room for those that are. */
+#define NET_BUDGET 50000U
+#define NET_COST_DROPPED 200U
+#define NET_COST_TAKEN 5000U
 /* Milliseconds to wait when the budget is spent: a tick. */
 #define NET_PAUSE_MS portTICK_PERIOD_MS
 
