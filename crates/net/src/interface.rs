@@ -60,15 +60,14 @@ static LISTENER: AtomicPtr<Waker> = AtomicPtr::new(ptr::null_mut());
 const MOST_DNS_SERVERS: usize = sys::DNS_MAX_SERVERS as usize;
 /// Name servers that override DHCP's, in network byte order, the preferred one first; 0 for none.
 static DNS_OVERRIDE: [AtomicU32; MOST_DNS_SERVERS] = [const { AtomicU32::new(0) }; _];
-/// The interface, once it was started: a leaked box.
-static NETIF: AtomicPtr<sys::netif> = AtomicPtr::new(ptr::null_mut());
 
 impl Interface {
-    /// Starts lwIP's thread, the board's driver and DHCP. `listener` is woken whenever link
+    /// Starts lwIP's thread and the board's driver. `listener` is woken whenever link
     /// or address change; `host_name` is what DHCP servers are told.
     ///
     /// # Errors
-    /// `AlreadyStarted` the second time; `Driver` when the board's driver refuses.
+    /// `AlreadyStarted` the second time, also after a failure; `Driver` when the board's driver
+    /// refuses.
     pub fn start(driver: Driver, host_name: &str, listener: Waker) -> Result<Self, Error> {
         if STARTED.swap(true, Ordering::AcqRel) {
             return Err(Error::AlreadyStarted);
@@ -80,7 +79,6 @@ impl Interface {
         let netif: &'static mut sys::netif = Box::leak(Box::default());
         // SAFETY: called once, after the scheduler has started.
         unsafe { sys::tcpip_init(None, ptr::null_mut()) };
-        NETIF.store(netif, Ordering::Release);
         let _core = Core::lock();
         // SAFETY: the core is locked; `netif` and `host_name` live for ever.
         unsafe {
@@ -102,13 +100,22 @@ impl Interface {
             sys::netif_set_status_callback(netif, Some(changed));
             sys::netif_set_link_callback(netif, Some(changed));
             sys::netif_set_up(netif);
-            Error::check(sys::dhcp_start(netif))?;
             changed(netif);
             sys::sys_timeout(LIFE_MS, Some(show_life), ptr::null_mut());
         }
         let mut mac = [0; 6];
         mac.copy_from_slice(&netif.hwaddr[..6]);
         Ok(Self { mac })
+    }
+
+    /// Starts to ask for an address (DHCP). What failed can be tried again.
+    ///
+    /// # Errors
+    /// `OutOfMemory`.
+    pub fn request_address(&self) -> Result<(), Error> {
+        let _core = Core::lock();
+        // SAFETY: the core is locked, and `start` made this interface the default one for ever.
+        Error::check(unsafe { sys::dhcp_start(sys::netif_default) })
     }
 
     /// The interface's MAC address.
@@ -146,8 +153,8 @@ impl Interface {
     /// been replaced (RFC 1122 section 2.3.2.1). They are asked for again when they are needed.
     pub fn forget_neighbours(&self) {
         let _core = Core::lock();
-        // SAFETY: the core is locked; the interface was started and lives for ever.
-        unsafe { sys::etharp_cleanup_netif(NETIF.load(Ordering::Acquire)) };
+        // SAFETY: the core is locked, and `start` made this interface the default one for ever.
+        unsafe { sys::etharp_cleanup_netif(sys::netif_default) };
     }
 }
 

@@ -13,8 +13,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use board::qemu::EmulatorOptions;
 use tempfile::TempDir;
-use tools::qemu::EmulatorOptions;
 
 /// How often the threads look whether they shall end.
 const POLL: Duration = Duration::from_millis(50);
@@ -224,7 +224,7 @@ impl Cable {
     /// When there is no room for its sockets.
     #[must_use]
     pub fn new() -> Self {
-        let folder = tools::scratch::folder().expect("a folder");
+        let folder = process::scratch::folder().expect("a folder");
         let path = |name: &str| folder.path().join(name);
         let bind = |name: &str| {
             let socket = UnixDatagram::bind(path(name)).expect("a socket");

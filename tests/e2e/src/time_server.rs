@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use tools::cloud::ZONE;
+use cloud::dns::ZONE;
 
 /// How often the thread looks whether it shall end.
 const POLL: Duration = Duration::from_millis(50);

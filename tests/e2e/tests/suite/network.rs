@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use board::status::Led;
+use cloud::dns::HOST_FROM_GUEST;
 use e2e::cable::{Arp, BOARD, BOARD_MAC, BROADCAST_MAC, Cable, Frame, GATEWAY, Seen, To};
 use e2e::time_server::TimeServer;
 use e2e::{Device, SOON, Stage, seconds};
-use tools::cloud::HOST_FROM_GUEST;
-use tools::status::Led;
 
 /// A hardware address that nobody has.
 const OTHER_MAC: [u8; 6] = [0x02, 0, 0, 0, 0, 0x77];
@@ -274,7 +274,7 @@ fn a_second_name_server_with_its_own_port_is_asked() {
 fn name_servers_of_the_identity_replace_all_of_dhcps() {
     let stage = Stage::new();
     // One that does not know the name; DHCP names a second one.
-    stage.lab.cloud.dns.silence(true);
+    stage.cloud.servers.dns.silence(true);
     let cable = Cable::new();
     cable.judge(|to, mut frame, _| {
         // Option 6 grows by a second server: the user network's options end well before.
@@ -303,7 +303,7 @@ fn name_servers_of_the_identity_replace_all_of_dhcps() {
 #[test]
 fn mute_name_servers_make_no_storm() {
     let stage = Stage::new();
-    stage.lab.cloud.dns.silence(true);
+    stage.cloud.servers.dns.silence(true);
     let cable = Cable::new();
     let mut device = boot(&stage, &cable);
     device.expect(SOON, "net: address ");
