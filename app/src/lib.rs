@@ -18,6 +18,7 @@
 
 extern crate alloc;
 
+mod clock;
 mod led;
 mod link;
 mod status;
@@ -37,6 +38,15 @@ pub trait Led: Send + 'static {
     fn set(&mut self, state: LedState);
 }
 
+/// Where a board keeps the last known time, in seconds since 1970, over resets.
+#[derive(Clone, Copy)]
+pub struct TimeStore {
+    /// The time that was kept last, if any.
+    pub kept: fn() -> Option<u32>,
+    /// Keeps a time. Called once an hour at most, from a task.
+    pub keep: fn(u32),
+}
+
 /// What a board hands to the application.
 pub struct Board<L: Led> {
     /// The light that the control topic switches.
@@ -49,6 +59,8 @@ pub struct Board<L: Led> {
     pub wifi: Option<Box<dyn wifi::Wifi>>,
     /// Unpredictable 32 bits, for jitter.
     pub random: fn() -> u32,
+    /// Where the time survives resets.
+    pub time: TimeStore,
     /// Why the CPU was last reset.
     pub reset_reason: &'static str,
     /// Record of the last crash, if no status has told of it yet.
@@ -99,6 +111,7 @@ fn main<L: Led>(board: Board<L>) {
         network,
         wifi,
         random,
+        time,
         reset_reason,
         crash,
         forget_crash,
@@ -149,7 +162,7 @@ fn main<L: Led>(board: Board<L>) {
             move || wifi::run(&shared, networks, radio, random)
         });
     }
-    link::run(&shared, &identity, network, random, give_up);
+    link::run(&shared, &identity, network, random, time, give_up);
 }
 
 fn spawn(

@@ -9,6 +9,7 @@ extern crate alloc;
 pub mod flash;
 #[cfg(feature = "radio")]
 mod radio;
+mod time;
 
 use app::LedState;
 use vendor_sys as sys;
@@ -82,6 +83,7 @@ pub fn start(facts: &Facts) -> ! {
         #[cfg(not(feature = "radio"))]
         wifi: None,
         random,
+        time: app::TimeStore { kept: time::kept, keep: time::keep },
         reset_reason: lx106::reset_reason().as_str(),
         crash: lx106::crash_record(),
         forget_crash: lx106::forget_crash,
