@@ -15,6 +15,7 @@ use virtual_nodemcu::board::Board;
 use virtual_nodemcu::board::flash::Flash;
 use virtual_nodemcu::board::machine::{End, Led, Machine};
 use virtual_nodemcu::board::net::Net;
+use virtual_nodemcu::board::noise;
 use virtual_nodemcu::board::radio::pcap::Pcap;
 use virtual_nodemcu::board::radio::settings::Settings;
 use virtual_nodemcu::board::serial::Serial;
@@ -57,9 +58,9 @@ struct Options {
     #[arg(long, value_name = "LINK")]
     pty: Option<PathBuf>,
 
-    /// Board: where its LEDs are
-    #[arg(long, value_enum, default_value_t = Kind::Nodemcu)]
-    board: Kind,
+    /// An LED of the board (may be given again): lit while the pin is low, with `:high` while high
+    #[arg(long = "led", value_name = "NAME=GPIO[:high]", default_value = "blue=2")]
+    leds: Vec<Led>,
 
     /// Station address
     #[arg(long, value_name = "MAC", default_value = "5c:cf:7f:12:34:56", value_parser = mac)]
@@ -85,6 +86,10 @@ struct Options {
     /// Start value of the random source, for runs that repeat; otherwise it differs each time
     #[arg(long, value_name = "NUMBER")]
     seed: Option<u64>,
+
+    /// How good the random source is
+    #[arg(long, value_enum, default_value_t = Random::Good)]
+    random: Random,
 
     /// Cut the power while flash is written, after so many bytes programmed or erased; the
     /// program then ends with status 3
@@ -121,18 +126,22 @@ struct Options {
     gdb_wait: bool,
 }
 
-#[derive(Clone, Copy, ValueEnum)]
-enum Kind {
-    Nodemcu,
-    Huzzah,
-}
-
 #[derive(Clone, Copy, PartialEq, ValueEnum)]
 enum Network {
     /// The host is 10.0.2.2, the board gets 10.0.2.15
     User,
     /// No cable
     None,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Random {
+    /// As good as the chip's
+    Good,
+    /// The same values after each reset
+    Repeats,
+    /// One value again and again, until the program has reset the chip
+    FailsOnce,
 }
 
 fn flash_size(text: &str) -> Result<usize, String> {
@@ -187,11 +196,12 @@ fn run(options: &Options) -> Result<ExitCode> {
         std::time::UNIX_EPOCH.elapsed().map_or(1, |time| time.as_nanos() as u64)
     });
     let mut board = Board::new(flash, options.mac, seed);
+    board.noise.set_kind(match options.random {
+        Random::Good => noise::Kind::Good,
+        Random::Repeats => noise::Kind::Repeats,
+        Random::FailsOnce => noise::Kind::FailsOnce,
+    });
     board.drive_pin(0, !options.gpio0_low);
-    let leds = match options.board {
-        Kind::Nodemcu => vec![Led { name: "blue", pin: 2 }],
-        Kind::Huzzah => vec![Led { name: "red", pin: 0 }, Led { name: "blue", pin: 2 }],
-    };
     let net = (options.net == Network::User).then(Net::new);
     let symbols = Rc::new(match &options.elf {
         Some(path) => Symbols::read(path).with_context(|| format!("--elf {}", path.display()))?,
@@ -216,7 +226,7 @@ fn run(options: &Options) -> Result<ExitCode> {
         }
         None => None,
     };
-    let mut machine = Machine::new(board, serial, net, leds, Box::new(say));
+    let mut machine = Machine::new(board, serial, net, options.leds.clone(), Box::new(say));
     machine.symbols = symbols;
     for settings in &options.ap {
         machine.add_access_point(settings.clone());

@@ -6,6 +6,7 @@ pub mod gpio;
 pub mod machine;
 pub mod net;
 pub mod nic;
+pub mod noise;
 pub mod radio;
 pub mod rom;
 pub mod serial;
@@ -21,6 +22,7 @@ use clock::Clock;
 use flash::Flash;
 use gpio::Gpio;
 use nic::Nic;
+use noise::Noise;
 use radio::Radio;
 use radio::mac::{MAC, Mac};
 use radio::phy::{self, BASEBAND};
@@ -134,7 +136,8 @@ pub struct Board {
     cause: ResetCause,
     /// Levels at the pins from outside.
     pins: u32,
-    random: u64,
+    /// The random source.
+    pub noise: Noise,
     /// A reset that the watchdog or the program demands.
     demanded: Option<ResetCause>,
     invalidate: Option<Range<u32>>,
@@ -171,7 +174,7 @@ impl Board {
             mac,
             cause: ResetCause::PowerOn,
             pins: PULLS,
-            random: seed | 1,
+            noise: Noise::new(seed),
             demanded: None,
             invalidate: None,
             stop: false,
@@ -205,6 +208,7 @@ impl Board {
         self.watchdog = Watchdog::default();
         self.nic.reset();
         self.radio.reset(time);
+        self.noise.reset();
         self.demanded = None;
         self.invalidate = Some(0..u32::MAX);
     }
@@ -306,6 +310,7 @@ impl Board {
 
     /// The program asks for a reset, which the chip reports as if EN had asked.
     pub fn reset_by_program(&mut self) {
+        self.noise.reset_by_program();
         self.demand_reset(ResetCause::External);
     }
 
@@ -536,7 +541,7 @@ impl Board {
 
     fn mac_load(&mut self, address: u32, now: u64) -> u32 {
         if Mac::is_random(address) {
-            return self.next_random();
+            return self.noise.next_value();
         }
         if !Mac::is_known(address) {
             self.unmodelled(address, || {
@@ -594,14 +599,6 @@ impl Board {
         }
         // Frames leave at once, not at the end of the core's budget.
         self.stop |= self.nic.has_sent();
-    }
-
-    /// xorshift64*: not cryptographic, and neither is it meant to look so.
-    fn next_random(&mut self) -> u32 {
-        self.random ^= self.random >> 12;
-        self.random ^= self.random << 25;
-        self.random ^= self.random >> 27;
-        (self.random.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 32) as u32
     }
 
     fn slow_load32(&mut self, address: u32, now: u64) -> Result<u32, Cause> {
