@@ -152,12 +152,12 @@ impl Authenticator {
 
     /// Gives the station another group key.
     pub fn rekey(&mut self, group: GroupKey, now: u64) -> Vec<Step> {
-        if self.waiting != Waiting::Nothing && self.waiting != Waiting::Group2 {
-            // The handshake under way brings it.
-            self.group = group;
+        self.group = group;
+        if self.waiting != Waiting::Nothing {
+            // What is under way brings it. A station that has not answered the last key gains no
+            // patience by the next.
             return Vec::new();
         }
-        self.group = group;
         self.wait_for(Waiting::Group2, now)
     }
 
