@@ -39,6 +39,8 @@ FIRMWARE = RUSTC_BOOTSTRAP=1 $(CARGO)
 # .cargo/config.toml, which is for the chip, must not be found from where host cargo runs.
 host = cd / && $(CARGO) $(1) --manifest-path '$(CURDIR)/Cargo.toml' \
 	$(if $(wildcard vendor/crates/config.toml),--config '$(CURDIR)/vendor/crates/config.toml')
+HOST_TESTS = -p virtual-nodemcu -p aws-stand-in -p board-tests -p e2e
+
 # CI takes the lock file as it is; at home a new dependency or crate enters it by itself.
 LOCKED = $(if $(CI),--locked)
 # For tests that mostly wait: for a keep-alive, for esptool, for the AWS CLI.
@@ -74,7 +76,7 @@ features = $(if $(filter 160,$(CPU_MHZ)),--features cpu-160mhz)
 # For the AWS CLI; empty leaves them to its configuration.
 AWS = $(if $(AWS_PROFILE),AWS_PROFILE='$(AWS_PROFILE)') $(if $(AWS_REGION),AWS_REGION='$(AWS_REGION)')
 
-.PHONY: help setup build tools fmt port run on off send watch smoke provision deprovision provision-fleet aws-stand-in \
+.PHONY: help setup build tools fmt port host-crates run on off send watch smoke provision deprovision provision-fleet aws-stand-in \
 	identity identity-info test lint unit virtual-test virtual-bench fuzz target-test board-test \
 	flash-test e2e image flash flash-identity erase monitor esptool virtual-board boards new-board \
 	container soak bench size vendor env clean
@@ -135,7 +137,7 @@ lint: tools ## rustfmt, clippy, no private key under version control, no crate t
 		-p target-tests -- -D warnings
 	@$(FIRMWARE) clippy --quiet $(LOCKED) --release -p target-tests --no-default-features \
 		--features chip -- -D warnings
-	@$(call host,clippy) --quiet $(LOCKED) $(HOST_CRATES) -p virtual-nodemcu -p aws-stand-in -p board-tests -p e2e --all-targets -- -D warnings
+	@$(call host,clippy) --quiet $(LOCKED) $(HOST_CRATES) $(HOST_TESTS) --all-targets -- -D warnings
 
 fmt: setup ## format all Rust
 	@$(call host,fmt) --all
@@ -247,6 +249,10 @@ vendor: setup ## an offline copy of every dependency in vendor/crates, which the
 
 env: ## what a shell needs for a plain `cargo build --release`: eval "$(make -s env)"
 	@echo 'export PATH="$(dir $(RUSTC)):$$PATH" RUSTC=$(RUSTC) RUSTC_BOOTSTRAP=1'
+
+# For tools/editor-check.
+host-crates:
+	@echo $(HOST_CRATES) $(HOST_TESTS)
 
 clean: ## remove what was built (the local PKI stays)
 	@rm -rf target
