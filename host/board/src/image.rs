@@ -1,5 +1,6 @@
 //! `thing image`: the files that are written to a board's flash.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -79,7 +80,10 @@ impl Image {
         if code > u64::from(IDENTITY_OFFSET - CODE_OFFSET) {
             bail!("{} reaches into the identity at 0x{IDENTITY_OFFSET:x}", self.code.display());
         }
-        let said = esptool.output(["image-info".as_ref(), self.boot.as_os_str()])?;
+        // With the chip named: esptool's own guess takes a byte of the first segment's length for
+        // the number of a newer chip.
+        let arguments = ["--chip", "esp8266", "image-info"].map(OsStr::new);
+        let said = esptool.output(arguments.into_iter().chain([self.boot.as_os_str()]))?;
         let symbols = Symbols::read(elf)?;
         let parsed = Boot::parse(&boot).map_err(anyhow::Error::msg)?;
         parsed.agrees(&symbols)?;
@@ -214,7 +218,7 @@ impl Boot {
 /// Whether esptool image-info says the same of the image.
 fn agreement(boot: &Boot, said: &str) -> Result<()> {
     let mut wanted = vec![
-        "Detected image type: ESP8266".to_owned(),
+        "ESP8266 Image Header".to_owned(),
         "Flash size: 4MB".to_owned(),
         "Flash mode: DIO".to_owned(),
         "(valid)".to_owned(),
@@ -369,7 +373,7 @@ mod tests {
     #[test]
     fn esptool_must_agree() {
         let boot = Boot { entry: START, segments: vec![(0x4010_0000, 212)] };
-        let said = "Detected image type: ESP8266\nEntry point: 0x40100004\nSegments: 1\n\
+        let said = "ESP8266 Image Header\nEntry point: 0x40100004\nSegments: 1\n\
                     Flash size: 4MB\nFlash mode: DIO\n0 0x000d4 0x40100000\n\
                     Checksum: 0xef (valid)";
         agreement(&boot, said).unwrap();
