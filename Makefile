@@ -46,7 +46,7 @@ LOCKED = $(if $(CI),--locked)
 # For tests that mostly wait: for a keep-alive, for esptool, for the AWS CLI.
 WAITING = export RUST_TEST_THREADS=4
 # Tested on this machine, with clippy's eye on them: the host programs and the pure crates.
-HOST_CRATES = $(foreach crate,app-model board-facts identity packets wpa \
+HOST_CRATES = $(foreach crate,app-model board-facts clock identity packets wpa \
 	process certificates things board cloud provisioning checks thing,-p $(crate))
 
 # Budgets in bytes. They hold what this project ships small; an application of your own may take
@@ -149,7 +149,7 @@ else
 unit: tools ## host tests: pure logic, and the host programs against a real broker [CRATE=app-model [TEST=name]]
 	@$(WAITING); $(call host,test) --quiet $(LOCKED) $(HOST_CRATES)
 	@$(THING_TOOL) esptool >/dev/null
-	@$(call host,test) --quiet $(LOCKED) -p virtual-nodemcu --lib --test instructions --test system --test qemu --test debug --test board
+	@$(call host,test) --quiet $(LOCKED) -p virtual-nodemcu --lib --test instructions --test system --test qemu --test debug --test board --test radio
 	@$(WAITING); $(call host,test) --quiet $(LOCKED) -p virtual-nodemcu --test esptool
 endif
 
@@ -163,7 +163,7 @@ virtual-bench: tools ## instructions per second of the virtual NodeMCU; fails be
 	@$(call host,run) --quiet $(LOCKED) -p virtual-nodemcu --example speed
 
 # Ten million inputs take minutes: not part of `make test`, which runs some 100,000.
-fuzz: setup ## ten million hostile identity regions, MQTT streams and EAPOL frames through what reads them
+fuzz: setup ## ten million hostile identity regions, MQTT streams, EAPOL frames and times through what reads them
 	@export IDENTITY_FUZZ_INPUTS=$${IDENTITY_FUZZ_INPUTS:-10000000} PACKETS_FUZZ_INPUTS=$${PACKETS_FUZZ_INPUTS:-10000000} \
 		WPA_FUZZ_INPUTS=$${WPA_FUZZ_INPUTS:-10000000} CARGO_PROFILE_RELEASE_OVERFLOW_CHECKS=true; \
 		$(call host,test) --quiet $(LOCKED) --release -p identity -p packets -p wpa --test fuzz -- --nocapture

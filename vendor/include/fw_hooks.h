@@ -5,6 +5,7 @@
 #ifndef FW_HOOKS_H
 #define FW_HOOKS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -32,6 +33,10 @@ int fw_random(uint8_t *buffer, size_t length);
 /* Seconds since 1970-01-01 UTC, never earlier than the firmware's build.
  * Implemented by crates/net (SNTP). */
 int64_t fw_unix_time(void);
+
+/* Whether a time server has told that, so that it is exact as far as anybody knows; it is a
+ * lower bound until then. Implemented by crates/net. */
+bool fw_time_is_exact(void);
 
 /* Write bytes to the console at once, by polling: usable with interrupts off and
  * from a crashed system. Implemented in bsp/lx106/c/console.c. */
