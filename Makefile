@@ -41,7 +41,7 @@ host = cd / && $(CARGO) $(1) --manifest-path '$(CURDIR)/Cargo.toml' \
 	$(if $(wildcard vendor/crates/config.toml),--config '$(CURDIR)/vendor/crates/config.toml')
 # For tests that mostly wait: for a keep-alive, for esptool, for the AWS CLI.
 WAITING = export RUST_TEST_THREADS=4
-HOST_CRATES = -p tools -p board-facts -p identity -p packets -p app-model
+HOST_CRATES = -p tools -p board-facts -p identity -p packets -p wpa -p app-model
 
 CHIP = target/xtensa-esp8266-none-elf/release
 ELF = $(CHIP)/firmware-$(BOARD)
@@ -138,10 +138,10 @@ virtual-bench: tools ## instructions per second of the virtual NodeMCU; fails be
 	@$(call host,run) --quiet --locked -p virtual-nodemcu --example speed
 
 # Ten million inputs take minutes: not part of `make test`, which runs some 100,000.
-fuzz: setup ## ten million hostile identity regions through the decoder, as many streams through the MQTT guard
+fuzz: setup ## ten million hostile identity regions, MQTT streams and EAPOL frames through what reads them
 	@export IDENTITY_FUZZ_INPUTS=$${IDENTITY_FUZZ_INPUTS:-10000000} PACKETS_FUZZ_INPUTS=$${PACKETS_FUZZ_INPUTS:-10000000} \
-		CARGO_PROFILE_RELEASE_OVERFLOW_CHECKS=true; \
-		$(call host,test) --quiet --locked --release -p identity -p packets --test fuzz -- --nocapture
+		WPA_FUZZ_INPUTS=$${WPA_FUZZ_INPUTS:-10000000} CARGO_PROFILE_RELEASE_OVERFLOW_CHECKS=true; \
+		$(call host,test) --quiet --locked --release -p identity -p packets -p wpa --test fuzz -- --nocapture
 
 target-test: setup tools ## tests of kernel, libraries and crash reports on the emulated CPU
 	@$(FIRMWARE) build --release --locked -p target-tests

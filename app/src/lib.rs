@@ -51,6 +51,8 @@ pub struct Board<L: Led> {
     pub crash: Option<String>,
     /// Forgets that record, once a status has told of it.
     pub forget_crash: fn(),
+    /// Resets the device, whose work cannot go on; the next boot's crash record says why.
+    pub give_up: fn(&str) -> !,
 }
 
 /// What the tasks share.
@@ -84,7 +86,8 @@ pub fn start<L: Led>(board: Board<L>) {
 
 fn main<L: Led>(board: Board<L>) {
     rtos::log::init();
-    let Board { led, identity_region, network, random, reset_reason, crash, forget_crash } = board;
+    let Board { led, identity_region, network, random, reset_reason, crash, forget_crash, give_up } =
+        board;
     log::info!("esp8266-aws-iot {}, reset: {reset_reason}", env!("CARGO_PKG_VERSION"));
     if let Some(crash) = &crash {
         log::warn!("crashed before: {crash}");
@@ -122,7 +125,7 @@ fn main<L: Led>(board: Board<L>) {
         let shared = shared.clone();
         move || status::run(&shared)
     });
-    link::run(&shared, &identity, network, random);
+    link::run(&shared, &identity, network, random, give_up);
 }
 
 fn spawn(

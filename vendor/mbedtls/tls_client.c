@@ -100,6 +100,7 @@ static int parse_certificates(mbedtls_x509_crt *list, const struct tls_der *docu
 static int fill_material(struct handshake_material *material,
                          const struct tls_profile *profile, struct tls_error *error)
 {
+    error->item = TLS_ITEM_RANDOM;
     int code = mbedtls_ctr_drbg_seed(&material->random, mbedtls_entropy_func,
                                      &material->entropy, NULL, 0);
     if (code == 0) {
@@ -191,8 +192,10 @@ struct tls_profile *tls_profile_new(const struct tls_profile_config *from)
         material = material_new(profile, &error);
     }
     if (material != NULL) {
+        const uint32_t refused = tls_refused_allocations();
         error.code = mbedtls_pk_check_pair(&material->chain.pk, &material->key,
                                            mbedtls_ctr_drbg_random, &material->random);
+        error.out_of_memory = error.code != 0 && tls_refused_allocations() != refused;
         material_free(material);
     }
     if (error.code != 0) {

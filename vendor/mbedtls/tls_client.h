@@ -42,9 +42,10 @@ struct tls_error {
     bool out_of_memory;    /* the heap refused an allocation on the way */
     bool timed_out;        /* a deadline of ours passed */
     uint8_t item;          /* TLS_STAGE_PROFILE: index of the bad certificate, in order
-                              roots, chain; TLS_ITEM_KEY for the private key */
+                              roots, chain; or one of TLS_ITEM_* */
 };
-#define TLS_ITEM_KEY 255
+#define TLS_ITEM_KEY 255    /* the private key */
+#define TLS_ITEM_RANDOM 254 /* the random source */
 
 /* One DER document. */
 struct tls_der {

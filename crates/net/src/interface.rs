@@ -59,11 +59,12 @@ static LISTENER: AtomicPtr<Waker> = AtomicPtr::new(core::ptr::null_mut());
 static DNS_OVERRIDE: AtomicU32 = AtomicU32::new(0);
 
 impl Interface {
-    /// Starts lwIP's thread, the board's driver and DHCP. `listener` is woken whenever link
+    /// Starts lwIP's thread and the board's driver. `listener` is woken whenever link
     /// or address change; `host_name` is what DHCP servers are told.
     ///
     /// # Errors
-    /// `AlreadyStarted` the second time; `Driver` when the board's driver refuses.
+    /// `AlreadyStarted` the second time, also after a failure; `Driver` when the board's driver
+    /// refuses.
     pub fn start(driver: Driver, host_name: &str, listener: Waker) -> Result<Self, Error> {
         if STARTED.swap(true, Ordering::AcqRel) {
             return Err(Error::AlreadyStarted);
@@ -96,13 +97,22 @@ impl Interface {
             sys::netif_set_status_callback(netif, Some(changed));
             sys::netif_set_link_callback(netif, Some(changed));
             sys::netif_set_up(netif);
-            Error::check(sys::dhcp_start(netif))?;
             changed(netif);
             sys::sys_timeout(LIFE_MS, Some(show_life), core::ptr::null_mut());
         }
         let mut mac = [0; 6];
         mac.copy_from_slice(&netif.hwaddr[..6]);
         Ok(Self { mac })
+    }
+
+    /// Starts to ask for an address (DHCP). What failed can be tried again.
+    ///
+    /// # Errors
+    /// `OutOfMemory`.
+    pub fn request_address(&self) -> Result<(), Error> {
+        let _core = Core::lock();
+        // SAFETY: the core is locked, and `start` made this interface the default one for ever.
+        Error::check(unsafe { sys::dhcp_start(sys::netif_default) })
     }
 
     /// The interface's MAC address.

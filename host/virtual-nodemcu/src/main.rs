@@ -15,6 +15,7 @@ use virtual_nodemcu::board::Board;
 use virtual_nodemcu::board::flash::Flash;
 use virtual_nodemcu::board::machine::{End, Led, Machine};
 use virtual_nodemcu::board::net::Net;
+use virtual_nodemcu::board::noise;
 use virtual_nodemcu::board::serial::Serial;
 use virtual_nodemcu::debug::Observer;
 use virtual_nodemcu::debug::gdb::Server;
@@ -75,6 +76,10 @@ struct Options {
     #[arg(long, value_name = "NUMBER")]
     seed: Option<u64>,
 
+    /// How good the random source is
+    #[arg(long, value_enum, default_value_t = Random::Good)]
+    random: Random,
+
     /// Cut the power while flash is written, after so many bytes programmed or erased; the
     /// program then ends with status 3
     #[arg(long, value_name = "BYTES")]
@@ -116,6 +121,16 @@ enum Network {
     User,
     /// No cable
     None,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Random {
+    /// As good as the chip's
+    Good,
+    /// The same values after each reset
+    Repeats,
+    /// One value again and again, until the program has reset the chip
+    FailsOnce,
 }
 
 fn flash_size(text: &str) -> Result<usize, String> {
@@ -170,6 +185,11 @@ fn run(options: &Options) -> Result<ExitCode> {
         std::time::UNIX_EPOCH.elapsed().map_or(1, |time| time.as_nanos() as u64)
     });
     let mut board = Board::new(flash, options.mac, seed);
+    board.noise.set_kind(match options.random {
+        Random::Good => noise::Kind::Good,
+        Random::Repeats => noise::Kind::Repeats,
+        Random::FailsOnce => noise::Kind::FailsOnce,
+    });
     board.drive_pin(0, !options.gpio0_low);
     let net = (options.net == Network::User).then(Net::new);
     let symbols = Rc::new(match &options.elf {

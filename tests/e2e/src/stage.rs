@@ -216,6 +216,36 @@ impl Watcher {
         }
     }
 
+    /// Waits for the next status as it came, last wills left out.
+    ///
+    /// # Panics
+    /// When none comes within [`SOON`].
+    #[track_caller]
+    pub fn online(&mut self) -> serde_json::Value {
+        loop {
+            let payload = self.payload(SOON);
+            let status: serde_json::Value = serde_json::from_slice(&payload).expect("JSON");
+            if status["online"] == true {
+                return status;
+            }
+        }
+    }
+
+    /// Checks that a status tells of a reset for this reason with a record that begins so, and
+    /// the next no more.
+    ///
+    /// # Panics
+    /// When they do not.
+    #[track_caller]
+    pub fn told_once(&mut self, reset: &str, record: &str) {
+        let status = self.online();
+        assert_eq!(status["reset"], reset, "{status}");
+        let told = status["crash"].as_str().unwrap_or_default();
+        assert!(told.starts_with(record), "{status}");
+        let next = self.online();
+        assert!(next["crash"].is_null(), "told again: {next}");
+    }
+
     /// Forgets the statuses that have come so far.
     pub fn forget(&mut self) {
         while let Ok(Some(_)) = self.client.next(Duration::ZERO) {}

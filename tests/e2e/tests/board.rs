@@ -165,7 +165,12 @@ fn json(payload: &[u8]) -> Value {
 /// Replaces what switches the light on by these instructions: it is the one thing that a test
 /// can ask the firmware to do.
 fn hurt_light(flash: &mut [u8], instructions: &[u8]) {
-    let address = image::address_of(&elf(), "chip_gpio_write").unwrap();
+    replace(flash, "chip_gpio_write", instructions);
+}
+
+/// Replaces the beginning of a function.
+fn replace(flash: &mut [u8], function: &str, instructions: &[u8]) {
+    let address = image::address_of(&elf(), function).unwrap();
     let at = (CODE_OFFSET + (address - CODE)) as usize;
     flash[at..][..instructions.len()].copy_from_slice(instructions);
 }
@@ -237,6 +242,49 @@ fn the_watchdog_tells_which_task_hung() {
     let (board, told) = told_once(HANGS, "watchdog");
     assert!(told.contains("task led"), "{told}");
     shows(&board, "[board] reset: watchdog");
+}
+
+/// What may pass by itself is tried again, then the device is reset, and tells why.
+#[test]
+fn a_random_source_that_fails_at_start_is_told() {
+    let (stage, bench) = (Stage::new(), Bench::new());
+    bench.prepare(&stage.region(), |_| ());
+    let mut watcher = stage.watch();
+    let mut board = bench.board(&["--random", "fails-once"]);
+    board.restart().unwrap();
+    shows(&board, "the random source repeats itself");
+    shows(&board, "*** gave up at start: tls: the random source failed");
+    shows(&board, "reset: gave-up");
+    watcher.told_once("gave-up", "gave up at start: tls: the random source failed");
+}
+
+/// `dhcp_start` finds no memory, at every boot.
+#[test]
+fn a_fault_that_stays_slows_down() {
+    const NO_MEMORY: &[u8] = &[
+        0x22, 0xAF, 0xFF, // movi a2, -1
+        0x80, 0x00, 0x00, // ret
+    ];
+    let (stage, bench) = (Stage::new(), Bench::new());
+    bench.prepare(&stage.region(), |flash| replace(flash, "dhcp_start", NO_MEMORY));
+    let mut board = bench.board(&[]);
+    board.restart().unwrap();
+    let mut from = 0;
+    for wanted in [
+        "network: out of memory; 1 more attempts",
+        "*** gave up at start: network: out of memory",
+        "crashed before: gave up at start: network: out of memory",
+        "*** gave up at start: network: out of memory",
+        "*** gave up at start: network: out of memory",
+        "*** 3 crashes in a row: waiting 30 s before the next start",
+        "crashed before: gave up at start: network: out of memory",
+    ] {
+        let found = board.console.wait_for(from, FLASHING, wanted, |line| line.contains(wanted));
+        match found {
+            Ok((_, mark)) => from = mark,
+            Err(error) => panic!("{error:#}\n{}", board.console.tail(60)),
+        }
+    }
 }
 
 #[test]

@@ -33,6 +33,7 @@ crate::tests_in_c! {
     "interrupt-message-buffer" => test_message_buffer_from_interrupt,
     "interrupt-pended-call" => test_pended_call_from_interrupt,
     "watchdog-promises" => test_promises,
+    "watchdog-full-timer-queue" => test_full_timer_queue,
     "heap-malloc" => test_malloc,
     "heap-calloc" => test_calloc,
     "heap-realloc" => test_realloc,

@@ -6,6 +6,7 @@ pub mod gpio;
 pub mod machine;
 pub mod net;
 pub mod nic;
+pub mod noise;
 pub mod rom;
 pub mod serial;
 pub mod spi;
@@ -20,6 +21,7 @@ use clock::Clock;
 use flash::Flash;
 use gpio::Gpio;
 use nic::Nic;
+use noise::Noise;
 use spi::Spi;
 use timer::{Kind, Timer};
 use uart::Uart;
@@ -116,7 +118,8 @@ pub struct Board {
     cause: ResetCause,
     /// Levels at the pins from outside.
     pins: u32,
-    random: u64,
+    /// The random source.
+    pub noise: Noise,
     /// A reset that the watchdog or the program demands.
     demanded: Option<ResetCause>,
     invalidate: Option<Range<u32>>,
@@ -152,7 +155,7 @@ impl Board {
             mac,
             cause: ResetCause::PowerOn,
             pins: PULLS,
-            random: seed | 1,
+            noise: Noise::new(seed),
             demanded: None,
             invalidate: None,
             stop: false,
@@ -185,6 +188,7 @@ impl Board {
         self.timers = [Timer::new(Kind::Frc1), Timer::new(Kind::Frc2)];
         self.watchdog = Watchdog::default();
         self.nic.reset();
+        self.noise.reset();
         self.demanded = None;
         self.invalidate = Some(0..u32::MAX);
     }
@@ -280,6 +284,7 @@ impl Board {
 
     /// The program asks for a reset, which the chip reports as if EN had asked.
     pub fn reset_by_program(&mut self) {
+        self.noise.reset_by_program();
         self.demand_reset(ResetCause::External);
     }
 
@@ -486,14 +491,6 @@ impl Board {
         self.stop |= self.nic.has_sent();
     }
 
-    /// xorshift64*: not cryptographic, and neither is it meant to look so.
-    fn next_random(&mut self) -> u32 {
-        self.random ^= self.random >> 12;
-        self.random ^= self.random << 25;
-        self.random ^= self.random >> 27;
-        (self.random.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 32) as u32
-    }
-
     fn slow_load32(&mut self, address: u32, now: u64) -> Result<u32, Cause> {
         if PERIPHERALS.contains(&address) {
             Ok(self.peripheral_load(address, now))
@@ -504,7 +501,7 @@ impl Board {
         } else if NIC.contains(&address) {
             Ok(self.nic.read(address - NIC.start))
         } else if address == RANDOM {
-            Ok(self.next_random())
+            Ok(self.noise.next_value())
         } else if ROM.contains(&address) {
             Ok(rom::word(address))
         } else if DEVICES.iter().any(|range| range.contains(&address)) {

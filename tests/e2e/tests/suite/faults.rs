@@ -1,6 +1,7 @@
 //! Bad networks and broken servers: the device notices, says so, and comes back by itself.
 
 use std::io::Write;
+use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
@@ -405,4 +406,37 @@ fn after_an_outage_only_the_newest_status_is_published() {
     assert_eq!(first.reconnects, 1, "a stale status: {first:?}");
     assert!(first.uptime_s >= line.ms / 1000, "a stale status: {first:?} at {} ms", line.ms);
     device.assert_sound();
+}
+
+/// Whatever the device itself may have got into, a reset gets it out: once after hours, and told
+/// of. Hours go by in a minute here.
+#[test]
+fn hours_without_a_connection_end_in_one_reset() {
+    const HOURS: Duration = Duration::from_secs(900);
+    const LEAST: u64 = app_model::patience::LEAST_MS as u64;
+    const MOST: u64 = LEAST + app_model::patience::SPREAD_MS as u64 + 120_000;
+    let mut stage = Stage::new();
+    stage.identity.backoff_cap_s = 3600;
+    let relay = stage.relay();
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    relay.set_target(nobody);
+    let mut watcher = stage.watch();
+    let mut device = stage.boot_skipping_sleep();
+    let mut last = Line { level: ' ', ms: 0, text: String::new() };
+    let end = loop {
+        let line = device.expect_where(HOURS, "an attempt or the end", |line| {
+            line.contains("next try in ") || line.contains("*** gave up: no connection for 4 h")
+        });
+        if line.text.starts_with("***") {
+            break last.ms;
+        }
+        last = line;
+    };
+    assert!((LEAST - 3_600_000..MOST).contains(&end), "the last attempt was at {end} ms");
+    device.expect(SOON, "reset: gave-up");
+    device.expect(SOON, "crashed before: gave up: no connection for 4 h");
+    relay.set_target(stage.lab.cloud.broker.device_port());
+    device.expect_connected();
+    watcher.told_once("gave-up", "gave up: no connection for 4 h");
+    assert_eq!(device.count("*** "), 2, "the reset and its reason");
 }
