@@ -54,10 +54,10 @@ static void listen_to(int fd)
     struct lwip_sock *const socket = lwip_socket_dbg_get_socket(fd);
 
     if (socket != NULL) {
-        LOCK_TCPIP_CORE();
+        net_core_lock();
         note_event = socket->conn->callback;
         socket->conn->callback = on_event;
-        UNLOCK_TCPIP_CORE();
+        net_core_unlock();
     }
 }
 

@@ -18,6 +18,9 @@ use crate::error::{Error, Step};
 /// sent again before (`PAHO_REPEAT_MS`).
 const ANSWER_TIMEOUT_MS: u32 = 15_000;
 
+/// Shortest time-out that `MQTTClient_setCommandTimeout` takes.
+const LEAST_COMMAND_TIMEOUT_MS: u32 = 5_000;
+
 /// Bytes of heap that paho's client takes: its records, lists and texts. It does not survive a
 /// refused allocation.
 const CLIENT_HEADROOM: usize = 2048;
@@ -234,18 +237,20 @@ impl Client {
     /// Subscribes to `filter`, in what is left of the time for connecting.
     ///
     /// # Errors
-    /// `SubscriptionRefused`, or the connection is gone.
+    /// `SubscriptionRefused`; `Timeout`, also when less than 5 s are left, the least that paho
+    /// waits; or the connection is gone.
     pub fn subscribe(&mut self, filter: &str, qos: Qos) -> Result<(), Error> {
         let connection = self.connection.as_mut().ok_or(Error::Disconnected)?;
         let filter = CString::new(filter).map_err(|_| Error::BadText)?;
-        let left = connection.deadline_ms.saturating_sub(rtos::uptime_ms()) as u32;
+        let left = connection.deadline_ms.saturating_sub(rtos::uptime_ms());
+        let left = left.min(ANSWER_TIMEOUT_MS.into()) as u32;
+        if left < LEAST_COMMAND_TIMEOUT_MS {
+            return Err(Error::Timeout);
+        }
         tls::Error::clear_last();
         // SAFETY: paho copies the filter.
         let code = unsafe {
-            sys::MQTTClient_setCommandTimeout(
-                connection.handle,
-                u64::from(left.clamp(1, ANSWER_TIMEOUT_MS)) as _,
-            );
+            sys::MQTTClient_setCommandTimeout(connection.handle, left.into());
             sys::MQTTClient_subscribe(connection.handle, filter.as_ptr(), qos as c_int)
         };
         match code {
@@ -367,13 +372,7 @@ impl Connection {
         // SAFETY: the handle is live. paho hands over topic and message, if there is one; that
         // the connection has ended shows elsewhere.
         unsafe {
-            sys::MQTTClient_receive(
-                self.handle,
-                &mut topic,
-                &mut topic_length,
-                &mut message,
-                0,
-            );
+            sys::MQTTClient_receive(self.handle, &mut topic, &mut topic_length, &mut message, 0);
         }
         if message.is_null() || topic.is_null() {
             return Ok(None);
@@ -395,11 +394,7 @@ impl Connection {
 ///
 /// # Safety
 /// `message` is of paho, and not freed.
-unsafe fn store(
-    topic: &CStr,
-    message: &sys::MQTTClient_message,
-    kept: usize,
-) -> Option<Message> {
+unsafe fn store(topic: &CStr, message: &sys::MQTTClient_message, kept: usize) -> Option<Message> {
     fn copy(bytes: &[u8]) -> Option<Vec<u8>> {
         let mut copy = Vec::new();
         copy.try_reserve_exact(bytes.len()).ok()?;
