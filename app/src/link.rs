@@ -52,15 +52,21 @@ enum Fault {
 const START_ATTEMPTS: u32 = 5;
 const START_PAUSE_MS: u32 = 2_000;
 
+/// What the task needs of the board and of this boot.
+pub struct Boot {
+    /// The network driver.
+    pub driver: net::Driver,
+    /// Unpredictable 32 bits.
+    pub random: fn() -> u32,
+    /// Crashes in a row that led to this boot.
+    pub crashes: u32,
+    /// Resets the device, with the reason.
+    pub give_up: fn(&str) -> !,
+}
+
 /// Keeps the device connected, for ever. Ends only when the identity is wrong.
-pub fn run(
-    shared: &Shared,
-    identity: &Identity<'static>,
-    driver: net::Driver,
-    random: fn() -> u32,
-    give_up: fn(&str) -> !,
-) {
-    match try_run(shared, identity, driver, random, give_up) {
+pub fn run(shared: &Shared, identity: &Identity<'static>, boot: &Boot) {
+    match try_run(shared, identity, boot) {
         Ok(never) => match never {},
         Err(Fault::Identity(error)) => {
             log::error!("{error}");
@@ -68,7 +74,7 @@ pub fn run(
         }
         Err(Fault::Passing(error)) => {
             log::error!("{error}");
-            give_up(&format!("gave up at start: {error}"));
+            (boot.give_up)(&format!("gave up at start: {error}"));
         }
     }
 }
@@ -97,10 +103,9 @@ fn patiently<T, E: core::fmt::Display>(
 fn try_run(
     shared: &Shared,
     identity: &Identity<'static>,
-    driver: net::Driver,
-    random: fn() -> u32,
-    give_up: fn(&str) -> !,
+    boot: &Boot,
 ) -> Result<Infallible, Fault> {
+    let Boot { driver, random, crashes, give_up } = *boot;
     let credentials = tls::Credentials {
         certificates: &identity.certificates,
         private_key: identity.private_key,
@@ -143,6 +148,9 @@ fn try_run(
     let mut patience = Patience::new(rtos::uptime_ms(), random());
     wait_for_network(shared, &interface, &mut patience, give_up);
     wait_for_clock();
+    // Devices that boot together must not connect in step, and one that crashes again and again
+    // must not connect each time.
+    pause(backoff.first_delay_ms(crashes, random()));
     loop {
         watchdog::alive(LIFE_S);
         let computing = rtos::cpu_time_us();

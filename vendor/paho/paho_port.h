@@ -41,7 +41,7 @@
 
 /* How long a PUBLISH or SUBSCRIBE waits for its answer before it is sent again, ms. AWS's
  * Device Advisor expects that within 15 s. */
-#define PAHO_REPEAT_MS 5000
+#define PAHO_REPEAT_MS 6000
 
 /* tls_error.code at TLS_STAGE_PACKET: 0x100 + MQTT packet type of an oversized packet. */
 #define PAHO_ERROR_OVERSIZED 0x100

@@ -8,3 +8,5 @@ mod happy;
 mod hostile_payload;
 mod hostile_server;
 mod identity_region;
+mod session;
+mod unanswered;
