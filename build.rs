@@ -291,6 +291,7 @@ fn libraries(trees: &Trees) -> Vec<Library> {
                 "bsp/lx106/c/crash.c",
                 "bsp/lx106/c/heap.c",
                 "bsp/lx106/c/log.c",
+                "bsp/lx106/c/mem.S",
                 "bsp/lx106/c/muldi3.S",
                 "bsp/lx106/c/port.c",
                 "bsp/lx106/c/portasm.S",

@@ -285,7 +285,7 @@ fn serve(
     loop {
         watchdog::alive(LIFE_S);
         for _ in 0..PACKETS_PER_TURN {
-            match client.next() {
+            match client.turn() {
                 Ok(Some(Event::Message(message))) => {
                     obey(shared, identity.control_topic, &message, &mut rejected);
                 }

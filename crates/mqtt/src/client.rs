@@ -250,7 +250,7 @@ impl Client {
         tls::Error::clear_last();
         // SAFETY: paho copies the filter.
         let code = unsafe {
-            sys::MQTTClient_setCommandTimeout(connection.handle, left.into());
+            sys::MQTTClient_setCommandTimeout(connection.handle, left);
             sys::MQTTClient_subscribe(connection.handle, filter.as_ptr(), qos as c_int)
         };
         match code {
@@ -261,7 +261,7 @@ impl Client {
         }
     }
 
-    /// Publishes. At QoS 1 [`Client::next`] tells when the server has it; one message at a time.
+    /// Publishes. At QoS 1 [`Client::turn`] tells when the server has it; one message at a time.
     ///
     /// # Errors
     /// `Busy` while the last one is not acknowledged; `OutOfMemory` while the heap is too low to
@@ -311,7 +311,7 @@ impl Client {
     /// sent again; `Silent` when nothing at all has come for 1.5 keep-alives, though the server
     /// was pinged after one (paho itself allows 2.5); `OutOfMemory` for a message, which was not
     /// acknowledged and will be delivered again.
-    pub fn next(&mut self) -> Result<Option<Event>, Error> {
+    pub fn turn(&mut self) -> Result<Option<Event>, Error> {
         let connection = self.connection.as_mut().ok_or(Error::Disconnected)?;
         if let Some(message) = connection.receive(self.kept)? {
             return Ok(Some(Event::Message(message)));
@@ -343,7 +343,7 @@ impl Client {
         Ok(None)
     }
 
-    /// Whether [`Client::next`] would find a packet now.
+    /// Whether [`Client::turn`] would find a packet now.
     pub fn has_more(&self) -> bool {
         // SAFETY: reads what the seam knows, and polls its socket.
         self.connection.is_some() && unsafe { sys::paho_has_more() }

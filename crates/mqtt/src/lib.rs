@@ -2,7 +2,7 @@
 //!
 //! There is one [`Client`], owned by one task, which makes every call of paho: it has no thread
 //! and no callbacks, and keeps nothing from one connection to the next. The owner asks for what
-//! happened ([`Client::next`]) when it is woken.
+//! happened ([`Client::turn`]) when it is woken.
 
 #![no_std]
 

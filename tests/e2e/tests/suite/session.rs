@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use e2e::server::{PUBLISH, SUBACK, SUBSCRIBE, Server, Session, tls_config};
 use e2e::{Device, SOON, Stage};
-use tools::status::Led;
+use board::status::Led;
 
 /// For a time-out of the device and the slowness of the machine.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -33,7 +33,7 @@ impl Host {
         serve: impl Fn(usize, &mut Session, &dyn Fn(&[u8])) -> Result<()> + Send + Sync + 'static,
     ) -> Self {
         let stage = Stage::new();
-        let config = tls_config(&stage.lab.pki, &stage.lab.pki.server);
+        let config = tls_config(&stage.cloud.pki, &stage.cloud.pki.server);
         let next = AtomicUsize::new(0);
         let (tell, subscribed) = channel();
         let server = Server::tls(config, move |session| {

@@ -10,8 +10,9 @@ use anyhow::{Context, Result};
 use e2e::server::{PUBLISH, SUBSCRIBE, Server, Session, tls_config};
 use e2e::{SOON, Stage};
 use rustls::pki_types::CertificateDer;
-use tools::pki::{Authority, Credential, KeyKind, LeafRequest, SERVER_NAME, Validity};
-use tools::status::{Led, Report, Status};
+use certificates::{Authority, Credential, KeyKind, LeafRequest, Validity};
+use cloud::pki::SERVER_NAME;
+use board::status::{Led, Report, Status};
 
 /// For a time-out of the device and the slowness of the machine.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -75,7 +76,7 @@ fn a_status_without_acknowledgement_is_repeated_and_then_given_up() {
     let relay = stage.relay();
     let (tell, published) = channel();
     let next = AtomicUsize::new(0);
-    let config = tls_config(&stage.lab.pki, &stage.lab.pki.server);
+    let config = tls_config(&stage.cloud.pki, &stage.cloud.pki.server);
     let server = Server::tls(config, move |session| {
         let connection = next.fetch_add(1, Ordering::SeqCst);
         session.welcome_back(connection > 0, 0)?;
@@ -105,7 +106,7 @@ fn a_status_without_acknowledgement_is_repeated_and_then_given_up() {
         };
         assert!(repetitions > 0, "connection {connection}: not sent again");
     }
-    relay.set_target(stage.lab.cloud.broker.device_port());
+    relay.set_target(stage.cloud.broker.device_port());
     let mut watcher = stage.watch();
     let connected = device.expect(PATIENCE, "connected to ");
     let first = watcher.status("status", |_| true);
@@ -151,7 +152,7 @@ fn closed_at_each_publish_with_the_largest_chain() {
     let allows = Arc::clone(&allowed);
     let next = AtomicUsize::new(0);
     let (tell, published) = channel();
-    let config = tls_config(&stage.lab.pki, &credential);
+    let config = tls_config(&stage.cloud.pki, &credential);
     let server = Server::tls(config, move |session| {
         let connection = next.fetch_add(1, Ordering::SeqCst);
         session.welcome(0)?;
@@ -188,7 +189,7 @@ fn closed_at_each_publish_with_the_largest_chain() {
 fn a_close_is_told_at_once_and_what_it_means() {
     let mut stage = Stage::new();
     let relay = stage.relay();
-    let config = tls_config(&stage.lab.pki, &stage.lab.pki.server);
+    let config = tls_config(&stage.cloud.pki, &stage.cloud.pki.server);
     let stages = Arc::new(AtomicUsize::new(0));
     let reached = Arc::clone(&stages);
     let server = Server::tls(config, move |session| {
@@ -272,7 +273,7 @@ fn attempts_have_a_floor_whatever_fails() {
         let mut stage = Stage::new();
         // The default, in which the window doubles up to a minute.
         stage.identity.backoff_cap_s = 60;
-        let config = tls_config(&stage.lab.pki, &stage.lab.pki.server);
+        let config = tls_config(&stage.cloud.pki, &stage.cloud.pki.server);
         let count = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&count);
         let server = Server::tls(config, move |session| {
