@@ -6,9 +6,9 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use anyhow::{Result, bail};
+use board::status::Led;
 use e2e::server::{PUBLISH, SUBACK, SUBSCRIBE, Server, Session, tls_config};
 use e2e::{Device, SOON, Stage};
-use board::status::Led;
 
 /// For a time-out of the device and the slowness of the machine.
 const PATIENCE: Duration = Duration::from_secs(90);

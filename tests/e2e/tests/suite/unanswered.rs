@@ -7,12 +7,12 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use board::status::{Led, Report, Status};
+use certificates::{Authority, Credential, KeyKind, LeafRequest, Validity};
+use cloud::pki::SERVER_NAME;
 use e2e::server::{PUBLISH, SUBSCRIBE, Server, Session, tls_config};
 use e2e::{SOON, Stage};
 use rustls::pki_types::CertificateDer;
-use certificates::{Authority, Credential, KeyKind, LeafRequest, Validity};
-use cloud::pki::SERVER_NAME;
-use board::status::{Led, Report, Status};
 
 /// For a time-out of the device and the slowness of the machine.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -106,7 +106,7 @@ fn a_status_without_acknowledgement_is_repeated_and_then_given_up() {
         };
         assert!(repetitions > 0, "connection {connection}: not sent again");
     }
-    relay.set_target(stage.cloud.broker.device_port());
+    relay.set_target(stage.cloud.servers.broker.device_port());
     let mut watcher = stage.watch();
     let connected = device.expect(PATIENCE, "connected to ");
     let first = watcher.status("status", |_| true);
