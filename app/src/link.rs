@@ -13,14 +13,12 @@ use mqtt::{Client, Error, Event, Options, Qos, Will};
 use net::{Interface, NotReady};
 use rtos::{Duration, watchdog};
 
-use crate::Shared;
+use crate::clock::{self, Keeper};
+use crate::{Shared, TimeStore};
 
 /// Seconds that name look-up, TCP, TLS, CONNACK and SUBACK may take together. A handshake is 3 s
 /// of computing on the chip; the rest is for the network.
 const CONNECT_TIMEOUT_S: u16 = 30;
-/// Milliseconds that a first connect waits for the clock. Without the time, a certificate
-/// younger than the firmware would look not yet valid.
-const CLOCK_TIMEOUT_MS: u64 = 20_000;
 /// Milliseconds between looks at the connection when nothing wakes the task.
 const LOOK_MS: u32 = 500;
 
@@ -58,6 +56,8 @@ pub struct Boot {
     pub driver: net::Driver,
     /// Unpredictable 32 bits.
     pub random: fn() -> u32,
+    /// Where the time is kept over resets.
+    pub time: TimeStore,
     /// Crashes in a row that led to this boot.
     pub crashes: u32,
     /// Resets the device, with the reason.
@@ -65,7 +65,8 @@ pub struct Boot {
 }
 
 /// Keeps the device connected, for ever. Ends only when the identity is wrong.
-pub fn run(shared: &Shared, identity: &Identity<'static>, boot: &Boot) {
+pub fn run(shared: &Shared, identity: &Identity<'static>, boot: Boot) {
+    let give_up = boot.give_up;
     match try_run(shared, identity, boot) {
         Ok(never) => match never {},
         Err(Fault::Identity(error)) => {
@@ -74,7 +75,7 @@ pub fn run(shared: &Shared, identity: &Identity<'static>, boot: &Boot) {
         }
         Err(Fault::Passing(error)) => {
             log::error!("{error}");
-            (boot.give_up)(&format!("gave up at start: {error}"));
+            give_up(&format!("gave up at start: {error}"));
         }
     }
 }
@@ -100,12 +101,8 @@ fn patiently<T, E: core::fmt::Display>(
     unreachable!("the last attempt returns")
 }
 
-fn try_run(
-    shared: &Shared,
-    identity: &Identity<'static>,
-    boot: &Boot,
-) -> Result<Infallible, Fault> {
-    let Boot { driver, random, crashes, give_up } = *boot;
+fn try_run(shared: &Shared, identity: &Identity<'static>, boot: Boot) -> Result<Infallible, Fault> {
+    let Boot { driver, random, time, crashes, give_up } = boot;
     let credentials = tls::Credentials {
         certificates: &identity.certificates,
         private_key: identity.private_key,
@@ -119,9 +116,8 @@ fn try_run(
     let interface = Interface::start(driver, "esp8266", shared.link.clone())
         .map_err(|error| passing(&error))?;
     patiently("network", |_| true, || interface.request_address())?;
-    if let Some(server) = identity.dns_servers.first() {
-        interface.set_dns_server(*server);
-    }
+    interface.set_dns_servers(&identity.dns_servers);
+    let mut keeper = Keeper::new(time);
     net::clock::start(identity.ntp_servers().iter().map(|server| (server.host, server.port)));
 
     let default_id = app_model::client_id(interface.mac());
@@ -147,7 +143,7 @@ fn try_run(
     let mut subscribed = false;
     let mut patience = Patience::new(rtos::uptime_ms(), random());
     wait_for_network(shared, &interface, &mut patience, give_up);
-    wait_for_clock();
+    clock::wait();
     // Devices that boot together must not connect in step, and one that crashes again and again
     // must not connect each time.
     pause(backoff.first_delay_ms(crashes, random()));
@@ -169,7 +165,7 @@ fn try_run(
                 patience.connected(since);
                 subscribed &= session_present;
                 let end = match subscribe(&mut client, identity, &mut subscribed) {
-                    Ok(()) => serve(shared, identity, &interface, &mut client),
+                    Ok(()) => serve(shared, identity, &interface, &mut client, &mut keeper),
                     Err(error) => error,
                 };
                 client.abort();
@@ -181,8 +177,13 @@ fn try_run(
                     _ => log::warn!("connection lost: {end}"),
                 }
             }
-            Err(error) => log::warn!("connect failed: {error}"),
+            Err(error) => {
+                log::warn!("connect failed: {error}");
+                clock::look_at_failure();
+            }
         }
+        // Whoever did not answer may have been replaced.
+        interface.forget_neighbours();
         let delay = backoff.next_delay_ms(random());
         log::info!("next try in {}.{} s", delay / 1000, delay % 1000 / 100);
         pause(delay);
@@ -229,21 +230,6 @@ fn wait_for_network(
     }
 }
 
-/// Waits for the first answer of a time server, but not for ever: the build's date may do.
-fn wait_for_clock() {
-    let start = rtos::uptime_ms();
-    while !net::clock::is_synchronised() {
-        if rtos::uptime_ms() - start > CLOCK_TIMEOUT_MS {
-            log::warn!(
-                "no answer from a time server: taking {}",
-                net::clock::Utc(net::clock::now())
-            );
-            return;
-        }
-        rtos::CurrentTask::delay(Duration::ms(50));
-    }
-}
-
 fn connect(client: &mut Client, identity: &Identity) -> Result<bool, Error> {
     client.connect(&Options {
         keep_alive_s: identity.keep_alive_s,
@@ -276,6 +262,7 @@ fn serve(
     identity: &Identity,
     interface: &Interface,
     client: &mut Client,
+    keeper: &mut Keeper,
 ) -> Error {
     let mut rejected = Throttle::new(REJECTED_LINES, REJECTED_LINE_MS);
     let mut sent: Option<Sent> = None;
@@ -299,6 +286,8 @@ fn serve(
                 Err(error) => return error,
             }
         }
+        keeper.turn();
+        keeper.turn();
         // While the link is down nothing is published: TCP may well survive a short loss,
         // and a longer one is found by the keep-alive.
         let now = rtos::uptime_ms();
