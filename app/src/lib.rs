@@ -67,6 +67,8 @@ pub struct Board<L: Led> {
     pub crash: Option<String>,
     /// Forgets that record, once a status has told of it.
     pub forget_crash: fn(),
+    /// Crashes in a row that led to this boot.
+    pub crashes: u32,
     /// Resets the device, whose work cannot go on; the next boot's crash record says why.
     pub give_up: fn(&str) -> !,
 }
@@ -84,12 +86,12 @@ struct Shared {
     /// What the status tells of the other tasks.
     facts: status::Facts,
     /// And of the radio.
-    wifi: wifi::Facts,
+    wifi: Option<wifi::Facts>,
 }
 
 /// Stacks of the tasks, in words: what `status=debug` in the log shows as used, and a third
 /// more. The link task's is deepest in a handshake.
-const LINK_STACK: u16 = 1024;
+const LINK_STACK: u16 = 1088;
 const STATUS_STACK: u16 = 352;
 const LED_STACK: u16 = 288;
 const WIFI_STACK: u16 = 640;
@@ -115,6 +117,7 @@ fn main<L: Led>(board: Board<L>) {
         reset_reason,
         crash,
         forget_crash,
+        crashes,
         give_up,
     } = board;
     log::info!("esp8266-aws-iot {}, reset: {reset_reason}", env!("CARGO_PKG_VERSION"));
@@ -145,7 +148,7 @@ fn main<L: Led>(board: Board<L>) {
         link: Waker::new().expect("heap"),
         status: Waker::new().expect("heap"),
         facts: status::Facts::new(reset_reason, crash, forget_crash),
-        wifi: wifi::Facts::new(),
+        wifi: wifi.is_some().then(wifi::Facts::new),
     });
     spawn("led", LED_STACK, rtos::priority::LED, {
         let shared = shared.clone();
@@ -162,7 +165,7 @@ fn main<L: Led>(board: Board<L>) {
             move || wifi::run(&shared, networks, radio, random)
         });
     }
-    link::run(&shared, &identity, network, random, time, give_up);
+    link::run(&shared, &identity, link::Boot { driver: network, random, time, crashes, give_up });
 }
 
 fn spawn(

@@ -128,7 +128,13 @@ impl Known {
 }
 
 /// Keeps the radio connected, for ever.
-pub(crate) fn run(shared: &Shared, networks: Networks, mut radio: Box<dyn Wifi>, random: fn() -> u32) {
+pub(crate) fn run(
+    shared: &Shared,
+    networks: Networks,
+    mut radio: Box<dyn Wifi>,
+    random: fn() -> u32,
+) {
+    let Some(facts) = &shared.wifi else { return };
     let Networks { mut known, backoff_cap_s } = networks;
     if known.is_empty() {
         log::error!(
@@ -174,9 +180,9 @@ pub(crate) fn run(shared: &Shared, networks: Networks, mut radio: Box<dyn Wifi>,
                         station.connected(current.as_ref());
                         told(&target.ssid, current.as_ref());
                         if !core::mem::take(&mut first) {
-                            shared.wifi.reconnects.fetch_add(1, Ordering::AcqRel);
+                            facts.reconnects.fetch_add(1, Ordering::AcqRel);
                         }
-                        stay(shared, &mut *radio, &mut station, random)
+                        stay(facts, &mut *radio, &mut station, random)
                     }
                     Err(reason) => station.failed(reason, random()),
                 }
@@ -248,7 +254,7 @@ fn stay(shared: &Shared, radio: &mut dyn Wifi, station: &mut Station, random: fn
     let mut address = Address::Missing { since };
     let step = loop {
         watchdog::alive(LIFE_S);
-        shared.wifi.set(radio.current());
+        facts.set(radio.current());
         if let Some(Event::Disconnected(reason)) = radio.next_event(LOOK_MS) {
             let lasted = u32::try_from(rtos::uptime_ms() - since).unwrap_or(u32::MAX);
             break station.lost(reason, lasted, random());
@@ -276,7 +282,7 @@ fn stay(shared: &Shared, radio: &mut dyn Wifi, station: &mut Station, random: fn
             log::warn!("{trouble}");
         }
     };
-    shared.wifi.set(None);
+    facts.set(None);
     step
 }
 

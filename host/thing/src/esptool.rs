@@ -7,6 +7,7 @@ use board::esptool::Esptool;
 use process::output;
 
 #[derive(clap::Args)]
+#[group(skip)]
 pub struct Arguments {
     /// Virtual environment with esptool
     #[arg(long = "esptool", default_value = "target/esptool")]

@@ -66,6 +66,18 @@ impl Wifi {
         Self { ssid, passphrase, pmk }
     }
 
+    /// The network's name.
+    #[must_use]
+    pub fn ssid(&self) -> &str {
+        &self.ssid
+    }
+
+    /// The passphrase; empty for an open network.
+    #[must_use]
+    pub fn passphrase(&self) -> &str {
+        &self.passphrase
+    }
+
     fn key(&self) -> WifiKey<'_> {
         let passphrase = WifiKey::Passphrase(&self.passphrase);
         let network = WifiNetwork { ssid: self.ssid.as_bytes(), key: passphrase };
