@@ -249,7 +249,7 @@ fn join(radio: &mut dyn Wifi, target: &Target) -> Result<(), Reason> {
 }
 
 /// While connected: until the connection ends, or is given up for want of an address.
-fn stay(shared: &Shared, radio: &mut dyn Wifi, station: &mut Station, random: fn() -> u32) -> Step {
+fn stay(facts: &Facts, radio: &mut dyn Wifi, station: &mut Station, random: fn() -> u32) -> Step {
     let since = rtos::uptime_ms();
     let mut address = Address::Missing { since };
     let step = loop {
