@@ -24,7 +24,6 @@ mod link;
 mod status;
 pub mod wifi;
 
-use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
 
@@ -48,7 +47,7 @@ pub struct TimeStore {
 }
 
 /// What a board hands to the application.
-pub struct Board<L: Led> {
+pub struct Board<L: Led, W: wifi::Wifi> {
     /// The light that the control topic switches.
     pub led: L,
     /// The flash region with credentials and settings (`crates/identity`).
@@ -56,7 +55,7 @@ pub struct Board<L: Led> {
     /// The network driver.
     pub network: net::Driver,
     /// The radio, where the network is one.
-    pub wifi: Option<Box<dyn wifi::Wifi>>,
+    pub wifi: Option<W>,
     /// Unpredictable 32 bits, for jitter.
     pub random: fn() -> u32,
     /// Where the time survives resets.
@@ -100,12 +99,12 @@ const WIFI_STACK: u16 = 640;
 ///
 /// # Panics
 /// When the heap cannot hold it: the image is wrong for its board.
-pub fn start<L: Led>(board: Board<L>) {
+pub fn start<L: Led, W: wifi::Wifi>(board: Board<L, W>) {
     // All work is done in tasks: the stack that boot has is small and the interrupts' later.
     spawn("link", LINK_STACK, rtos::priority::LINK, move || main(board));
 }
 
-fn main<L: Led>(board: Board<L>) {
+fn main<L: Led, W: wifi::Wifi>(board: Board<L, W>) {
     rtos::log::init();
     let Board {
         led,

@@ -1,6 +1,5 @@
 //! The Wi-Fi task: does with the board's radio what `app_model::wifi` decides.
 
-use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU32, Ordering};
 
@@ -30,6 +29,36 @@ pub trait Wifi: Send + 'static {
     fn current(&self) -> Option<AccessPoint>;
     /// A network's key, from its passphrase: seconds of computing.
     fn pmk(&self, passphrase: &str, ssid: &Ssid) -> [u8; 32];
+}
+
+/// A board without a radio. There is none of it, so that nothing of this module is in its image.
+pub enum NoRadio {}
+
+impl Wifi for NoRadio {
+    fn is_on(&self) -> bool {
+        match *self {}
+    }
+    fn scan(&mut self) -> bool {
+        match *self {}
+    }
+    fn found(&mut self) -> Vec<AccessPoint> {
+        match *self {}
+    }
+    fn join(&mut self, _: &Target) -> bool {
+        match *self {}
+    }
+    fn leave(&mut self) {
+        match *self {}
+    }
+    fn next_event(&mut self, _: u32) -> Option<Event> {
+        match *self {}
+    }
+    fn current(&self) -> Option<AccessPoint> {
+        match *self {}
+    }
+    fn pmk(&self, _: &str, _: &Ssid) -> [u8; 32] {
+        match *self {}
+    }
 }
 
 /// What to join.
@@ -128,12 +157,7 @@ impl Known {
 }
 
 /// Keeps the radio connected, for ever.
-pub(crate) fn run(
-    shared: &Shared,
-    networks: Networks,
-    mut radio: Box<dyn Wifi>,
-    random: fn() -> u32,
-) {
+pub(crate) fn run(shared: &Shared, networks: Networks, mut radio: impl Wifi, random: fn() -> u32) {
     let Some(facts) = &shared.wifi else { return };
     let Networks { mut known, backoff_cap_s } = networks;
     if known.is_empty() {
@@ -162,7 +186,7 @@ pub(crate) fn run(
             log::warn!("{trouble}");
         }
         step = match step {
-            Step::Scan if radio.scan() => match wait(&mut *radio, STEP_MS) {
+            Step::Scan if radio.scan() => match wait(&mut radio, STEP_MS) {
                 Some(Event::Scanned) => station.scanned(&radio.found(), random()),
                 _ => station.scan_failed(random()),
             },
@@ -172,9 +196,9 @@ pub(crate) fn run(
                     ssid: known[network].ssid,
                     bssid,
                     channel,
-                    pmk: key(&*radio, &mut known[network]),
+                    pmk: key(&radio, &mut known[network]),
                 };
-                match join(&mut *radio, &target) {
+                match join(&mut radio, &target) {
                     Ok(()) => {
                         let current = radio.current();
                         station.connected(current.as_ref());
@@ -182,7 +206,7 @@ pub(crate) fn run(
                         if !core::mem::take(&mut first) {
                             facts.reconnects.fetch_add(1, Ordering::AcqRel);
                         }
-                        stay(facts, &mut *radio, &mut station, random)
+                        stay(facts, &mut radio, &mut station, random)
                     }
                     Err(reason) => station.failed(reason, random()),
                 }
@@ -209,7 +233,7 @@ fn told(ssid: &Ssid, current: Option<&AccessPoint>) {
 }
 
 /// The network's key; of an older identity it is computed, once.
-fn key(radio: &dyn Wifi, known: &mut Known) -> Option<[u8; 32]> {
+fn key(radio: &impl Wifi, known: &mut Known) -> Option<[u8; 32]> {
     if let (None, Some(passphrase)) = (known.pmk, known.passphrase) {
         log::info!("computing the key of {}; `make identity` would spare this", known.ssid);
         known.pmk = Some(radio.pmk(passphrase, &known.ssid));
@@ -218,7 +242,7 @@ fn key(radio: &dyn Wifi, known: &mut Known) -> Option<[u8; 32]> {
 }
 
 /// The next event, or none within so many milliseconds.
-fn wait(radio: &mut dyn Wifi, milliseconds: u64) -> Option<Event> {
+fn wait(radio: &mut impl Wifi, milliseconds: u64) -> Option<Event> {
     let start = rtos::uptime_ms();
     while rtos::uptime_ms() - start < milliseconds {
         watchdog::alive(LIFE_S);
@@ -229,7 +253,7 @@ fn wait(radio: &mut dyn Wifi, milliseconds: u64) -> Option<Event> {
     None
 }
 
-fn join(radio: &mut dyn Wifi, target: &Target) -> Result<(), Reason> {
+fn join(radio: &mut impl Wifi, target: &Target) -> Result<(), Reason> {
     let nothing = Reason { code: 1, key_unproven: false };
     if !radio.join(target) {
         return Err(nothing);
@@ -249,7 +273,7 @@ fn join(radio: &mut dyn Wifi, target: &Target) -> Result<(), Reason> {
 }
 
 /// While connected: until the connection ends, or is given up for want of an address.
-fn stay(facts: &Facts, radio: &mut dyn Wifi, station: &mut Station, random: fn() -> u32) -> Step {
+fn stay(facts: &Facts, radio: &mut impl Wifi, station: &mut Station, random: fn() -> u32) -> Step {
     let since = rtos::uptime_ms();
     let mut address = Address::Missing { since };
     let step = loop {

@@ -17,15 +17,20 @@ pub const MAX_TEXT: usize = 32;
 pub const MAX_CRASH: usize = 96;
 
 /// Length in bytes that no status exceeds, whatever its fields hold: the key names and
-/// punctuation, eight numbers, the longest LED state and five texts all of whose bytes must be
-/// escaped (`\u0000`). A usual one has about 200, with Wi-Fi 300.
+/// punctuation, eight numbers, the longest LED state, four texts all of whose bytes must be
+/// escaped (`\u0000`) and an SSID, which is ASCII already. A usual one has about 200, with Wi-Fi 300.
 pub const MAX_LENGTH: usize = {
     const FIXED: &str = concat!(
         r#"{"online":true,"uptime_s":,"heap_free":,"heap_min":,"stack_min":,"stack_task":"","#,
         r#""led":"off","reset":"","reconnects":,"version":"","wifi":{"ssid":"","#,
         r#""bssid":"00:00:00:00:00:00","channel":,"rssi":,"reconnects":},"crash":""}"#
     );
-    FIXED.len() + 8 * "4294967295".len() + (4 * MAX_TEXT + MAX_CRASH) * r"\u0000".len()
+    FIXED.len()
+        + 6 * "4294967295".len()
+        + "255".len()
+        + "-128".len()
+        + (3 * MAX_TEXT + MAX_CRASH) * r"\u0000".len()
+        + MAX_TEXT * r"\\".len()
 };
 
 /// State of the radio.

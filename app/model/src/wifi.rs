@@ -279,13 +279,16 @@ impl Station {
         let mut trouble = Vec::new();
         let mut hidden = Vec::new();
         for (index, network) in self.networks.iter().enumerate() {
-            let mut own: Vec<&AccessPoint> =
-                found.iter().filter(|one| one.ssid == network.ssid).collect();
+            // The strongest first. There are few, and a sort of the library takes 4 KB of code.
+            let mut own: Vec<&AccessPoint> = Vec::new();
+            for one in found.iter().filter(|one| one.ssid == network.ssid) {
+                let weaker = own.iter().position(|other| other.rssi < one.rssi);
+                own.insert(weaker.unwrap_or(own.len()), one);
+            }
             if own.is_empty() {
                 hidden.push(Candidate { network: index, bssid: None, channel: 0 });
                 continue;
             }
-            own.sort_by_key(|one| core::cmp::Reverse(one.rssi));
             let wanted = if network.has_key { Security::Wpa2 } else { Security::Open };
             let (usable, other): (Vec<&AccessPoint>, Vec<&AccessPoint>) =
                 own.into_iter().partition(|one| one.security == wanted);

@@ -80,6 +80,13 @@ fn long_texts_are_cut_between_characters() {
 fn length_is_bounded_and_the_bound_is_reached() {
     let worst = "\0".repeat(MAX_TEXT + 1);
     let worst_crash = "\0".repeat(MAX_CRASH + 1);
+    let access_point = AccessPoint {
+        ssid: Ssid::new(&[b'"'; 32]).unwrap(),
+        bssid: [0xFF; 6],
+        channel: u8::MAX,
+        rssi: i8::MIN,
+        security: Security::Wpa2,
+    };
     let json = Status {
         uptime_s: u32::MAX,
         heap_free: u32::MAX,
@@ -90,12 +97,13 @@ fn length_is_bounded_and_the_bound_is_reached() {
         reset: &worst,
         reconnects: u32::MAX,
         version: &worst,
+        wifi: Some(Wifi { access_point: Some(&access_point), reconnects: u32::MAX }),
         crash: Some(&worst_crash),
     }
     .to_json();
     parsed(&json);
     assert_eq!(json.len(), MAX_LENGTH);
-    assert_eq!(MAX_LENGTH, 1344);
+    assert_eq!(MAX_LENGTH, 1512);
     assert!(USUAL.to_json().len() <= 256, "one allocation");
 }
 

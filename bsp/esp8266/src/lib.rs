@@ -81,7 +81,7 @@ pub fn start(facts: &Facts) -> ! {
         #[cfg(feature = "radio")]
         wifi: Some(radio::Radio::take()),
         #[cfg(not(feature = "radio"))]
-        wifi: None,
+        wifi: None::<app::wifi::NoRadio>,
         random,
         time: app::TimeStore { kept: time::kept, keep: time::keep },
         reset_reason: lx106::reset_reason().as_str(),

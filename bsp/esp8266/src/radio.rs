@@ -5,7 +5,6 @@ use core::cell::RefCell;
 use core::ffi::c_int;
 use core::mem::{MaybeUninit, zeroed};
 
-use alloc::boxed::Box;
 use alloc::vec::Vec;
 use app::wifi::{AccessPoint, Event, Reason, Security, Ssid, Target, Wifi};
 use vendor_sys as sys;
@@ -20,8 +19,8 @@ const MOST_FOUND: usize = 24;
 
 impl Radio {
     /// The radio, for the application. Called once, by the board's start.
-    pub(crate) fn take() -> Box<dyn Wifi> {
-        Box::new(Self(()))
+    pub(crate) fn take() -> Self {
+        Self(())
     }
 }
 

@@ -12,7 +12,7 @@ extern "C" fn main() -> ! {
         led: BoardLed,
         identity_region: identity_region(),
         network: network(),
-        wifi: None,
+        wifi: None::<app::wifi::NoRadio>,
         random,
         time: app::TimeStore { kept: lx106::kept_time, keep: lx106::keep_time },
         reset_reason: lx106::reset_reason().as_str(),

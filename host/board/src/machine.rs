@@ -49,6 +49,9 @@ pub struct Firmware {
     /// The firmware drives the radio: a virtual board gets a virtual access point, not a cable
     #[arg(long)]
     pub radio: bool,
+    /// Write what the radio sends and hears to this file, as Wireshark reads it
+    #[arg(long, requires = "radio")]
+    pub pcap: Option<PathBuf>,
 }
 
 /// The network of a virtual access point.
@@ -108,6 +111,9 @@ impl Firmware {
         options.echo = echo;
         if self.radio {
             options.further.extend(["--ap".into(), network.option().into()]);
+            if let Some(file) = &self.pcap {
+                options.further.extend(["--pcap".into(), file.into()]);
+            }
         }
         let mut board = VirtualBoard::start(&options)?;
         let identity = folder.join(format!("{}-identity.bin", self.board.name));
