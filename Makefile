@@ -42,7 +42,7 @@ host = cd / && $(CARGO) $(1) --manifest-path '$(CURDIR)/Cargo.toml' \
 # For tests that mostly wait: for a keep-alive, for esptool, for the AWS CLI.
 WAITING = export RUST_TEST_THREADS=4
 # Tested on this machine, with clippy's eye on them: the host programs and the pure crates.
-HOST_CRATES = $(foreach crate,app-model board-facts identity packets wpa \
+HOST_CRATES = $(foreach crate,app-model board-facts clock identity packets wpa \
 	process isa certificates things board cloud provisioning checks thing,-p $(crate))
 
 CHIP = target/xtensa-esp8266-none-elf/release
@@ -128,7 +128,7 @@ lint: tools ## rustfmt, clippy, no private key under version control, no crate t
 unit: tools ## host tests: pure logic, and the host programs against a real broker
 	@$(WAITING); $(call host,test) --quiet --locked $(HOST_CRATES)
 	@$(THING_TOOL) esptool >/dev/null
-	@$(call host,test) --quiet --locked -p virtual-nodemcu --lib --test instructions --test system --test qemu --test debug --test board
+	@$(call host,test) --quiet --locked -p virtual-nodemcu --lib --test instructions --test system --test qemu --test debug --test board --test radio --test radio
 	@$(WAITING); $(call host,test) --quiet --locked -p virtual-nodemcu --test esptool
 
 # Its tests sleep in pyserial nearly all the time: eight of them do no harm to two cores.
@@ -141,10 +141,10 @@ virtual-bench: tools ## instructions per second of the virtual NodeMCU; fails be
 	@$(call host,run) --quiet --locked -p virtual-nodemcu --example speed
 
 # Ten million inputs take minutes: not part of `make test`, which runs some 100,000.
-fuzz: setup ## ten million hostile identity regions, MQTT streams and EAPOL frames through what reads them
+fuzz: setup ## ten million hostile identity regions, MQTT streams, EAPOL frames and times through what reads them
 	@export IDENTITY_FUZZ_INPUTS=$${IDENTITY_FUZZ_INPUTS:-10000000} PACKETS_FUZZ_INPUTS=$${PACKETS_FUZZ_INPUTS:-10000000} \
-		WPA_FUZZ_INPUTS=$${WPA_FUZZ_INPUTS:-10000000} CARGO_PROFILE_RELEASE_OVERFLOW_CHECKS=true; \
-		$(call host,test) --quiet --locked --release -p identity -p packets -p wpa --test fuzz -- --nocapture
+		WPA_FUZZ_INPUTS=$${WPA_FUZZ_INPUTS:-10000000} CLOCK_FUZZ_INPUTS=$${CLOCK_FUZZ_INPUTS:-10000000} CARGO_PROFILE_RELEASE_OVERFLOW_CHECKS=true; \
+		$(call host,test) --quiet --locked --release -p clock -p identity -p packets -p wpa --test fuzz -- --nocapture
 
 target-test: setup tools ## tests of kernel, libraries and crash reports on the emulated CPU
 	@$(FIRMWARE) build --release --locked -p target-tests
@@ -209,7 +209,7 @@ boards: tools ## build every board's image (one with the doubled clock), check b
 
 flash-test: tools virtual-board ## flashing, monitor and the firmware on virtual boards, what goes wrong included
 	@$(MAKE) --no-print-directory image BOARD=nodemcu >/dev/null
-	@$(WAITING); $(call host,test) --quiet --locked -p e2e --test board
+	@$(WAITING); $(call host,test) --quiet --locked -p e2e --test board --test radio
 
 container: ## a shell in the container that CI uses (docker or podman)
 	@tools/container

@@ -9,6 +9,7 @@
 #include "FreeRTOS.h"
 #include "task.h"
 
+#include "fw_hooks.h"
 #include "lwip/sockets.h"
 #include "mbedtls/ctr_drbg.h"
 #include "mbedtls/entropy.h"
@@ -26,7 +27,6 @@ struct tls_profile {
     size_t chain_count;
     struct tls_der key;
     const char *alpn[2]; /* ends with NULL; [0] is NULL when there is none */
-    uint32_t handshake_timeout_ms;
 };
 
 /* What only a handshake needs: 2 KB that a connection then does without. */
@@ -186,7 +186,6 @@ struct tls_profile *tls_profile_new(const struct tls_profile_config *from)
     profile->chain_count = from->chain_count;
     profile->key = from->key;
     profile->alpn[0] = from->alpn;
-    profile->handshake_timeout_ms = from->handshake_timeout_ms;
 
     /* Find out now, and not at the first connection, whether all of it is usable. */
     struct handshake_material *material = NULL;
@@ -367,6 +366,21 @@ static int find_roots(void *context, const mbedtls_x509_crt *child,
     return 0;
 }
 
+/* While the time is only a lower bound, "not valid yet" means nothing: a device whose time
+ * servers are out of reach would never connect again once the server's certificate is
+ * younger than the firmware. "Expired" holds against a lower bound too. */
+static int judge_dates(void *context, mbedtls_x509_crt *certificate, int depth,
+                       uint32_t *flags)
+{
+    (void)context;
+    (void)certificate;
+    (void)depth;
+    if (!fw_time_is_exact()) {
+        *flags &= ~(uint32_t)MBEDTLS_X509_BADCERT_FUTURE;
+    }
+    return 0;
+}
+
 static int configure(mbedtls_ssl_config *config, const struct tls_profile *profile,
                      struct handshake_material *material)
 {
@@ -381,6 +395,7 @@ static int configure(mbedtls_ssl_config *config, const struct tls_profile *profi
     mbedtls_ssl_conf_authmode(config, MBEDTLS_SSL_VERIFY_REQUIRED);
     mbedtls_ssl_conf_rng(config, mbedtls_ctr_drbg_random, &material->random);
     mbedtls_ssl_conf_ca_cb(config, find_roots, (void *)profile);
+    mbedtls_ssl_conf_verify(config, judge_dates, NULL);
     /* Ask for records that fit; a server that ignores the wish may still send 6.5 KB. */
     code = mbedtls_ssl_conf_max_frag_len(config, MBEDTLS_SSL_MAX_FRAG_LEN_2048);
     if (code == 0 && profile->alpn[0] != NULL) {
@@ -401,7 +416,8 @@ static void detach(mbedtls_ssl_config *config)
     (void)mbedtls_ssl_conf_own_cert(config, NULL, NULL); /* frees the list */
 }
 
-struct tls_session *tls_open(int fd, const char *host, const struct tls_profile *profile)
+struct tls_session *tls_open(int fd, const char *host, const struct tls_profile *profile,
+                             uint32_t timeout_ms)
 {
     const uint32_t refused = tls_refused_allocations();
     struct tls_error error = {0};
@@ -423,7 +439,7 @@ struct tls_session *tls_open(int fd, const char *host, const struct tls_profile 
     }
     session->fd = fd;
     session->last_receive_ms = tls_now_ms();
-    session->deadline_ms = session->last_receive_ms + profile->handshake_timeout_ms;
+    session->deadline_ms = session->last_receive_ms + timeout_ms;
     session->bounded = true;
     mbedtls_ssl_init(&session->ssl);
     mbedtls_ssl_config_init(&session->config);

@@ -4,6 +4,7 @@
 #![no_std]
 
 pub mod flash;
+mod time;
 
 use app::LedState;
 
@@ -67,7 +68,7 @@ pub fn start(facts: &Facts) -> ! {
     for light in facts.other_lights {
         Lamp::new(*light);
     }
-    launch::launch(Lamp::new(facts.led))
+    launch::launch(Lamp::new(facts.led), app::TimeStore { kept: time::kept, keep: time::keep })
 }
 
 // bsp/esp8266/include/chip.h

@@ -1,12 +1,12 @@
 //! What every board does alike: it hands its facts to the application and starts the kernel.
 //!
-//! A board brings its light, `board_netif_init` (vendor/lwip/board_netif.h), `fw_random`
+//! A board brings its light, where it keeps the time, `board_netif_init` (vendor/lwip/board_netif.h), `fw_random`
 //! (fw_hooks.h) and, in its linker script, `_identity_start`:
 //!
 //! ```ignore
 //! #[unsafe(no_mangle)]
 //! extern "C" fn main() -> ! {
-//!     launch::launch(BoardLed)
+//!     launch::launch(BoardLed, TIME_STORE)
 //! }
 //! ```
 
@@ -16,15 +16,17 @@ use vendor_sys as sys;
 
 /// Hands the board's facts to the application and starts the kernel. Called by a board's `main`,
 /// with memory set up and the scheduler not yet running.
-pub fn launch(led: impl app::Led) -> ! {
+pub fn launch(led: impl app::Led, time: app::TimeStore) -> ! {
     app::start(app::Board {
         led,
         identity_region: identity_region(),
         network: network(),
         random,
+        time,
         reset_reason: lx106::reset_reason().as_str(),
         crash: lx106::crash_record(),
         forget_crash: lx106::forget_crash,
+        crashes: lx106::crashes_in_a_row(),
         give_up: lx106::give_up,
     });
     rtos::run()

@@ -6,5 +6,6 @@
 /// Called by the start-up code, with memory set up and the scheduler not yet running.
 #[unsafe(no_mangle)]
 extern "C" fn main() -> ! {
-    launch::launch(board_qemu::BoardLed)
+    let time = app::TimeStore { kept: lx106::kept_time, keep: lx106::keep_time };
+    launch::launch(board_qemu::BoardLed, time)
 }
