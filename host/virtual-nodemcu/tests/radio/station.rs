@@ -470,8 +470,8 @@ impl Station {
     }
 
     /// A frame from the network behind it.
-    pub fn from_wire(&mut self, ethernet: &[u8]) {
-        self.ap().from_wire(ethernet);
+    pub fn deliver(&mut self, ethernet: &[u8]) {
+        self.ap().deliver(ethernet);
         self.board.radio.serve();
     }
 }
