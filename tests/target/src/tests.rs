@@ -36,6 +36,8 @@ enum Ends {
     /// By returning. C's CHECK ends the emulator with status 1; a Rust panic resets, and the
     /// next boot finds that the test did not get here.
     Returns,
+    /// The same, at each boot anew: the host compares what they show.
+    ReturnsEachBoot,
     /// By a reset, whose reason the next boot judges.
     Resets {
         reason: ResetReason,
@@ -150,7 +152,7 @@ fn judge(test: &Test) -> ! {
         Ends::Resets { reason: wanted, crashes: count, .. } => {
             fail(&format!("wanted {wanted} and {count} crashes"))
         }
-        Ends::Returns => fail("the test crashed"),
+        Ends::Returns | Ends::ReturnsEachBoot => fail("the test crashed"),
     }
 }
 
@@ -168,7 +170,11 @@ extern "C" fn main() -> ! {
     let Some(test) = tests.find(|test| test.name == argument) else {
         fail(&format!("there is no test {argument:?}"));
     };
-    let again = matches!(test.ends, Ends::Resets { crashes, .. } if lx106::crash_count() < crashes);
+    let again = match test.ends {
+        Ends::Returns => false,
+        Ends::ReturnsEachBoot => lx106::crash_count() == 0,
+        Ends::Resets { crashes, .. } => lx106::crash_count() < crashes,
+    };
     if lx106::reset_reason() != ResetReason::PowerOn && !again {
         judge(test);
     }
