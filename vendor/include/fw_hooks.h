@@ -5,6 +5,7 @@
 #ifndef FW_HOOKS_H
 #define FW_HOOKS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -47,6 +48,10 @@ void board_serial(uint32_t serial[2]);
 /* Seconds since 1970-01-01 UTC, never earlier than the firmware's build.
  * Implemented by crates/net (SNTP). */
 int64_t fw_unix_time(void);
+
+/* Whether a time server has told that, so that it is exact as far as anybody knows; it is a
+ * lower bound until then. Implemented by crates/net. */
+bool fw_time_is_exact(void);
 
 /* Write bytes to the console at once, by polling: usable with interrupts off and
  * from a crashed system. Implemented in bsp/lx106/c/console.c. */

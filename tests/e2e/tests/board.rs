@@ -10,17 +10,22 @@ use std::sync::Mutex;
 use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
+use board::boards;
+use board::console::Console;
+use board::esptool::Esptool;
+use board::image::{self, BOOT_OFFSET, CODE_OFFSET, FLASH_SIZE, IDENTITY_OFFSET, Image};
+use board::status::Led;
+use board::virtual_board::{VirtualBoard, VirtualOptions};
 use board_facts::Board;
+<<<<<<< HEAD
 use e2e::{SOON, Server, Stage, Watcher};
+=======
+use e2e::{SOON, Stage, Watcher};
+use process::files::{self, SECRET};
+use process::programs::Owned;
+>>>>>>> main
 use serde_json::Value;
 use tempfile::TempDir;
-use tools::console::Console;
-use tools::device::save_region;
-use tools::esptool::Esptool;
-use tools::image::{self, BOOT_OFFSET, CODE_OFFSET, FLASH_SIZE, IDENTITY_OFFSET, Image};
-use tools::machine::{self, VirtualBoard, VirtualOptions};
-use tools::programs::Owned;
-use tools::status::Led;
 
 /// The board that these tests play.
 fn nodemcu() -> Board {
@@ -114,7 +119,7 @@ struct Bench(TempDir);
 
 impl Bench {
     fn new() -> Self {
-        Self(tools::scratch::folder().unwrap())
+        Self(process::scratch::folder().unwrap())
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -137,7 +142,7 @@ impl Bench {
             flash[at as usize..][..bytes.len()].copy_from_slice(&bytes);
         }
         change(&mut flash);
-        save_region(&flash, &self.path("flash.bin")).unwrap();
+        files::write(&self.path("flash.bin"), &flash, SECRET).unwrap();
     }
 
     fn board(&self, further: &[&str]) -> VirtualBoard {
@@ -428,7 +433,7 @@ fn a_damaged_image_is_explained() {
 fn a_cut_cable_is_said_and_flashing_again_mends_it() {
     let (stage, bench) = (Stage::new(), Bench::new());
     let identity = bench.path("identity.bin");
-    save_region(&stage.region(), &identity).unwrap();
+    files::write(&identity, &stage.region(), SECRET).unwrap();
     let identity = identity.to_str().unwrap();
     let folder = built("image/nodemcu");
     let firmware = ["--folder", folder.to_str().unwrap(), "--baud", "921600"];
@@ -501,7 +506,7 @@ fn the_identity_is_written_alone() {
     let text = fails("flash-identity", &port, &arguments);
     assert!(text.contains("identity.bin: "), "{text}");
     assert!(bench.flash() == before, "a region that is none was written");
-    save_region(&stage.region(), &identity).unwrap();
+    files::write(&identity, &stage.region(), SECRET).unwrap();
     let text = succeeds("flash-identity", &port, &arguments);
     assert!(text.contains("The identity of lamp"), "{text}");
     let flash = bench.flash();
@@ -530,7 +535,7 @@ fn two_boards_at_once() {
     }
     watcher.send(b"on");
     for board in &boards {
-        let lit = machine::led_line(&nodemcu(), Led::On);
+        let lit = boards::led_line(&nodemcu(), Led::On);
         let light = |line: &str| line == lit;
         board.console.wait_for(0, SOON, "the light", light).unwrap();
     }
