@@ -17,13 +17,9 @@ use board::image::{self, BOOT_OFFSET, CODE_OFFSET, FLASH_SIZE, IDENTITY_OFFSET, 
 use board::status::Led;
 use board::virtual_board::{VirtualBoard, VirtualOptions};
 use board_facts::Board;
-<<<<<<< HEAD
 use e2e::{SOON, Server, Stage, Watcher};
-=======
-use e2e::{SOON, Stage, Watcher};
 use process::files::{self, SECRET};
 use process::programs::Owned;
->>>>>>> main
 use serde_json::Value;
 use tempfile::TempDir;
 
