@@ -381,7 +381,7 @@ fn eavesdrop(broker: u16, heard: Sender<Handshake>) -> Server {
 fn a_random_source_that_repeats_itself_gives_no_key_away() {
     let (mut stage, bench) = (Stage::new(), Bench::new());
     let (heard, handshakes) = channel();
-    let ear = eavesdrop(stage.cloud.broker.device_port(), heard);
+    let ear = eavesdrop(stage.cloud.servers.broker.device_port(), heard);
     stage.identity.endpoints.port = ear.port();
     bench.prepare(&stage.region(), |_| ());
     let mut seen = Vec::new();
