@@ -28,6 +28,9 @@ const LOOK_MS: u32 = 500;
 /// and the CONNACK.
 const LIFE_S: u16 = 150;
 
+// What an identity may name can be looked up.
+const _: () = assert!(identity::MAX_HOST_NAME <= net::MAX_HOST_NAME);
+
 /// Why a session ended.
 enum End {
     /// It was silent for too long.

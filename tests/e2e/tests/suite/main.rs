@@ -9,3 +9,4 @@ mod hostile_payload;
 mod hostile_server;
 mod identity_region;
 mod network;
+mod settings;
