@@ -170,7 +170,7 @@ void chip_mac_address(uint8_t mac[6])
 {
     /* As Espressif's esptool reads it: the maker's half is in the fourth word, or, on the first
      * chips, one of two. */
-    uint32_t low = EFUSE[0], high = EFUSE[1], maker = EFUSE[3];
+    uint32_t low = EFUSE(0), high = EFUSE(1), maker = EFUSE(3);
     if (maker == 0) {
         maker = ((high >> 16) & 0xFF) == 0 ? 0x18FE34U : 0xACD074U;
     }
@@ -180,6 +180,14 @@ void chip_mac_address(uint8_t mac[6])
     mac[3] = (uint8_t)(high >> 8);
     mac[4] = (uint8_t)high;
     mac[5] = (uint8_t)(low >> 24);
+}
+
+/* --- Serial number ---------------------------------------------------------------- */
+
+void board_serial(uint32_t serial[2])
+{
+    serial[0] = EFUSE(0) ^ EFUSE(1);
+    serial[1] = EFUSE(3);
 }
 
 /* --- Reset ------------------------------------------------------------------------ */

@@ -120,12 +120,14 @@ enum rtc_cause {
 /* Bit 0 lets the MAC's interrupt, which is the NMI, through to the core. */
 #define NMI_GATE (*(reg32 *)0x3FF00000U)
 
-/* Four words of eFuses, the MAC address among them. */
-#define EFUSE ((reg32 *)0x3FF00050U)
-
 /* --- Random numbers --------------------------------------------------------------- */
 
 #define WDEV_RAND (*(reg32 *)0x3FF20E44U)
+
+/* --- eFuses ----------------------------------------------------------------------- */
+
+/* The factory burns the station address into the first, the second and the fourth word. */
+#define EFUSE(word) (*(reg32 *)(0x3FF00050U + 4 * (word)))
 
 /* --- Flash ------------------------------------------------------------------------ */
 
