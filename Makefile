@@ -47,7 +47,7 @@ LOCKED = $(if $(CI),--locked)
 WAITING = export RUST_TEST_THREADS=4
 # Tested on this machine, with clippy's eye on them: the host programs and the pure crates.
 HOST_CRATES = $(foreach crate,app-model board-facts clock identity packets wpa \
-	process certificates things board cloud provisioning checks thing,-p $(crate))
+	process isa certificates things board cloud provisioning checks thing,-p $(crate))
 
 # Budgets in bytes. They hold what this project ships small; an application of your own may take
 # more (`make size FLASH_MAX=400000`): the chip has room for 950,272 bytes of code and constants.

@@ -389,7 +389,7 @@ impl Station {
         let at = 0x3FF2_1400 + 40 * entry;
         let [a, b, c, d, e, f] = self.bssid;
         self.store(at, u32::from_le_bytes([a, b, c, d]));
-        let kind = if group { 2 } else { 6 };
+        let kind = if group { 6 } else { 2 };
         self.store(at + 4, u32::from_le_bytes([e, f, 0, 0]) | 3 << 18 | kind << 21 | id << 30);
         for (i, word) in (0..).zip(key.chunks(4)) {
             self.store(at + 8 + 4 * i, u32::from_le_bytes(word.try_into().unwrap()));
@@ -470,8 +470,8 @@ impl Station {
     }
 
     /// A frame from the network behind it.
-    pub fn from_wire(&mut self, ethernet: &[u8]) {
-        self.ap().from_wire(ethernet);
+    pub fn deliver(&mut self, ethernet: &[u8]) {
+        self.ap().deliver(ethernet);
         self.board.radio.serve();
     }
 }

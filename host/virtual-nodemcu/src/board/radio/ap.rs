@@ -1086,7 +1086,7 @@ impl Ap {
     }
 
     /// A frame from the network behind.
-    pub fn from_wire(&mut self, ethernet: &[u8]) {
+    pub fn deliver(&mut self, ethernet: &[u8]) {
         self.route(ethernet, false);
     }
 

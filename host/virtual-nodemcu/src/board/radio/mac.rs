@@ -483,7 +483,8 @@ impl Mac {
         Some(KeyEntry {
             address: address(self.word(at), flags),
             algorithm: flags >> 18 & 7,
-            group: flags >> 21 & 7 == 2,
+            // 2 is a station's own key, 6 the network's for broadcasts, as libpp writes them.
+            group: flags >> 21 & 7 == 6,
             id: flags >> 30,
             key,
         })
