@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Milliseconds that are left of paho_connect_within()'s. */
+/* Milliseconds that are left of paho_connect_to()'s. */
 uint32_t paho_net_time_left(void);
 
 /* Whether reading the socket would find something: bytes, its end, an error. */
