@@ -8,6 +8,7 @@
 
 #include "lwip/api.h"
 #include "lwip/priv/sockets_priv.h"
+#include "lwip/tcp.h"
 
 #include "paho_net.h"
 #include "paho_port.h"
@@ -62,19 +63,6 @@ static void on_event(struct netconn *conn, enum netconn_evt event, u16_t length)
     }
 }
 
-/* Hear of the socket's events: whoever waits for several things cannot wait in a poll. */
-static void listen_to(int fd)
-{
-    struct lwip_sock *const socket = lwip_socket_dbg_get_socket(fd);
-
-    if (socket != NULL) {
-        net_core_lock();
-        note_event = socket->conn->callback;
-        socket->conn->callback = on_event;
-        net_core_unlock();
-    }
-}
-
 bool paho_net_readable(int fd)
 {
     struct pollfd poll_fd = {.fd = fd, .events = POLLIN};
@@ -88,8 +76,16 @@ bool paho_net_readable(int fd)
 int paho_getaddrinfo(const char *node, const char *service, const struct addrinfo *hints,
                      struct addrinfo **result)
 {
+    static struct addrinfo any = {
+        .ai_family = AF_INET,
+        .ai_addr = (struct sockaddr *)servers,
+    };
+
     (void)node;
-    return lwip_getaddrinfo("0.0.0.0", service, hints, result);
+    (void)service;
+    (void)hints;
+    *result = &any;
+    return 0;
 }
 
 /* A SYN is sent again after 3 s, then 6 s later. Where there are other addresses left, one that
@@ -101,14 +97,10 @@ int paho_getaddrinfo(const char *node, const char *service, const struct addrinf
 /* Connect the socket. Returns 0 or the errno. */
 static int connect_within(int fd, const struct sockaddr_in *server, uint32_t timeout_ms)
 {
-    const int no_waiting = 1;
+    struct netconn *const conn = lwip_socket_dbg_get_socket(fd)->conn;
     struct pollfd poll_fd = {.fd = fd, .events = POLLOUT};
-    int error = 0;
-    socklen_t size = sizeof error;
 
-    if (lwip_ioctl(fd, FIONBIO, (void *)&no_waiting) != 0) {
-        return errno;
-    }
+    netconn_set_nonblocking(conn, 1);
     if (lwip_connect(fd, (const struct sockaddr *)server, sizeof *server) == 0) {
         return 0;
     }
@@ -118,7 +110,28 @@ static int connect_within(int fd, const struct sockaddr_in *server, uint32_t tim
     if (lwip_poll(&poll_fd, 1, (int)timeout_ms) == 0) {
         return ETIMEDOUT;
     }
-    return lwip_getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) == 0 ? error : errno;
+    return err_to_errno(netconn_err(conn));
+}
+
+/* Hear of the socket's events: whoever waits for several things cannot wait in a poll. Send
+ * what is written at once: it is a whole packet. */
+static void make_ready(int fd)
+{
+    struct netconn *const conn = lwip_socket_dbg_get_socket(fd)->conn;
+
+    net_core_lock();
+    note_event = conn->callback;
+    conn->callback = on_event;
+    if (conn->pcb.tcp != NULL) {
+        tcp_nagle_disable(conn->pcb.tcp);
+    }
+    net_core_unlock();
+}
+
+void paho_net_drop_unsent(int fd)
+{
+    lwip_socket_dbg_get_socket(fd)->conn->linger = 0;
+    (void)lwip_shutdown(fd, SHUT_RDWR);
 }
 
 int paho_socket(int domain, int type, int protocol)
@@ -139,7 +152,7 @@ int paho_socket(int domain, int type, int protocol)
         error = connect_within(fd, &servers[i],
                                left - FOR_TLS_MS < most ? left - FOR_TLS_MS : most);
         if (error == 0) {
-            listen_to(fd);
+            make_ready(fd);
             return fd;
         }
         (void)lwip_close(fd);

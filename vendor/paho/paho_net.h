@@ -11,4 +11,8 @@ uint32_t paho_net_time_left(void);
 /* Whether reading the socket would find something: bytes, its end, an error. */
 bool paho_net_readable(int fd);
 
+/* End the connection of the socket at once: what is not sent is dropped, the peer may get a
+ * RST. */
+void paho_net_drop_unsent(int fd);
+
 #endif

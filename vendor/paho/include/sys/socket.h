@@ -15,6 +15,13 @@ ssize_t paho_recv(int fd, void *buffer, size_t size, int flags);
 int paho_close(int fd);
 int paho_socketpair(int domain, int type, int protocol, int fds[2]);
 
+/* Its socket is connected, does not wait and does not delay: there is nothing to set or ask. */
+#undef setsockopt
+#define setsockopt(fd, level, name, value, length) 0
+#undef getsockopt
+#define getsockopt(fd, level, name, value, length) ((void)(length), -1)
+#undef fcntl
+#define fcntl(fd, command, value) 0
 #undef socket
 #define socket paho_socket
 #undef connect
