@@ -30,6 +30,21 @@ void fw_log_line(int level, const char *module, const char *text, size_t length)
  * failed; then nothing in the buffer may be used. Implemented by the board. */
 int fw_random(uint8_t *buffer, size_t length);
 
+/* What tells this board and this boot from others. None of it is secret: it keeps a random source
+ * that repeats itself from making the same numbers twice. */
+struct fw_unique {
+    uint32_t serial[2]; /* as board_serial fills it */
+    uint32_t boots;     /* lx106_boot_count */
+    uint32_t zero;
+    uint64_t cycles;    /* of the CPU, since boot */
+};
+
+/* Fill in all of it. Implemented in bsp/lx106/c/unique.c. */
+void fw_unique(struct fw_unique *out);
+
+/* Fill in what no other board has: its station address. Implemented by the board. */
+void board_serial(uint32_t serial[2]);
+
 /* Seconds since 1970-01-01 UTC, never earlier than the firmware's build.
  * Implemented by crates/net (SNTP). */
 int64_t fw_unix_time(void);

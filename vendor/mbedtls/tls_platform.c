@@ -12,6 +12,7 @@
 #include "mbedtls/entropy.h"
 #include "mbedtls/platform_time.h"
 #include "mbedtls/platform_util.h"
+#include "mbedtls/sha256.h"
 
 /* mbedTLS reports a failed allocation while it checks a signature as a bad signature, so
  * the only sure sign of one is the count of refusals. */
@@ -90,4 +91,38 @@ int mbedtls_hardware_poll(void *context, unsigned char *output, size_t length,
     }
     *filled = length;
     return 0;
+}
+
+int tls_random_seed(mbedtls_ctr_drbg_context *random, mbedtls_entropy_context *entropy,
+                    const uint8_t *key, size_t key_length)
+{
+    /* Counts within a boot: two tasks may seed in the same instant. */
+    static uint32_t seeded;
+    struct {
+        struct fw_unique unique;
+        int64_t time;
+        uint32_t seeded, zero;
+    } moment = {.time = fw_unix_time(), .seeded = ++seeded};
+    fw_unique(&moment.unique);
+
+    unsigned char custom[32];
+    mbedtls_sha256_context hash;
+    mbedtls_sha256_init(&hash);
+    int code = mbedtls_sha256_starts(&hash, 0);
+    if (code == 0) {
+        code = mbedtls_sha256_update(&hash, key, key_length);
+    }
+    if (code == 0) {
+        code = mbedtls_sha256_update(&hash, (const unsigned char *)&moment, sizeof moment);
+    }
+    if (code == 0) {
+        code = mbedtls_sha256_finish(&hash, custom);
+    }
+    mbedtls_sha256_free(&hash);
+    if (code == 0) {
+        code = mbedtls_ctr_drbg_seed(random, mbedtls_entropy_func, entropy, custom,
+                                     sizeof custom);
+    }
+    mbedtls_platform_zeroize(custom, sizeof custom);
+    return code;
 }
