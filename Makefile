@@ -42,7 +42,7 @@ host = cd / && $(CARGO) $(1) --manifest-path '$(CURDIR)/Cargo.toml' \
 # For tests that mostly wait: for a keep-alive, for esptool, for the AWS CLI.
 WAITING = export RUST_TEST_THREADS=4
 # Tested on this machine, with clippy's eye on them: the host programs and the pure crates.
-HOST_CRATES = $(foreach crate,app-model board-facts identity packets wpa \
+HOST_CRATES = $(foreach crate,app-model board-facts gcm identity packets wpa \
 	process certificates things board cloud provisioning checks thing,-p $(crate))
 
 CHIP = target/xtensa-esp8266-none-elf/release

@@ -5,6 +5,7 @@
 #ifndef FW_HOOKS_H
 #define FW_HOOKS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -52,6 +53,31 @@ void fw_alive(uint16_t seconds);
 /* Feed the board's own watchdog, if it has one: no task has broken its promise. Called
  * every second. Implemented by the board. */
 void board_watchdog_feed(void);
+
+/* AES and AES-GCM. Implemented by crates/tls over crates/gcm, which says more of each. A key
+ * and a message are kept where the caller has room for them, in whole words, and hold
+ * secrets: the caller wipes them. */
+#define FW_AES_WORDS 61
+#define FW_GCM_KEY_WORDS 125
+#define FW_GCM_MESSAGE_WORDS 20
+
+/* Make a key of 16, 24 or 32 bytes usable. False for another size. */
+bool fw_aes_set_key(uint32_t aes[FW_AES_WORDS], const uint8_t *key, size_t size);
+bool fw_gcm_set_key(uint32_t key[FW_GCM_KEY_WORDS], const uint8_t *bytes, size_t size);
+
+/* Encrypt one block, which may lie where it was. */
+void fw_aes_encrypt(const uint32_t aes[FW_AES_WORDS], const uint8_t in[16], uint8_t out[16]);
+
+/* A message: begin, at most one call for the additional data, then the data in pieces, in
+ * place, then the tag. */
+void fw_gcm_begin(uint32_t message[FW_GCM_MESSAGE_WORDS], const uint32_t key[FW_GCM_KEY_WORDS],
+                  bool encrypt, const uint8_t *nonce, size_t size);
+void fw_gcm_additional(uint32_t message[FW_GCM_MESSAGE_WORDS],
+                       const uint32_t key[FW_GCM_KEY_WORDS], const uint8_t *data, size_t size);
+void fw_gcm_update(uint32_t message[FW_GCM_MESSAGE_WORDS], const uint32_t key[FW_GCM_KEY_WORDS],
+                   uint8_t *data, size_t size);
+void fw_gcm_tag(uint32_t message[FW_GCM_MESSAGE_WORDS], const uint32_t key[FW_GCM_KEY_WORDS],
+                uint8_t tag[16]);
 
 /* Reset the board. Implemented by the board. */
 _Noreturn void board_reset(void);

@@ -87,11 +87,15 @@ int64_t tls_time(int64_t *out);
 /* -- Ciphers, hashes, random numbers ---------------------------------------------- */
 #define MBEDTLS_CIPHER_C
 #define MBEDTLS_AES_C
-#define MBEDTLS_AES_FEWER_TABLES /* 1 KB of tables, in RAM: flash is slow and word-only */
 #define MBEDTLS_BLOCK_CIPHER_NO_DECRYPT /* GCM and CTR only ever encrypt */
 #define MBEDTLS_GCM_C
 #define MBEDTLS_MD_C
 #define MBEDTLS_SHA256_C
+/* Ours (ciphers_alt.c), of which the inner loops are assembly. */
+#define MBEDTLS_AES_SETKEY_ENC_ALT
+#define MBEDTLS_AES_ENCRYPT_ALT
+#define MBEDTLS_GCM_ALT
+#define MBEDTLS_SHA256_PROCESS_ALT
 #define MBEDTLS_SHA384_C
 #define MBEDTLS_CTR_DRBG_C
 #define MBEDTLS_ENTROPY_C

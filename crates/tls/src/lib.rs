@@ -9,6 +9,7 @@
 
 extern crate alloc;
 
+mod ciphers;
 mod error;
 mod profile;
 

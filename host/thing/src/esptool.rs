@@ -7,6 +7,8 @@ use board::esptool::Esptool;
 use process::output;
 
 #[derive(clap::Args)]
+// As a group it would have the name of the verb that takes it in.
+#[group(skip)]
 pub struct Arguments {
     /// Virtual environment with esptool
     #[arg(long = "esptool", default_value = "target/esptool")]
