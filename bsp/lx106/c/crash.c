@@ -57,6 +57,8 @@ static volatile struct reset_note note __attribute__((section(".noinit")));
 
 static enum lx106_reset_reason boot_reason;
 
+volatile bool crash_in_interrupt;
+
 static uint32_t note_checksum(void)
 {
     /* Tells a note from the random content of RAM after power-on. */
@@ -121,8 +123,14 @@ void lx106_forget_crash(void)
     lx106_restore_interrupts(ps);
 }
 
+/* Before anything else of the note is changed: a stack that ran away may have written over it, and
+ * then its counts are no counts. */
 static void count_crash(void)
 {
+    if (!note_valid()) {
+        note.crashes = 0;
+        note.in_a_row = 0;
+    }
     if (note.crashes != UINT32_MAX) {
         note.crashes++;
     }
@@ -251,10 +259,10 @@ void lx106_restart(void)
 void lx106_give_up(const char *why, size_t length)
 {
     (void)lx106_mask_interrupts();
+    count_crash();
     fw_console_write("\n*** ", 5);
     record_clear();
     record_append(why, length);
-    count_crash();
     note_write(LX106_RESET_GAVE_UP);
     fw_console_write(why, length);
     static const char end[] = "\n*** reset\n";
@@ -535,12 +543,12 @@ void crash_main(uint32_t kind, const char *text, uint32_t number, uint32_t pc,
     }
     state = CRASHING;
 
+    count_crash();
     put_text("\n*** CRASH ");
     record_clear();
     recording = true;
     enum lx106_reset_reason reason = put_cause(kind, text, number, file);
     recording = false;
-    count_crash();
     note_write(reason);
 
     struct crash_registers registers = crash_frame;
@@ -554,7 +562,7 @@ void crash_main(uint32_t kind, const char *text, uint32_t number, uint32_t pc,
     uint32_t task = watchdog ? pc : (uint32_t)pxCurrentTCB;
     /* The first member of a task control block is its saved stack pointer. */
     uint32_t frame = in_task ? *(const uint32_t *)task : 0;
-    bool interrupt = in_task && lx106_in_interrupt();
+    bool interrupt = in_task && crash_in_interrupt;
 
     if ((watchdog || (kind == CRASH_KIND_STACK_OVERFLOW && interrupt)) && in_dram(frame)) {
         /* Show the task, not the watchdog, nor the kernel that noticed the overflow in the

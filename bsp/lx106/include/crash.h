@@ -10,6 +10,7 @@
 #ifndef CRASH_H
 #define CRASH_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -29,6 +30,9 @@ enum lx106_reset_reason {
 
 /* Most characters of the crash record, which lx106_crash_record copies. */
 #define CRASH_RECORD_MAX 96
+
+/* Whether an interrupt handler runs. The port keeps it: the report may not have to ask anybody. */
+extern volatile bool crash_in_interrupt;
 
 /* Crash because `condition` (its source text) does not hold. */
 _Noreturn void crash_assert(const char *condition, const char *file, int line);

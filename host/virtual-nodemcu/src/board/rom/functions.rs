@@ -5,12 +5,11 @@
 use std::collections::HashMap;
 
 use super::Rom;
+use super::flash::{erase_area, erase_block, erase_sector, write_flash};
 use crate::board::flash::{BLOCK, PAGE, SECTOR};
 use crate::board::{Board, ROM};
 use crate::cpu::{Bus as _, Cause, Cpu, sr};
 
-/// Sectors of an erase block.
-pub const SECTORS_PER_BLOCK: u32 = (BLOCK / SECTOR) as u32;
 /// The ROM's pointer to what it knows of the flash chip, and where that stands.
 const FLASH_CHIP: u32 = 0x3FFF_C714;
 const FLASH_CHIP_AT: u32 = 0x3FFF_C718;
@@ -50,47 +49,6 @@ pub fn initialise(board: &mut Board) {
         bytes.extend(word.to_le_bytes());
     }
     board.write_ram(FLASH_CHIP, &bytes);
-}
-
-/// Programs `bytes` at `offset`, page by page. False if that is not all within the chip.
-pub fn write_flash(offset: u32, bytes: &[u8], board: &mut Board) -> bool {
-    if !within_chip(offset, bytes.len(), board) {
-        return false;
-    }
-    let mut at = offset as usize;
-    let mut rest = bytes;
-    while !rest.is_empty() && board.flash.powered() {
-        let (page, more) = rest.split_at(rest.len().min(PAGE - at % PAGE));
-        board.flash.transact(0x06, 0, &[], &mut []);
-        board.flash.transact(0x02, at as u32, page, &mut []);
-        at += page.len();
-        rest = more;
-    }
-    true
-}
-
-/// Erases 4 KiB; false if there is no such sector.
-pub fn erase_sector(sector: u32, board: &mut Board) -> bool {
-    erase(0x20, sector, SECTOR, board)
-}
-
-/// Erases 64 KiB; false if there is no such block.
-pub fn erase_block(block: u32, board: &mut Board) -> bool {
-    erase(0xD8, block, BLOCK, board)
-}
-
-fn erase(code: u8, number: u32, size: usize, board: &mut Board) -> bool {
-    let Some(offset) = number.checked_mul(size as u32) else { return false };
-    if !within_chip(offset, size, board) {
-        return false;
-    }
-    board.flash.transact(0x06, 0, &[], &mut []);
-    board.flash.transact(code, offset, &[], &mut []);
-    true
-}
-
-fn within_chip(offset: u32, length: usize, board: &Board) -> bool {
-    offset as usize + length <= board.flash.size()
 }
 
 /// Where in memory an argument lies that the function cannot use.
@@ -194,7 +152,7 @@ impl Functions {
                 board.flash.transact(0xC7, 0, &[], &mut []);
                 Some(0)
             }
-            0x4B44 => Some(u32::from(!super::loader::erase_area(a2, a3, board))),
+            0x4B44 => Some(u32::from(!erase_area(a2, a3, board))),
             // SPIParamCfg(id, size, block, sector, page, mask)
             0x4C2C => {
                 let values = [a2, a3, a4, a5, cpu.reg(6), cpu.reg(7)];
