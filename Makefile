@@ -42,7 +42,7 @@ host = cd / && $(CARGO) $(1) --manifest-path '$(CURDIR)/Cargo.toml' \
 # For tests that mostly wait: for a keep-alive, for esptool, for the AWS CLI.
 WAITING = export RUST_TEST_THREADS=4
 # Tested on this machine, with clippy's eye on them: the host programs and the pure crates.
-HOST_CRATES = $(foreach crate,app-model board-facts gcm identity packets wpa \
+HOST_CRATES = $(foreach crate,app-model board-facts clock gcm identity packets records wpa \
 	process certificates things board cloud provisioning checks thing,-p $(crate))
 
 CHIP = target/xtensa-esp8266-none-elf/release
@@ -141,10 +141,11 @@ virtual-bench: tools ## instructions per second of the virtual NodeMCU; fails be
 	@$(call host,run) --quiet --locked -p virtual-nodemcu --example speed
 
 # Ten million inputs take minutes: not part of `make test`, which runs some 100,000.
-fuzz: setup ## ten million hostile identity regions, MQTT streams and EAPOL frames through what reads them
+fuzz: setup ## ten million hostile identity regions, MQTT streams, TLS records, ciphers, EAPOL frames and times through what reads them
 	@export IDENTITY_FUZZ_INPUTS=$${IDENTITY_FUZZ_INPUTS:-10000000} PACKETS_FUZZ_INPUTS=$${PACKETS_FUZZ_INPUTS:-10000000} \
-		WPA_FUZZ_INPUTS=$${WPA_FUZZ_INPUTS:-10000000} CARGO_PROFILE_RELEASE_OVERFLOW_CHECKS=true; \
-		$(call host,test) --quiet --locked --release -p identity -p packets -p wpa --test fuzz -- --nocapture
+		WPA_FUZZ_INPUTS=$${WPA_FUZZ_INPUTS:-10000000} CLOCK_FUZZ_INPUTS=$${CLOCK_FUZZ_INPUTS:-10000000} \
+		GCM_FUZZ_INPUTS=$${GCM_FUZZ_INPUTS:-10000000} RECORDS_FUZZ_INPUTS=$${RECORDS_FUZZ_INPUTS:-10000000} CARGO_PROFILE_RELEASE_OVERFLOW_CHECKS=true; \
+		$(call host,test) --quiet --locked --release -p clock -p gcm -p identity -p packets -p records -p wpa --test fuzz -- --nocapture
 
 target-test: setup tools ## tests of kernel, libraries and crash reports on the emulated CPU
 	@$(FIRMWARE) build --release --locked -p target-tests

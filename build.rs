@@ -306,7 +306,7 @@ fn libraries(trees: &Trees) -> Vec<Library> {
             prelude: None,
             defines: &[],
         },
-        // lwIP 2.2.1: IPv4, TCP, UDP, DHCP, DNS, SNTP, sockets.
+        // lwIP 2.2.1: IPv4, TCP, UDP, DHCP, DNS, sockets.
         Library {
             name: "lwip",
             upstream: trees.lwip.clone(),
@@ -321,12 +321,12 @@ fn libraries(trees: &Trees) -> Vec<Library> {
                 "src/api/netifapi.c",
                 "src/api/sockets.c",
                 "src/api/tcpip.c",
-                "src/apps/sntp/sntp.c",
                 "src/core/def.c",
                 "src/core/dns.c",
                 "src/core/inet_chksum.c",
                 "src/core/init.c",
                 "src/core/ip.c",
+                "src/core/ipv4/acd.c",
                 "src/core/ipv4/dhcp.c",
                 "src/core/ipv4/etharp.c",
                 "src/core/ipv4/icmp.c",
@@ -346,7 +346,7 @@ fn libraries(trees: &Trees) -> Vec<Library> {
             ],
             fast: &[],
             extra: vec![],
-            own_sources: &["vendor/lwip/net_hooks.c"],
+            own_sources: &["vendor/lwip/net_filter.c", "vendor/lwip/net_hooks.c"],
             includes: vec![],
             prelude: None,
             defines: &[],

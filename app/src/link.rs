@@ -12,16 +12,14 @@ use mqtt::{Client, Options, Qos, Will};
 use net::{Interface, NotReady};
 use rtos::{Duration, watchdog};
 
-use crate::Shared;
+use crate::clock::{self, Keeper};
+use crate::{Shared, TimeStore};
 
 /// Seconds that name look-up, TCP, TLS and CONNACK may take together. A handshake is 3 s of
 /// computing on the chip; the rest is for the network.
 const CONNECT_TIMEOUT_S: u16 = 30;
 /// Milliseconds until a status without PUBACK means a dead connection.
 const PUBLISH_TIMEOUT_MS: u32 = 15_000;
-/// Milliseconds that a first connect waits for the clock. Without the time, a certificate
-/// younger than the firmware would look not yet valid.
-const CLOCK_TIMEOUT_MS: u64 = 20_000;
 /// Milliseconds between looks at the connection when nothing wakes the task.
 const LOOK_MS: u32 = 500;
 
@@ -57,9 +55,10 @@ pub fn run(
     identity: &Identity<'static>,
     driver: net::Driver,
     random: fn() -> u32,
+    time: TimeStore,
     give_up: fn(&str) -> !,
 ) {
-    match try_run(shared, identity, driver, random, give_up) {
+    match try_run(shared, identity, driver, random, time, give_up) {
         Ok(never) => match never {},
         Err(Fault::Identity(error)) => {
             log::error!("{error}");
@@ -98,6 +97,7 @@ fn try_run(
     identity: &Identity<'static>,
     driver: net::Driver,
     random: fn() -> u32,
+    time: TimeStore,
     give_up: fn(&str) -> !,
 ) -> Result<Infallible, Fault> {
     let credentials = tls::Credentials {
@@ -113,9 +113,8 @@ fn try_run(
     let interface = Interface::start(driver, "esp8266", shared.link.clone())
         .map_err(|error| passing(&error))?;
     patiently("network", |_| true, || interface.request_address())?;
-    if let Some(server) = identity.dns_servers.first() {
-        interface.set_dns_server(*server);
-    }
+    interface.set_dns_servers(&identity.dns_servers);
+    let mut keeper = Keeper::new(time);
     net::clock::start(identity.ntp_servers().iter().map(|server| (server.host, server.port)));
 
     let default_id = app_model::client_id(interface.mac());
@@ -138,7 +137,7 @@ fn try_run(
     let mut first = true;
     let mut patience = Patience::new(rtos::uptime_ms(), random());
     wait_for_network(shared, &interface, &mut patience, give_up);
-    wait_for_clock();
+    clock::wait();
     loop {
         watchdog::alive(LIFE_S);
         let computing = rtos::cpu_time_us();
@@ -156,7 +155,7 @@ fn try_run(
                 let since = rtos::uptime_ms();
                 patience.connected(since);
                 let end = match subscribe(&mut client, identity, session_present) {
-                    Ok(()) => serve(shared, identity, &interface, &mut client),
+                    Ok(()) => serve(shared, identity, &interface, &mut client, &mut keeper),
                     Err(error) => End::Failed(error),
                 };
                 client.abort();
@@ -170,8 +169,13 @@ fn try_run(
                     End::Failed(error) => log::warn!("connection lost: {error}"),
                 }
             }
-            Err(error) => log::warn!("connect failed: {error}"),
+            Err(error) => {
+                log::warn!("connect failed: {error}");
+                clock::look_at_failure();
+            }
         }
+        // Whoever did not answer may have been replaced.
+        interface.forget_neighbours();
         let delay = backoff.next_delay_ms(random());
         log::info!("next try in {}.{} s", delay / 1000, delay % 1000 / 100);
         pause(delay);
@@ -218,21 +222,6 @@ fn wait_for_network(
     }
 }
 
-/// Waits for the first answer of a time server, but not for ever: the build's date may do.
-fn wait_for_clock() {
-    let start = rtos::uptime_ms();
-    while !net::clock::is_synchronised() {
-        if rtos::uptime_ms() - start > CLOCK_TIMEOUT_MS {
-            log::warn!(
-                "no answer from a time server: taking {}",
-                net::clock::Utc(net::clock::now())
-            );
-            return;
-        }
-        rtos::CurrentTask::delay(Duration::ms(50));
-    }
-}
-
 fn connect(client: &mut Client, identity: &Identity) -> Result<bool, mqtt::Error> {
     client.connect(&Options {
         keep_alive_s: identity.keep_alive_s,
@@ -262,7 +251,13 @@ fn subscribe(
 }
 
 /// Carries messages both ways until the session ends.
-fn serve(shared: &Shared, identity: &Identity, interface: &Interface, client: &mut Client) -> End {
+fn serve(
+    shared: &Shared,
+    identity: &Identity,
+    interface: &Interface,
+    client: &mut Client,
+    keeper: &mut Keeper,
+) -> End {
     // A fresh status tells the other side at once who is there.
     shared.status.wake();
     loop {
@@ -276,6 +271,7 @@ fn serve(shared: &Shared, identity: &Identity, interface: &Interface, client: &m
         if client.is_peer_dead() {
             return End::Dead;
         }
+        keeper.turn();
         // While the link is down nothing is published: TCP may well survive a short loss,
         // and a longer one is found by the keep-alive.
         if interface.address().is_ok()

@@ -34,6 +34,10 @@ int fw_random(uint8_t *buffer, size_t length);
  * Implemented by crates/net (SNTP). */
 int64_t fw_unix_time(void);
 
+/* Whether a time server has told that, so that it is exact as far as anybody knows; it is a
+ * lower bound until then. Implemented by crates/net. */
+bool fw_time_is_exact(void);
+
 /* Write bytes to the console at once, by polling: usable with interrupts off and
  * from a crashed system. Implemented in bsp/lx106/c/console.c. */
 void fw_console_write(const char *bytes, size_t length);

@@ -9,6 +9,7 @@
 #include "FreeRTOS.h"
 #include "task.h"
 
+#include "fw_hooks.h"
 #include "lwip/sockets.h"
 #include "mbedtls/ctr_drbg.h"
 #include "mbedtls/entropy.h"
@@ -367,6 +368,21 @@ static int find_roots(void *context, const mbedtls_x509_crt *child,
     return 0;
 }
 
+/* While the time is only a lower bound, "not valid yet" means nothing: a device whose time
+ * servers are out of reach would never connect again once the server's certificate is
+ * younger than the firmware. "Expired" holds against a lower bound too. */
+static int judge_dates(void *context, mbedtls_x509_crt *certificate, int depth,
+                       uint32_t *flags)
+{
+    (void)context;
+    (void)certificate;
+    (void)depth;
+    if (!fw_time_is_exact()) {
+        *flags &= ~(uint32_t)MBEDTLS_X509_BADCERT_FUTURE;
+    }
+    return 0;
+}
+
 static int configure(mbedtls_ssl_config *config, const struct tls_profile *profile,
                      struct handshake_material *material)
 {
@@ -381,6 +397,7 @@ static int configure(mbedtls_ssl_config *config, const struct tls_profile *profi
     mbedtls_ssl_conf_authmode(config, MBEDTLS_SSL_VERIFY_REQUIRED);
     mbedtls_ssl_conf_rng(config, mbedtls_ctr_drbg_random, &material->random);
     mbedtls_ssl_conf_ca_cb(config, find_roots, (void *)profile);
+    mbedtls_ssl_conf_verify(config, judge_dates, NULL);
     /* Ask for records that fit; a server that ignores the wish may still send 6.5 KB. */
     code = mbedtls_ssl_conf_max_frag_len(config, MBEDTLS_SSL_MAX_FRAG_LEN_2048);
     if (code == 0 && profile->alpn[0] != NULL) {

@@ -1,7 +1,8 @@
 /* A TLS 1.2 client session over a connected lwIP socket.
  *
  * Always verified: the chain up to a given root, the host name, and every date against
- * fw_unix_time(). Nothing here can switch that off.
+ * fw_unix_time(); "not valid yet" only once that is exact (fw_time_is_exact). Nothing here
+ * can switch that off.
  *
  * One session belongs to one task at a time: the caller serialises tls_read, tls_write
  * and tls_close of a session. Sessions share nothing that changes: each handshake has its

@@ -9,6 +9,7 @@
 extern crate alloc;
 
 mod int128;
+mod kept;
 
 use alloc::string::String;
 use core::alloc::{GlobalAlloc, Layout};
@@ -39,6 +40,8 @@ unsafe extern "C" {
 
     safe static board_cpu_hz: u32;
 }
+
+pub use kept::{keep_time, kept_time};
 
 /// Why the CPU was last reset.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -56,6 +56,12 @@ impl Error {
         unsafe { sys::tls_error_clear() };
     }
 
+    /// Whether a certificate of the server has expired or is not valid yet by this device's clock.
+    pub fn dates_do_not_fit(&self) -> bool {
+        // MBEDTLS_X509_BADCERT_EXPIRED and _FUTURE (mbedtls/x509.h).
+        self.verify_flags & 0x201 != 0
+    }
+
     /// Whether the same may succeed another time: memory or the random source was the cause.
     pub fn is_passing(&self) -> bool {
         self.out_of_memory || self.is_random_source()

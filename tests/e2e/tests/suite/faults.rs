@@ -322,7 +322,7 @@ fn name_server_does_not_answer() {
     stage.cloud.servers.dns.silence(true);
     let mut device = stage.boot_skipping_sleep();
     // The time server's name is looked up first.
-    device.expect(PATIENCE, "no answer from a time server: taking ");
+    device.expect(PATIENCE, "no answer from a time server: it is later than ");
     device.expect(PATIENCE, "connect failed: TLS: the endpoint's name cannot be resolved");
     stage.cloud.servers.dns.silence(false);
     // Where the firmware is older than the certificates, it needs the time first.
@@ -354,7 +354,7 @@ fn time_server_does_not_answer() {
     let stage = old_certificates();
     stage.cloud.servers.sntp.silence(true);
     let mut device = stage.boot_skipping_sleep();
-    let line = device.expect(PATIENCE, "no answer from a time server: taking ");
+    let line = device.expect(PATIENCE, "no answer from a time server: it is later than ");
     assert!((20_000..25_000).contains(&line.ms), "waited until {} ms", line.ms);
     device.expect_connected();
     stage.cloud.servers.sntp.silence(false);
@@ -369,7 +369,7 @@ fn time_server_lies_into_the_past() {
     stage.cloud.servers.sntp.lie_by(-10 * 365 * 86_400);
     let mut device = stage.boot_skipping_sleep();
     device.expect(SOON, "before this firmware was built: ignored");
-    device.expect(PATIENCE, "no answer from a time server: taking 20");
+    device.expect(PATIENCE, "no answer from a time server: it is later than 20");
     device.expect_connected();
     assert_eq!(device.count("clock set by SNTP"), 0);
     device.assert_sound();
@@ -380,7 +380,7 @@ fn time_server_is_unknown() {
     let stage = old_certificates();
     stage.cloud.servers.dns.set(TIME_SERVER_NAME, None);
     let mut device = stage.boot_skipping_sleep();
-    device.expect(PATIENCE, "no answer from a time server: taking 20");
+    device.expect(PATIENCE, "no answer from a time server: it is later than 20");
     device.expect_connected();
     device.assert_sound();
 }
