@@ -128,7 +128,7 @@ lint: tools ## rustfmt, clippy, no private key under version control, no crate t
 unit: tools ## host tests: pure logic, and the host programs against a real broker
 	@$(WAITING); $(call host,test) --quiet --locked $(HOST_CRATES)
 	@$(THING_TOOL) esptool >/dev/null
-	@$(call host,test) --quiet --locked -p virtual-nodemcu --lib --test instructions --test system --test qemu --test debug --test board
+	@$(call host,test) --quiet --locked -p virtual-nodemcu --lib --test instructions --test system --test qemu --test debug --test board --test radio --test radio
 	@$(WAITING); $(call host,test) --quiet --locked -p virtual-nodemcu --test esptool
 
 # Its tests sleep in pyserial nearly all the time: eight of them do no harm to two cores.
@@ -210,7 +210,7 @@ boards: tools ## build every board's image (one with the doubled clock), check b
 
 flash-test: tools virtual-board ## flashing, monitor and the firmware on virtual boards, what goes wrong included
 	@$(MAKE) --no-print-directory image BOARD=nodemcu >/dev/null
-	@$(WAITING); $(call host,test) --quiet --locked -p e2e --test board
+	@$(WAITING); $(call host,test) --quiet --locked -p e2e --test board --test radio
 
 container: ## a shell in the container that CI uses (docker or podman)
 	@tools/container

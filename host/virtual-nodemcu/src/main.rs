@@ -16,6 +16,8 @@ use virtual_nodemcu::board::flash::Flash;
 use virtual_nodemcu::board::machine::{End, Led, Machine};
 use virtual_nodemcu::board::net::Net;
 use virtual_nodemcu::board::noise;
+use virtual_nodemcu::board::radio::pcap::Pcap;
+use virtual_nodemcu::board::radio::settings::Settings;
 use virtual_nodemcu::board::serial::Serial;
 use virtual_nodemcu::debug::Observer;
 use virtual_nodemcu::debug::gdb::Server;
@@ -67,6 +69,15 @@ struct Options {
     /// Network behind the network port
     #[arg(long, value_enum, default_value_t = Network::User)]
     net: Network,
+
+    /// A virtual access point, as ssid=home,psk=passphrase,channel=6,rssi=-50; may be given several
+    /// times. The host is 10.0.2.2 behind it. More keys: docs/virtual-nodemcu.md
+    #[arg(long, value_name = "KEY=VALUE,...", value_parser = Settings::parse)]
+    ap: Vec<Settings>,
+
+    /// Write the air to a file as Wireshark reads it: pcap with radiotap headers
+    #[arg(long, value_name = "FILE")]
+    pcap: Option<PathBuf>,
 
     /// Hold GPIO0 low, as the button FLASH does: boots into the serial loader
     #[arg(long)]
@@ -217,6 +228,15 @@ fn run(options: &Options) -> Result<ExitCode> {
     };
     let mut machine = Machine::new(board, serial, net, options.leds.clone(), Box::new(say));
     machine.symbols = symbols;
+    for settings in &options.ap {
+        machine.add_access_point(settings.clone());
+    }
+    if let Some(path) = &options.pcap {
+        let epoch = std::time::UNIX_EPOCH.elapsed().map_or(0, |time| time.as_nanos() as u64);
+        let pcap = Pcap::new(Box::new(File::create(path)?), epoch)
+            .with_context(|| format!("--pcap {}", path.display()))?;
+        machine.board.radio.air.pcap = Some(pcap);
+    }
     if tracer.is_some() || profile.is_some() {
         machine.observer = Some(Observer { tracer, profile, ..Observer::default() });
     }

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use super::Rom;
 use super::flash::{erase_area, erase_block, erase_sector, write_flash};
 use crate::board::flash::{BLOCK, PAGE, SECTOR};
-use crate::board::{Board, ROM};
+use crate::board::{Board, IRAM, ROM};
 use crate::cpu::{Bus as _, Cause, Cpu, sr};
 
 /// The ROM's pointer to what it knows of the flash chip, and where that stands.
@@ -27,17 +27,12 @@ const PS_EXCM: u32 = 0x10;
 const PS_UM: u32 = 0x20;
 /// Interrupts.
 const INTERRUPTS: usize = 15;
-/// The internal registers of the PLL, as `rom_i2c_writeReg` names them, and their values for a
-/// crystal of 26 MHz.
-const PLL: (u32, u32) = (103, 4);
-const PLL_26MHZ: [(u32, u32); 2] = [(1, 0x88), (2, 0x91)];
 
 /// What the functions remember between calls.
 #[derive(Default)]
 pub struct Functions {
     handlers: [Option<(u32, u32)>; INTERRUPTS],
     md5: HashMap<u32, md5::Context>,
-    pll: [bool; 2],
     boot: bool,
 }
 
@@ -161,9 +156,9 @@ impl Functions {
                 }
                 Some(0)
             }
-            // rom_i2c_writeReg(block, host, register, value): the PLL
+            // rom_i2c_writeReg(block, host, register, value); each block hangs on one host.
             0x72D8 => {
-                self.write_analog(a2, a3, a4, a5, cpu, board);
+                board.write_analog(a2 as u8, a4 as u8, a5 as u8, cpu.cycles());
                 None
             }
             // uart_div_modify(uart, divider)
@@ -340,32 +335,6 @@ impl Functions {
         Ok(())
     }
 
-    fn write_analog(
-        &mut self,
-        block: u32,
-        host: u32,
-        register: u32,
-        value: u32,
-        cpu: &Cpu,
-        board: &mut Board,
-    ) {
-        if (block, host) == PLL {
-            for (set, wanted) in self.pll.iter_mut().zip(PLL_26MHZ) {
-                if wanted.0 == register {
-                    *set = wanted.1 == value;
-                }
-            }
-        }
-        let hz = if self.pll == [true; 2] {
-            crate::board::clock::PLL_HZ
-        } else {
-            crate::board::clock::ROM_HZ
-        };
-        if hz != board.clock.bus_hz() {
-            board.clock.set_bus_hz(hz, cpu.cycles());
-        }
-    }
-
     /// The ROM's exception vector: interrupts go to their handlers, all else is the end.
     fn exception(&mut self, cpu: &mut Cpu, board: &mut Board) {
         let cause = cpu.special(sr::EXCCAUSE).unwrap_or(0);
@@ -483,7 +452,12 @@ fn store32(board: &mut Board, cpu: &Cpu, address: u32, value: u32) -> Done {
     if !address.is_multiple_of(4) {
         return Err(Refused { cause: Cause::LoadStoreAlignment, address });
     }
-    board.store32(address, value, cpu.cycles()).map_err(|cause| Refused { cause, address })
+    board.store32(address, value, cpu.cycles()).map_err(|cause| Refused { cause, address })?;
+    // What was decoded there is no longer true.
+    if IRAM.contains(&address) {
+        board.touch(address..address + 4);
+    }
+    Ok(())
 }
 
 fn store8(board: &mut Board, cpu: &Cpu, address: u32, value: u8) -> Done {
