@@ -83,6 +83,48 @@ void fw_gcm_update(uint32_t message[FW_GCM_MESSAGE_WORDS], const uint32_t key[FW
 void fw_gcm_tag(uint32_t message[FW_GCM_MESSAGE_WORDS], const uint32_t key[FW_GCM_KEY_WORDS],
                 uint8_t tag[16]);
 
+/* What the server sends on one MQTT connection, checked and bounded before paho sees it.
+ * Implemented by crates/mqtt over crates/packets, which says more of each. */
+struct fw_packets;
+
+enum fw_packet_kind {
+    FW_PACKET_WHOLE = 1,      /* a packet for paho */
+    FW_PACKET_OVERSIZED = 2,  /* a PUBLISH was too large: acknowledge it */
+    FW_PACKET_PUSHED_OUT = 3, /* a PUBLISH had to make room: acknowledge it */
+    FW_PACKET_REFUSED = 4,    /* no memory for a PUBLISH: do not acknowledge it */
+};
+
+struct fw_packet {
+    const uint8_t *data; /* the packet; of an oversized one the beginning of its topic */
+    uint32_t length;     /* bytes of `data` */
+    uint32_t payload;    /* of an oversized one: bytes of its payload */
+    uint16_t id;         /* to acknowledge; 0: none */
+    uint8_t kind;        /* enum fw_packet_kind */
+};
+
+/* For one connection; NULL without memory. Freed by fw_packets_free, which takes NULL. */
+struct fw_packets *fw_packets_new(void);
+void fw_packets_free(struct fw_packets *packets);
+
+/* Note a whole packet of ours: what it asks for may come. */
+void fw_packets_sent(struct fw_packets *packets, const uint8_t *packet, size_t length);
+
+/* How many bytes the packet that is coming in wants at least: read no more than that, and
+ * take what is whole before reading on, and nothing is pushed out. */
+size_t fw_packets_wanted(const struct fw_packets *packets);
+
+/* Check and keep bytes of the server. fw_packets_commit makes visible what was offered since
+ * the last one: 0, or the code of a fault that ends the connection (PAHO_ERROR_*);
+ * fw_packets_discard forgets it, and all that follows: a record was forged. */
+void fw_packets_offer(struct fw_packets *packets, const uint8_t *bytes, size_t length);
+int32_t fw_packets_commit(struct fw_packets *packets);
+void fw_packets_discard(struct fw_packets *packets);
+
+/* Hand out the next. Its data stays where it is until the next call of this function or of
+ * fw_packets_offer. */
+bool fw_packets_take(struct fw_packets *packets, struct fw_packet *out);
+bool fw_packets_waiting(const struct fw_packets *packets);
+
 /* Reset the board. Implemented by the board. */
 _Noreturn void board_reset(void);
 

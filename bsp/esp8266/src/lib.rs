@@ -78,6 +78,7 @@ pub fn start(facts: &Facts) -> ! {
         reset_reason: lx106::reset_reason().as_str(),
         crash: lx106::crash_record(),
         forget_crash: lx106::forget_crash,
+        crashes: lx106::crashes_in_a_row(),
         give_up: lx106::give_up,
     });
     rtos::run()

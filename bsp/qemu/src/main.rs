@@ -17,6 +17,7 @@ extern "C" fn main() -> ! {
         reset_reason: lx106::reset_reason().as_str(),
         crash: lx106::crash_record(),
         forget_crash: lx106::forget_crash,
+        crashes: lx106::crashes_in_a_row(),
         give_up: lx106::give_up,
     });
     rtos::run()
