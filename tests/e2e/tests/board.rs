@@ -16,6 +16,7 @@ use board::status::Led;
 use board::virtual_board::{VirtualBoard, VirtualOptions};
 use board_facts::Board;
 use e2e::{SOON, Stage, Watcher};
+use identity::Stored;
 use process::files::{self, SECRET};
 use process::programs::Owned;
 use serde_json::Value;
@@ -57,6 +58,43 @@ fn esptool() -> Esptool {
 }
 
 /// A running `thing`, and what it says.
+/// The power fails at several places of writing an identity over another one: each time the
+/// board has one of the two, whole.
+#[test]
+fn a_power_cut_leaves_one_identity() {
+    let stage = Stage::new();
+    let old = stage.region();
+    // The next sequence number, as `make identity` gives it to what replaces another.
+    let first = Stored::read(&old).unwrap();
+    let last = first.sequence + 1;
+    let new = first.identity.encode_copy(last).unwrap().repeat(2);
+    let outcomes = std::thread::scope(|scope| {
+        // While copy 0 is erased, while it is written, while copy 1 is erased, while it is written:
+        // each counts 8192 bytes.
+        let cuts = [700, 8_600, 17_500, 25_000];
+        let runs = cuts.map(|cut| {
+            let (old, new) = (&old, &new);
+            scope.spawn(move || {
+                let bench = Bench::new();
+                bench.prepare(old, |_| ());
+                let file = bench.path("identity.bin");
+                files::write(&file, new, SECRET).unwrap();
+                let cut = cut.to_string();
+                let board = bench.board(&["--net", "none", "--power-cut-after", &cut]);
+                let arguments = ["--identity", file.to_str().unwrap()];
+                let text = fails("flash-identity", &board.port().port, &arguments);
+                assert!(text.contains("HALF WRITTEN: one of its two copies"), "{cut}: {text}");
+                let flash = bench.flash();
+                let region = &flash[IDENTITY_OFFSET as usize..][..identity::REGION_SIZE];
+                assert!(region != &old[..] && region != &new[..], "the cut at {cut} hit nothing");
+                Stored::read(region).unwrap_or_else(|e| panic!("cut at {cut}: {e}")).sequence
+            })
+        });
+        runs.map(|run| run.join().unwrap())
+    });
+    assert_eq!(outcomes, [first.sequence, first.sequence, last, last]);
+}
+
 struct Thing {
     process: Owned,
     console: Console,
