@@ -29,10 +29,18 @@ type Words = [u32; 4];
 pub struct Aes(Schedule);
 
 impl Aes {
-    /// `None` unless the key has 16, 24 or 32 bytes.
+    /// Takes a key of 16, 24 or 32 bytes, in place. False for another size: then it is not to be
+    /// used.
+    #[must_use]
+    pub fn set(&mut self, key: &[u8]) -> bool {
+        self.0.set(key)
+    }
+
+    /// The same as a new value; `None` for another size.
     #[must_use]
     pub fn new(key: &[u8]) -> Option<Self> {
-        Schedule::new(key).map(Self)
+        let mut aes = Self(Schedule::EMPTY);
+        aes.set(key).then_some(aes)
     }
 
     /// The cipher text of a block.
@@ -65,34 +73,51 @@ pub enum Direction {
 }
 
 impl Key {
-    /// `None` unless the key has 16, 24 or 32 bytes.
+    /// Without a key: it is not to be used.
+    pub const EMPTY: Self = Self { aes: Aes(Schedule::EMPTY), table: [0; 64] };
+
+    /// Takes a key of 16, 24 or 32 bytes, in place: that needs 500 bytes of stack less than
+    /// [`Key::new`] does. False for another size: then it is not to be used.
     #[must_use]
-    pub fn new(key: &[u8]) -> Option<Self> {
-        let aes = Aes::new(key)?;
-        let hash_key = aes.block(&[0; 4]).map(u32::swap_bytes);
-        let mut multiples = [[0; 4]; 16];
+    pub fn set(&mut self, key: &[u8]) -> bool {
+        if !self.aes.set(key) {
+            return false;
+        }
+        let hash_key = self.aes.block(&[0; 4]).map(u32::swap_bytes);
+        self.put_multiple(0, [0; 4]);
         // Bit 3 of a nibble is the lowest power of x.
         let mut power = hash_key;
         for bit in [8, 4, 2, 1] {
-            multiples[bit] = power;
+            self.put_multiple(bit, power);
             power = times_x(power);
         }
-        for nibble in 0..16_usize {
-            if !nibble.is_power_of_two() && nibble != 0 {
-                let top = 1 << nibble.ilog2();
-                for word in 0..4 {
-                    multiples[nibble][word] = multiples[top][word] ^ multiples[nibble - top][word];
-                }
+        for nibble in 3..16_usize {
+            if !nibble.is_power_of_two() {
+                let mut sum = self.multiple(1 << nibble.ilog2());
+                add(&mut sum, &self.multiple(nibble - (1 << nibble.ilog2())));
+                self.put_multiple(nibble, sum);
             }
         }
-        let mut table = [0; 64];
-        for (nibble, [a, b, c, d]) in multiples.into_iter().enumerate() {
-            table[nibble * 2] = a;
-            table[nibble * 2 + 1] = b;
-            table[32 + nibble * 2] = c;
-            table[32 + nibble * 2 + 1] = d;
+        true
+    }
+
+    /// A key as a new value; `None` unless it has 16, 24 or 32 bytes.
+    #[must_use]
+    pub fn new(key: &[u8]) -> Option<Self> {
+        let mut new = Self::EMPTY;
+        new.set(key).then_some(new)
+    }
+
+    fn multiple(&self, nibble: usize) -> Words {
+        let at = nibble * 2;
+        [self.table[at], self.table[at + 1], self.table[at + 32], self.table[at + 33]]
+    }
+
+    fn put_multiple(&mut self, nibble: usize, multiple: Words) {
+        let at = nibble * 2;
+        for (at, word) in [at, at + 1, at + 32, at + 33].into_iter().zip(multiple) {
+            self.table[at] = word;
         }
-        Some(Self { aes, table })
     }
 
     /// Begins a message. A nonce must never be used twice under one key; twelve bytes are usual,

@@ -12,14 +12,17 @@ pub struct Schedule {
 }
 
 impl Schedule {
-    pub fn new(key: &[u8]) -> Option<Self> {
-        let (words, []) = key.as_chunks::<4>() else { return None };
+    pub const EMPTY: Self = Self { keys: [0; WORDS], rounds: 0 };
+
+    /// False unless the key has 16, 24 or 32 bytes.
+    pub fn set(&mut self, key: &[u8]) -> bool {
+        let (words, []) = key.as_chunks::<4>() else { return false };
         let size = words.len();
         if !matches!(size, 4 | 6 | 8) {
-            return None;
+            return false;
         }
         let rounds = size + 6;
-        let mut keys = [0; WORDS];
+        let keys = &mut self.keys;
         for (to, word) in keys.iter_mut().zip(words) {
             *to = u32::from_le_bytes(*word);
         }
@@ -35,7 +38,8 @@ impl Schedule {
             }
             keys[i] = keys[i - size] ^ word;
         }
-        Some(Self { keys, rounds: rounds as u32 })
+        self.rounds = rounds as u32;
+        true
     }
 }
 

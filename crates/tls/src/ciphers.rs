@@ -1,5 +1,5 @@
 //! AES and AES-GCM for the C side, as `fw_hooks.h` says: it keeps keys and messages in words of
-//! its own.
+//! its own. A key is nothing but words, so that any content of them is one.
 
 use core::{ptr, slice};
 
@@ -26,21 +26,10 @@ unsafe fn bytes<'a>(data: *const u8, length: usize) -> &'a [u8] {
     unsafe { slice::from_raw_parts(data, length) }
 }
 
-/// Puts a value where C has room for it.
-///
-/// # Safety
-/// `room` is writable and large enough.
-unsafe fn put<T>(room: *mut T, value: Option<T>) -> bool {
-    let Some(value) = value else { return false };
-    // SAFETY: the caller's promise.
-    unsafe { room.write(value) };
-    true
-}
-
 #[unsafe(no_mangle)]
-unsafe extern "C" fn fw_aes_set_key(aes: *mut Aes, key: *const u8, size: usize) -> bool {
+unsafe extern "C" fn fw_aes_set_key(aes: &mut Aes, key: *const u8, size: usize) -> bool {
     // SAFETY: as fw_hooks.h says.
-    unsafe { put(aes, Aes::new(bytes(key, size))) }
+    aes.set(unsafe { bytes(key, size) })
 }
 
 #[unsafe(no_mangle)]
@@ -54,9 +43,9 @@ unsafe extern "C" fn fw_aes_encrypt(
 }
 
 #[unsafe(no_mangle)]
-unsafe extern "C" fn fw_gcm_set_key(key: *mut Key, from: *const u8, size: usize) -> bool {
+unsafe extern "C" fn fw_gcm_set_key(key: &mut Key, from: *const u8, size: usize) -> bool {
     // SAFETY: as fw_hooks.h says.
-    unsafe { put(key, Key::new(bytes(from, size))) }
+    key.set(unsafe { bytes(from, size) })
 }
 
 #[unsafe(no_mangle)]
