@@ -130,8 +130,13 @@ struct Direction {
 }
 
 impl Direction {
-    fn new(key: &[u8], salt: [u8; SALT], sequence: u64) -> Option<Self> {
-        Some(Self { key: Key::new(key)?, salt, sequence: Some(sequence) })
+    const EMPTY: Self = Self { key: Key::EMPTY, salt: [0; SALT], sequence: None };
+
+    /// False for a key of a wrong size.
+    fn set(&mut self, key: &[u8], salt: [u8; SALT], sequence: u64) -> bool {
+        self.salt = salt;
+        self.sequence = Some(sequence);
+        self.key.set(key)
     }
 
     fn nonce(&self, explicit: [u8; EXPLICIT_NONCE]) -> [u8; SALT + EXPLICIT_NONCE] {
@@ -156,24 +161,26 @@ fn additional(sequence: u64, content: u8, length: u16) -> [u8; 13] {
     bytes
 }
 
-/// The keys of both directions, as the handshake's key block has them (6.3, RFC 5288):
-/// client's key, server's key, client's salt, server's salt. `key_size` is 16 or 32. The
-/// sequence numbers are those of the next record; after a handshake, whose Finished was the first
-/// record under these keys, 1 and 1.
+/// Makes both directions of a client's connection usable, with the handshake's key block (6.3,
+/// RFC 5288): client's key, server's key, client's salt, server's salt. `key_size` is 16 or 32.
+/// The sequence numbers are those of the next record; after a handshake, whose Finished was the
+/// first record under these keys, 1 and 1.
 ///
-/// `None` when the sizes do not fit.
+/// They are filled where they are, for each has half a kilobyte. False when the sizes do not fit.
 #[must_use]
 pub fn client(
+    (sender, receiver): (&mut Sender, &mut Receiver),
     key_block: &[u8],
     key_size: usize,
     sent: u64,
     received: u64,
-) -> Option<(Sender, Receiver)> {
-    let (ours, rest) = key_block.split_at_checked(key_size)?;
-    let (theirs, salts) = rest.split_at_checked(key_size)?;
-    let (&[our_salt, their_salt], []) = salts.as_chunks::<SALT>() else { return None };
-    Some((
-        Sender::new(Direction::new(ours, our_salt, sent)?),
-        Receiver::new(Direction::new(theirs, their_salt, received)?),
-    ))
+) -> bool {
+    let split = || {
+        let (ours, rest) = key_block.split_at_checked(key_size)?;
+        let (theirs, salts) = rest.split_at_checked(key_size)?;
+        let (&[our_salt, their_salt], []) = salts.as_chunks::<SALT>() else { return None };
+        Some((ours, theirs, our_salt, their_salt))
+    };
+    let Some((ours, theirs, our_salt, their_salt)) = split() else { return false };
+    sender.0.set(ours, our_salt, sent) && receiver.direction.set(theirs, their_salt, received)
 }

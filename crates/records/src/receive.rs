@@ -54,7 +54,7 @@ enum Part {
 
 /// Reads the records of one connection.
 pub struct Receiver {
-    direction: Direction,
+    pub(crate) direction: Direction,
     part: Part,
     /// Bytes of the header, the nonce or the tag; how many have come.
     head: [u8; BLOCK],
@@ -70,19 +70,18 @@ pub struct Receiver {
 }
 
 impl Receiver {
-    pub(crate) fn new(direction: Direction) -> Self {
-        Self {
-            direction,
-            part: Part::Header,
-            head: [0; BLOCK],
-            got: 0,
-            content: Content::Data,
-            length: 0,
-            control: [0; 2],
-            zeros: true,
-            idle: 0,
-        }
-    }
+    /// To be filled by [`crate::client`]; until then every record is refused.
+    pub const EMPTY: Self = Self {
+        direction: Direction::EMPTY,
+        part: Part::Header,
+        head: [0; BLOCK],
+        got: 0,
+        content: Content::Data,
+        length: 0,
+        control: [0; 2],
+        zeros: true,
+        idle: 0,
+    };
 
     /// How many bytes the part of the record that is coming in still wants. Who reads no more
     /// than that has nothing left over when a record ends. At least 1.

@@ -13,12 +13,11 @@ pub const PREFIX: usize = HEADER + EXPLICIT_NONCE;
 pub const OVERHEAD: usize = PREFIX + BLOCK;
 
 /// Makes the records of one connection.
-pub struct Sender(Direction);
+pub struct Sender(pub(crate) Direction);
 
 impl Sender {
-    pub(crate) fn new(direction: Direction) -> Self {
-        Self(direction)
-    }
+    /// To be filled by [`crate::client`]; until then everything is refused.
+    pub const EMPTY: Self = Self(Direction::EMPTY);
 
     /// Makes a record in place: of `buffer`, all but the first [`PREFIX`] and the last [`BLOCK`]
     /// bytes are the content, at most [`MAX_CONTENT`].

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Log, Numbers, connection, connection_at, feed, key_block, record};
+use common::{Log, Numbers, client, connection, connection_at, feed, key_block, record};
 use records::{Content, Error, MAX_CONTENT, OVERHEAD, PREFIX, Progress, alert};
 
 #[test]
@@ -301,10 +301,10 @@ fn key_blocks_of_other_sizes_are_refused() {
     for (length, key_size) in
         [(0, 16), (39, 16), (41, 16), (40, 32), (72, 16), (8, 0), (38, 15), (56, 31)]
     {
-        assert!(records::client(&vec![0; length], key_size, 1, 1).is_none(), "{length} {key_size}");
+        assert!(client(&vec![0; length], key_size, 1, 1).is_none(), "{length} {key_size}");
     }
     for key_size in [16, 32] {
-        assert!(records::client(&key_block(key_size), key_size, 1, 1).is_some());
+        assert!(client(&key_block(key_size), key_size, 1, 1).is_some());
     }
 }
 

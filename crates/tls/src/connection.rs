@@ -81,17 +81,24 @@ unsafe extern "C" fn fw_records_new(
 ) -> *mut sys::fw_records {
     // SAFETY: C's block has room for two keys and two salts.
     let key_block = unsafe { slice::from_raw_parts(key_block, 2 * key_size + 8) };
-    let Some((sender, receiver)) = records::client(key_block, key_size, sent, received) else {
-        return ptr::null_mut();
-    };
-    // Not Box::new, which would end in a crash where C can do without.
+    // Not Box::new, which would end in a crash where C can do without, and put it on the stack
+    // first.
     // SAFETY: the type has a size.
     let room: *mut Records = unsafe { alloc(Layout::new::<Records>()) }.cast();
-    if !room.is_null() {
-        // SAFETY: room for it, aligned.
-        unsafe { room.write(Records { sender, receiver }) };
+    if room.is_null() {
+        return ptr::null_mut();
     }
-    room.cast()
+    // SAFETY: room for it, aligned; whole once both parts are written.
+    let mut records = unsafe {
+        (&raw mut (*room).sender).write(Sender::EMPTY);
+        (&raw mut (*room).receiver).write(Receiver::EMPTY);
+        Box::from_raw(room)
+    };
+    let parts = (&mut records.sender, &mut records.receiver);
+    if !records::client(parts, key_block, key_size, sent, received) {
+        return ptr::null_mut();
+    }
+    Box::into_raw(records).cast()
 }
 
 #[unsafe(no_mangle)]

@@ -34,13 +34,25 @@ pub fn key_block(key_size: usize) -> Vec<u8> {
     (0..2 * key_size + 8).map(|i| (i * 37 + 11) as u8).collect()
 }
 
+/// [`records::client`] with new values.
+pub fn client(
+    key_block: &[u8],
+    key_size: usize,
+    sent: u64,
+    received: u64,
+) -> Option<(Sender, Receiver)> {
+    let (mut sender, mut receiver) = (Sender::EMPTY, Receiver::EMPTY);
+    records::client((&mut sender, &mut receiver), key_block, key_size, sent, received)
+        .then_some((sender, receiver))
+}
+
 /// A client's connection, and the other side's sender, at these sequence numbers.
 pub fn connection_at(key_size: usize, sent: u64, received: u64) -> (Sender, Receiver, Sender) {
     let block = key_block(key_size);
-    let (sender, receiver) = records::client(&block, key_size, sent, received).unwrap();
+    let (sender, receiver) = client(&block, key_size, sent, received).unwrap();
     let (keys, salts) = block.split_at(2 * key_size);
     let swapped = [&keys[key_size..], &keys[..key_size], &salts[4..], &salts[..4]].concat();
-    let (server, _) = records::client(&swapped, key_size, received, sent).unwrap();
+    let (server, _) = client(&swapped, key_size, received, sent).unwrap();
     (sender, receiver, server)
 }
 

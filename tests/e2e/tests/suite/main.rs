@@ -9,5 +9,6 @@ mod hostile_payload;
 mod hostile_server;
 mod identity_region;
 mod network;
+mod records;
 mod session;
 mod unanswered;
