@@ -32,7 +32,10 @@ impl Wing {
 
 /// Every crate, from the ground up: a floor may use those above it in this list.
 const HOUSE: &[(Wing, &[&[&str]])] = &[
-    (Wing::Shared, &[&["app-model", "board-facts", "identity", "packets", "wpa"]]),
+    (
+        Wing::Shared,
+        &[&["app-model", "board-facts", "gcm", "identity", "packets", "wpa"], &["records"]],
+    ),
     (
         Wing::Firmware,
         &[
