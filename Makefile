@@ -47,7 +47,7 @@ LOCKED = $(if $(CI),--locked)
 WAITING = export RUST_TEST_THREADS=4
 # Tested on this machine, with clippy's eye on them: the host programs and the pure crates.
 HOST_CRATES = $(foreach crate,app-model board-facts clock gcm identity packets records wpa \
-	process certificates things board cloud provisioning checks thing,-p $(crate))
+	process isa certificates things board cloud provisioning checks thing,-p $(crate))
 
 # Budgets in bytes. They hold what this project ships small; an application of your own may take
 # more (`make size FLASH_MAX=400000`): the chip has room for 950,272 bytes of code and constants.
@@ -149,7 +149,8 @@ else
 unit: tools ## host tests: pure logic, and the host programs against a real broker [CRATE=app-model [TEST=name]]
 	@$(WAITING); $(call host,test) --quiet $(LOCKED) $(HOST_CRATES)
 	@$(THING_TOOL) esptool >/dev/null
-	@$(call host,test) --quiet $(LOCKED) -p virtual-nodemcu --lib --test instructions --test system --test qemu --test debug --test board --test radio
+	@$(call host,test) --quiet $(LOCKED) -p virtual-nodemcu --lib --test instructions --test system --test qemu --test debug --test board --test radio --test air --test tshark
+	@command -v tshark >/dev/null || echo 'left out: nobody else judged what is on the air (Debian: apt-get install tshark)'
 	@$(WAITING); $(call host,test) --quiet $(LOCKED) -p virtual-nodemcu --test esptool
 endif
 

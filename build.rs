@@ -299,6 +299,7 @@ fn libraries(trees: &Trees) -> Vec<Library> {
                 "bsp/lx106/c/portasm.S",
                 "bsp/lx106/c/sha256.S",
                 "bsp/lx106/c/subword.S",
+                "bsp/lx106/c/unique.c",
                 "bsp/lx106/c/vectors.S",
                 "bsp/lx106/c/watchdog.c",
             ],

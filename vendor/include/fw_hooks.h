@@ -30,6 +30,21 @@ void fw_log_line(int level, const char *module, const char *text, size_t length)
  * failed; then nothing in the buffer may be used. Implemented by the board. */
 int fw_random(uint8_t *buffer, size_t length);
 
+/* What tells this board and this boot from others. None of it is secret: it keeps a random source
+ * that repeats itself from making the same numbers twice. */
+struct fw_unique {
+    uint32_t serial[2]; /* as board_serial fills it */
+    uint32_t boots;     /* lx106_boot_count */
+    uint32_t zero;
+    uint64_t cycles;    /* of the CPU, since boot */
+};
+
+/* Fill in all of it. Implemented in bsp/lx106/c/unique.c. */
+void fw_unique(struct fw_unique *out);
+
+/* Fill in what no other board has: its station address. Implemented by the board. */
+void board_serial(uint32_t serial[2]);
+
 /* Seconds since 1970-01-01 UTC, never earlier than the firmware's build.
  * Implemented by crates/net (SNTP). */
 int64_t fw_unix_time(void);
@@ -37,6 +52,15 @@ int64_t fw_unix_time(void);
 /* Whether a time server has told that, so that it is exact as far as anybody knows; it is a
  * lower bound until then. Implemented by crates/net. */
 bool fw_time_is_exact(void);
+
+/* A moment as the calendar has it, UTC; months and days count from 1. */
+struct fw_date {
+    uint16_t year;
+    uint8_t month, day, hour, minute, second;
+};
+
+/* The date of so many seconds since 1970. Implemented by crates/net over crates/clock. */
+void fw_date(uint32_t seconds, struct fw_date *out);
 
 /* Write bytes to the console at once, by polling: usable with interrupts off and
  * from a crashed system. Implemented in bsp/lx106/c/console.c. */

@@ -123,8 +123,8 @@ static int fill_material(struct handshake_material *material,
                          const struct tls_profile *profile, struct tls_error *error)
 {
     error->item = TLS_ITEM_RANDOM;
-    int code = mbedtls_ctr_drbg_seed(&material->random, mbedtls_entropy_func,
-                                     &material->entropy, NULL, 0);
+    int code = tls_random_seed(&material->random, &material->entropy, profile->key.data,
+                               profile->key.length);
     if (code == 0) {
         code = parse_certificates(&material->chain, profile->chain, profile->chain_count,
                                   profile->root_count, error);

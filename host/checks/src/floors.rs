@@ -34,7 +34,10 @@ impl Wing {
 const HOUSE: &[(Wing, &[&[&str]])] = &[
     (
         Wing::Shared,
-        &[&["app-model", "board-facts", "gcm", "identity", "packets", "wpa"], &["records"]],
+        &[
+            &["app-model", "clock", "gcm", "identity", "packets", "wpa"],
+            &["board-facts", "records"],
+        ],
     ),
     (
         Wing::Firmware,
@@ -43,6 +46,7 @@ const HOUSE: &[(Wing, &[&[&str]])] = &[
             &["rtos", "tls"],
             &["mqtt", "net"],
             &["app"],
+            &["launch"],
             &["esp8266-chip"],
             &[BOARDS],
         ],
@@ -50,8 +54,8 @@ const HOUSE: &[(Wing, &[&[&str]])] = &[
     (
         Wing::Host,
         &[
-            &["process", "virtual-nodemcu"],
-            &["certificates"],
+            &["isa", "process"],
+            &["certificates", "virtual-nodemcu"],
             &["board", "things"],
             &["cloud"],
             &["checks", "provisioning"],

@@ -7,7 +7,7 @@ use board::esptool::Esptool;
 use process::output;
 
 #[derive(clap::Args)]
-// As a group it would have the name of the verb that takes it in.
+// Part of verbs whose own arguments are called the same, which clap would take for one group.
 #[group(skip)]
 pub struct Arguments {
     /// Virtual environment with esptool

@@ -11,4 +11,5 @@ mod identity_region;
 mod network;
 mod records;
 mod session;
+mod settings;
 mod unanswered;
