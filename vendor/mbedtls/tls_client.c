@@ -463,8 +463,9 @@ static uint64_t sequence_number(const unsigned char bytes[8])
 }
 
 /* The handshake is done: go on with records of our own. Every byte after it is still in the
- * socket, because mbedTLS reads no farther than the record that it waits for. */
-static int take_over(struct tls_session *session, struct handshake_material *material)
+ * socket, because mbedTLS reads no farther than the record that it waits for. Not inlined: its
+ * variables would lie below the handshake, the deepest that this task's stack goes. */
+__attribute__((noinline)) static int take_over(struct tls_session *session, struct handshake_material *material)
 {
     const mbedtls_ssl_context *ssl = &material->ssl;
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use certificates::Credential;
 use cloud::pki::Pki;
-use rustls::crypto::ring;
+use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::CertificateDer;
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned};
@@ -142,8 +142,21 @@ pub fn tls_config(pki: &Pki, server: &Credential) -> ServerConfig {
 /// When a certificate is unusable.
 #[must_use]
 pub fn tls_config_for(clients: &CertificateDer<'static>, server: &Credential) -> ServerConfig {
+    tls_config_of(ring::default_provider(), clients, server)
+}
+
+/// As [`tls_config_for`], with these ciphers.
+///
+/// # Panics
+/// When a certificate is unusable.
+#[must_use]
+pub fn tls_config_of(
+    provider: CryptoProvider,
+    clients: &CertificateDer<'static>,
+    server: &Credential,
+) -> ServerConfig {
     let attempt = || -> Result<ServerConfig> {
-        let provider = Arc::new(ring::default_provider());
+        let provider = Arc::new(provider);
         let mut authorities = RootCertStore::empty();
         authorities.add(clients.clone())?;
         let verifier = WebPkiClientVerifier::builder_with_provider(

@@ -6,8 +6,12 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 use board::status::Led;
-use e2e::server::{PINGREQ, PUBACK, PUBLISH, SUBSCRIBE, Server, Session, tls_config};
+use e2e::server::{
+    PINGREQ, PUBACK, PUBLISH, SUBSCRIBE, Server, Session, tls_config, tls_config_of,
+};
 use e2e::{Device, SOON, Stage};
+use rustls::crypto::CryptoProvider;
+use rustls::crypto::ring::{self, cipher_suite};
 
 const CONTROL: &str = "esp8266/control";
 
@@ -31,6 +35,31 @@ fn message(id: u16, payload: &[u8]) -> Vec<u8> {
     }
     packet.extend(body);
     packet
+}
+
+/// The larger key, and the other hash that comes with it.
+#[test]
+fn aes_256_and_sha_384() {
+    let mut stage = Stage::new();
+    let provider = CryptoProvider {
+        cipher_suites: vec![cipher_suite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384],
+        ..ring::default_provider()
+    };
+    let pki = &stage.cloud.pki;
+    let config = tls_config_of(provider, pki.clients.certificate(), &pki.server);
+    let server = Server::tls(config, |session| {
+        session.welcome(0)?;
+        session.serve_until_subscribed(1)?;
+        session.send(&message(1, &[b'x'; 9000]))?;
+        until_acknowledged(session, 1)?;
+        session.send(&message(2, b"on"))?;
+        session.serve()
+    });
+    stage.identity.endpoints.port = server.port();
+    let mut device = stage.boot();
+    device.expect_led(Led::On);
+    assert_eq!(device.count("connected to "), 1);
+    device.assert_sound();
 }
 
 /// Serves as a broker until the device has acknowledged this message.
