@@ -5,6 +5,7 @@
 #ifndef FW_HOOKS_H
 #define FW_HOOKS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -32,6 +33,24 @@ int fw_random(uint8_t *buffer, size_t length);
 /* Seconds since 1970-01-01 UTC, never earlier than the firmware's build.
  * Implemented by crates/net (SNTP). */
 int64_t fw_unix_time(void);
+
+/* The elliptic curve P-256: numbers of 32 bytes, the highest first, points x and y, signatures r and
+ * s. Those that take a secret key run in constant time, and those that take `random` bytes hide
+ * with them what the computation looks like. Each returns 0, or -1 when an argument is no secret
+ * key, no point, or not the signature. Implemented by crates/tls over crates/p256. */
+enum { FW_P256_NUMBER = 32, FW_P256_POINT = 64 };
+bool fw_p256_is_secret_key(const uint8_t key[FW_P256_NUMBER]);
+bool fw_p256_is_public_key(const uint8_t key[FW_P256_POINT]);
+int fw_p256_public_key(const uint8_t secret[FW_P256_NUMBER], const uint8_t random[FW_P256_NUMBER],
+                       uint8_t public_key[FW_P256_POINT]);
+int fw_p256_shared_secret(const uint8_t secret[FW_P256_NUMBER],
+                          const uint8_t public_key[FW_P256_POINT],
+                          const uint8_t random[FW_P256_NUMBER], uint8_t shared[FW_P256_NUMBER]);
+/* `fresh` bytes that repeat do not give the key away: RFC 6979, 3.6. */
+int fw_p256_sign(const uint8_t secret[FW_P256_NUMBER], const uint8_t *hash, size_t hash_length,
+                 const uint8_t fresh[FW_P256_NUMBER], uint8_t signature[FW_P256_POINT]);
+int fw_p256_verify(const uint8_t public_key[FW_P256_POINT], const uint8_t *hash,
+                   size_t hash_length, const uint8_t signature[FW_P256_POINT]);
 
 /* Write bytes to the console at once, by polling: usable with interrupts off and
  * from a crashed system. Implemented in bsp/lx106/c/console.c. */

@@ -9,6 +9,7 @@
 
 extern crate alloc;
 
+mod curve;
 mod error;
 mod profile;
 
