@@ -8,6 +8,14 @@
 
 BOARD ?= qemu
 THING ?= demo
+# A board is a folder of bsp/ with a board.toml (bsp/README.md); those with the chip are flashed.
+BOARDS := $(patsubst bsp/%/board.toml,%,$(wildcard bsp/*/board.toml))
+CHIP_BOARDS := $(filter-out qemu,$(BOARDS))
+ifeq ($(filter $(BOARD),$(BOARDS)),)
+ifeq ($(filter new-board,$(MAKECMDGOALS)),)
+$(error there is no board $(BOARD): BOARD= takes one of $(BOARDS) (`make new-board NAME=$(BOARD) LED=5` makes it))
+endif
+endif
 export THING RUST_TOOLCHAIN
 
 ifneq ($(RUST_TOOLCHAIN),)
@@ -33,7 +41,7 @@ host = cd / && $(CARGO) $(1) --manifest-path '$(CURDIR)/Cargo.toml' \
 	$(if $(wildcard vendor/crates/config.toml),--config '$(CURDIR)/vendor/crates/config.toml')
 # For tests that mostly wait: for a keep-alive, for esptool, for the AWS CLI.
 WAITING = export RUST_TEST_THREADS=4
-HOST_CRATES = -p tools -p identity -p app-model
+HOST_CRATES = -p tools -p board-facts -p identity -p packets -p app-model
 
 CHIP = target/xtensa-esp8266-none-elf/release
 ELF = $(CHIP)/firmware-$(BOARD)
@@ -58,7 +66,7 @@ AWS = $(if $(AWS_PROFILE),AWS_PROFILE='$(AWS_PROFILE)') $(if $(AWS_REGION),AWS_R
 
 .PHONY: help setup build tools run on off watch smoke provision deprovision provision-fleet aws-stand-in \
 	identity identity-info test lint unit virtual-test virtual-bench fuzz target-test board-test \
-	flash-test e2e image flash flash-identity erase monitor esptool virtual-board boards \
+	flash-test e2e image flash flash-identity erase monitor esptool virtual-board boards new-board \
 	container soak bench size vendor env clean
 .DEFAULT_GOAL := help
 
@@ -74,7 +82,7 @@ build: setup ## the firmware's ELF
 tools: setup
 	@$(call host,build) --quiet --locked -p tools
 
-run: $(MACHINE) tools ## boot it on this machine with a local cloud; Ctrl-C stops all [BOARD=qemu|nodemcu|huzzah]
+run: $(MACHINE) tools ## boot it on this machine with a local cloud; Ctrl-C stops all [BOARD=]
 	@$(THING_TOOL) run $(FIRMWARE_ON_BOARD)
 
 on off watch: tools ## (second terminal) light or darken the LED; watch what the device says
@@ -108,8 +116,8 @@ test: lint unit size boards target-test board-test flash-test e2e bench smoke ##
 lint: tools ## rustfmt, clippy, no private key under version control
 	@$(THING_TOOL) check-secrets
 	@$(call host,fmt) --all --check
-	@$(FIRMWARE) clippy --quiet --locked --release -p firmware-qemu -p firmware-nodemcu \
-		-p firmware-huzzah -p target-tests -- -D warnings
+	@$(FIRMWARE) clippy --quiet --locked --release $(addprefix -p firmware-,$(BOARDS)) \
+		-p target-tests -- -D warnings
 	@$(FIRMWARE) clippy --quiet --locked --release -p target-tests --no-default-features \
 		--features chip -- -D warnings
 	@$(call host,clippy) --quiet --locked $(HOST_CRATES) -p virtual-nodemcu -p aws-stand-in -p board-tests -p e2e --all-targets -- -D warnings
@@ -129,10 +137,11 @@ virtual-bench: tools ## instructions per second of the virtual NodeMCU; fails be
 	@$(THING_TOOL) esptool >/dev/null
 	@$(call host,run) --quiet --locked -p virtual-nodemcu --example speed
 
-# Ten million inputs take minutes: not part of `make test`, which runs 200,000.
-fuzz: setup ## ten million hostile identity regions through the decoder
-	@export IDENTITY_FUZZ_INPUTS=$${IDENTITY_FUZZ_INPUTS:-10000000} CARGO_PROFILE_RELEASE_OVERFLOW_CHECKS=true; \
-		$(call host,test) --quiet --locked --release -p identity --test fuzz -- --nocapture
+# Ten million inputs take minutes: not part of `make test`, which runs some 100,000.
+fuzz: setup ## ten million hostile identity regions through the decoder, as many streams through the MQTT guard
+	@export IDENTITY_FUZZ_INPUTS=$${IDENTITY_FUZZ_INPUTS:-10000000} PACKETS_FUZZ_INPUTS=$${PACKETS_FUZZ_INPUTS:-10000000} \
+		CARGO_PROFILE_RELEASE_OVERFLOW_CHECKS=true; \
+		$(call host,test) --quiet --locked --release -p identity -p packets --test fuzz -- --nocapture
 
 target-test: setup tools ## tests of kernel, libraries and crash reports on the emulated CPU
 	@$(FIRMWARE) build --release --locked -p target-tests
@@ -142,7 +151,7 @@ board-test: boards ## the same, and the chip's own, on the virtual NodeMCU, whic
 	@$(FIRMWARE) build --release --locked -p target-tests --no-default-features --features chip
 	@$(THING_TOOL) image --elf $(CHIP)/target-tests-chip --folder target/image/target-tests >/dev/null
 	@$(call host,run) --quiet --locked -p board-tests -- --elf '$(CURDIR)/$(CHIP)/target-tests-chip' \
-		--image '$(CURDIR)/target/image/target-tests' $(foreach image,huzzah-160 nodemcu, \
+		--image '$(CURDIR)/target/image/target-tests' $(foreach image,$(CHIP_BOARDS) nodemcu-160, \
 		--firmware '$(CURDIR)/target/image/$(image)')
 
 soak: build setup ## (half an hour) the heap over 4000 reconnects
@@ -165,7 +174,7 @@ endif
 size: build tools ## flash, IRAM and DRAM by section and library, held to the budgets
 	@$(THING_TOOL) size --elf $(ELF) --flash-max 262144 --iram-max 12288 --dram-max 51200
 
-image: tools ## a board's flash files and memory map [BOARD=nodemcu|huzzah] [CPU_MHZ=160]
+image: tools ## a board's flash files and memory map [BOARD=] [CPU_MHZ=160]
 	@$(FIRMWARE) build --release --locked -p firmware-$(CHIP_BOARD) $(features)
 	@$(THING_TOOL) iram --elf $(CHIP_ELF)
 	@$(THING_TOOL) image --elf $(CHIP_ELF) --folder $(IMAGE)
@@ -188,9 +197,12 @@ esptool: tools ## set esptool up, as the verbs above do by themselves, and say w
 virtual-board: setup ## the program that stands in for a board (docs/virtual-nodemcu.md)
 	@$(call host,build) --quiet --locked -p virtual-nodemcu
 
+new-board: setup ## NAME=name LED=gpio [LIT=low|high]: a board of your own in bsp/ (bsp/README.md)
+	@tools/new-board '$(NAME)' '$(LED)' '$(or $(LIT),low)' $(CARGO)
+
 boards: tools ## build every board's image (one with the doubled clock), check budgets and that nothing needs flash when it is off
-	@$(MAKE) --no-print-directory image size BOARD=huzzah CPU_MHZ=160
-	@$(MAKE) --no-print-directory image size BOARD=nodemcu
+	@for board in $(CHIP_BOARDS); do $(MAKE) --no-print-directory image size BOARD=$$board || exit 1; done
+	@$(MAKE) --no-print-directory image size BOARD=nodemcu CPU_MHZ=160
 
 flash-test: tools virtual-board ## flashing, monitor and the firmware on virtual boards, what goes wrong included
 	@$(MAKE) --no-print-directory image BOARD=nodemcu >/dev/null

@@ -1,7 +1,5 @@
-//! Names the chip's linker script.
+//! Makes the table of `board.toml`.
 
 fn main() {
-    let script = std::env::var("DEP_CHIP_LINK_SCRIPT").expect("esp8266-chip tells it");
-    println!("cargo::rustc-link-arg-bins=-T{script}");
-    println!("cargo::rerun-if-changed=build.rs");
+    board_facts::build::chip_board();
 }

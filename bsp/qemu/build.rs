@@ -9,7 +9,9 @@ include!("../own_c.rs");
 const SOURCES: &[&str] = &["c/start.S", "c/board.c", "c/semihost.c", "c/open_eth.c"];
 
 fn main() {
-    compile_own_c("board", SOURCES, &["c"]);
+    let out = env::var("OUT_DIR").expect("cargo sets it");
+    board_facts::build::qemu_board();
+    compile_own_c("board", SOURCES, &["c", &out]);
 
     let here = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets it"));
     let script = here.join("link/qemu.ld");

@@ -8,6 +8,7 @@ use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use board_facts::{Board, Machine as Kind};
 
 use crate::console::Console;
 use crate::device;
@@ -19,50 +20,21 @@ use crate::programs::Owned;
 use crate::qemu::{Emulator, EmulatorOptions};
 use crate::status::Led;
 
-/// A board that can run on this machine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum Board {
-    /// QEMU's machine with the ESP8266's CPU
-    Qemu,
-    /// A NodeMCU with its ESP-12E
-    Nodemcu,
-    /// An Adafruit HUZZAH
-    Huzzah,
+/// What one calls a board that runs on this machine.
+#[must_use]
+pub fn title(board: &Board) -> String {
+    match board.machine {
+        Kind::Qemu => format!("An {}", board.title),
+        Kind::Esp8266 => format!("A virtual {}", board.title),
+    }
 }
 
-impl Board {
-    /// Its name in file names and on command lines.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Qemu => "qemu",
-            Self::Nodemcu => "nodemcu",
-            Self::Huzzah => "huzzah",
-        }
-    }
-
-    /// What one calls it.
-    #[must_use]
-    pub fn title(self) -> &'static str {
-        match self {
-            Self::Qemu => "An emulated ESP8266",
-            Self::Nodemcu => "A virtual NodeMCU",
-            Self::Huzzah => "A virtual HUZZAH",
-        }
-    }
-
-    /// Whether a line of the console shows the application's light itself in that state, and not
-    /// only what the firmware says of it.
-    #[must_use]
-    pub fn shows(self, line: &str, led: Led) -> bool {
-        let light = match self {
-            Self::Qemu if led == Led::On => "[board] GPIO2 low: LED ",
-            Self::Qemu => "[board] GPIO2 high: LED ",
-            Self::Nodemcu => "[board] LED blue (GPIO2) ",
-            Self::Huzzah => "[board] LED red (GPIO0) ",
-        };
-        line.strip_prefix(light) == Some(led.word())
-    }
+/// The line of the console that shows the application's light itself in that state, which is
+/// more than what the firmware says of it.
+#[must_use]
+pub fn led_line(board: &Board, led: Led) -> String {
+    let light = &board.led;
+    format!("[board] LED {} (GPIO{}) {}", light.name, light.gpio, led.word())
 }
 
 /// A running board; it ends when dropped.
@@ -101,7 +73,7 @@ pub struct Firmware {
     #[arg(long)]
     pub elf: PathBuf,
     /// The board to run on
-    #[arg(long, value_enum, default_value_t = Board::Qemu)]
+    #[arg(long, default_value = "qemu", value_parser = Board::named)]
     pub board: Board,
     /// Folder of the board's flash files, instead of `image/BOARD` in the next one
     #[arg(long)]
@@ -118,24 +90,24 @@ impl Firmware {
     /// # Errors
     /// When something is missing or does not start, or flashing fails.
     pub fn start(&self, region: &[u8], folder: &Path, echo: bool) -> Result<Box<dyn Machine>> {
-        if self.board == Board::Qemu {
+        if self.board.machine == Kind::Qemu {
             let mut options = EmulatorOptions::new(&self.elf);
             options.identity = Some(region.to_vec());
             options.echo = echo;
             return Ok(Box::new(Emulator::start(&options)?));
         }
-        let usual = || self.target.join("image").join(self.board.name());
+        let usual = || self.target.join("image").join(&self.board.name);
         let image = Image::in_folder(&self.image.clone().unwrap_or_else(usual));
         let esptool = Esptool::set_up(&self.target.join("esptool"))?;
         let mut options = VirtualOptions::new(
-            self.board,
+            &self.board,
             &self.target.join("debug/virtual-nodemcu"),
-            &folder.join(format!("{}-flash.bin", self.board.name())),
+            &folder.join(format!("{}-flash.bin", self.board.name)),
             &self.elf,
         );
         options.echo = echo;
         let mut board = VirtualBoard::start(&options)?;
-        let identity = folder.join(format!("{}-identity.bin", self.board.name()));
+        let identity = folder.join(format!("{}-identity.bin", self.board.name));
         device::save_region(region, &identity)?;
         let port = board.port();
         if holds(&options.flash, &image)? {
@@ -164,8 +136,8 @@ fn holds(flash: &Path, image: &Image) -> Result<bool> {
 /// How to start a virtual board.
 #[derive(Clone, Debug)]
 pub struct VirtualOptions {
-    /// Where its lights are.
-    pub board: Board,
+    /// Its lights, as the program takes them.
+    pub leds: Vec<String>,
     /// `virtual-nodemcu`.
     pub program: PathBuf,
     /// Content of its flash; made, blank, when it is not there.
@@ -181,9 +153,9 @@ pub struct VirtualOptions {
 impl VirtualOptions {
     /// A board with a network.
     #[must_use]
-    pub fn new(board: Board, program: &Path, flash: &Path, elf: &Path) -> Self {
+    pub fn new(board: &Board, program: &Path, flash: &Path, elf: &Path) -> Self {
         Self {
-            board,
+            leds: board.virtual_leds(),
             program: program.to_owned(),
             flash: flash.to_owned(),
             elf: elf.to_owned(),
@@ -217,7 +189,8 @@ impl VirtualBoard {
         }
         let mut process = Owned::spawn(
             Command::new(&options.program)
-                .args(["--board", options.board.name(), "--flash"])
+                .args(options.leds.iter().flat_map(|led| ["--led", led]))
+                .arg("--flash")
                 .arg(&options.flash)
                 .args(&options.further)
                 .stdin(Stdio::null())
@@ -279,15 +252,14 @@ mod tests {
     #[test]
     fn each_board_has_its_light() {
         for (board, on, off) in [
-            (Board::Qemu, "[board] GPIO2 low: LED on", "[board] GPIO2 high: LED off"),
-            (Board::Nodemcu, "[board] LED blue (GPIO2) on", "[board] LED blue (GPIO2) off"),
-            (Board::Huzzah, "[board] LED red (GPIO0) on", "[board] LED red (GPIO0) off"),
+            ("qemu", "[board] LED blue (GPIO2) on", "[board] LED blue (GPIO2) off"),
+            ("nodemcu", "[board] LED blue (GPIO2) on", "[board] LED blue (GPIO2) off"),
+            ("huzzah", "[board] LED red (GPIO0) on", "[board] LED red (GPIO0) off"),
         ] {
-            assert!(board.shows(on, Led::On) && !board.shows(on, Led::Off), "{on}");
-            assert!(board.shows(off, Led::Off) && !board.shows(off, Led::On), "{off}");
-            assert!(!board.shows("I (1234) led: LED on", Led::On));
+            let board = Board::named(board).unwrap();
+            assert_eq!(led_line(&board, Led::On), on);
+            assert_eq!(led_line(&board, Led::Off), off);
         }
-        assert!(!Board::Huzzah.shows("[board] LED blue (GPIO2) on", Led::On));
     }
 
     #[test]
@@ -312,7 +284,8 @@ mod tests {
     #[test]
     fn a_missing_program_says_what_builds_it() {
         let nowhere = Path::new("/nonexistent");
-        let options = VirtualOptions::new(Board::Nodemcu, nowhere, nowhere, nowhere);
+        let options =
+            VirtualOptions::new(&Board::named("nodemcu").unwrap(), nowhere, nowhere, nowhere);
         let error = VirtualBoard::start(&options).unwrap_err().to_string();
         assert!(error.contains("`make virtual-board` builds it"), "{error}");
     }

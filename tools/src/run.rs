@@ -4,12 +4,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use board_facts::Board;
 
 use crate::cloud::Running;
 use crate::config::Config;
 use crate::interrupt::Interrupt;
 use crate::lab::Lab;
-use crate::machine::{Board, Firmware};
+use crate::machine::{self, Firmware};
 use crate::output::{self, Unheard};
 use crate::provisioned::ThingFolder;
 use crate::settings::Settings;
@@ -47,7 +48,7 @@ pub fn run(
         }
         None => lab.device_identity().region()?,
     };
-    output::line(introduction(&lab, settings, options.firmware.board))?;
+    output::line(introduction(&lab, settings, &options.firmware.board))?;
     let mut machine = options.firmware.start(&region, &settings.state, true)?;
     let outcome = loop {
         if interrupt.happened() {
@@ -72,7 +73,7 @@ pub fn run(
     }
 }
 
-fn introduction(lab: &Lab, settings: &Settings, board: Board) -> String {
+fn introduction(lab: &Lab, settings: &Settings, board: &Board) -> String {
     let endpoints = lab.device_identity().endpoints;
     let identity = if lab.stands_in_for_aws() {
         format!("that of {} on AWS, whose part this cloud plays", lab.thing)
@@ -91,7 +92,7 @@ fn introduction(lab: &Lab, settings: &Settings, board: Board) -> String {
          make off    darkens it\n  \
          make watch  shows what the device publishes\n\
          Ctrl-C here stops everything. Below is the device's serial console.\n",
-        board = board.title(),
+        board = machine::title(board),
         host = endpoints.host,
         port = endpoints.port,
         status = lab.topics.status,

@@ -3,13 +3,14 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use board_facts::Board;
 
 use crate::client::MqttClient;
 use crate::cloud::KEEP_ALIVE;
 use crate::config::Config;
 use crate::interrupt::Interrupt;
 use crate::lab::Lab;
-use crate::machine::{Board, Firmware, Machine};
+use crate::machine::{self, Firmware, Machine};
 use crate::output;
 use crate::provisioned::ThingFolder;
 use crate::scratch;
@@ -49,7 +50,7 @@ pub fn smoke(
     let region = lab.device_identity().region()?;
     let mut check = Check {
         machine: firmware.start(&region, folder.path(), false)?,
-        board: firmware.board,
+        board: firmware.board.clone(),
         operator: &mut operator,
         lab: &lab,
         interrupt,
@@ -103,9 +104,9 @@ impl Check<'_> {
             let what = format!("a status with the LED {}", led.word());
             self.status(&what, |status| status.led == led)?;
             let what = format!("the LED {}", led.word());
-            let board = self.board;
+            let wanted = machine::led_line(&self.board, led);
             let console = self.machine.console();
-            console.wait_for(mark, self.left()?, &what, |line| board.shows(line, led))?;
+            console.wait_for(mark, self.left()?, &what, |line| line == wanted)?;
             output::line(format!("smoke: LED {}", led.word()))?;
         }
         Ok(())

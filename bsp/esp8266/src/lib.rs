@@ -26,6 +26,22 @@ pub struct Facts {
     pub other_lights: &'static [Light],
 }
 
+/// Makes a crate the firmware of a board: its `main`, with the facts that the build script read
+/// from the crate's `board.toml`.
+#[macro_export]
+macro_rules! board {
+    () => {
+        /// The facts of `board.toml`.
+        const FACTS: $crate::Facts = include!(concat!(env!("OUT_DIR"), "/facts.rs"));
+
+        /// Called by the chip's start-up code.
+        #[unsafe(no_mangle)]
+        extern "C" fn main() -> ! {
+            $crate::start(&FACTS)
+        }
+    };
+}
+
 /// A light whose pin has been made an output.
 struct Lamp(Light);
 

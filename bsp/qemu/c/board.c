@@ -6,6 +6,7 @@
 
 #include "FreeRTOS.h"
 
+#include "board_facts.h"
 #include "fw_hooks.h"
 #include "lx106.h"
 #include "watchdog.h"
@@ -59,7 +60,7 @@ void board_console_put(char c)
 
 /* --- LED -------------------------------------------------------------------------- */
 
-void board_gpio2_write(bool level)
+void board_led_write(bool level)
 {
     static enum { UNKNOWN, LOW, HIGH } shown = UNKNOWN;
 
@@ -67,7 +68,8 @@ void board_gpio2_write(bool level)
         return;
     }
     shown = level ? HIGH : LOW;
-    const char *line = level ? "[board] GPIO2 high: LED off\n" : "[board] GPIO2 low: LED on\n";
+    const char *line =
+        level == BOARD_LED_ACTIVE_LOW ? BOARD_LED " off\n" : BOARD_LED " on\n";
     fw_console_write(line, strlen(line));
 }
 

@@ -19,8 +19,8 @@
 /* Prepare the console. Called before everything else. */
 void board_console_init(void);
 
-/* Drive GPIO2, to which the board's LED is wired between pin and supply: low lights it.
- * The machine has no such pin, so the change is shown on the console. */
-void board_gpio2_write(bool level);
+/* Drive the pin of the board's LED (board.toml). The machine has no such pin, so the change is
+ * shown on the console. */
+void board_led_write(bool level);
 
 #endif

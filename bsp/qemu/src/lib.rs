@@ -11,14 +11,16 @@ pub mod semihost;
 use app::{Led, LedState};
 use vendor_sys as sys;
 
-/// The LED of a NodeMCU: on GPIO2, lit while the pin is low. The emulator has no pins; the
-/// board's C shows each change on the console.
-pub struct Gpio2Led;
+include!(concat!(env!("OUT_DIR"), "/facts.rs"));
 
-impl Led for Gpio2Led {
+/// The LED of `board.toml`. The emulator has no pins; the board's C shows each change on the
+/// console.
+pub struct BoardLed;
+
+impl Led for BoardLed {
     fn set(&mut self, state: LedState) {
         // SAFETY: a pin of this board; any level is allowed at any time.
-        unsafe { board_gpio2_write(state == LedState::Off) };
+        unsafe { board_led_write((state == LedState::On) != LED_ACTIVE_LOW) };
     }
 }
 
@@ -51,6 +53,6 @@ pub fn random() -> u32 {
 }
 
 unsafe extern "C" {
-    fn board_gpio2_write(level: bool);
+    fn board_led_write(level: bool);
     fn board_netif_init(netif: *mut sys::netif) -> sys::err_t;
 }

@@ -3,13 +3,13 @@
 #![no_std]
 #![no_main]
 
-use board_qemu::{Gpio2Led, identity_region, network, random};
+use board_qemu::{BoardLed, identity_region, network, random};
 
 /// Called by the start-up code, with memory set up and the scheduler not yet running.
 #[unsafe(no_mangle)]
 extern "C" fn main() -> ! {
     app::start(app::Board {
-        led: Gpio2Led,
+        led: BoardLed,
         identity_region: identity_region(),
         network: network(),
         random,

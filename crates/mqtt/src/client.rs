@@ -8,8 +8,8 @@ use alloc::vec::Vec;
 use core::ffi::{CStr, c_char, c_int, c_void};
 use core::sync::atomic::{AtomicBool, Ordering};
 
-use vendor_sys as sys;
 use rtos::{Duration, Queue, Waker};
+use vendor_sys as sys;
 
 use crate::Error;
 

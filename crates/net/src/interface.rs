@@ -7,8 +7,8 @@ use core::fmt;
 use core::net::{Ipv4Addr, SocketAddrV4};
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
 
-use vendor_sys as sys;
 use rtos::Waker;
+use vendor_sys as sys;
 
 use crate::{Core, Error};
 

@@ -2,8 +2,8 @@
 
 use core::fmt;
 
-use vendor_sys as sys;
 use sys::tls_stage;
+use vendor_sys as sys;
 
 /// The record of a failure that `tls_client.c` keeps: mbedTLS's code, the certificate's
 /// faults, the peer's alert.

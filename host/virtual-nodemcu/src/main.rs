@@ -55,9 +55,9 @@ struct Options {
     #[arg(long, value_name = "LINK")]
     pty: Option<PathBuf>,
 
-    /// Board: where its LEDs are
-    #[arg(long, value_enum, default_value_t = Kind::Nodemcu)]
-    board: Kind,
+    /// An LED of the board (may be given again): lit while the pin is low, with `:high` while high
+    #[arg(long = "led", value_name = "NAME=GPIO[:high]", default_value = "blue=2")]
+    leds: Vec<Led>,
 
     /// Station address
     #[arg(long, value_name = "MAC", default_value = "5c:cf:7f:12:34:56", value_parser = mac)]
@@ -108,12 +108,6 @@ struct Options {
     /// Stand still at the first instruction until GDB connects
     #[arg(long, requires = "gdb")]
     gdb_wait: bool,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum Kind {
-    Nodemcu,
-    Huzzah,
 }
 
 #[derive(Clone, Copy, PartialEq, ValueEnum)]
@@ -177,10 +171,6 @@ fn run(options: &Options) -> Result<ExitCode> {
     });
     let mut board = Board::new(flash, options.mac, seed);
     board.drive_pin(0, !options.gpio0_low);
-    let leds = match options.board {
-        Kind::Nodemcu => vec![Led { name: "blue", pin: 2 }],
-        Kind::Huzzah => vec![Led { name: "red", pin: 0 }, Led { name: "blue", pin: 2 }],
-    };
     let net = (options.net == Network::User).then(Net::new);
     let symbols = Rc::new(match &options.elf {
         Some(path) => Symbols::read(path).with_context(|| format!("--elf {}", path.display()))?,
@@ -205,7 +195,7 @@ fn run(options: &Options) -> Result<ExitCode> {
         }
         None => None,
     };
-    let mut machine = Machine::new(board, serial, net, leds, Box::new(say));
+    let mut machine = Machine::new(board, serial, net, options.leds.clone(), Box::new(say));
     machine.symbols = symbols;
     if tracer.is_some() || profile.is_some() {
         machine.observer = Some(Observer { tracer, profile, ..Observer::default() });

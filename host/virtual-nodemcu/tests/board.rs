@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use virtual_nodemcu::board::flash::Flash;
-use virtual_nodemcu::board::machine::{Led, Machine};
+use virtual_nodemcu::board::machine::Machine;
 use virtual_nodemcu::board::net::Net;
 use virtual_nodemcu::board::serial::{Input, Serial};
 use virtual_nodemcu::board::{Board, ResetCause};
@@ -40,7 +40,7 @@ impl Bench {
             Board::new(flash, MAC, 1),
             serial,
             net,
-            vec![Led { name: "blue", pin: 2 }],
+            vec!["blue=2".parse().unwrap()],
             Box::new(move |text| {
                 let mut log = log.borrow_mut();
                 log.push_str(text);

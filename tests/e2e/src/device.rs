@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use board_facts::Board;
+use tools::machine;
 use tools::qemu::{Emulator, EmulatorOptions};
 use tools::status::Led;
 
@@ -138,12 +140,9 @@ impl Device {
     /// When it does not get it.
     #[track_caller]
     pub fn expect_led(&mut self, led: Led) {
-        // The pin as the board shows it, not what the application says of it. Active low.
-        let pin = match led {
-            Led::On => "GPIO2 low: LED on",
-            Led::Off => "GPIO2 high: LED off",
-        };
-        self.expect(crate::SOON, pin);
+        // The light as the board shows it, not what the application says of it.
+        let board = Board::named("qemu").expect("its facts are in bsp/qemu");
+        self.expect(crate::SOON, &machine::led_line(&board, led));
     }
 
     /// Whether a line that contains `wanted` comes within `limit`. It is consumed then, with all
@@ -242,7 +241,7 @@ mod tests {
             line,
             Line { level: 'W', ms: 1234, text: "link: connection lost (errno 5)".to_owned() }
         );
-        assert_eq!(Line::parse("[board] GPIO2 high: LED off"), None);
+        assert_eq!(Line::parse("[board] LED blue (GPIO2) off"), None);
         assert_eq!(Line::parse("*** CRASH (1) of 2"), None);
     }
 

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use board_facts::Board;
 use e2e::{SOON, Stage, Watcher};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -15,9 +16,14 @@ use tools::console::Console;
 use tools::device::save_region;
 use tools::esptool::Esptool;
 use tools::image::{self, BOOT_OFFSET, CODE_OFFSET, FLASH_SIZE, IDENTITY_OFFSET, Image};
-use tools::machine::{Board, VirtualBoard, VirtualOptions};
+use tools::machine::{self, VirtualBoard, VirtualOptions};
 use tools::programs::Owned;
 use tools::status::Led;
+
+/// The board that these tests play.
+fn nodemcu() -> Board {
+    Board::named("nodemcu").unwrap()
+}
 
 /// For what esptool does in seconds on an idle machine.
 const FLASHING: Duration = Duration::from_secs(240);
@@ -134,7 +140,7 @@ impl Bench {
 
     fn board(&self, further: &[&str]) -> VirtualBoard {
         let mut options = VirtualOptions::new(
-            Board::Nodemcu,
+            &nodemcu(),
             &built("debug/virtual-nodemcu"),
             &self.path("flash.bin"),
             &elf(),
@@ -363,7 +369,8 @@ fn two_boards_at_once() {
     }
     watcher.send(b"on");
     for board in &boards {
-        let light = |line: &str| Board::Nodemcu.shows(line, Led::On);
+        let lit = machine::led_line(&nodemcu(), Led::On);
+        let light = |line: &str| line == lit;
         board.console.wait_for(0, SOON, "the light", light).unwrap();
     }
 }

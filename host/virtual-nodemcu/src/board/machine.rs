@@ -1,6 +1,7 @@
 //! Core, board, ROM and the host's end of the serial line, and time for all of them.
 
 use std::rc::Rc;
+use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -90,12 +91,35 @@ enum Turn {
 }
 
 /// An LED of the board.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Led {
     /// What the console calls it.
-    pub name: &'static str,
-    /// The pin, which lights it while low.
+    pub name: String,
+    /// Its pin.
     pub pin: u32,
+    /// Whether it is lit while the pin is low.
+    pub active_low: bool,
+}
+
+impl FromStr for Led {
+    type Err = String;
+
+    /// Takes `NAME=GPIO`, lit while low, with `:high` behind it lit while high.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parts = || {
+            let (name, pin) = text.split_once('=')?;
+            let (pin, lit) = pin.split_once(':').unwrap_or((pin, "low"));
+            let active_low = match lit {
+                "low" => true,
+                "high" => false,
+                _ => return None,
+            };
+            let pin = pin.parse().ok().filter(|pin| *pin < 16)?;
+            (!name.is_empty()).then(|| Self { name: name.to_owned(), pin, active_low })
+        };
+        parts()
+            .ok_or_else(|| "NAME=GPIO or NAME=GPIO:high, as in blue=2 or green=5:high".to_owned())
+    }
 }
 
 impl Machine {
@@ -336,7 +360,7 @@ impl Machine {
                 Event::Unmodelled(text) | Event::Crash(text) => text,
                 Event::Pin { pin, high } => match self.leds.iter().find(|led| led.pin == pin) {
                     Some(led) => {
-                        let state = if high { "off" } else { "on" };
+                        let state = if high == led.active_low { "off" } else { "on" };
                         format!("LED {} (GPIO{pin}) {state}", led.name)
                     }
                     None => format!("GPIO{pin} {}", if high { "high" } else { "low" }),

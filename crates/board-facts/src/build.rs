@@ -1,0 +1,67 @@
+//! For build scripts of boards.
+
+use std::env;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::PathBuf;
+
+use crate::{Board, FILE, Light};
+
+/// Ends the build script with the fault in words, which cargo shows as an error of its own.
+fn read() -> (Board, PathBuf) {
+    let folder = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets it"));
+    println!("cargo::rerun-if-changed={FILE}");
+    println!("cargo::rerun-if-changed=build.rs");
+    let board = Board::read(&folder).unwrap_or_else(|error| {
+        // An error of several lines (TOML's, with the place) would end at the first.
+        for line in error.to_string().lines() {
+            println!("cargo::error={line}");
+        }
+        std::process::exit(1)
+    });
+    (board, PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets it")))
+}
+
+/// Writes `facts.rs` and `board_facts.h` for the board on QEMU, whose light is a line on the
+/// console.
+///
+/// # Panics
+/// When cargo's folder cannot be written.
+pub fn qemu_board() {
+    let (board, out) = read();
+    let Light { name, gpio, active_low } = &board.led;
+    let rust = format!(
+        "/// Whether the LED is lit while its pin is low.\nconst LED_ACTIVE_LOW: bool = {active_low};\n"
+    );
+    let c = format!(
+        "#define BOARD_LED \"[board] LED {name} (GPIO{gpio})\"\n\
+         #define BOARD_LED_ACTIVE_LOW {active_low}\n"
+    );
+    fs::write(out.join("facts.rs"), rust).expect("cargo's folder can be written");
+    fs::write(out.join("board_facts.h"), c).expect("cargo's folder can be written");
+}
+
+/// The whole build script of a board with the ESP8266: makes `facts.rs`, which `chip::board!`
+/// takes in, and names the chip's linker script.
+///
+/// # Panics
+/// When cargo's folder cannot be written, or the package does not depend on `esp8266-chip`.
+pub fn chip_board() {
+    let (board, out) = read();
+    fs::write(out.join("facts.rs"), table(&board)).expect("cargo's folder can be written");
+
+    let script = env::var("DEP_CHIP_LINK_SCRIPT").expect("esp8266-chip tells it");
+    println!("cargo::rustc-link-arg-bins=-T{script}");
+}
+
+/// The facts as an expression of type `chip::Facts`.
+fn table(board: &Board) -> String {
+    let light = |light: &Light| {
+        format!("::chip::Light {{ gpio: {}, active_low: {} }}", light.gpio, light.active_low)
+    };
+    let mut others = String::new();
+    for other in &board.other_lights {
+        write!(others, "{}, ", light(other)).expect("a String takes all");
+    }
+    format!("::chip::Facts {{ led: {}, other_lights: &[{others}] }}\n", light(&board.led))
+}

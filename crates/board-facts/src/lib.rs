@@ -1,0 +1,309 @@
+//! The facts of a board: `bsp/<board>/board.toml`, the one place where they stand. The board's
+//! build script makes its Rust table of them ([`build`]); the programs that run, flash and check
+//! boards read the same file ([`Board::all`]).
+//!
+//! ```
+//! let board = board_facts::Board::parse(
+//!     "lamp",
+//!     "title = 'Lamp'\n[led]\nname = 'white'\ngpio = 5\nactive_low = false\n",
+//! )
+//! .unwrap();
+//! assert_eq!(board.led.gpio, 5);
+//! assert_eq!(board.virtual_leds(), ["white=5:high"]);
+//! ```
+
+pub mod build;
+
+use std::fmt;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+/// The file's name in a board's folder.
+pub const FILE: &str = "board.toml";
+
+/// What the board is built around.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Machine {
+    /// The chip: flashed by esptool, played on this machine by the virtual board.
+    #[default]
+    Esp8266,
+    /// QEMU's machine with the chip's CPU, which runs the ELF.
+    Qemu,
+}
+
+/// A light on a pin.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Light {
+    /// What one calls it on this board, mostly its colour.
+    pub name: String,
+    /// Its GPIO.
+    pub gpio: u8,
+    /// Whether it is lit while the pin is low.
+    pub active_low: bool,
+}
+
+/// One board.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Board {
+    /// The name of its folder, which `BOARD=` takes.
+    pub name: String,
+    /// What one calls it: "NodeMCU".
+    pub title: String,
+    /// What it is built around.
+    pub machine: Machine,
+    /// The light that the application switches.
+    pub led: Light,
+    /// Lights that the application does not know; they are kept dark.
+    pub other_lights: Vec<Light>,
+}
+
+/// The file as it is written.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    title: String,
+    #[serde(default)]
+    machine: Machine,
+    led: Light,
+    #[serde(default)]
+    other_lights: Vec<Light>,
+}
+
+/// Why a board's facts are not to be had.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Error {
+    /// The file cannot be read.
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system says.
+        reason: String,
+    },
+    /// The file is not what it should be.
+    Malformed {
+        /// The board.
+        board: String,
+        /// Where, and what.
+        reason: String,
+    },
+    /// A pin that cannot carry a light.
+    Pin {
+        /// The board.
+        board: String,
+        /// The pin.
+        gpio: u8,
+        /// Why not.
+        reason: &'static str,
+    },
+    /// Two lights on one pin.
+    Shared {
+        /// The board.
+        board: String,
+        /// The pin.
+        gpio: u8,
+    },
+    /// There is no such board.
+    Unknown {
+        /// What was asked for.
+        board: String,
+        /// The boards that there are.
+        known: Vec<String>,
+    },
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unreadable { path, reason } => write!(f, "{}: {reason}", path.display()),
+            Self::Malformed { board, reason } => write!(f, "bsp/{board}/{FILE}: {reason}"),
+            Self::Pin { board, gpio, reason } => write!(
+                f,
+                "bsp/{board}/{FILE}: GPIO{gpio} cannot carry a light: {reason}; \
+                 GPIO0, 2, 4, 5 and 12 to 15 can"
+            ),
+            Self::Shared { board, gpio } => {
+                write!(f, "bsp/{board}/{FILE}: two lights on GPIO{gpio}")
+            }
+            Self::Unknown { board, known } => write!(
+                f,
+                "there is no board {board}: BOARD is one of {} (a board is a folder of bsp/ with \
+                 a {FILE}; `make new-board NAME={board} LED=5` makes one)",
+                known.join(", ")
+            ),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// Why a pin of the ESP8266 cannot be an output for a light, if so (datasheet, table 2-1).
+fn unfit(gpio: u8) -> Option<&'static str> {
+    match gpio {
+        0 | 2 | 4 | 5 | 12..=15 => None,
+        1 | 3 => Some("it is the serial console"),
+        6..=11 => Some("the flash is on it"),
+        16 => Some("it is the RTC's pin, which the GPIO registers do not drive"),
+        _ => Some("the chip has no such pin"),
+    }
+}
+
+impl Board {
+    /// Takes the text of a `board.toml`.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] with line and column; [`Error::Pin`]; [`Error::Shared`].
+    pub fn parse(name: &str, text: &str) -> Result<Self, Error> {
+        let malformed = |reason: String| Error::Malformed { board: name.into(), reason };
+        let written: Written =
+            toml::from_str(text).map_err(|e| malformed(e.to_string().trim_end().to_owned()))?;
+        let board = Self {
+            name: name.into(),
+            title: written.title,
+            machine: written.machine,
+            led: written.led,
+            other_lights: written.other_lights,
+        };
+        let mut seen = Vec::new();
+        for light in board.lights() {
+            if let Some(reason) = unfit(light.gpio) {
+                return Err(Error::Pin { board: name.into(), gpio: light.gpio, reason });
+            }
+            if seen.contains(&light.gpio) {
+                return Err(Error::Shared { board: name.into(), gpio: light.gpio });
+            }
+            seen.push(light.gpio);
+            // It becomes part of a command line and of lines on the console.
+            if light.name.is_empty() || !light.name.chars().all(|c| c.is_ascii_alphanumeric()) {
+                return Err(malformed(format!(
+                    "the light's name {:?} is not one word of letters and digits",
+                    light.name
+                )));
+            }
+        }
+        Ok(board)
+    }
+
+    /// Reads `folder/board.toml`; the folder's name is the board's.
+    ///
+    /// # Errors
+    /// As [`Board::parse`]; [`Error::Unreadable`].
+    pub fn read(folder: &Path) -> Result<Self, Error> {
+        let path = folder.join(FILE);
+        let text = fs::read_to_string(&path)
+            .map_err(|e| Error::Unreadable { path, reason: e.to_string() })?;
+        let name = folder.file_name().map(|name| name.to_string_lossy().into_owned());
+        Self::parse(&name.unwrap_or_default(), &text)
+    }
+
+    /// All boards of this project, by name.
+    ///
+    /// # Errors
+    /// The first board whose file is wrong; [`Error::Unreadable`] for `bsp` itself.
+    pub fn all() -> Result<Vec<Self>, Error> {
+        let bsp = bsp();
+        let unreadable =
+            |e: std::io::Error| Error::Unreadable { path: bsp.clone(), reason: e.to_string() };
+        let mut boards = Vec::new();
+        for entry in fs::read_dir(&bsp).map_err(unreadable)? {
+            let folder = entry.map_err(unreadable)?.path();
+            if folder.join(FILE).is_file() {
+                boards.push(Self::read(&folder)?);
+            }
+        }
+        boards.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(boards)
+    }
+
+    /// The board of that name.
+    ///
+    /// # Errors
+    /// As [`Board::all`]; [`Error::Unknown`], which names those that there are.
+    pub fn named(name: &str) -> Result<Self, Error> {
+        let boards = Self::all()?;
+        let known = boards.iter().map(|board| board.name.clone()).collect();
+        boards
+            .into_iter()
+            .find(|board| board.name == name)
+            .ok_or_else(|| Error::Unknown { board: name.into(), known })
+    }
+
+    /// Its lights, the application's first.
+    pub fn lights(&self) -> impl Iterator<Item = &Light> {
+        std::iter::once(&self.led).chain(&self.other_lights)
+    }
+
+    /// Its lights as the virtual board's `--led` takes them.
+    #[must_use]
+    pub fn virtual_leds(&self) -> Vec<String> {
+        self.lights()
+            .map(|light| {
+                let lit = if light.active_low { "low" } else { "high" };
+                format!("{}={}:{lit}", light.name, light.gpio)
+            })
+            .collect()
+    }
+}
+
+/// `bsp` of the tree that this crate was compiled in.
+fn bsp() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../bsp")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with_pin(gpio: u8) -> Result<Board, Error> {
+        let text = format!("title = 'X'\n[led]\nname = 'red'\ngpio = {gpio}\nactive_low = true\n");
+        Board::parse("x", &text)
+    }
+
+    #[test]
+    fn the_boards_of_this_tree_are_right() {
+        let boards = Board::all().unwrap();
+        assert!(boards.iter().any(|board| board.name == "nodemcu"));
+        for board in boards {
+            assert!(bsp().join(&board.name).join("Cargo.toml").is_file(), "{}", board.name);
+        }
+    }
+
+    #[test]
+    fn a_pin_that_cannot_be_an_output_is_named() {
+        for gpio in [0, 2, 4, 5, 12, 13, 14, 15] {
+            assert_eq!(with_pin(gpio).unwrap().led.gpio, gpio);
+        }
+        for (gpio, word) in
+            [(1, "console"), (6, "flash"), (11, "flash"), (16, "RTC"), (17, "no such")]
+        {
+            let error = with_pin(gpio).unwrap_err().to_string();
+            assert!(error.contains(&format!("GPIO{gpio} ")) && error.contains(word), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_a_fact_is_refused() {
+        let led = "[led]\nname = 'red'\ngpio = 4\nactive_low = true\n";
+        for (text, word) in [
+            (String::new(), "title"),
+            ("title = 'X'\n".into(), "led"),
+            (format!("title = 'X'\nledd = 1\n{led}"), "ledd"),
+            (format!("title = 'X'\nmachine = 'esp32'\n{led}"), "esp32"),
+            (format!("title = 'X'\n{}", led.replace("red", "dark red")), "one word"),
+        ] {
+            let error = Board::parse("x", &text).unwrap_err().to_string();
+            assert!(error.contains(word) && error.contains("bsp/x/board.toml"), "{error}");
+        }
+        let twice = format!("title = 'X'\n{led}[[other_lights]]{}", &led[5..]);
+        assert_eq!(Board::parse("x", &twice), Err(Error::Shared { board: "x".into(), gpio: 4 }));
+    }
+
+    #[test]
+    fn an_unknown_board_is_answered_with_those_that_there_are() {
+        let error = Board::named("esp32").unwrap_err().to_string();
+        assert!(error.contains("huzzah, nodemcu, qemu"), "{error}");
+    }
+}
