@@ -4,6 +4,9 @@
  * ecdsa that compute with it. What is here of ecp.h is what the rest of mbedTLS calls. Another
  * curve ends in MBEDTLS_ERR_ECP_FEATURE_UNAVAILABLE, and so does a point in compressed form, which
  * TLS does not know. */
+/* The module replaced owns what its types hold. */
+#define MBEDTLS_ALLOW_PRIVATE_ACCESS
+
 #include <string.h>
 
 #include "fw_hooks.h"
@@ -147,17 +150,17 @@ int mbedtls_ecp_group_copy(mbedtls_ecp_group *dst, const mbedtls_ecp_group *src)
 
 void mbedtls_ecp_keypair_init(mbedtls_ecp_keypair *key)
 {
-    mbedtls_ecp_group_init(&key->private_grp);
-    mbedtls_mpi_init(&key->private_d);
-    mbedtls_ecp_point_init(&key->private_Q);
+    mbedtls_ecp_group_init(&key->grp);
+    mbedtls_mpi_init(&key->d);
+    mbedtls_ecp_point_init(&key->Q);
 }
 
 void mbedtls_ecp_keypair_free(mbedtls_ecp_keypair *key)
 {
     if (key != NULL) {
-        mbedtls_ecp_group_free(&key->private_grp);
-        mbedtls_mpi_free(&key->private_d);
-        mbedtls_ecp_point_free(&key->private_Q);
+        mbedtls_ecp_group_free(&key->grp);
+        mbedtls_mpi_free(&key->d);
+        mbedtls_ecp_point_free(&key->Q);
     }
 }
 
@@ -296,16 +299,16 @@ int mbedtls_ecp_check_privkey(const mbedtls_ecp_group *grp, const mbedtls_mpi *d
 int mbedtls_ecp_read_key(mbedtls_ecp_group_id grp_id, mbedtls_ecp_keypair *key,
                          const unsigned char *buf, size_t buflen)
 {
-    int code = mbedtls_ecp_group_load(&key->private_grp, grp_id);
+    int code = mbedtls_ecp_group_load(&key->grp, grp_id);
 
     if (code == 0) {
-        code = mbedtls_mpi_read_binary(&key->private_d, buf, buflen);
+        code = mbedtls_mpi_read_binary(&key->d, buf, buflen);
     }
     if (code == 0) {
-        code = mbedtls_ecp_check_privkey(&key->private_grp, &key->private_d);
+        code = mbedtls_ecp_check_privkey(&key->grp, &key->d);
     }
     if (code != 0) {
-        mbedtls_mpi_free(&key->private_d);
+        mbedtls_mpi_free(&key->d);
     }
     return code;
 }
@@ -359,13 +362,13 @@ int mbedtls_ecp_check_pub_priv(const mbedtls_ecp_keypair *pub, const mbedtls_ecp
 {
     uint8_t wanted[POINT], bytes[POINT];
 
-    if (check_group(&pub->private_grp) != 0 || check_group(&prv->private_grp) != 0 ||
-        mbedtls_ecp_point_cmp(&pub->private_Q, &prv->private_Q) != 0) {
+    if (check_group(&pub->grp) != 0 || check_group(&prv->grp) != 0 ||
+        mbedtls_ecp_point_cmp(&pub->Q, &prv->Q) != 0) {
         return MBEDTLS_ERR_ECP_BAD_INPUT_DATA;
     }
-    int code = point_bytes(&pub->private_Q, wanted);
+    int code = point_bytes(&pub->Q, wanted);
     if (code == 0) {
-        code = public_key_bytes(&prv->private_d, bytes, f_rng, p_rng);
+        code = public_key_bytes(&prv->d, bytes, f_rng, p_rng);
     }
     if (code == 0 && memcmp(wanted, bytes, POINT) != 0) {
         code = MBEDTLS_ERR_ECP_BAD_INPUT_DATA;
@@ -413,11 +416,11 @@ int mbedtls_ecdh_compute_shared(mbedtls_ecp_group *grp, mbedtls_mpi *z,
 int mbedtls_ecdsa_genkey(mbedtls_ecdsa_context *ctx, mbedtls_ecp_group_id gid,
                          random_function *f_rng, void *p_rng)
 {
-    const int code = mbedtls_ecp_group_load(&ctx->private_grp, gid);
+    const int code = mbedtls_ecp_group_load(&ctx->grp, gid);
 
     return code != 0 ? code
-                     : mbedtls_ecp_gen_keypair(&ctx->private_grp, &ctx->private_d,
-                                               &ctx->private_Q, f_rng, p_rng);
+                     : mbedtls_ecp_gen_keypair(&ctx->grp, &ctx->d,
+                                               &ctx->Q, f_rng, p_rng);
 }
 
 int mbedtls_ecdsa_sign(mbedtls_ecp_group *grp, mbedtls_mpi *r, mbedtls_mpi *s,

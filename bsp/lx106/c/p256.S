@@ -183,16 +183,15 @@ p256_multiply:
 /* -- out = a * a / 2^266 ------------------------------------------------------------- */
 
 /* Row `i` of the block from `first` on: limbs of the block before row i count twice (a10-a14
- * hold them doubled), the row's own once, the others not at all. */
+ * hold them doubled), the row's own once, the others not at all. The block's first rows are a
+ * triangle, each with two new columns: row i ends with column 2i. The first row lets in the next
+ * column, too, which is to take its carry. */
     .macro  square_row i, first, width, new, complete
     l16si   a15, a3, \i * 2
     .set    t, 0
     .rept   \width
     .if \first + t < \i
-    .if t >= \i - \first - 1 && \i - \first < \width
-    /* The first product of a column that the triangle's last row has not reached. */
-    square_enter %(\i + \first + t), %(\i - \first - 1 + \first + \i - 1), \new, %(10 + t)
-    .elseif (t == \width - 1)
+    .if (\i > \first + 1) && (t == \width - 1 || \first + t == \i - 1)
     enter_column %(\i + \first + t), \new, %(10 + t)
     .else
     multiply %(5 + (\i + \first + t) % 5), %(10 + t)
@@ -204,15 +203,17 @@ p256_multiply:
     .endif
     .set    t, t + 1
     .endr
+    .if \i == \first
+    enter_empty %(\i + \first + 1), %(5 + (\i + \first + 1) % 5), \new
+    .endif
     retire  %(\i + \first), \complete
     .endm
 
-/* Column `j`, of which `seen` is the last in the registers. */
-    .macro  square_enter j, seen, new, limb
-    .if \j > \seen
-    enter_column \j, \new, \limb
+    .macro  enter_empty j, column, new
+    .if \j < \new
+    l32i    a\column, a1, \j * 4
     .else
-    multiply %(5 + (\j) % 5), \limb
+    movi    a\column, 0
     .endif
     .endm
     .macro  double_limb register

@@ -13,8 +13,8 @@
 mod comb;
 mod comb_table;
 mod field;
-#[allow(unsafe_code)]
-mod kernel;
+#[doc(hidden)]
+pub mod kernel;
 mod nonce;
 mod num;
 mod point;
