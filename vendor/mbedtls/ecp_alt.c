@@ -384,23 +384,16 @@ int mbedtls_ecdh_gen_public(mbedtls_ecp_group *grp, mbedtls_mpi *d, mbedtls_ecp_
     return mbedtls_ecp_gen_keypair(grp, d, Q, f_rng, p_rng);
 }
 
-int mbedtls_ecdh_compute_shared(mbedtls_ecp_group *grp, mbedtls_mpi *z,
-                                const mbedtls_ecp_point *Q, const mbedtls_mpi *d,
-                                random_function *f_rng, void *p_rng)
+static int compute_shared(mbedtls_mpi *z, const mbedtls_ecp_point *Q, const mbedtls_mpi *d,
+                          const uint8_t blind[NUMBER], struct fw_p256_workspace *workspace)
 {
-    uint8_t secret[NUMBER], blind[NUMBER], shared[NUMBER], peer[POINT];
-    int code = check_group(grp);
+    uint8_t secret[NUMBER], shared[NUMBER], peer[POINT];
+    int code = point_bytes(Q, peer);
 
-    if (code == 0) {
-        code = point_bytes(Q, peer);
-    }
     if (code == 0) {
         code = secret_bytes(d, secret);
     }
-    if (code == 0) {
-        code = draw(blind, f_rng, p_rng);
-    }
-    if (code == 0 && fw_p256_shared_secret(secret, peer, blind, shared) != 0) {
+    if (code == 0 && fw_p256_shared_secret(secret, peer, blind, workspace, shared) != 0) {
         code = MBEDTLS_ERR_ECP_BAD_INPUT_DATA;
     }
     if (code == 0) {
@@ -408,6 +401,25 @@ int mbedtls_ecdh_compute_shared(mbedtls_ecp_group *grp, mbedtls_mpi *z,
     }
     mbedtls_platform_zeroize(secret, sizeof secret);
     mbedtls_platform_zeroize(shared, sizeof shared);
+    return code;
+}
+
+int mbedtls_ecdh_compute_shared(mbedtls_ecp_group *grp, mbedtls_mpi *z,
+                                const mbedtls_ecp_point *Q, const mbedtls_mpi *d,
+                                random_function *f_rng, void *p_rng)
+{
+    uint8_t blind[NUMBER];
+    int code = check_group(grp);
+
+    if (code == 0) {
+        code = draw(blind, f_rng, p_rng);
+    }
+    if (code == 0) {
+        struct fw_p256_workspace *workspace = tls_calloc(1, sizeof *workspace);
+        code = workspace == NULL ? MBEDTLS_ERR_ECP_ALLOC_FAILED
+                                 : compute_shared(z, Q, d, blind, workspace);
+        mbedtls_zeroize_and_free(workspace, sizeof *workspace);
+    }
     return code;
 }
 
@@ -466,6 +478,11 @@ int mbedtls_ecdsa_verify(mbedtls_ecp_group *grp, const unsigned char *buf, size_
         mbedtls_mpi_write_binary(s, signature + NUMBER, NUMBER) != 0) {
         return MBEDTLS_ERR_ECP_VERIFY_FAILED;
     }
-    return fw_p256_verify(public_key, buf, blen, signature) == 0 ? 0
-                                                                 : MBEDTLS_ERR_ECP_VERIFY_FAILED;
+    struct fw_p256_workspace *workspace = tls_calloc(1, sizeof *workspace);
+    if (workspace == NULL) {
+        return MBEDTLS_ERR_ECP_ALLOC_FAILED;
+    }
+    code = fw_p256_verify(public_key, buf, blen, signature, workspace);
+    tls_free(workspace);
+    return code == 0 ? 0 : MBEDTLS_ERR_ECP_VERIFY_FAILED;
 }

@@ -28,9 +28,15 @@ impl Field {
         0x0748_0D02, 0x0062_F782, 0x0000_000C,
     ]);
 
+    /// The same number in RAM, if it is a constant: the kernels read halfwords, which the chip's
+    /// flash does not give.
+    pub fn in_ram(self) -> Self {
+        core::hint::black_box(self)
+    }
+
     pub fn from_num(num: &Num) -> Self {
         let mut out = Self::pack(num);
-        out.multiply_by(&SQUARE_OF_RADIX);
+        out.multiply_by(&SQUARE_OF_RADIX.in_ram());
         out
     }
 
@@ -50,7 +56,7 @@ impl Field {
     /// The least number that it stands for.
     pub fn to_num(self) -> Num {
         let mut plain = self;
-        plain.multiply_by(&RAW_ONE);
+        plain.multiply_by(&RAW_ONE.in_ram());
         // In 0..=p now: x / 2^266 is less than 1, and the multiples of p added were less than 2^266.
         let mut carry = 0;
         let limbs = core::array::from_fn(|i| {
@@ -106,6 +112,13 @@ impl Field {
     #[inline(always)]
     pub fn set_three_times_sum(&mut self, a: &Self, b: &Self) {
         kernel::three_times_sum(&mut self.0, &a.0, &b.0);
+    }
+
+    /// -x
+    pub fn negative(&self) -> Self {
+        let mut out = Self::ZERO;
+        out.set_difference(&Self::ZERO.in_ram(), self);
+        out
     }
 
     /// `self` when `condition` is 0, `other` when it is 1, in constant time.

@@ -2,7 +2,8 @@
 //!
 //! Whatever knows a secret key runs in constant time: the same instructions on the same addresses
 //! for every key, hash and point. What only checks a signature takes the time it needs. Nothing is
-//! allocated; the deepest call needs [`STACK`] bytes.
+//! allocated; the deepest call needs [`STACK`] bytes of stack, and those that multiply any point a
+//! [`Workspace`] from the caller.
 //!
 //! Numbers are 32 bytes, the highest first; points are x and y, 64 bytes; signatures r and s, 64
 //! bytes. The product and the square modulo p are assembly on the chip and Rust anywhere else
@@ -24,6 +25,7 @@ use core::fmt;
 use field::Field;
 use nonce::Nonces;
 use num::{N, Num, P};
+pub use point::Workspace;
 use point::{Affine, Point};
 
 /// The generator of the curve's points, as a public key: that of the secret key 1.
@@ -36,7 +38,7 @@ pub const GENERATOR: [u8; 64] = [
 
 /// Bytes of stack that the deepest of this crate's functions needs on the chip, those that
 /// [`Sha256`] and interrupts need not counted.
-pub const STACK: usize = 3072;
+pub const STACK: usize = 2048;
 
 /// SHA-256 (FIPS 180-4), for [`sign`].
 pub trait Sha256 {
@@ -99,6 +101,7 @@ fn joined(a: &Num, b: &Num) -> [u8; 64] {
 }
 
 /// A public key as a point. The curve has n points, a prime, so each but infinity is of order n.
+#[inline(never)]
 fn public(bytes: &[u8; 64]) -> Result<Affine, Error> {
     let (x, y) = halves(bytes);
     let (x, y) = (Num::from_bytes(x), Num::from_bytes(y));
@@ -125,14 +128,17 @@ pub fn is_public_key(bytes: &[u8; 64]) -> bool {
     public(bytes).is_ok()
 }
 
-/// The public key of a secret one. `random` bytes, unknown to others, only hide what the computation looks like.
+/// The public key of a secret one. `random` bytes, unknown to others, only hide what the
+/// computation looks like.
 ///
 /// # Errors
 /// [`Error::SecretKey`].
 pub fn public_key(secret_key: &[u8; 32], random: &[u8; 32]) -> Result<[u8; 64], Error> {
     let mut number = secret(secret_key)?;
-    let (x, y) = point::multiply_generator(&number, &blind(random)).to_affine();
+    let mut point = Point::INFINITY;
+    point::multiply_generator(&number, &blind(random), &mut point);
     wipe_num(&mut number);
+    let (x, y) = point.to_affine();
     Ok(joined(&x, &y))
 }
 
@@ -145,11 +151,13 @@ pub fn shared_secret(
     secret_key: &[u8; 32],
     public_key: &[u8; 64],
     random: &[u8; 32],
+    workspace: &mut Workspace,
 ) -> Result<[u8; 32], Error> {
     let point = public(public_key)?;
     let mut number = secret(secret_key)?;
-    let (x, _) = point::multiply(&number, &point, &blind(random)).to_affine();
+    point::multiply(&number, &point, &blind(random), workspace);
     wipe_num(&mut number);
+    let (x, _) = workspace.sum.to_affine();
     Ok(x.to_bytes())
 }
 
@@ -180,20 +188,9 @@ pub fn sign<H: Sha256>(
         let mut nonce = Num::from_bytes(&nonces.next::<H>());
         if N.contains(&nonce) == 1 {
             let random = nonces.blind::<H>();
-            let (x, _) = point::multiply_generator(&nonce, &blind(&random)).to_affine();
-            let r = x.reduce(&N);
-            // s = (hash + r key) / nonce, both parts of the fraction times a random number.
-            let mut mask = Num::from_bytes(&random).reduce(&N);
-            mask.0[0] |= mask.is_zero();
-            let mut masked = num::multiply_modulo_n(&key, &mask);
-            let sum = N.add(
-                &num::multiply_modulo_n(&hash, &mask),
-                &num::multiply_modulo_n(&r, &masked),
-            );
-            masked = num::multiply_modulo_n(&nonce, &mask);
-            let s = num::multiply_modulo_n(&N.invert(&masked), &sum);
+            let r = x_of_multiple(&nonce, &random);
+            let s = fraction(&hash, &r, &key, &nonce, &random);
             wipe_num(&mut nonce);
-            wipe_num(&mut mask);
             if r.is_zero() | s.is_zero() == 0 {
                 wipe_num(&mut key);
                 return Ok(joined(&r, &s));
@@ -203,27 +200,58 @@ pub fn sign<H: Sha256>(
     }
 }
 
+/// The x of nonce * G, modulo n.
+#[inline(never)]
+fn x_of_multiple(nonce: &Num, random: &[u8; 32]) -> Num {
+    let mut point = Point::INFINITY;
+    point::multiply_generator(nonce, &blind(random), &mut point);
+    point.to_affine().0.reduce(&N)
+}
+
+/// (hash + r key) / nonce modulo n, both parts of the fraction times a random number.
+#[inline(never)]
+fn fraction(hash: &Num, r: &Num, key: &Num, nonce: &Num, random: &[u8; 32]) -> Num {
+    use num::multiply_modulo_n as product;
+
+    let mut mask = Num::from_bytes(random).reduce(&N);
+    mask.0[0] |= mask.is_zero();
+    let sum = N.add(&product(hash, &mask), &product(r, &product(key, &mask)));
+    product(&N.invert(&product(nonce, &mask)), &sum)
+}
+
 /// Checks a signature over a hash (FIPS 186-5, 6.4.2). In variable time: all of it is public.
 ///
 /// # Errors
 /// [`Error::PublicKey`], [`Error::Signature`].
-pub fn verify(public_key: &[u8; 64], hash: &[u8], signature: &[u8; 64]) -> Result<(), Error> {
+pub fn verify(
+    public_key: &[u8; 64],
+    hash: &[u8],
+    signature: &[u8; 64],
+    workspace: &mut Workspace,
+) -> Result<(), Error> {
     let point = public(public_key)?;
     let (r, s) = halves(signature);
-    let (r, s) = (Num::from_bytes(r), Num::from_bytes(s));
-    if N.contains(&r) & N.contains(&s) == 0 {
-        return Err(Error::Signature);
+    let r = Num::from_bytes(r);
+    let (a, b) = factors(hash, &r, s).ok_or(Error::Signature)?;
+    point::multiply_both(&a, &b, &point, workspace);
+    if is_x_of(&workspace.sum, &r) { Ok(()) } else { Err(Error::Signature) }
+}
+
+/// hash / s and r / s modulo n, if s and r may be those of a signature.
+#[inline(never)]
+fn factors(hash: &[u8], r: &Num, s: &[u8; 32]) -> Option<(Num, Num)> {
+    use num::multiply_modulo_n as product;
+
+    let s = Num::from_bytes(s);
+    if N.contains(r) & N.contains(&s) == 0 {
+        return None;
     }
     let inverse = N.invert(&s);
-    let sum = point::multiply_both(
-        &num::multiply_modulo_n(&hash_number(hash), &inverse),
-        &num::multiply_modulo_n(&r, &inverse),
-        &point,
-    );
-    if is_x_of(&sum, &r) { Ok(()) } else { Err(Error::Signature) }
+    Some((product(&hash_number(hash), &inverse), product(r, &inverse)))
 }
 
 /// Whether the point's x is r modulo n: r itself or r + n, where that is below p.
+#[inline(never)]
 fn is_x_of(sum: &Point, r: &Num) -> bool {
     if sum.z.is_zero() {
         return false;

