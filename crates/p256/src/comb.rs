@@ -61,8 +61,8 @@ mod tests {
     use crate::point::signed_bits;
 
     /// 14 bits a limb, the sign in the highest.
-    fn add_power(number: &mut Num, power: u32, times: i32) {
-        number.0[(power / 14) as usize] += times << (power % 14);
+    fn add_power(number: &mut [i32], power: u32, times: i32) {
+        number[(power / 14) as usize] += times << (power % 14);
     }
 
     #[test]
@@ -100,16 +100,16 @@ mod tests {
         for signs in 0..16 {
             // The top tooth is -1.
             let sign = |tooth: u32| if tooth < 4 && signs >> tooth & 1 == 1 { 1 } else { -1 };
-            let mut k = *N.value();
+            let mut k = N.value().0.map(i32::from);
             for tooth in 0..5 {
                 add_power(&mut k, tooth * TOOTH, 2 * sign(tooth));
             }
             let mut carry = 0;
-            for limb in &mut k.0 {
-                let sum = *limb + carry;
+            let k = Num(k.map(|limb| {
+                let sum = limb + carry;
                 carry = sum >> 14;
-                *limb = sum & 0x3FFF;
-            }
+                (sum & 0x3FFF) as i16
+            }));
             assert_eq!(carry, 0, "n + 2T is positive");
             let bits = signed_bits(&k, BITS);
             let same = (0..5).all(|tooth| 2 * bits.bit(tooth * TOOTH) - 1 == sign(tooth));

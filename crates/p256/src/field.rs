@@ -44,8 +44,8 @@ impl Field {
     fn pack(num: &Num) -> Self {
         let mut halves = [0; 2 * COUNT.div_ceil(2)];
         let mut carry = 0;
-        for (half, limb) in halves.iter_mut().zip(&num.0) {
-            let sum = limb + carry;
+        for (half, &limb) in halves.iter_mut().zip(&num.0) {
+            let sum = i32::from(limb) + carry;
             carry = (sum + 0x2000) >> 14;
             *half = ((sum - (carry << 14)) & 0xFFFF) as u32;
         }
@@ -62,7 +62,7 @@ impl Field {
         let limbs = core::array::from_fn(|i| {
             let limb = i32::from((plain.0[i / 2] >> (i % 2 * 16)) as i16) + carry;
             carry = limb >> 14;
-            limb & 0x3FFF
+            (limb & 0x3FFF) as i16
         });
         Num(limbs).reduce(&P)
     }

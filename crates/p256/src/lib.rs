@@ -105,7 +105,7 @@ fn joined(a: &Num, b: &Num) -> [u8; 64] {
 fn public(bytes: &[u8; 64]) -> Result<Affine, Error> {
     let (x, y) = halves(bytes);
     let (x, y) = (Num::from_bytes(x), Num::from_bytes(y));
-    if x.is_less(P.value()) & y.is_less(P.value()) == 0 {
+    if x.is_less(&P.value()) & y.is_less(&P.value()) == 0 {
         return Err(Error::PublicKey);
     }
     Affine::new(&x, &y).ok_or(Error::PublicKey)
@@ -114,7 +114,7 @@ fn public(bytes: &[u8; 64]) -> Result<Affine, Error> {
 /// A number to blind with, from random bytes: any but 0.
 fn blind(bytes: &[u8; 32]) -> Field {
     let mut blind = Num::from_bytes(bytes).reduce(&P);
-    blind.0[0] |= blind.is_zero();
+    blind.0[0] |= blind.is_zero() as i16;
     Field::from_num(&blind)
 }
 
@@ -214,7 +214,7 @@ fn fraction(hash: &Num, r: &Num, key: &Num, nonce: &Num, random: &[u8; 32]) -> N
     use num::multiply_modulo_n as product;
 
     let mut mask = Num::from_bytes(random).reduce(&N);
-    mask.0[0] |= mask.is_zero();
+    mask.0[0] |= mask.is_zero() as i16;
     let sum = N.add(&product(hash, &mask), &product(r, &product(key, &mask)));
     product(&N.invert(&product(nonce, &mask)), &sum)
 }

@@ -10,7 +10,8 @@ const MASK: i32 = (1 << BITS) - 1;
 /// A number: limbs from the lowest, each in 0..2^14. While something is computed, the highest
 /// carries the sign.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Num(pub [i32; COUNT]);
+#[repr(align(4))] // copied by words: a constant in the chip's flash can be copied no other way
+pub struct Num(pub [i16; COUNT]);
 
 /// An odd modulus between 2^255 and 2^256.
 pub struct Modulus {
@@ -61,13 +62,13 @@ impl Num {
             held |= i32::from(byte) << bits;
             bits += 8;
             if bits >= BITS {
-                out.0[next] = held & MASK;
+                out.0[next] = (held & MASK) as i16;
                 next += 1;
                 held >>= BITS;
                 bits -= BITS;
             }
         }
-        out.0[next] = held;
+        out.0[next] = held as i16;
         out
     }
 
@@ -77,7 +78,7 @@ impl Num {
         let (mut held, mut bits, mut next) = (0, 0, 0);
         for byte in out.iter_mut().rev() {
             if bits < 8 {
-                held |= self.0[next] << bits;
+                held |= i32::from(self.0[next]) << bits;
                 next += 1;
                 bits += BITS;
             }
@@ -90,28 +91,28 @@ impl Num {
 
     /// Bit `index`.
     pub fn bit(&self, index: u32) -> i32 {
-        (self.0[(index / BITS) as usize] >> (index % BITS)) & 1
+        (i32::from(self.0[(index / BITS) as usize]) >> (index % BITS)) & 1
     }
 
     /// 1 when it is 0, otherwise 0.
     pub fn is_zero(&self) -> i32 {
         let all = self.0.iter().fold(0, |all, limb| all | limb);
         // The limbs are below 2^14, so only 0 turns negative.
-        ((all - 1) as u32 >> 31) as i32
+        ((i32::from(all) - 1) as u32 >> 31) as i32
     }
 
     /// 1 when it is less than `other`, otherwise 0.
     pub fn is_less(&self, other: &Self) -> i32 {
         let mut borrow = 0;
-        for (a, b) in self.0.iter().zip(&other.0) {
-            borrow = (a - b + borrow) >> BITS;
+        for (&a, &b) in self.0.iter().zip(&other.0) {
+            borrow = (i32::from(a) - i32::from(b) + borrow) >> BITS;
         }
         -borrow
     }
 
     /// `self` when `condition` is 0, `other` when it is 1.
     pub fn select(&self, other: &Self, condition: i32) -> Self {
-        let mask = mask(condition);
+        let mask = mask(condition) as i16;
         Self(core::array::from_fn(|i| self.0[i] ^ ((self.0[i] ^ other.0[i]) & mask)))
     }
 
@@ -126,25 +127,26 @@ impl Num {
         let mut carry = 0;
         let (last, rest) = self.0.split_last_mut().expect("there are limbs");
         for (limb, other) in rest.iter_mut().zip(&other.0) {
-            let sum = *limb + factor * other + carry;
-            *limb = sum & MASK;
+            let sum = i32::from(*limb) + factor * i32::from(*other) + carry;
+            *limb = (sum & MASK) as i16;
             carry = sum >> BITS;
         }
-        *last += factor * other.0[COUNT - 1] + carry;
+        *last += (factor * i32::from(other.0[COUNT - 1]) + carry) as i16;
     }
 
     /// Bring a number in -m..m (`adding`) or 0..2m into 0..m.
     fn settle(&mut self, modulus: &Modulus, adding: bool) {
+        let modulus = modulus.value();
         if !adding {
-            self.add_multiple(&modulus.value, -1);
+            self.add_multiple(&modulus, -1);
         }
         let negative = self.is_negative();
-        self.add_multiple(&modulus.value, negative);
+        self.add_multiple(&modulus, negative);
     }
 
     /// 1 when it is negative, otherwise 0.
     fn is_negative(&self) -> i32 {
-        core::hint::black_box((self.0[COUNT - 1] as u32 >> 31) as i32)
+        core::hint::black_box(i32::from(self.0[COUNT - 1] < 0))
     }
 
     /// Reduce a number below 2m, whose limbs may be signed.
@@ -155,14 +157,14 @@ impl Num {
 }
 
 impl Modulus {
-    /// The modulus itself.
-    pub fn value(&self) -> &Num {
-        &self.value
+    /// The modulus itself, in RAM: the chip's flash gives no halfwords.
+    pub fn value(&self) -> Num {
+        core::hint::black_box(self.value)
     }
 
     /// m - a, for a in 1..m.
     pub fn negate(&self, a: &Num) -> Num {
-        let mut out = self.value;
+        let mut out = self.value();
         out.add_multiple(a, -1);
         out
     }
@@ -177,13 +179,13 @@ impl Modulus {
     /// a + m, when that is below p.
     pub fn raised(&self, a: &Num) -> Option<Num> {
         let mut out = *a;
-        out.add_multiple(&self.value, 1);
-        (out.is_less(&P.value) == 1).then_some(out)
+        out.add_multiple(&self.value(), 1);
+        (out.is_less(&P.value()) == 1).then_some(out)
     }
 
     /// 1 when 0 < a < m, otherwise 0.
     pub fn contains(&self, a: &Num) -> i32 {
-        a.is_less(&self.value) & (1 - a.is_zero())
+        a.is_less(&self.value()) & (1 - a.is_zero())
     }
 
     /// The inverse of a number below m; of 0 it is 0.
@@ -196,19 +198,20 @@ impl Modulus {
     pub fn invert(&self, a: &Num) -> Num {
         const ROUNDS: u32 = 590u32.div_ceil(BITS);
 
-        let (mut f, mut g) = (self.value, *a);
+        let modulus = self.value();
+        let (mut f, mut g) = (modulus, *a);
         let (mut d, mut e) = (Num::ZERO, Num::ZERO);
         e.0[0] = 1;
         // -(delta + 1/2).
         let mut zeta = -1;
         for _ in 0..ROUNDS {
-            let matrix = divide_steps(&mut zeta, f.0[0], g.0[0]);
+            let matrix = divide_steps(&mut zeta, f.0[0].into(), g.0[0].into());
             matrix.apply(&mut f, &mut g);
-            matrix.apply_modulo(&mut d, &mut e, self);
+            matrix.apply_modulo(&mut d, &mut e, &modulus, self.inverse);
         }
         // f is 1 or -1, and a times d is f, with d in -2m..m.
         let negative = d.is_negative();
-        d.add_multiple(&self.value, negative);
+        d.add_multiple(&modulus, negative);
         let mut out = Num::ZERO;
         out.add_multiple(&d, 1 - 2 * f.is_negative());
         out.settle(self, true);
@@ -251,66 +254,70 @@ impl Matrix {
     fn apply(&self, f: &mut Num, g: &mut Num) {
         let (mut carry_f, mut carry_g) = (0, 0);
         for i in 0..COUNT {
-            let (a, b) = (f.0[i], g.0[i]);
+            let (a, b) = (i32::from(f.0[i]), i32::from(g.0[i]));
             let sum_f = self.u * a + self.v * b + carry_f;
             let sum_g = self.q * a + self.r * b + carry_g;
             if i > 0 {
-                f.0[i - 1] = sum_f & MASK;
-                g.0[i - 1] = sum_g & MASK;
+                f.0[i - 1] = (sum_f & MASK) as i16;
+                g.0[i - 1] = (sum_g & MASK) as i16;
             }
             carry_f = sum_f >> BITS;
             carry_g = sum_g >> BITS;
         }
-        f.0[COUNT - 1] = carry_f;
-        g.0[COUNT - 1] = carry_g;
+        f.0[COUNT - 1] = carry_f as i16;
+        g.0[COUNT - 1] = carry_g as i16;
     }
 
     /// The same modulo m for numbers in -2m..m: the multiples of m that make the division exact
     /// are chosen so that the results are in that range, too.
-    fn apply_modulo(&self, d: &mut Num, e: &mut Num, modulus: &Modulus) {
-        let (sign_d, sign_e) = (d.0[COUNT - 1] >> 31, e.0[COUNT - 1] >> 31);
-        let low = |a, b| (a * d.0[0] + b * e.0[0]) & MASK;
+    fn apply_modulo(&self, d: &mut Num, e: &mut Num, modulus: &Num, inverse: i32) {
+        let (sign_d, sign_e) = (i32::from(d.0[COUNT - 1] >> 15), i32::from(e.0[COUNT - 1] >> 15));
+        let (low_d, low_e) = (i32::from(d.0[0]), i32::from(e.0[0]));
+        let low = |a, b| (a * low_d + b * low_e) & MASK;
         let multiple = |a, b| {
             let raised = (a & sign_d) + (b & sign_e);
-            raised - ((modulus.inverse * low(a, b) + raised) & MASK)
+            raised - ((inverse * low(a, b) + raised) & MASK)
         };
         let (multiple_d, multiple_e) = (multiple(self.u, self.v), multiple(self.q, self.r));
         let (mut carry_d, mut carry_e) = (0, 0);
         for i in 0..COUNT {
-            let (a, b, m) = (d.0[i], e.0[i], modulus.value.0[i]);
+            let [a, b, m] = [d.0[i], e.0[i], modulus.0[i]].map(i32::from);
             let sum_d = self.u * a + self.v * b + multiple_d * m + carry_d;
             let sum_e = self.q * a + self.r * b + multiple_e * m + carry_e;
             if i > 0 {
-                d.0[i - 1] = sum_d & MASK;
-                e.0[i - 1] = sum_e & MASK;
+                d.0[i - 1] = (sum_d & MASK) as i16;
+                e.0[i - 1] = (sum_e & MASK) as i16;
             }
             carry_d = sum_d >> BITS;
             carry_e = sum_e >> BITS;
         }
-        d.0[COUNT - 1] = carry_d;
-        e.0[COUNT - 1] = carry_e;
+        d.0[COUNT - 1] = carry_d as i16;
+        e.0[COUNT - 1] = carry_e as i16;
     }
 }
 
 /// a * b modulo n, for numbers below 2^256.
 #[inline(never)]
 pub fn multiply_modulo_n(a: &Num, b: &Num) -> Num {
-    divided_product(&divided_product(a, &SQUARE_OF_RADIX), b)
+    divided_product(&divided_product(a, &core::hint::black_box(SQUARE_OF_RADIX)), b)
 }
 
 /// a * b / 2^266 modulo n, by Montgomery's method.
 fn divided_product(a: &Num, b: &Num) -> Num {
+    let modulus = N.value();
     let mut out = Num::ZERO;
     for &factor in &a.0 {
-        let low = out.0[0] + factor * b.0[0];
+        let factor = i32::from(factor);
+        let low = i32::from(out.0[0]) + factor * i32::from(b.0[0]);
         let multiple = ((MASK + 1 - N.inverse) * (low & MASK)) & MASK;
-        let mut carry = (low + multiple * N.value.0[0]) >> BITS;
+        let mut carry = (low + multiple * i32::from(modulus.0[0])) >> BITS;
         for j in 1..COUNT {
-            let sum = out.0[j] + factor * b.0[j] + multiple * N.value.0[j] + carry;
-            out.0[j - 1] = sum & MASK;
+            let [old, b, n] = [out.0[j], b.0[j], modulus.0[j]].map(i32::from);
+            let sum = old + factor * b + multiple * n + carry;
+            out.0[j - 1] = (sum & MASK) as i16;
             carry = sum >> BITS;
         }
-        out.0[COUNT - 1] = carry;
+        out.0[COUNT - 1] = carry as i16;
     }
     out.reduce(&N)
 }

@@ -153,13 +153,14 @@ impl Point {
 /// w / 2.
 fn half_modulo_p(w: Field) -> Num {
     let w = w.to_num();
-    let odd = w.0[0] & 1;
+    let odd = i32::from(w.0[0] & 1);
     // w + p is below 2^257.
+    let p = crate::num::P.value();
     let mut sum = Num::ZERO;
     let mut carry = 0;
     for (i, limb) in sum.0.iter_mut().enumerate() {
-        let total = w.0[i] + crate::num::P.value().0[i] + carry;
-        *limb = total & 0x3FFF;
+        let total = i32::from(w.0[i]) + i32::from(p.0[i]) + carry;
+        *limb = (total & 0x3FFF) as i16;
         carry = total >> 14;
     }
     w.select(&sum, odd).half()
@@ -167,7 +168,7 @@ fn half_modulo_p(w: Field) -> Num {
 
 /// An odd number k below n or, when `k` is even, n - k; and whether it was even.
 pub fn odd(k: &Num) -> (Num, i32) {
-    let even = 1 - (k.0[0] & 1);
+    let even = i32::from(1 - (k.0[0] & 1));
     (k.select(&N.negate(k), even), even)
 }
 
@@ -428,8 +429,8 @@ mod tests {
     use crate::num::N;
 
     /// n + 2d for a negative d.
-    fn below_n(twice: i32) -> Num {
-        let mut number = *N.value();
+    fn below_n(twice: i16) -> Num {
+        let mut number = N.value();
         number.0[0] -= twice;
         assert!(number.0[0] >= 0);
         number
@@ -437,7 +438,7 @@ mod tests {
 
     #[test]
     fn the_last_digit_of_a_multiplication_is_no_exception() {
-        let most = (1 << LAST) - 1;
+        let most = (1i16 << LAST) - 1;
         for d in (1..=most).step_by(2) {
             let bits = signed_bits(&below_n(2 * d), 256);
             let last = 2 * (bits.0[0] & most) - most;
