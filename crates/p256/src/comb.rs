@@ -20,6 +20,7 @@
 
 use crate::comb_table::TABLES;
 use crate::field::Field;
+use crate::kernel::Limbs;
 use crate::num::Num;
 use crate::point::Affine;
 
@@ -32,7 +33,7 @@ const TOOTH: u32 = 2 * ROUNDS;
 pub const ROUNDS: u32 = 26;
 
 /// x and 2y of a point.
-pub type Entry = ([u32; 10], [u32; 10]);
+pub type Entry = (Limbs, Limbs);
 
 /// Which entry of a table round `round` adds, and 1 when it is negative.
 pub fn digit(bits: &Num, round: u32, table: u32) -> (i32, i32) {
@@ -43,8 +44,8 @@ pub fn digit(bits: &Num, round: u32, table: u32) -> (i32, i32) {
 }
 
 /// A table, for a search that reads all of it.
-pub fn entries(table: u32) -> impl Iterator<Item = Entry> {
-    TABLES[table as usize].iter().copied()
+pub fn entries(table: u32) -> impl Iterator<Item = (&'static Limbs, &'static Limbs)> {
+    TABLES[table as usize].iter().map(|(x, w)| (x, w))
 }
 
 /// An entry, in variable time.
@@ -88,7 +89,7 @@ mod tests {
                     let plus = j >> tooth & 1 == 1;
                     k = N.add(&k, &if plus { power } else { N.negate(&power) });
                 }
-                let entry = crate::Point { x: Field(x), w: Field(w), z: Field::ONE };
+                let entry = crate::Point { x: Field(*x), w: Field(*w), z: Field::ONE };
                 crate::point::multiply(&k, &generator, &Field::ONE, &mut workspace);
                 assert_eq!(entry.to_affine(), workspace.sum.to_affine(), "table {table}, entry {j}");
             }
