@@ -1,4 +1,4 @@
-# Verbs only: each line calls a program that does the work (build.rs, tools/).
+# Verbs only: each line calls a program that does the work (build.rs, host/, tools/).
 #
 #   make run     the firmware on an emulated ESP8266 CPU, against a local stand-in for AWS IoT
 #   make test    everything CI checks
@@ -41,7 +41,9 @@ host = cd / && $(CARGO) $(1) --manifest-path '$(CURDIR)/Cargo.toml' \
 	$(if $(wildcard vendor/crates/config.toml),--config '$(CURDIR)/vendor/crates/config.toml')
 # For tests that mostly wait: for a keep-alive, for esptool, for the AWS CLI.
 WAITING = export RUST_TEST_THREADS=4
-HOST_CRATES = -p tools -p board-facts -p identity -p packets -p app-model
+# Tested on this machine, with clippy's eye on them: the host programs and the pure crates.
+HOST_CRATES = $(foreach crate,app-model board-facts clock identity packets wpa \
+	process certificates things board cloud provisioning checks thing,-p $(crate))
 
 CHIP = target/xtensa-esp8266-none-elf/release
 ELF = $(CHIP)/firmware-$(BOARD)
@@ -80,7 +82,7 @@ build: setup ## the firmware's ELF
 	@$(FIRMWARE) build --release --locked -p firmware-$(BOARD) $(features)
 
 tools: setup
-	@$(call host,build) --quiet --locked -p tools
+	@$(call host,build) --quiet --locked -p thing
 
 run: $(MACHINE) tools ## boot it on this machine with a local cloud; Ctrl-C stops all [BOARD=]
 	@$(THING_TOOL) run $(FIRMWARE_ON_BOARD)
@@ -113,8 +115,9 @@ test: lint unit size boards target-test board-test flash-test e2e bench smoke ##
 	@$(MAKE) --no-print-directory bench smoke BOARD=nodemcu
 	@echo "make test: all passed"
 
-lint: tools ## rustfmt, clippy, no private key under version control
+lint: tools ## rustfmt, clippy, no private key under version control, no crate that climbs the floors
 	@$(THING_TOOL) check-secrets
+	@($(call host,metadata) --locked --no-deps --format-version 1) | $(THING_TOOL) check-floors
 	@$(call host,fmt) --all --check
 	@$(FIRMWARE) clippy --quiet --locked --release $(addprefix -p firmware-,$(BOARDS)) \
 		-p target-tests -- -D warnings
@@ -122,10 +125,10 @@ lint: tools ## rustfmt, clippy, no private key under version control
 		--features chip -- -D warnings
 	@$(call host,clippy) --quiet --locked $(HOST_CRATES) -p virtual-nodemcu -p aws-stand-in -p board-tests -p e2e --all-targets -- -D warnings
 
-unit: tools ## host tests: pure logic, and the tools against a real broker
+unit: tools ## host tests: pure logic, and the host programs against a real broker
 	@$(WAITING); $(call host,test) --quiet --locked $(HOST_CRATES)
 	@$(THING_TOOL) esptool >/dev/null
-	@$(call host,test) --quiet --locked -p virtual-nodemcu --lib --test instructions --test system --test qemu --test debug --test board
+	@$(call host,test) --quiet --locked -p virtual-nodemcu --lib --test instructions --test system --test qemu --test debug --test board --test radio --test radio
 	@$(WAITING); $(call host,test) --quiet --locked -p virtual-nodemcu --test esptool
 
 # Its tests sleep in pyserial nearly all the time: eight of them do no harm to two cores.
@@ -138,10 +141,10 @@ virtual-bench: tools ## instructions per second of the virtual NodeMCU; fails be
 	@$(call host,run) --quiet --locked -p virtual-nodemcu --example speed
 
 # Ten million inputs take minutes: not part of `make test`, which runs some 100,000.
-fuzz: setup ## ten million hostile identity regions through the decoder, as many streams through the MQTT guard
+fuzz: setup ## ten million hostile identity regions, MQTT streams, EAPOL frames and times through what reads them
 	@export IDENTITY_FUZZ_INPUTS=$${IDENTITY_FUZZ_INPUTS:-10000000} PACKETS_FUZZ_INPUTS=$${PACKETS_FUZZ_INPUTS:-10000000} \
-		CARGO_PROFILE_RELEASE_OVERFLOW_CHECKS=true; \
-		$(call host,test) --quiet --locked --release -p identity -p packets --test fuzz -- --nocapture
+		WPA_FUZZ_INPUTS=$${WPA_FUZZ_INPUTS:-10000000} CLOCK_FUZZ_INPUTS=$${CLOCK_FUZZ_INPUTS:-10000000} CARGO_PROFILE_RELEASE_OVERFLOW_CHECKS=true; \
+		$(call host,test) --quiet --locked --release -p clock -p identity -p packets -p wpa --test fuzz -- --nocapture
 
 target-test: setup tools ## tests of kernel, libraries and crash reports on the emulated CPU
 	@$(FIRMWARE) build --release --locked -p target-tests
@@ -206,7 +209,7 @@ boards: tools ## build every board's image (one with the doubled clock), check b
 
 flash-test: tools virtual-board ## flashing, monitor and the firmware on virtual boards, what goes wrong included
 	@$(MAKE) --no-print-directory image BOARD=nodemcu >/dev/null
-	@$(WAITING); $(call host,test) --quiet --locked -p e2e --test board
+	@$(WAITING); $(call host,test) --quiet --locked -p e2e --test board --test radio
 
 container: ## a shell in the container that CI uses (docker or podman)
 	@tools/container

@@ -18,6 +18,7 @@
 
 extern crate alloc;
 
+mod clock;
 mod led;
 mod link;
 mod status;
@@ -35,6 +36,15 @@ pub trait Led: Send + 'static {
     fn set(&mut self, state: LedState);
 }
 
+/// Where a board keeps the last known time, in seconds since 1970, over resets.
+#[derive(Clone, Copy)]
+pub struct TimeStore {
+    /// The time that was kept last, if any.
+    pub kept: fn() -> Option<u32>,
+    /// Keeps a time. Called once an hour at most, from a task.
+    pub keep: fn(u32),
+}
+
 /// What a board hands to the application.
 pub struct Board<L: Led> {
     /// The light that the control topic switches.
@@ -45,12 +55,16 @@ pub struct Board<L: Led> {
     pub network: net::Driver,
     /// Unpredictable 32 bits, for jitter.
     pub random: fn() -> u32,
+    /// Where the time survives resets.
+    pub time: TimeStore,
     /// Why the CPU was last reset.
     pub reset_reason: &'static str,
     /// Record of the last crash, if no status has told of it yet.
     pub crash: Option<String>,
     /// Forgets that record, once a status has told of it.
     pub forget_crash: fn(),
+    /// Resets the device, whose work cannot go on; the next boot's crash record says why.
+    pub give_up: fn(&str) -> !,
 }
 
 /// What the tasks share.
@@ -84,7 +98,17 @@ pub fn start<L: Led>(board: Board<L>) {
 
 fn main<L: Led>(board: Board<L>) {
     rtos::log::init();
-    let Board { led, identity_region, network, random, reset_reason, crash, forget_crash } = board;
+    let Board {
+        led,
+        identity_region,
+        network,
+        random,
+        time,
+        reset_reason,
+        crash,
+        forget_crash,
+        give_up,
+    } = board;
     log::info!("esp8266-aws-iot {}, reset: {reset_reason}", env!("CARGO_PKG_VERSION"));
     if let Some(crash) = &crash {
         log::warn!("crashed before: {crash}");
@@ -122,7 +146,7 @@ fn main<L: Led>(board: Board<L>) {
         let shared = shared.clone();
         move || status::run(&shared)
     });
-    link::run(&shared, &identity, network, random);
+    link::run(&shared, &identity, network, random, time, give_up);
 }
 
 fn spawn(

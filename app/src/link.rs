@@ -1,24 +1,25 @@
 //! The link task: brings the network up, keeps the device connected, carries messages.
 
+use alloc::format;
 use alloc::string::String;
+use core::convert::Infallible;
 
 use app_model::backoff::Backoff;
 use app_model::command::{self, Command, MAX_PAYLOAD, Rejected};
+use app_model::patience::Patience;
 use identity::Identity;
 use mqtt::{Client, Options, Qos, Will};
 use net::{Interface, NotReady};
 use rtos::{Duration, watchdog};
 
-use crate::Shared;
+use crate::clock::{self, Keeper};
+use crate::{Shared, TimeStore};
 
 /// Seconds that name look-up, TCP, TLS and CONNACK may take together. A handshake is 3 s of
 /// computing on the chip; the rest is for the network.
 const CONNECT_TIMEOUT_S: u16 = 30;
 /// Milliseconds until a status without PUBACK means a dead connection.
 const PUBLISH_TIMEOUT_MS: u32 = 15_000;
-/// Milliseconds that a first connect waits for the clock. Without the time, a certificate
-/// younger than the firmware would look not yet valid.
-const CLOCK_TIMEOUT_MS: u64 = 20_000;
 /// Milliseconds between looks at the connection when nothing wakes the task.
 const LOOK_MS: u32 = 500;
 
@@ -35,18 +36,60 @@ enum End {
     Failed(mqtt::Error),
 }
 
-/// Keeps the device connected, for ever.
+/// Why the device cannot begin to connect.
+enum Fault {
+    /// The identity is wrong: only a person can mend that.
+    Identity(String),
+    /// Another attempt may go better.
+    Passing(String),
+}
+
+/// How often what may go better is tried before the device is reset, and how long it waits in
+/// between, in milliseconds.
+const START_ATTEMPTS: u32 = 5;
+const START_PAUSE_MS: u32 = 2_000;
+
+/// Keeps the device connected, for ever. Ends only when the identity is wrong.
 pub fn run(
     shared: &Shared,
     identity: &Identity<'static>,
     driver: net::Driver,
     random: fn() -> u32,
+    time: TimeStore,
+    give_up: fn(&str) -> !,
 ) {
-    if let Err(error) = try_run(shared, identity, driver, random) {
-        // Nothing below can be mended by trying again: the image or the identity is wrong.
-        log::error!("{error}");
-        log::error!("waiting; this device cannot connect until that is mended");
+    match try_run(shared, identity, driver, random, time, give_up) {
+        Ok(never) => match never {},
+        Err(Fault::Identity(error)) => {
+            log::error!("{error}");
+            log::error!("waiting; this device cannot connect until that is mended");
+        }
+        Err(Fault::Passing(error)) => {
+            log::error!("{error}");
+            give_up(&format!("gave up at start: {error}"));
+        }
     }
+}
+
+/// Makes an attempt, and some more where another may go better.
+fn patiently<T, E: core::fmt::Display>(
+    what: &str,
+    passing: impl Fn(&E) -> bool,
+    mut attempt: impl FnMut() -> Result<T, E>,
+) -> Result<T, Fault> {
+    for left in (0..START_ATTEMPTS).rev() {
+        watchdog::alive(LIFE_S);
+        match attempt() {
+            Ok(value) => return Ok(value),
+            Err(error) if !passing(&error) => {
+                return Err(Fault::Identity(format!("{what}: {error}")));
+            }
+            Err(error) if left == 0 => return Err(Fault::Passing(format!("{what}: {error}"))),
+            Err(error) => log::warn!("{what}: {error}; {left} more attempts"),
+        }
+        pause(START_PAUSE_MS);
+    }
+    unreachable!("the last attempt returns")
 }
 
 fn try_run(
@@ -54,21 +97,24 @@ fn try_run(
     identity: &Identity<'static>,
     driver: net::Driver,
     random: fn() -> u32,
-) -> Result<(), String> {
-    let text = |error: &dyn core::fmt::Display| alloc::format!("{error}");
-    let profile = tls::Profile::new(&tls::Credentials {
+    time: TimeStore,
+    give_up: fn(&str) -> !,
+) -> Result<Infallible, Fault> {
+    let credentials = tls::Credentials {
         certificates: &identity.certificates,
         private_key: identity.private_key,
         extra_roots: &identity.roots,
         port: identity.port,
-    })
-    .map_err(|error| text(&error))?;
+    };
+    let profile = patiently("tls", tls::Error::is_passing, || tls::Profile::new(&credentials))?;
 
-    let interface =
-        Interface::start(driver, "esp8266", shared.link.clone()).map_err(|error| text(&error))?;
-    if let Some(server) = identity.dns_servers.first() {
-        interface.set_dns_server(*server);
-    }
+    // The driver can be started once a boot; what fails there, a fresh start may mend.
+    let passing = |error: &dyn core::fmt::Display| Fault::Passing(format!("network: {error}"));
+    let interface = Interface::start(driver, "esp8266", shared.link.clone())
+        .map_err(|error| passing(&error))?;
+    patiently("network", |_| true, || interface.request_address())?;
+    interface.set_dns_servers(&identity.dns_servers);
+    let mut keeper = Keeper::new(time);
     net::clock::start(identity.ntp_servers().iter().map(|server| (server.host, server.port)));
 
     let default_id = app_model::client_id(interface.mac());
@@ -82,12 +128,16 @@ fn try_run(
         MAX_PAYLOAD,
         shared.link.clone(),
     )
-    .map_err(|error| text(&error))?;
+    .map_err(|error| match error {
+        mqtt::Error::BadText => Fault::Identity(format!("mqtt: {error}")),
+        _ => Fault::Passing(format!("mqtt: {error}")),
+    })?;
 
     let mut backoff = Backoff::new(identity.backoff_cap_s);
     let mut first = true;
-    wait_for_network(shared, &interface);
-    wait_for_clock();
+    let mut patience = Patience::new(rtos::uptime_ms(), random());
+    wait_for_network(shared, &interface, &mut patience, give_up);
+    clock::wait();
     loop {
         watchdog::alive(LIFE_S);
         let computing = rtos::cpu_time_us();
@@ -103,12 +153,14 @@ fn try_run(
                     shared.facts.count_reconnect();
                 }
                 let since = rtos::uptime_ms();
+                patience.connected(since);
                 let end = match subscribe(&mut client, identity, session_present) {
-                    Ok(()) => serve(shared, identity, &interface, &mut client),
+                    Ok(()) => serve(shared, identity, &interface, &mut client, &mut keeper),
                     Err(error) => End::Failed(error),
                 };
                 client.abort();
                 let lasted = rtos::uptime_ms() - since;
+                patience.connected(since + lasted);
                 backoff.connected_for(u32::try_from(lasted).unwrap_or(u32::MAX));
                 match end {
                     End::Dead => log::warn!(
@@ -117,12 +169,17 @@ fn try_run(
                     End::Failed(error) => log::warn!("connection lost: {error}"),
                 }
             }
-            Err(error) => log::warn!("connect failed: {error}"),
+            Err(error) => {
+                log::warn!("connect failed: {error}");
+                clock::look_at_failure();
+            }
         }
+        // Whoever did not answer may have been replaced.
+        interface.forget_neighbours();
         let delay = backoff.next_delay_ms(random());
         log::info!("next try in {}.{} s", delay / 1000, delay % 1000 / 100);
         pause(delay);
-        wait_for_network(shared, &interface);
+        wait_for_network(shared, &interface, &mut patience, give_up);
     }
 }
 
@@ -137,34 +194,31 @@ fn pause(milliseconds: u32) {
     }
 }
 
-/// Blocks until there is an address, and says what is missing while there is none.
-fn wait_for_network(shared: &Shared, interface: &Interface) {
+/// Blocks until there is an address, and says what is missing while there is none. Gives up where
+/// the device has been without a connection for too long.
+fn wait_for_network(
+    shared: &Shared,
+    interface: &Interface,
+    patience: &mut Patience,
+    give_up: fn(&str) -> !,
+) {
     /// Milliseconds before a missing link or address is worth a line.
     const PATIENCE_MS: u64 = 5_000;
     let mut told: Option<NotReady> = None;
     let start = rtos::uptime_ms();
-    while let Err(missing) = interface.address() {
+    loop {
         watchdog::alive(LIFE_S);
+        let address = interface.address();
+        let link = !matches!(address, Err(NotReady::LinkDown));
+        if patience.is_over(rtos::uptime_ms(), link) {
+            give_up(&format!("gave up: no connection for {} h", patience.hours()));
+        }
+        let Err(missing) = address else { return };
         if told != Some(missing) && rtos::uptime_ms() - start > PATIENCE_MS {
             log::warn!("{missing}");
             told = Some(missing);
         }
         shared.link.wait(1000);
-    }
-}
-
-/// Waits for the first answer of a time server, but not for ever: the build's date may do.
-fn wait_for_clock() {
-    let start = rtos::uptime_ms();
-    while !net::clock::is_synchronised() {
-        if rtos::uptime_ms() - start > CLOCK_TIMEOUT_MS {
-            log::warn!(
-                "no answer from a time server: taking {}",
-                net::clock::Utc(net::clock::now())
-            );
-            return;
-        }
-        rtos::CurrentTask::delay(Duration::ms(50));
     }
 }
 
@@ -197,7 +251,13 @@ fn subscribe(
 }
 
 /// Carries messages both ways until the session ends.
-fn serve(shared: &Shared, identity: &Identity, interface: &Interface, client: &mut Client) -> End {
+fn serve(
+    shared: &Shared,
+    identity: &Identity,
+    interface: &Interface,
+    client: &mut Client,
+    keeper: &mut Keeper,
+) -> End {
     // A fresh status tells the other side at once who is there.
     shared.status.wake();
     loop {
@@ -211,6 +271,7 @@ fn serve(shared: &Shared, identity: &Identity, interface: &Interface, client: &m
         if client.is_peer_dead() {
             return End::Dead;
         }
+        keeper.turn();
         // While the link is down nothing is published: TCP may well survive a short loss,
         // and a longer one is found by the keep-alive.
         if interface.address().is_ok()

@@ -8,6 +8,7 @@ const SOURCES: &[&str] = &[
     "c/check.c",
     "c/crypto_bench.c",
     "c/interrupts.c",
+    "c/mem.c",
     "c/memory.c",
     "c/registers.S",
     "c/registers.c",

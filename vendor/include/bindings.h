@@ -6,12 +6,13 @@
 #include "fw_hooks.h"
 #include "lx106.h"
 
-#include "lwip/apps/sntp.h"
 #include "lwip/dhcp.h"
 #include "lwip/dns.h"
+#include "lwip/etharp.h"
 #include "lwip/netif.h"
 #include "lwip/tcpip.h"
 #include "lwip/timeouts.h"
+#include "lwip/udp.h"
 #include "net_hooks.h"
 
 #include "tls_client.h"

@@ -58,6 +58,10 @@ int fw_p256_verify(const uint8_t public_key[FW_P256_POINT], const uint8_t *hash,
                    size_t hash_length, const uint8_t signature[FW_P256_POINT],
                    struct fw_p256_workspace *workspace);
 
+/* Whether a time server has told that, so that it is exact as far as anybody knows; it is a
+ * lower bound until then. Implemented by crates/net. */
+bool fw_time_is_exact(void);
+
 /* Write bytes to the console at once, by polling: usable with interrupts off and
  * from a crashed system. Implemented in bsp/lx106/c/console.c. */
 void fw_console_write(const char *bytes, size_t length);

@@ -1,4 +1,4 @@
-/* lwIP 2.2.1 as this firmware uses it: one TLS connection, DHCP, DNS and SNTP over IPv4,
+/* lwIP 2.2.1 as this firmware uses it: one TLS connection, DHCP and DNS over IPv4,
  * threaded, in about 10 KB of RAM. Everything that is dynamic comes from the one heap. */
 #ifndef FW_LWIPOPTS_H
 #define FW_LWIPOPTS_H
@@ -39,6 +39,9 @@
 #define LWIP_IPV6 0
 #define LWIP_ARP 1
 #define ARP_TABLE_SIZE 4
+/* Seconds until a host's hardware address is looked up anew: the gateway may have been
+ * replaced (RFC 1122 section 2.3.2.1). */
+#define ARP_MAXAGE 60
 #define ARP_QUEUEING 0
 #define ETH_PAD_SIZE 0
 #define IP_FORWARD 0
@@ -49,7 +52,7 @@
 #define LWIP_UDP 1
 #define LWIP_TCP 1
 #define LWIP_AUTOIP 0
-#define LWIP_ACD 0
+#define LWIP_ACD 1 /* its times: lwip/prot/acd.h */
 #define LWIP_IGMP 0
 #define LWIP_NETIF_LOOPBACK 0
 #define LWIP_HAVE_LOOPIF 0
@@ -77,33 +80,35 @@
 
 /* -- DHCP and DNS ----------------------------------------------------------------- */
 #define LWIP_DHCP 1
-#define LWIP_DHCP_DOES_ACD_CHECK 0
+/* An address that another host answers for is declined (RFC 2131 section 4.4.1). */
+#define LWIP_DHCP_DOES_ACD_CHECK 1
+/* Seconds: lwIP's minute would let a lease of 89 s run out before it is renewed. */
+#define DHCP_COARSE_TIMER_SECS 1
+#define DHCP_TIMEOUT_SIZE_T u32_t
+#define DHCP_DEFINE_CUSTOM_TIMEOUTS
+/* A lease that is shorter than this is renewed no more often. */
+#define DHCP_SHORTEST_S 20
+#define DHCP_AT_LEAST(offered, least) ((offered) > (least) ? (offered) : (least))
+#define DHCP_SET_TIMEOUT_FROM_OFFERED_T0_LEASE(res, dhcp) \
+    ((res) = DHCP_AT_LEAST((dhcp)->offered_t0_lease, DHCP_SHORTEST_S))
+#define DHCP_SET_TIMEOUT_FROM_OFFERED_T1_RENEW(res, dhcp) \
+    ((res) = DHCP_AT_LEAST((dhcp)->offered_t1_renew, DHCP_SHORTEST_S / 2))
+#define DHCP_SET_TIMEOUT_FROM_OFFERED_T2_REBIND(res, dhcp) \
+    ((res) = DHCP_AT_LEAST((dhcp)->offered_t2_rebind, DHCP_SHORTEST_S * 7 / 8))
+/* Seconds between two requests for one lease at least. */
+#define DHCP_NEXT_TIMEOUT_THRESHOLD 10
+/* Milliseconds until the next try: doubling from 2 s to 64 s, spread over a second (RFC 2131
+ * section 4.1). */
+#define DHCP_REQUEST_BACKOFF_SEQUENCE(tries) \
+    (u16_t)(((tries) < 6 ? 1000U << (tries) : 64000U) + net_random() % 1000U)
 #define LWIP_DNS 1
 #define DNS_TABLE_SIZE 2
 #define DNS_MAX_NAME_LENGTH 128
-#define DNS_MAX_SERVERS 2
-#define DNS_MAX_RETRIES 3
-#define DNS_SERVER_PORT net_dns_port
-
-/* -- SNTP ------------------------------------------------------------------------- */
-#define SNTP_SERVER_DNS 1
-#define SNTP_MAX_SERVERS 2
-#define SNTP_PORT net_sntp_port
-#define SNTP_STARTUP_DELAY 0
-#define SNTP_UPDATE_DELAY 3600000 /* ms */
-#define SNTP_RECV_TIMEOUT 3000    /* ms until a request counts as lost */
-#define SNTP_RETRY_TIMEOUT 3000   /* ms, doubling up to the maximum */
-#define SNTP_RETRY_TIMEOUT_MAX 60000
-#define SNTP_RETRY_TIMEOUT_EXP 1
-/* 2: the answer must come from the server asked and carry the time stamp that was sent.
- * That stamp is random, so that only who saw the request can answer it. */
-#define SNTP_CHECK_RESPONSE 2
-#define SNTP_GET_SYSTEM_TIME(sec, us)            \
-    do {                                         \
-        (sec) = net_random();                    \
-        (us) = net_random() % 1000000U;          \
-    } while (0)
-#define SNTP_SET_SYSTEM_TIME_US(sec, us) net_sntp_set_time((sec), (us))
+#define DNS_MAX_SERVERS NET_DNS_SERVERS
+#define DNS_MAX_RETRIES 3 /* questions to one server, over 4 s */
+/* Each server has a port of its own: dns_send(), the only place that uses this, knows by
+ * `entry` whom it asks. */
+#define DNS_SERVER_PORT net_dns_ports[entry->server_idx]
 
 /* -- Interfaces and API ----------------------------------------------------------- */
 #define LWIP_NETIF_HOSTNAME 1

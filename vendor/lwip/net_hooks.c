@@ -5,11 +5,12 @@
 
 #include "fw_hooks.h"
 #include "lwip/opt.h"
-#include "lwip/prot/iana.h"
 #include "lwip/tcpip.h"
 
-uint16_t net_dns_port = 53;
-uint16_t net_sntp_port = LWIP_IANA_PORT_SNTP;
+#define DNS_PORT 53
+uint16_t net_dns_ports[NET_DNS_SERVERS] = {
+    DNS_PORT, DNS_PORT, DNS_PORT, DNS_PORT,
+};
 
 uint32_t net_random(void)
 {

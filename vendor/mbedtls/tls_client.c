@@ -9,6 +9,7 @@
 #include "FreeRTOS.h"
 #include "task.h"
 
+#include "fw_hooks.h"
 #include "lwip/sockets.h"
 #include "mbedtls/ctr_drbg.h"
 #include "mbedtls/entropy.h"
@@ -101,6 +102,7 @@ static int parse_certificates(mbedtls_x509_crt *list, const struct tls_der *docu
 static int fill_material(struct handshake_material *material,
                          const struct tls_profile *profile, struct tls_error *error)
 {
+    error->item = TLS_ITEM_RANDOM;
     int code = mbedtls_ctr_drbg_seed(&material->random, mbedtls_entropy_func,
                                      &material->entropy, NULL, 0);
     if (code == 0) {
@@ -193,8 +195,10 @@ struct tls_profile *tls_profile_new(const struct tls_profile_config *from)
         material = material_new(profile, &error);
     }
     if (material != NULL) {
+        const uint32_t refused = tls_refused_allocations();
         error.code = mbedtls_pk_check_pair(&material->chain.pk, &material->key,
                                            mbedtls_ctr_drbg_random, &material->random);
+        error.out_of_memory = error.code != 0 && tls_refused_allocations() != refused;
         material_free(material);
     }
     if (error.code != 0) {
@@ -364,6 +368,21 @@ static int find_roots(void *context, const mbedtls_x509_crt *child,
     return 0;
 }
 
+/* While the time is only a lower bound, "not valid yet" means nothing: a device whose time
+ * servers are out of reach would never connect again once the server's certificate is
+ * younger than the firmware. "Expired" holds against a lower bound too. */
+static int judge_dates(void *context, mbedtls_x509_crt *certificate, int depth,
+                       uint32_t *flags)
+{
+    (void)context;
+    (void)certificate;
+    (void)depth;
+    if (!fw_time_is_exact()) {
+        *flags &= ~(uint32_t)MBEDTLS_X509_BADCERT_FUTURE;
+    }
+    return 0;
+}
+
 static int configure(mbedtls_ssl_config *config, const struct tls_profile *profile,
                      struct handshake_material *material)
 {
@@ -378,6 +397,7 @@ static int configure(mbedtls_ssl_config *config, const struct tls_profile *profi
     mbedtls_ssl_conf_authmode(config, MBEDTLS_SSL_VERIFY_REQUIRED);
     mbedtls_ssl_conf_rng(config, mbedtls_ctr_drbg_random, &material->random);
     mbedtls_ssl_conf_ca_cb(config, find_roots, (void *)profile);
+    mbedtls_ssl_conf_verify(config, judge_dates, NULL);
     /* Ask for records that fit; a server that ignores the wish may still send 6.5 KB. */
     code = mbedtls_ssl_conf_max_frag_len(config, MBEDTLS_SSL_MAX_FRAG_LEN_2048);
     if (code == 0 && profile->alpn[0] != NULL) {

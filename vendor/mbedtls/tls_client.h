@@ -1,7 +1,8 @@
 /* A TLS 1.2 client session over a connected lwIP socket.
  *
  * Always verified: the chain up to a given root, the host name, and every date against
- * fw_unix_time(). Nothing here can switch that off.
+ * fw_unix_time(); "not valid yet" only once that is exact (fw_time_is_exact). Nothing here
+ * can switch that off.
  *
  * One session belongs to one task at a time: the caller serialises tls_read, tls_write
  * and tls_close of a session. Sessions share nothing that changes: each handshake has its
@@ -42,9 +43,10 @@ struct tls_error {
     bool out_of_memory;    /* the heap refused an allocation on the way */
     bool timed_out;        /* a deadline of ours passed */
     uint8_t item;          /* TLS_STAGE_PROFILE: index of the bad certificate, in order
-                              roots, chain; TLS_ITEM_KEY for the private key */
+                              roots, chain; or one of TLS_ITEM_* */
 };
-#define TLS_ITEM_KEY 255
+#define TLS_ITEM_KEY 255    /* the private key */
+#define TLS_ITEM_RANDOM 254 /* the random source */
 
 /* One DER document. */
 struct tls_der {

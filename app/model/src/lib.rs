@@ -10,6 +10,7 @@ extern crate alloc;
 
 pub mod backoff;
 pub mod command;
+pub mod patience;
 pub mod status;
 
 use alloc::format;

@@ -1,6 +1,7 @@
 /* lwIP's driver of the virtual NodeMCU's network port. The radio of a real board has none
  * yet; this file is what it will replace. */
 #include <stdbool.h>
+#include <string.h>
 
 #include "lwip/err.h"
 #include "lwip/etharp.h"
@@ -13,10 +14,12 @@
 #include "netif/ethernet.h"
 
 #include "FreeRTOS.h"
+#include "task.h"
 
 #include "board_netif.h"
 #include "fw_hooks.h"
 #include "lx106.h"
+#include "net_filter.h"
 #include "net_port.h"
 
 #if ETH_PAD_SIZE != 0
@@ -26,8 +29,6 @@
 #define FRAME_MIN 60U     /* without FCS */
 #define FRAME_HEADER 14U
 #define FRAME_MAX 1514U
-/* Frames served before lwIP's timers and messages get their turn. */
-#define FRAMES_AT_ONCE 8U
 #define INTERRUPTS (NET_PORT_RECEIVED | NET_PORT_LINK_CHANGED)
 /* Mends what a full message queue of lwIP's lost. */
 #define POLL_MS 1000U
@@ -35,14 +36,12 @@
 static struct netif *interface;
 static struct tcpip_callback_msg *service_message;
 
-static void receive_frame(uint32_t length)
+/* A frame's beginning, for the filter; the port gives each byte once. */
+static uint8_t beginning[NET_FILTER_LENGTH];
+
+/* Take the frame whose turn it is, of `length` bytes, `begun` of them in `beginning`. */
+static void receive_frame(uint32_t length, uint32_t begun)
 {
-    if (length < FRAME_HEADER || length > FRAME_MAX) {
-        LINK_STATS_INC(link.lenerr);
-        LINK_STATS_INC(link.drop);
-        MIB2_STATS_NETIF_INC(interface, ifinerrors);
-        return;
-    }
     /* Not PBUF_POOL: every pool buffer is a 1.5 KB block of the one heap, however small the
      * frame is. */
     struct pbuf *p = pbuf_alloc(PBUF_RAW, (u16_t)length, PBUF_RAM);
@@ -53,13 +52,35 @@ static void receive_frame(uint32_t length)
         MIB2_STATS_NETIF_INC(interface, ifindiscards);
         return;
     }
-    NET_PORT.dma_address = (uint32_t)p->payload;
-    NET_PORT.rx_copy = length;
+    memcpy(p->payload, beginning, begun);
+    NET_PORT.dma_address = (uint32_t)p->payload + begun;
+    NET_PORT.rx_copy = length - begun;
     LINK_STATS_INC(link.recv);
     MIB2_STATS_NETIF_ADD(interface, ifinoctets, length);
     if (ethernet_input(p, interface) != ERR_OK) {
         pbuf_free(p);
     }
+}
+
+/* Take the frame whose turn it is, if lwIP wants it. Returns its cost. */
+static unsigned serve_frame(void)
+{
+    uint32_t length = NET_PORT.rx_length;
+    uint32_t begun = LWIP_MIN(length, sizeof beginning);
+
+    if (length < FRAME_HEADER || length > FRAME_MAX) {
+        LINK_STATS_INC(link.lenerr);
+        LINK_STATS_INC(link.drop);
+        MIB2_STATS_NETIF_INC(interface, ifinerrors);
+        return NET_COST_DROPPED;
+    }
+    NET_PORT.dma_address = (uint32_t)beginning;
+    NET_PORT.rx_copy = begun;
+    if (!net_wants(interface, beginning, begun)) {
+        return NET_COST_DROPPED;
+    }
+    receive_frame(length, begun);
+    return NET_COST_TAKEN;
 }
 
 static void follow_link(void)
@@ -72,19 +93,30 @@ static void follow_link(void)
     }
 }
 
-/* In lwIP's thread, after an interrupt, which stays off meanwhile. */
+/* In lwIP's thread, after an interrupt, which stays off meanwhile. A flood is served within a
+ * budget a tick, so that timers, messages and the tasks below get their turn. */
 static void service(void *arg)
 {
+    static uint32_t tick;
+    static unsigned spent;
     (void)arg;
+
+    if (tick != xTaskGetTickCount()) {
+        tick = xTaskGetTickCount();
+        spent = 0;
+    }
     follow_link();
-    for (unsigned served = 0; served < FRAMES_AT_ONCE; served++) {
-        if ((NET_PORT.status & NET_PORT_RECEIVED) == 0) {
-            break;
+    while ((NET_PORT.status & NET_PORT_RECEIVED) != 0) {
+        if (spent >= NET_BUDGET) {
+            /* poll() may have come here as well. */
+            sys_untimeout(service, NULL);
+            sys_timeout(NET_PAUSE_MS, service, NULL);
+            return;
         }
-        receive_frame(NET_PORT.rx_length);
+        spent += serve_frame();
         NET_PORT.rx_done = 1;
     }
-    /* What is left or comes now raises the interrupt again. */
+    /* What comes now raises the interrupt again. */
     NET_PORT.int_enable = INTERRUPTS;
 }
 

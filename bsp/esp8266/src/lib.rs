@@ -4,6 +4,7 @@
 #![no_std]
 
 pub mod flash;
+mod time;
 
 use app::LedState;
 use vendor_sys as sys;
@@ -73,9 +74,11 @@ pub fn start(facts: &Facts) -> ! {
         identity_region: identity_region(),
         network: network(),
         random,
+        time: app::TimeStore { kept: time::kept, keep: time::keep },
         reset_reason: lx106::reset_reason().as_str(),
         crash: lx106::crash_record(),
         forget_crash: lx106::forget_crash,
+        give_up: lx106::give_up,
     });
     rtos::run()
 }

@@ -45,21 +45,28 @@ struct reset_note {
     uint32_t magic;
     uint32_t reason;
     uint32_t crashes;
+    uint32_t in_a_row;                     /* of those, see lx106_crashes_in_a_row */
     uint32_t length;                       /* of the record, in characters */
     uint32_t record[CRASH_RECORD_MAX / 4]; /* four characters a word, the first lowest */
     uint32_t checksum;
 };
-#define NOTE_MAGIC 0x4E4F5432U /* "NOT2" */
+#define NOTE_MAGIC 0x4E4F5433U /* "NOT3" */
 
 /* In RAM that neither the loader nor the start code touches. */
 static volatile struct reset_note note __attribute__((section(".noinit")));
 
 static enum lx106_reset_reason boot_reason;
 
+volatile bool crash_in_interrupt;
+
 static uint32_t note_checksum(void)
 {
     /* Tells a note from the random content of RAM after power-on. */
-    uint32_t sum = note.magic + 31 * note.reason + 961 * note.crashes + 29791 * note.length;
+    uint32_t sum = note.magic;
+    sum = 31 * sum + note.reason;
+    sum = 31 * sum + note.crashes;
+    sum = 31 * sum + note.in_a_row;
+    sum = 31 * sum + note.length;
     for (unsigned i = 0; i < CRASH_RECORD_MAX / 4; i++) {
         sum = 31 * sum + note.record[i];
     }
@@ -68,15 +75,14 @@ static uint32_t note_checksum(void)
 
 static bool note_valid(void)
 {
-    return note.magic == NOTE_MAGIC && note.reason <= LX106_RESET_WATCHDOG &&
+    return note.magic == NOTE_MAGIC && note.reason <= LX106_RESET_GAVE_UP &&
            note.length <= CRASH_RECORD_MAX && note.checksum == note_checksum();
 }
 
-static void note_write(enum lx106_reset_reason reason, uint32_t crashes)
+static void note_write(enum lx106_reset_reason reason)
 {
     note.magic = NOTE_MAGIC;
     note.reason = reason;
-    note.crashes = crashes;
     note.checksum = note_checksum();
 }
 
@@ -111,38 +117,100 @@ size_t lx106_crash_record(char record[CRASH_RECORD_MAX])
 
 void lx106_forget_crash(void)
 {
+    uint32_t ps = lx106_mask_interrupts();
     record_clear();
-    note_write((enum lx106_reset_reason)note.reason, note.crashes);
+    note_write((enum lx106_reset_reason)note.reason);
+    lx106_restore_interrupts(ps);
 }
 
-static uint32_t one_crash_more(void)
+/* Before anything else of the note is changed: a stack that ran away may have written over it, and
+ * then its counts are no counts. */
+static void count_crash(void)
 {
-    return note.crashes == UINT32_MAX ? UINT32_MAX : note.crashes + 1;
+    if (!note_valid()) {
+        note.crashes = 0;
+        note.in_a_row = 0;
+    }
+    if (note.crashes != UINT32_MAX) {
+        note.crashes++;
+    }
+    if (note.in_a_row != UINT32_MAX) {
+        note.in_a_row++;
+    }
+}
+
+/* The first crashes may be bad luck and are worth a quick boot. The wait doubles up to ten
+ * minutes: long enough to spare whatever suffers from the loop, short enough for a device whose
+ * cause has gone away to be back soon. */
+#define PATIENT_CRASHES 3U
+#define FIRST_WAIT_S 30U
+#define LONGEST_WAIT_S 600U
+
+static void put_text(const char *text);
+static void put_decimal(uint32_t value);
+
+static void wait_after_crashes(void)
+{
+    if (note.in_a_row < PATIENT_CRASHES) {
+        return;
+    }
+    uint32_t seconds = FIRST_WAIT_S;
+    for (uint32_t i = PATIENT_CRASHES; i < note.in_a_row && seconds < LONGEST_WAIT_S; i++) {
+        seconds *= 2;
+    }
+    seconds = seconds < LONGEST_WAIT_S ? seconds : LONGEST_WAIT_S;
+    put_text("*** ");
+    put_decimal(note.in_a_row);
+    put_text(" crashes in a row: waiting ");
+    put_decimal(seconds);
+    put_text(" s before the next start\n");
+    while (seconds-- > 0) {
+        board_watchdog_feed();
+        uint32_t start = lx106_ccount();
+        while (lx106_ccount() - start < board_cpu_hz) {
+        }
+    }
 }
 
 void crash_boot(enum lx106_reset_reason hardware, const char *task_name)
 {
     boot_reason = LX106_RESET_POWER_ON;
-    uint32_t crashes = 0;
     if (note_valid()) {
         boot_reason = (enum lx106_reset_reason)note.reason;
-        crashes = note.crashes;
         if (boot_reason == LX106_RESET_EXTERNAL) {
             boot_reason = hardware;
         }
         if (boot_reason == LX106_RESET_WATCHDOG && note.reason != LX106_RESET_WATCHDOG) {
             /* Nothing could be noted while the hardware waited in vain. */
             static const char text[] = "watchdog: interrupts masked or starved, task ";
-            crashes = one_crash_more();
+            count_crash();
             record_clear();
             record_append(text, sizeof(text) - 1);
             const char *name = task_name != NULL ? task_name : "not known";
             record_append(name, strlen(name));
         }
     } else {
+        note.crashes = 0;
         record_clear();
     }
-    note_write(LX106_RESET_EXTERNAL, crashes);
+    if (boot_reason <= LX106_RESET_SOFTWARE) {
+        note.in_a_row = 0;
+    }
+    note_write(LX106_RESET_EXTERNAL);
+    wait_after_crashes();
+}
+
+uint32_t lx106_crashes_in_a_row(void)
+{
+    return note.in_a_row;
+}
+
+void crash_settled(void)
+{
+    uint32_t ps = lx106_mask_interrupts();
+    note.in_a_row = 0;
+    note_write((enum lx106_reset_reason)note.reason);
+    lx106_restore_interrupts(ps);
 }
 
 enum lx106_reset_reason lx106_reset_reason(void)
@@ -176,13 +244,29 @@ const char *lx106_reset_reason_name(enum lx106_reset_reason reason)
         return "panic";
     case LX106_RESET_WATCHDOG:
         return "watchdog";
+    case LX106_RESET_GAVE_UP:
+        return "gave-up";
     }
     return "unknown";
 }
 
 void lx106_restart(void)
 {
-    note_write(LX106_RESET_SOFTWARE, note.crashes);
+    note_write(LX106_RESET_SOFTWARE);
+    board_reset();
+}
+
+void lx106_give_up(const char *why, size_t length)
+{
+    (void)lx106_mask_interrupts();
+    count_crash();
+    fw_console_write("\n*** ", 5);
+    record_clear();
+    record_append(why, length);
+    note_write(LX106_RESET_GAVE_UP);
+    fw_console_write(why, length);
+    static const char end[] = "\n*** reset\n";
+    fw_console_write(end, sizeof(end) - 1);
     board_reset();
 }
 
@@ -459,12 +543,13 @@ void crash_main(uint32_t kind, const char *text, uint32_t number, uint32_t pc,
     }
     state = CRASHING;
 
+    count_crash();
     put_text("\n*** CRASH ");
     record_clear();
     recording = true;
     enum lx106_reset_reason reason = put_cause(kind, text, number, file);
     recording = false;
-    note_write(reason, one_crash_more());
+    note_write(reason);
 
     struct crash_registers registers = crash_frame;
     if (kind == CRASH_KIND_DOUBLE_EXCEPTION) {
@@ -477,7 +562,7 @@ void crash_main(uint32_t kind, const char *text, uint32_t number, uint32_t pc,
     uint32_t task = watchdog ? pc : (uint32_t)pxCurrentTCB;
     /* The first member of a task control block is its saved stack pointer. */
     uint32_t frame = in_task ? *(const uint32_t *)task : 0;
-    bool interrupt = in_task && lx106_in_interrupt();
+    bool interrupt = in_task && crash_in_interrupt;
 
     if ((watchdog || (kind == CRASH_KIND_STACK_OVERFLOW && interrupt)) && in_dram(frame)) {
         /* Show the task, not the watchdog, nor the kernel that noticed the overflow in the
@@ -493,7 +578,7 @@ void crash_main(uint32_t kind, const char *text, uint32_t number, uint32_t pc,
     }
 
     record_context(in_task ? (TaskHandle_t)task : NULL, registers.pc);
-    note_write(reason, note.crashes);
+    note_write(reason);
     if (in_task) {
         put_context((TaskHandle_t)task, interrupt ? frame + FRAME_SIZE : registers.a[1],
                     interrupt);

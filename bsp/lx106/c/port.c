@@ -23,8 +23,6 @@ _Noreturn void port_restore_task(void);
 
 volatile uint32_t port_switch_wanted;
 
-static volatile bool in_interrupt;
-
 struct irq_slot {
     void (*handler)(void *);
     void *arg;
@@ -138,14 +136,14 @@ void lx106_irq_attach(unsigned irq, void (*handler)(void *), void *arg)
 
 bool lx106_in_interrupt(void)
 {
-    return in_interrupt;
+    return crash_in_interrupt;
 }
 
 /* Called by port_interrupt on the interrupt stack, level 1 masked. */
 void port_dispatch_interrupts(void);
 void port_dispatch_interrupts(void)
 {
-    in_interrupt = true;
+    crash_in_interrupt = true;
     for (;;) {
         uint32_t pending;
         __asm__ volatile("rsr %0, interrupt" : "=a"(pending));
@@ -168,7 +166,7 @@ void port_dispatch_interrupts(void)
         port_switch_wanted = 0;
         vTaskSwitchContext();
     }
-    in_interrupt = false;
+    crash_in_interrupt = false;
 }
 
 static void on_yield(void *arg)

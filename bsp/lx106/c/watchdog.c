@@ -112,22 +112,34 @@ static void check_idle(void)
     }
 }
 
-/* Starts its timer anew each time. A timer that repeats by itself would make up for checks that
- * it missed, all at once, with no turn for the tasks in between. */
+/* The timer repeats by itself: to start it anew here would take a place in the timer task's
+ * queue, which others may have filled. But a timer that repeats makes up for checks that it
+ * missed, all at once, with no turn for the tasks in between: those are skipped. */
 static void on_check(TimerHandle_t timer)
 {
+    static TickType_t last;
+    static unsigned seconds;
+
+    (void)timer;
+    TickType_t now = xTaskGetTickCount();
+    if (now - last < CHECK_TICKS / 2) {
+        return;
+    }
+    last = now;
+    if (seconds < CRASH_SETTLED_S && ++seconds == CRASH_SETTLED_S) {
+        crash_settled();
+    }
     /* First: who keeps the CPU keeps others from their promises. */
     check_idle();
     check_promises();
     board_watchdog_feed();
-    configASSERT(xTimerStart(timer, 0) == pdPASS);
 }
 
 void lx106_watchdog_start(void)
 {
     static StaticTimer_t memory;
     TimerHandle_t timer =
-        xTimerCreateStatic("watchdog", CHECK_TICKS, pdFALSE, NULL, on_check, &memory);
+        xTimerCreateStatic("watchdog", CHECK_TICKS, pdTRUE, NULL, on_check, &memory);
     /* The queue of the timer task is empty before the scheduler runs. */
     configASSERT(xTimerStart(timer, 0) == pdPASS);
 }

@@ -9,6 +9,7 @@
 extern crate alloc;
 
 mod int128;
+mod kept;
 
 use alloc::string::String;
 use core::alloc::{GlobalAlloc, Layout};
@@ -30,6 +31,8 @@ unsafe extern "C" {
     safe fn lx106_restart() -> !;
     safe fn lx106_reset_reason() -> u32;
     safe fn lx106_crash_count() -> u32;
+    safe fn lx106_crashes_in_a_row() -> u32;
+    fn lx106_give_up(why: *const u8, length: usize) -> !;
     fn lx106_crash_record(record: *mut u8) -> usize;
     safe fn lx106_forget_crash();
     safe fn lx106_cycles() -> u64;
@@ -37,6 +40,8 @@ unsafe extern "C" {
 
     safe static board_cpu_hz: u32;
 }
+
+pub use kept::{keep_time, kept_time};
 
 /// Why the CPU was last reset.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -59,6 +64,8 @@ pub enum ResetReason {
     Panic,
     /// A task, or all of them, showed no life for too long.
     Watchdog,
+    /// [`give_up`].
+    GaveUp,
 }
 
 impl ResetReason {
@@ -74,6 +81,7 @@ impl ResetReason {
             Self::StackOverflow => "stack-overflow",
             Self::Panic => "panic",
             Self::Watchdog => "watchdog",
+            Self::GaveUp => "gave-up",
         }
     }
 }
@@ -96,6 +104,7 @@ pub fn reset_reason() -> ResetReason {
         6 => ResetReason::StackOverflow,
         7 => ResetReason::Panic,
         8 => ResetReason::Watchdog,
+        9 => ResetReason::GaveUp,
         _ => ResetReason::External,
     }
 }
@@ -103,6 +112,12 @@ pub fn reset_reason() -> ResetReason {
 /// Crashes since power-on, the one that caused the last reset included.
 pub fn crash_count() -> u32 {
     lx106_crash_count()
+}
+
+/// Crashes in a row, the one that caused the last reset included: each came within ten minutes
+/// of its boot, and nobody reset the board or cut its power in between.
+pub fn crashes_in_a_row() -> u32 {
+    lx106_crashes_in_a_row()
 }
 
 /// `CRASH_RECORD_MAX` of crash.h.
@@ -127,6 +142,13 @@ pub fn forget_crash() {
 /// Resets the board on purpose; the next boot's reason is [`ResetReason::Software`].
 pub fn restart() -> ! {
     lx106_restart()
+}
+
+/// Resets the board because it cannot do its work and a fresh start may help. `why`, one line,
+/// becomes the crash record, and the next boot's reason is [`ResetReason::GaveUp`].
+pub fn give_up(why: &str) -> ! {
+    // SAFETY: the pointer and the length are those of `why`.
+    unsafe { lx106_give_up(why.as_ptr(), why.len()) }
 }
 
 /// CPU cycles since boot.

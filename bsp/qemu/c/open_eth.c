@@ -4,7 +4,7 @@
  * chapters 3 and 4.2; QEMU's hw/net/opencores_eth.c implements a subset.
  *
  * Receive: the interrupt posts one callback to lwIP's thread, which empties the ring into
- * pbufs. Transmit: copies a frame into the MAC's own buffer memory, so a
+ * pbufs, within a budget a tick. Transmit: copies a frame into the MAC's own buffer memory, so a
  * pbuf is never owned by the hardware. All but the interrupt runs under lwIP's core lock:
  * in its thread, or in a task that sends. */
 #include <stdbool.h>
@@ -20,10 +20,12 @@
 #include "netif/ethernet.h"
 
 #include "FreeRTOS.h"
+#include "task.h"
 
 #include "board.h"
 #include "board_netif.h"
 #include "lx106.h"
+#include "net_filter.h"
 
 #if ETH_PAD_SIZE != 0
 #error "open_eth.c copies frames without padding"
@@ -132,41 +134,48 @@ static void receive_frame(const void *frame, size_t length)
     }
 }
 
-/* Hand every received frame to lwIP, in lwIP's thread. A flood is served one ring at a
- * time, so that timers and other messages get their turn. */
+/* Hand the received frames that lwIP wants to it, in its thread. A flood is served within a
+ * budget a tick, so that timers, messages and the tasks below get their turn. */
 static void receive_all(void *arg)
 {
+    static uint32_t tick;
+    static unsigned spent;
     (void)arg;
+
+    if (tick != xTaskGetTickCount()) {
+        tick = xTaskGetTickCount();
+        spent = 0;
+    }
     /* Cleared first: a frame that arrives from here on posts again. */
     receive_posted = false;
-
-    for (unsigned served = 0; served < RX_COUNT; served++) {
+    for (;;) {
         volatile struct descriptor *d = &descriptors[TX_COUNT + rx_next];
         uint32_t flags = d->flags;
         if ((flags & RXD_EMPTY) != 0) {
             return;
         }
+        if (spent >= NET_BUDGET) {
+            break;
+        }
         size_t length = flags >> 16;
+        const uint8_t *frame = buffer_address(TX_COUNT + rx_next);
+        spent += NET_COST_DROPPED;
         if ((flags & RXD_ERRORS) != 0 || length < 14 + FCS_LENGTH ||
             length > FRAME_MAX + FCS_LENGTH) {
             LINK_STATS_INC(link.err);
             LINK_STATS_INC(link.drop);
             MIB2_STATS_NETIF_INC(interface, ifinerrors);
-        } else {
-            receive_frame(buffer_address(TX_COUNT + rx_next), length - FCS_LENGTH);
+        } else if (net_wants(interface, frame, LWIP_MIN(length - FCS_LENGTH, NET_FILTER_LENGTH))) {
+            spent += NET_COST_TAKEN - NET_COST_DROPPED;
+            receive_frame(frame, length - FCS_LENGTH);
         }
         /* Give the buffer back to the MAC. */
         d->flags = RXD_EMPTY | RXD_IRQ | (rx_next == RX_COUNT - 1 ? RXD_WRAP : 0);
         rx_next = (rx_next + 1) % RX_COUNT;
     }
-
-    uint32_t ps = lx106_mask_interrupts();
-    bool again = !receive_posted;
+    /* Interrupts only note that there are frames until then. */
     receive_posted = true;
-    lx106_restore_interrupts(ps);
-    if (again && tcpip_callbackmsg_trycallback(receive_message) != ERR_OK) {
-        receive_posted = false; /* the queue is full: the next frame or poll_link tries */
-    }
+    sys_timeout(NET_PAUSE_MS, receive_all, NULL);
 }
 
 static void on_interrupt(void *arg)

@@ -13,9 +13,11 @@ extern "C" fn main() -> ! {
         identity_region: identity_region(),
         network: network(),
         random,
+        time: app::TimeStore { kept: lx106::kept_time, keep: lx106::keep_time },
         reset_reason: lx106::reset_reason().as_str(),
         crash: lx106::crash_record(),
         forget_crash: lx106::forget_crash,
+        give_up: lx106::give_up,
     });
     rtos::run()
 }

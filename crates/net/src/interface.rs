@@ -5,6 +5,7 @@ use alloc::ffi::CString;
 use core::ffi::{CStr, c_void};
 use core::fmt;
 use core::net::{Ipv4Addr, SocketAddrV4};
+use core::ptr;
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
 
 use rtos::Waker;
@@ -54,16 +55,19 @@ static LINK_UP: AtomicBool = AtomicBool::new(false);
 /// The address in network byte order; 0 for none.
 static ADDRESS: AtomicU32 = AtomicU32::new(0);
 /// A leaked box: lwIP's thread reads it at any time.
-static LISTENER: AtomicPtr<Waker> = AtomicPtr::new(core::ptr::null_mut());
-/// DNS server that overrides DHCP's, in network byte order; 0 for none.
-static DNS_OVERRIDE: AtomicU32 = AtomicU32::new(0);
+static LISTENER: AtomicPtr<Waker> = AtomicPtr::new(ptr::null_mut());
+/// Most name servers that are asked in turn.
+const MOST_DNS_SERVERS: usize = sys::DNS_MAX_SERVERS as usize;
+/// Name servers that override DHCP's, in network byte order, the preferred one first; 0 for none.
+static DNS_OVERRIDE: [AtomicU32; MOST_DNS_SERVERS] = [const { AtomicU32::new(0) }; _];
 
 impl Interface {
-    /// Starts lwIP's thread, the board's driver and DHCP. `listener` is woken whenever link
+    /// Starts lwIP's thread and the board's driver. `listener` is woken whenever link
     /// or address change; `host_name` is what DHCP servers are told.
     ///
     /// # Errors
-    /// `AlreadyStarted` the second time; `Driver` when the board's driver refuses.
+    /// `AlreadyStarted` the second time, also after a failure; `Driver` when the board's driver
+    /// refuses.
     pub fn start(driver: Driver, host_name: &str, listener: Waker) -> Result<Self, Error> {
         if STARTED.swap(true, Ordering::AcqRel) {
             return Err(Error::AlreadyStarted);
@@ -74,16 +78,16 @@ impl Interface {
             Box::leak(CString::new(host_name).unwrap_or_default().into_boxed_c_str());
         let netif: &'static mut sys::netif = Box::leak(Box::default());
         // SAFETY: called once, after the scheduler has started.
-        unsafe { sys::tcpip_init(None, core::ptr::null_mut()) };
+        unsafe { sys::tcpip_init(None, ptr::null_mut()) };
         let _core = Core::lock();
         // SAFETY: the core is locked; `netif` and `host_name` live for ever.
         unsafe {
             let added = sys::netif_add(
                 netif,
-                core::ptr::null(),
-                core::ptr::null(),
-                core::ptr::null(),
-                core::ptr::null_mut(),
+                ptr::null(),
+                ptr::null(),
+                ptr::null(),
+                ptr::null_mut(),
                 Some(driver.0),
                 Some(sys::tcpip_input),
             );
@@ -96,13 +100,22 @@ impl Interface {
             sys::netif_set_status_callback(netif, Some(changed));
             sys::netif_set_link_callback(netif, Some(changed));
             sys::netif_set_up(netif);
-            Error::check(sys::dhcp_start(netif))?;
             changed(netif);
-            sys::sys_timeout(LIFE_MS, Some(show_life), core::ptr::null_mut());
+            sys::sys_timeout(LIFE_MS, Some(show_life), ptr::null_mut());
         }
         let mut mac = [0; 6];
         mac.copy_from_slice(&netif.hwaddr[..6]);
         Ok(Self { mac })
+    }
+
+    /// Starts to ask for an address (DHCP). What failed can be tried again.
+    ///
+    /// # Errors
+    /// `OutOfMemory`.
+    pub fn request_address(&self) -> Result<(), Error> {
+        let _core = Core::lock();
+        // SAFETY: the core is locked, and `start` made this interface the default one for ever.
+        Error::check(unsafe { sys::dhcp_start(sys::netif_default) })
     }
 
     /// The interface's MAC address.
@@ -124,14 +137,30 @@ impl Interface {
         }
     }
 
-    /// Asks this name server instead of the one that DHCP names.
-    pub fn set_dns_server(&self, server: SocketAddrV4) {
-        DNS_OVERRIDE.store(u32::from_le_bytes(server.ip().octets()), Ordering::Release);
+    /// Asks these name servers in turn, at most four, instead of those that DHCP names. An empty
+    /// list changes nothing.
+    pub fn set_dns_servers(&self, servers: &[SocketAddrV4]) {
         let _core = Core::lock();
-        // SAFETY: lwIP reads the port with its core locked.
-        unsafe { sys::net_dns_port = server.port() };
+        for (index, server) in servers.iter().take(MOST_DNS_SERVERS).enumerate() {
+            DNS_OVERRIDE[index].store(in_network_order(*server.ip()), Ordering::Release);
+            // SAFETY: lwIP reads the ports with its core locked.
+            unsafe { sys::net_dns_ports[index] = server.port() };
+        }
         apply_dns_override();
     }
+
+    /// Forgets the hardware addresses of the network's hosts: whoever does not answer may have
+    /// been replaced (RFC 1122 section 2.3.2.1). They are asked for again when they are needed.
+    pub fn forget_neighbours(&self) {
+        let _core = Core::lock();
+        // SAFETY: the core is locked, and `start` made this interface the default one for ever.
+        unsafe { sys::etharp_cleanup_netif(sys::netif_default) };
+    }
+}
+
+/// An address as lwIP keeps it.
+fn in_network_order(address: Ipv4Addr) -> u32 {
+    u32::from_le_bytes(address.octets())
 }
 
 /// Milliseconds between two signs of life of lwIP's thread, and the seconds within which it
@@ -143,7 +172,7 @@ const LIFE_S: u16 = 30;
 unsafe extern "C" fn show_life(_: *mut c_void) {
     rtos::watchdog::alive(LIFE_S);
     // SAFETY: the core is locked.
-    unsafe { sys::sys_timeout(LIFE_MS, Some(show_life), core::ptr::null_mut()) };
+    unsafe { sys::sys_timeout(LIFE_MS, Some(show_life), ptr::null_mut()) };
 }
 
 /// lwIP tells that link, address or flags changed. Runs with its core locked.
@@ -154,6 +183,13 @@ unsafe extern "C" fn changed(netif: *mut sys::netif) {
     let address = netif.ip_addr.addr;
     if LINK_UP.swap(up, Ordering::AcqRel) != up {
         log::info!("link {}", if up { "up" } else { "down" });
+    }
+    if !up || address == 0 {
+        crate::clock::network_changed(false);
+        if DNS_OVERRIDE[0].load(Ordering::Acquire) == 0 {
+            // The next network has its own.
+            (0..MOST_DNS_SERVERS).for_each(|index| set_dns_server(index, 0));
+        }
     }
     if ADDRESS.swap(address, Ordering::AcqRel) != address && address != 0 {
         let text = |address: u32| Ipv4Addr::from(address.to_le_bytes());
@@ -174,15 +210,23 @@ unsafe extern "C" fn bound(
 ) {
     if u32::from(reason) & sys::LWIP_NSC_IPV4_ADDR_VALID != 0 {
         apply_dns_override();
+        crate::clock::network_changed(true);
     }
 }
 
 /// Runs with lwIP's core locked.
 fn apply_dns_override() {
-    let address = DNS_OVERRIDE.load(Ordering::Acquire);
-    if address != 0 {
-        let server = sys::ip_addr_t { addr: address };
-        // SAFETY: the core is locked; the address is copied.
-        unsafe { sys::dns_setserver(0, &server) };
+    if DNS_OVERRIDE[0].load(Ordering::Acquire) != 0 {
+        for (index, server) in DNS_OVERRIDE.iter().enumerate() {
+            set_dns_server(index, server.load(Ordering::Acquire));
+        }
     }
+}
+
+/// Sets a name server by its address in network byte order; 0 removes it. Runs with lwIP's core
+/// locked.
+fn set_dns_server(index: usize, address: u32) {
+    let server = sys::ip_addr_t { addr: address };
+    // SAFETY: the core is locked; the address is copied.
+    unsafe { sys::dns_setserver(index as u8, &server) };
 }

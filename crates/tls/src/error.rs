@@ -23,9 +23,14 @@ pub struct Error {
     pub out_of_memory: bool,
     /// A deadline of ours passed.
     pub timed_out: bool,
-    /// At stage `PROFILE`: index of the bad certificate, roots first; 255 for the key.
+    /// At stage `PROFILE`: index of the bad certificate, roots first; 255 for the key, 254 for
+    /// the random source.
     pub item: u8,
 }
+
+/// `TLS_ITEM_KEY` and `TLS_ITEM_RANDOM`.
+const ITEM_KEY: u8 = sys::TLS_ITEM_KEY as u8;
+const ITEM_RANDOM: u8 = sys::TLS_ITEM_RANDOM as u8;
 
 impl Error {
     /// The last failure since `clear_last`.
@@ -49,6 +54,21 @@ impl Error {
     pub fn clear_last() {
         // SAFETY: writes a record of the C side.
         unsafe { sys::tls_error_clear() };
+    }
+
+    /// Whether a certificate of the server has expired or is not valid yet by this device's clock.
+    pub fn dates_do_not_fit(&self) -> bool {
+        // MBEDTLS_X509_BADCERT_EXPIRED and _FUTURE (mbedtls/x509.h).
+        self.verify_flags & 0x201 != 0
+    }
+
+    /// Whether the same may succeed another time: memory or the random source was the cause.
+    pub fn is_passing(&self) -> bool {
+        self.out_of_memory || self.is_random_source()
+    }
+
+    fn is_random_source(&self) -> bool {
+        u32::from(self.stage) == tls_stage::TLS_STAGE_PROFILE && self.item == ITEM_RANDOM
     }
 
     /// What is wrong with the server's certificate, worst first.
@@ -102,7 +122,10 @@ impl fmt::Display for Error {
             write!(out, "out of memory")?;
         } else if stage == tls_stage::TLS_STAGE_PROFILE {
             match self.item {
-                255 => write!(
+                ITEM_RANDOM => {
+                    write!(out, "the random source failed: no keys are made without it")?
+                }
+                ITEM_KEY => write!(
                     out,
                     "the private key in the identity cannot be read or does not match the certificate: make the identity again"
                 )?,

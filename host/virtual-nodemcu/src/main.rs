@@ -15,6 +15,9 @@ use virtual_nodemcu::board::Board;
 use virtual_nodemcu::board::flash::Flash;
 use virtual_nodemcu::board::machine::{End, Led, Machine};
 use virtual_nodemcu::board::net::Net;
+use virtual_nodemcu::board::noise;
+use virtual_nodemcu::board::radio::pcap::Pcap;
+use virtual_nodemcu::board::radio::settings::Settings;
 use virtual_nodemcu::board::serial::Serial;
 use virtual_nodemcu::debug::Observer;
 use virtual_nodemcu::debug::gdb::Server;
@@ -67,6 +70,15 @@ struct Options {
     #[arg(long, value_enum, default_value_t = Network::User)]
     net: Network,
 
+    /// A virtual access point, as ssid=home,psk=passphrase,channel=6,rssi=-50; may be given several
+    /// times. The host is 10.0.2.2 behind it. More keys: docs/virtual-nodemcu.md
+    #[arg(long, value_name = "KEY=VALUE,...", value_parser = Settings::parse)]
+    ap: Vec<Settings>,
+
+    /// Write the air to a file as Wireshark reads it: pcap with radiotap headers
+    #[arg(long, value_name = "FILE")]
+    pcap: Option<PathBuf>,
+
     /// Hold GPIO0 low, as the button FLASH does: boots into the serial loader
     #[arg(long)]
     gpio0_low: bool,
@@ -74,6 +86,10 @@ struct Options {
     /// Start value of the random source, for runs that repeat; otherwise it differs each time
     #[arg(long, value_name = "NUMBER")]
     seed: Option<u64>,
+
+    /// How good the random source is
+    #[arg(long, value_enum, default_value_t = Random::Good)]
+    random: Random,
 
     /// Cut the power while flash is written, after so many bytes programmed or erased; the
     /// program then ends with status 3
@@ -116,6 +132,16 @@ enum Network {
     User,
     /// No cable
     None,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Random {
+    /// As good as the chip's
+    Good,
+    /// The same values after each reset
+    Repeats,
+    /// One value again and again, until the program has reset the chip
+    FailsOnce,
 }
 
 fn flash_size(text: &str) -> Result<usize, String> {
@@ -170,6 +196,11 @@ fn run(options: &Options) -> Result<ExitCode> {
         std::time::UNIX_EPOCH.elapsed().map_or(1, |time| time.as_nanos() as u64)
     });
     let mut board = Board::new(flash, options.mac, seed);
+    board.noise.set_kind(match options.random {
+        Random::Good => noise::Kind::Good,
+        Random::Repeats => noise::Kind::Repeats,
+        Random::FailsOnce => noise::Kind::FailsOnce,
+    });
     board.drive_pin(0, !options.gpio0_low);
     let net = (options.net == Network::User).then(Net::new);
     let symbols = Rc::new(match &options.elf {
@@ -197,6 +228,15 @@ fn run(options: &Options) -> Result<ExitCode> {
     };
     let mut machine = Machine::new(board, serial, net, options.leds.clone(), Box::new(say));
     machine.symbols = symbols;
+    for settings in &options.ap {
+        machine.add_access_point(settings.clone());
+    }
+    if let Some(path) = &options.pcap {
+        let epoch = std::time::UNIX_EPOCH.elapsed().map_or(0, |time| time.as_nanos() as u64);
+        let pcap = Pcap::new(Box::new(File::create(path)?), epoch)
+            .with_context(|| format!("--pcap {}", path.display()))?;
+        machine.board.radio.air.pcap = Some(pcap);
+    }
     if tracer.is_some() || profile.is_some() {
         machine.observer = Some(Observer { tracer, profile, ..Observer::default() });
     }

@@ -18,16 +18,16 @@ use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
+use process::programs::Owned;
+use process::python;
+use process::scratch;
+use provisioning::{Cli, Journal, Patience, Session, journal};
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateSigningRequestParams, IsCa, Issuer, KeyPair,
 };
 use serde_json::Value;
 use tempfile::TempDir;
-use tools::programs::Owned;
-use tools::provision::{Cli, Journal, Patience, Session, journal};
-use tools::python;
-use tools::scratch;
-use tools::settings::Topics;
+use things::topics::Topics;
 
 /// The stand-in's account id; moto's.
 pub const ACCOUNT: &str = "123456789012";
@@ -341,11 +341,8 @@ fn target() -> PathBuf {
 fn moto() -> u16 {
     static PORT: OnceLock<u16> = OnceLock::new();
     *PORT.get_or_init(|| {
-        let programs = python::environment(
-            &target().join("moto"),
-            include_str!("../../../tools/python/moto.txt"),
-        )
-        .unwrap();
+        let programs =
+            python::environment(&target().join("moto"), include_str!("../moto.txt")).unwrap();
         let port =
             TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
         let mut server = Command::new(programs.join("moto_server"));

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use aws_stand_in::{ACCOUNT, Bed};
-use tools::interrupt::Interrupt;
+use process::interrupt::Interrupt;
 
 /// The account's region.
 const REGION: &str = "eu-west-1";

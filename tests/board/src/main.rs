@@ -13,11 +13,11 @@ use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use board::console::Console;
+use board::image::{BOOT_OFFSET, CODE_OFFSET, FLASH_SIZE, IDENTITY_OFFSET, Image};
+use board::monitor::FIRMWARE_BAUD;
+use checks::target_test::{self, Failure};
 use clap::Parser;
-use tools::console::Console;
-use tools::image::{BOOT_OFFSET, CODE_OFFSET, FLASH_SIZE, IDENTITY_OFFSET, Image};
-use tools::monitor::FIRMWARE_BAUD;
-use tools::target_test::{self, Failure};
 use virtual_nodemcu::board::flash::Flash;
 use virtual_nodemcu::board::machine::Machine;
 use virtual_nodemcu::board::serial::{Input, Serial};

@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use board::boards;
+use board::qemu::{Emulator, EmulatorOptions};
+use board::status::Led;
 use board_facts::Board;
-use tools::machine;
-use tools::qemu::{Emulator, EmulatorOptions};
-use tools::status::Led;
 
 /// Lines of the console's beginning and of its end that are shown with a failure.
 const SHOWN: usize = 60;
@@ -142,7 +142,7 @@ impl Device {
     pub fn expect_led(&mut self, led: Led) {
         // The light as the board shows it, not what the application says of it.
         let board = Board::named("qemu").expect("its facts are in bsp/qemu");
-        self.expect(crate::SOON, &machine::led_line(&board, led));
+        self.expect(crate::SOON, &boards::led_line(&board, led));
     }
 
     /// Whether a line that contains `wanted` comes within `limit`. It is consumed then, with all

@@ -8,14 +8,17 @@
 //! console and of the broker's log then. Nothing waits for a fixed time where there is an event
 //! to wait for; limits are generous, because machines that run tests are slow.
 
+pub mod cable;
 pub mod device;
 pub mod memory;
 pub mod relay;
 pub mod server;
 pub mod stage;
+pub mod time_server;
 
 use std::time::Duration;
 
+pub use cable::Cable;
 pub use device::{Device, Line};
 pub use relay::Relay;
 pub use server::Server;

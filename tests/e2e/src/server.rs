@@ -8,11 +8,12 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use certificates::Credential;
+use cloud::pki::Pki;
 use rustls::crypto::ring;
 use rustls::pki_types::CertificateDer;
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned};
-use tools::pki::{Credential, Pki};
 
 /// Longest packet that a server here expects of the device, in bytes.
 const PACKET_LIMIT: usize = 1024;

@@ -3,17 +3,18 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use board::qemu::{EmulatorOptions, INSTRUCTION_SHIFT};
+use board::status::{Led, Report, Status};
+use cloud::broker::BrokerOptions;
+use cloud::client::operator_options;
+use cloud::client::{ClientOptions, MqttClient};
+use cloud::local::LocalCloud;
+use cloud::pki::Pki;
+use process::scratch;
 use tempfile::TempDir;
-use tools::client::{ClientOptions, MqttClient};
-use tools::cloud::BrokerOptions;
-use tools::device::DeviceIdentity;
-use tools::lab::{Lab, operator_options};
-use tools::pki::Pki;
-use tools::qemu::EmulatorOptions;
-use tools::scratch;
-use tools::settings::{Settings, Topics};
-use tools::status::{Led, Report, Status};
-use tools::target_test::INSTRUCTION_SHIFT;
+use things::device_identity::DeviceIdentity;
+use things::settings::Settings;
+use things::topics::Topics;
 
 use crate::{CLIENT_ID, Device, Relay, SOON};
 
@@ -27,7 +28,7 @@ const TAIL: usize = 40;
 #[derive(Debug)]
 pub struct Stage {
     /// The cloud.
-    pub lab: Lab,
+    pub cloud: LocalCloud,
     /// What the next device will be given. Keep-alive and backoff are as short as they may be,
     /// so that tests are.
     pub identity: DeviceIdentity,
@@ -60,18 +61,18 @@ impl Stage {
             status_topic: topics.status,
             control_topic: topics.control,
         };
-        let lab = Lab::start_with(&settings, &folder.path().join("cloud"), change)
+        let cloud = LocalCloud::start_with(&settings, &folder.path().join("cloud"), change)
             .unwrap_or_else(|error| panic!("the local cloud does not start: {error:#}"));
-        let mut identity = lab.device_identity();
+        let mut identity = cloud.device_identity();
         identity.keep_alive_s = *identity::KEEP_ALIVE_S.start();
         identity.backoff_cap_s = *identity::BACKOFF_CAP_S.start();
-        Self { lab, identity, _folder: folder }
+        Self { cloud, identity, _folder: folder }
     }
 
     /// Puts a relay between later devices and the broker.
     #[must_use]
     pub fn relay(&mut self) -> Relay {
-        let relay = Relay::start(self.lab.cloud.broker.device_port());
+        let relay = Relay::start(self.cloud.servers.broker.device_port());
         self.identity.endpoints.port = relay.port();
         relay
     }
@@ -124,11 +125,11 @@ impl Stage {
     #[must_use]
     pub fn watch(&self) -> Watcher {
         let mut client = self
-            .lab
+            .cloud
             .operator()
             .unwrap_or_else(|error| panic!("the operator cannot connect: {error:#}"));
-        client.subscribe(&self.lab.topics.status).expect("a subscription");
-        Watcher { client, topics: self.lab.topics.clone() }
+        client.subscribe(&self.cloud.topics.status).expect("a subscription");
+        Watcher { client, topics: self.cloud.topics.clone() }
     }
 
     /// How a client connects that pretends to be the device: with its certificate and its
@@ -136,17 +137,17 @@ impl Stage {
     #[must_use]
     pub fn rival_options(&self) -> ClientOptions {
         ClientOptions {
-            port: self.lab.cloud.broker.device_port(),
-            credential: Some(self.lab.pki.device.clone()),
+            port: self.cloud.servers.broker.device_port(),
+            credential: Some(self.cloud.pki.device.clone()),
             client_id: CLIENT_ID.to_owned(),
-            ..operator_options(&self.lab.pki, 0)
+            ..operator_options(&self.cloud.pki, 0)
         }
     }
 
     /// How often the broker's log has a line with this in it.
     #[must_use]
     pub fn log_count(&self, text: &str) -> usize {
-        self.lab.cloud.broker.log().lines().filter(|line| line.contains(text)).count()
+        self.cloud.servers.broker.log().lines().filter(|line| line.contains(text)).count()
     }
 }
 
@@ -159,7 +160,7 @@ impl Default for Stage {
 impl Drop for Stage {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            let log = self.lab.cloud.broker.log();
+            let log = self.cloud.servers.broker.log();
             let log: Vec<&str> = log.lines().collect();
             let tail = log[log.len().saturating_sub(TAIL)..].join("\n");
             eprintln!("--- the broker's log\n{tail}\n---");
@@ -214,6 +215,36 @@ impl Watcher {
                 return status;
             }
         }
+    }
+
+    /// Waits for the next status as it came, last wills left out.
+    ///
+    /// # Panics
+    /// When none comes within [`SOON`].
+    #[track_caller]
+    pub fn online(&mut self) -> serde_json::Value {
+        loop {
+            let payload = self.payload(SOON);
+            let status: serde_json::Value = serde_json::from_slice(&payload).expect("JSON");
+            if status["online"] == true {
+                return status;
+            }
+        }
+    }
+
+    /// Checks that a status tells of a reset for this reason with a record that begins so, and
+    /// the next no more.
+    ///
+    /// # Panics
+    /// When they do not.
+    #[track_caller]
+    pub fn told_once(&mut self, reset: &str, record: &str) {
+        let status = self.online();
+        assert_eq!(status["reset"], reset, "{status}");
+        let told = status["crash"].as_str().unwrap_or_default();
+        assert!(told.starts_with(record), "{status}");
+        let next = self.online();
+        assert!(next["crash"].is_null(), "told again: {next}");
     }
 
     /// Forgets the statuses that have come so far.

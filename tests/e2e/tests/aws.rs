@@ -7,10 +7,10 @@ mod account;
 
 use std::sync::{Arc, Mutex};
 
+use certificates::{Authority, Credential, KeyKind, LeafRequest, Validity};
+use cloud::dns::HOST_FROM_GUEST;
 use e2e::server::{Server, tls_config};
 use e2e::{SOON, Stage};
-use tools::cloud::HOST_FROM_GUEST;
-use tools::pki::{Authority, Credential, KeyKind, LeafRequest, Validity};
 
 const ENDPOINT: &str = "a1b2c3d4e5f6g7-ats.iot.eu-west-1.amazonaws.com";
 
@@ -44,12 +44,12 @@ fn chain(kind: KeyKind, padding: usize) -> (Credential, Authority) {
 fn connects(kind: KeyKind, padding: usize) {
     let (credential, root) = chain(kind, padding);
     let mut stage = Stage::new();
-    stage.lab.cloud.dns.set(ENDPOINT, Some(HOST_FROM_GUEST));
+    stage.cloud.servers.dns.set(ENDPOINT, Some(HOST_FROM_GUEST));
     stage.identity.endpoints.host = ENDPOINT.to_owned();
     stage.identity.roots = vec![root.certificate().clone()];
     let heard = Arc::new(Mutex::new(None));
     let note = Arc::clone(&heard);
-    let server = Server::tls(tls_config(&stage.lab.pki, &credential), move |session| {
+    let server = Server::tls(tls_config(&stage.cloud.pki, &credential), move |session| {
         *note.lock().unwrap() = Some((session.server_name(), session.longest_record()));
         session.welcome(0)?;
         session.serve()

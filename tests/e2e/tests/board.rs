@@ -8,17 +8,18 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use board::boards;
+use board::console::Console;
+use board::esptool::Esptool;
+use board::image::{self, BOOT_OFFSET, CODE_OFFSET, FLASH_SIZE, IDENTITY_OFFSET, Image};
+use board::status::Led;
+use board::virtual_board::{VirtualBoard, VirtualOptions};
 use board_facts::Board;
 use e2e::{SOON, Stage, Watcher};
+use process::files::{self, SECRET};
+use process::programs::Owned;
 use serde_json::Value;
 use tempfile::TempDir;
-use tools::console::Console;
-use tools::device::save_region;
-use tools::esptool::Esptool;
-use tools::image::{self, BOOT_OFFSET, CODE_OFFSET, FLASH_SIZE, IDENTITY_OFFSET, Image};
-use tools::machine::{self, VirtualBoard, VirtualOptions};
-use tools::programs::Owned;
-use tools::status::Led;
 
 /// The board that these tests play.
 fn nodemcu() -> Board {
@@ -112,7 +113,7 @@ struct Bench(TempDir);
 
 impl Bench {
     fn new() -> Self {
-        Self(tools::scratch::folder().unwrap())
+        Self(process::scratch::folder().unwrap())
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -135,7 +136,7 @@ impl Bench {
             flash[at as usize..][..bytes.len()].copy_from_slice(&bytes);
         }
         change(&mut flash);
-        save_region(&flash, &self.path("flash.bin")).unwrap();
+        files::write(&self.path("flash.bin"), &flash, SECRET).unwrap();
     }
 
     fn board(&self, further: &[&str]) -> VirtualBoard {
@@ -165,7 +166,12 @@ fn json(payload: &[u8]) -> Value {
 /// Replaces what switches the light on by these instructions: it is the one thing that a test
 /// can ask the firmware to do.
 fn hurt_light(flash: &mut [u8], instructions: &[u8]) {
-    let address = image::address_of(&elf(), "chip_gpio_write").unwrap();
+    replace(flash, "chip_gpio_write", instructions);
+}
+
+/// Replaces the beginning of a function.
+fn replace(flash: &mut [u8], function: &str, instructions: &[u8]) {
+    let address = image::address_of(&elf(), function).unwrap();
     let at = (CODE_OFFSET + (address - CODE)) as usize;
     flash[at..][..instructions.len()].copy_from_slice(instructions);
 }
@@ -239,6 +245,49 @@ fn the_watchdog_tells_which_task_hung() {
     shows(&board, "[board] reset: watchdog");
 }
 
+/// What may pass by itself is tried again, then the device is reset, and tells why.
+#[test]
+fn a_random_source_that_fails_at_start_is_told() {
+    let (stage, bench) = (Stage::new(), Bench::new());
+    bench.prepare(&stage.region(), |_| ());
+    let mut watcher = stage.watch();
+    let mut board = bench.board(&["--random", "fails-once"]);
+    board.restart().unwrap();
+    shows(&board, "the random source repeats itself");
+    shows(&board, "*** gave up at start: tls: the random source failed");
+    shows(&board, "reset: gave-up");
+    watcher.told_once("gave-up", "gave up at start: tls: the random source failed");
+}
+
+/// `dhcp_start` finds no memory, at every boot.
+#[test]
+fn a_fault_that_stays_slows_down() {
+    const NO_MEMORY: &[u8] = &[
+        0x22, 0xAF, 0xFF, // movi a2, -1
+        0x80, 0x00, 0x00, // ret
+    ];
+    let (stage, bench) = (Stage::new(), Bench::new());
+    bench.prepare(&stage.region(), |flash| replace(flash, "dhcp_start", NO_MEMORY));
+    let mut board = bench.board(&[]);
+    board.restart().unwrap();
+    let mut from = 0;
+    for wanted in [
+        "network: out of memory; 1 more attempts",
+        "*** gave up at start: network: out of memory",
+        "crashed before: gave up at start: network: out of memory",
+        "*** gave up at start: network: out of memory",
+        "*** gave up at start: network: out of memory",
+        "*** 3 crashes in a row: waiting 30 s before the next start",
+        "crashed before: gave up at start: network: out of memory",
+    ] {
+        let found = board.console.wait_for(from, FLASHING, wanted, |line| line.contains(wanted));
+        match found {
+            Ok((_, mark)) => from = mark,
+            Err(error) => panic!("{error:#}\n{}", board.console.tail(60)),
+        }
+    }
+}
+
 #[test]
 fn a_damaged_image_is_explained() {
     let bench = Bench::new();
@@ -267,7 +316,7 @@ fn a_damaged_image_is_explained() {
 fn a_cut_cable_is_said_and_flashing_again_mends_it() {
     let (stage, bench) = (Stage::new(), Bench::new());
     let identity = bench.path("identity.bin");
-    save_region(&stage.region(), &identity).unwrap();
+    files::write(&identity, &stage.region(), SECRET).unwrap();
     let identity = identity.to_str().unwrap();
     let folder = built("image/nodemcu");
     let firmware = ["--folder", folder.to_str().unwrap(), "--baud", "921600"];
@@ -340,7 +389,7 @@ fn the_identity_is_written_alone() {
     let text = fails("flash-identity", &port, &arguments);
     assert!(text.contains("identity.bin: "), "{text}");
     assert!(bench.flash() == before, "a region that is none was written");
-    save_region(&stage.region(), &identity).unwrap();
+    files::write(&identity, &stage.region(), SECRET).unwrap();
     let text = succeeds("flash-identity", &port, &arguments);
     assert!(text.contains("The identity of lamp"), "{text}");
     let flash = bench.flash();
@@ -369,7 +418,7 @@ fn two_boards_at_once() {
     }
     watcher.send(b"on");
     for board in &boards {
-        let lit = machine::led_line(&nodemcu(), Led::On);
+        let lit = boards::led_line(&nodemcu(), Led::On);
         let light = |line: &str| line == lit;
         board.console.wait_for(0, SOON, "the light", light).unwrap();
     }

@@ -1,5 +1,6 @@
 /* What the kernel's basic steps cost. Each function repeats a step `count` times. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "bench.h"
 #include "check.h"
@@ -61,5 +62,41 @@ void bench_malloc(uint32_t count)
     for (uint32_t i = 0; i < count; i++) {
         void *volatile block = malloc(64);
         free(block);
+    }
+}
+
+/* A KiB in DRAM: copied between words that lie alike, and between those that do not. */
+static uint8_t block_from[1032], block_to[1032];
+static void *(*volatile copy)(void *, const void *, size_t) = memcpy;
+static void *(*volatile set)(void *, int, size_t) = memset;
+static int (*volatile order)(const void *, const void *, size_t) = memcmp;
+
+void bench_memcpy(uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        copy(block_to, block_from, 1024);
+    }
+}
+
+void bench_memcpy_shifted(uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        copy(block_to + 1, block_from + 3, 1024);
+    }
+}
+
+void bench_memset(uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        set(block_to, 0, 1024);
+    }
+}
+
+void bench_memcmp(uint32_t count)
+{
+    memset(block_to, 0, sizeof block_to);
+    memset(block_from, 0, sizeof block_from);
+    for (uint32_t i = 0; i < count; i++) {
+        CHECK_EQUAL(order(block_to, block_from, 1024), 0);
     }
 }

@@ -16,6 +16,13 @@ void bench_notify(uint32_t count);
 /* malloc and free of 64 bytes. */
 void bench_malloc(uint32_t count);
 
+/* 1 KiB in DRAM: copied between words, and over words that lie differently; filled; compared
+ * and found equal. */
+void bench_memcpy(uint32_t count);
+void bench_memcpy_shifted(uint32_t count);
+void bench_memset(uint32_t count);
+void bench_memcmp(uint32_t count);
+
 /* AES-128-GCM: encrypt 1 KiB with 13 bytes of additional data, as a TLS record. */
 void bench_gcm(uint32_t count);
 

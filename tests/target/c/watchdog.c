@@ -3,7 +3,9 @@
 
 #include "check.h"
 #include "fw_hooks.h"
+#include "irq_source.h"
 #include "semphr.h"
+#include "timers.h"
 
 #define VICTIM __attribute__((noinline, noclone)) void
 
@@ -33,6 +35,39 @@ void test_promises(void)
         CHECK(ulTaskNotifyTake(pdFALSE, 10 * configTICK_RATE_HZ) != 0);
     }
     vTaskDelay(5 * configTICK_RATE_HZ);
+    fw_alive(0);
+}
+
+/* --- A timer task whose queue is full ---------------------------------------------- */
+
+static volatile uint32_t refusals;
+
+static void nothing(void *first, uint32_t second)
+{
+    (void)first;
+    (void)second;
+}
+
+/* Fills the timer task's queue, at moments that have nothing to do with it. */
+static void fill_queue(void *argument)
+{
+    (void)argument;
+    while (xTimerPendFunctionCallFromISR(nothing, NULL, 0, NULL) == pdPASS) {
+    }
+    refusals++;
+}
+
+/* The watchdog's checks go on, 40 of them, some of which meet a full queue. */
+void test_full_timer_queue(void);
+void test_full_timer_queue(void)
+{
+    irq_source_start(fill_queue, NULL);
+    for (unsigned i = 0; i < 4; i++) {
+        fw_alive(12);
+        vTaskDelay(10 * configTICK_RATE_HZ);
+    }
+    irq_source_stop();
+    CHECK(refusals > 10000);
     fw_alive(0);
 }
 

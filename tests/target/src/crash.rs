@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 use core::hint::black_box;
 
 use lx106::ResetReason::{
-    self, Assert, Exception, OutOfMemory, Panic, Software, StackOverflow, Watchdog,
+    self, Assert, Exception, GaveUp, OutOfMemory, Panic, Software, StackOverflow, Watchdog,
 };
 
 use crate::host::{NO_LOAD, NO_STORE};
@@ -53,7 +53,7 @@ pub const fn crashes(
     reason: ResetReason,
     shows: &'static [&'static str],
 ) -> Test {
-    Test { name, early: false, run, ends: Ends::Resets { reason, crash: true, shows } }
+    Test { name, early: false, run, ends: Ends::Resets { reason, crashes: 1, shows } }
 }
 
 const fn crashes_early(
@@ -324,9 +324,36 @@ pub const TESTS: &[Test] = &[
         ],
     ),
     Test {
+        name: "crash-loop-waits",
+        early: false,
+        run: || victim_load(),
+        ends: Ends::Resets {
+            reason: Exception,
+            crashes: 3,
+            shows: &[
+                "*** CRASH exception: ",
+                "*** CRASH exception: ",
+                "*** CRASH exception: ",
+                "*** 3 crashes in a row: waiting 30 s before the next start",
+                "next boot: reset by exception, 3 crashes",
+            ],
+        },
+    },
+    crashes(
+        "give-up",
+        || lx106::give_up("gave up: a reason of its own"),
+        GaveUp,
+        &[
+            "*** gave up: a reason of its own",
+            "*** reset",
+            "next boot: reset by gave-up, 1 crashes",
+            "record: gave up: a reason of its own",
+        ],
+    ),
+    Test {
         name: "restart",
         early: false,
         run: || lx106::restart(),
-        ends: Ends::Resets { reason: Software, crash: false, shows: &[] },
+        ends: Ends::Resets { reason: Software, crashes: 0, shows: &[] },
     },
 ];

@@ -139,7 +139,7 @@ pub const TESTS: &[Test] = &[
         run: || victim_masked(),
         ends: Ends::Resets {
             reason: Watchdog,
-            crash: true,
+            crashes: 1,
             shows: &["record: watchdog: interrupts masked or starved, task test"],
         },
     },
@@ -149,7 +149,7 @@ pub const TESTS: &[Test] = &[
         run: || victim_endless_handler(),
         ends: Ends::Resets {
             reason: Watchdog,
-            crash: true,
+            crashes: 1,
             shows: &["record: watchdog: interrupts masked or starved, task test"],
         },
     },

@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::net::Net;
+use super::radio::ap::Ap;
+use super::radio::settings::Settings;
 use super::rom::Rom;
 use super::serial::{Input, Serial};
 use super::{Board, Event, ResetCause, uart};
@@ -56,6 +58,8 @@ pub struct Machine {
     rom: Rom,
     serial: Serial,
     net: Option<Net>,
+    /// The network behind the access points.
+    behind: Option<Net>,
     console: Box<dyn FnMut(&str)>,
     leds: Vec<Led>,
     /// Whether the button FLASH is pressed: GPIO0 is low then.
@@ -141,6 +145,7 @@ impl Machine {
             rom: Rom::default(),
             serial,
             net,
+            behind: None,
             console,
             leds,
             button: !board_gpio0,
@@ -243,7 +248,7 @@ impl Machine {
             }
         }
         let slice_over = before / SLICE != self.cpu.cycles() / SLICE;
-        if self.held.is_some() || self.board.nic.has_sent() || slice_over {
+        if self.held.is_some() || self.board.has_frames() || slice_over {
             self.outside(Duration::ZERO);
         }
         self.over().or(stop)
@@ -290,7 +295,7 @@ impl Machine {
             self.reset_because(cause, why);
             return Turn::Outside;
         }
-        if now >= end || !self.board.flash.powered() || self.board.nic.has_sent() {
+        if now >= end || !self.board.flash.powered() || self.board.has_frames() {
             return Turn::Outside;
         }
         let until = self.board.next_event(now).unwrap_or(end).clamp(now + 1, end);
@@ -326,7 +331,7 @@ impl Machine {
     /// Everything around the chip: serial line, network, console.
     fn outside(&mut self, mut wait: Duration) {
         self.flush();
-        if self.net.is_some() {
+        if self.net.is_some() || self.behind.is_some() {
             // The network has no channel to wake us up: look often.
             wait = wait.min(Duration::from_micros(500));
         }
@@ -374,6 +379,25 @@ impl Machine {
             }
             net.poll(|frame| self.board.nic.receive(frame));
         }
+        if let Some(net) = &mut self.behind {
+            let aps = &mut self.board.radio.air.aps;
+            for frame in aps.iter_mut().flat_map(Ap::take_wire) {
+                net.send(&frame);
+            }
+            net.poll(|frame| aps.iter_mut().for_each(|ap| ap.from_wire(frame)));
+            self.board.radio.serve();
+        }
+        let logs: Vec<_> = self.board.radio.air.aps.iter_mut().flat_map(Ap::take_log).collect();
+        for line in logs {
+            (self.console)(&line);
+        }
+    }
+
+    /// Switches an access point on; behind all of them is one network, with the host in it.
+    pub fn add_access_point(&mut self, settings: Settings) {
+        let now = self.board.clock.nanoseconds(self.cpu.cycles());
+        self.behind.get_or_insert_with(Net::new);
+        self.board.radio.add_access_point(settings, now);
     }
 
     /// Sends UART0's bytes to the host, as they look at the host's baud rate.

@@ -6,6 +6,8 @@ pub mod gpio;
 pub mod machine;
 pub mod net;
 pub mod nic;
+pub mod noise;
+pub mod radio;
 pub mod rom;
 pub mod serial;
 pub mod spi;
@@ -20,6 +22,10 @@ use clock::Clock;
 use flash::Flash;
 use gpio::Gpio;
 use nic::Nic;
+use noise::Noise;
+use radio::Radio;
+use radio::mac::{MAC, Mac};
+use radio::phy::{self, BASEBAND};
 use spi::Spi;
 use timer::{Kind, Timer};
 use uart::Uart;
@@ -35,15 +41,16 @@ pub const IRAM: Range<u32> = 0x4010_0000..0x4011_0000;
 pub const ROM: Range<u32> = 0x4000_0000..0x4001_0000;
 /// The window through which the cache shows 1 MiB of flash.
 pub const FLASH_WINDOW: Range<u32> = 0x4020_0000..0x4030_0000;
-/// RTC memory: 256 bytes of the SDK's and 512 of the user's.
-pub const RTC_MEMORY: Range<u32> = 0x6000_1100..0x6000_1400;
+/// RTC memory: 512 bytes of the SDK's and 512 of the user's.
+pub const RTC_MEMORY: Range<u32> = 0x6000_1000..0x6000_1400;
 const DPORT: Range<u32> = 0x3FF0_0000..0x3FF0_1000;
-const RANDOM: u32 = 0x3FF2_0E44;
 const PERIPHERALS: Range<u32> = 0x6000_0000..0x6000_1000;
 /// Where the chip has devices; those not modelled read as zero and take what is written.
 const DEVICES: [Range<u32>; 2] = [0x3FF0_0000..DRAM.start, 0x6000_0000..0x6001_0000];
 const NIC: Range<u32> = nic::BASE..nic::BASE + 0x100;
 
+/// DPORT: bit 0 lets the MAC's interrupt through to the core's NMI.
+const DPORT_NMI: u32 = 0x00;
 /// DPORT: bit 0 doubles the CPU's clock.
 const DPORT_CLOCK: u32 = 0x14;
 /// DPORT: the flash cache. Bit 8 turns it on, bits 25:24 choose the odd (10) or even (01) MiB,
@@ -54,6 +61,16 @@ const DPORT_CACHE_RAM: u32 = 0x24;
 /// DPORT: the first of four words of eFuse contents.
 const DPORT_EFUSE: u32 = 0x50;
 const CACHE_ON: u32 = 1 << 8;
+/// Bit 0 empties the cache; bit 1 says that it is empty.
+const CACHE_FLUSH: u32 = 1 << 0;
+const CACHE_EMPTY: u32 = 1 << 1;
+/// Bit 1 of this register is a pulse on the MAC's reset.
+const MAC_RESET: u32 = 0x6000_0D48;
+const MAC_RESET_PULSE: u32 = 1 << 1;
+/// Measures the RTC's slow clock: bits 9:0 say over how many of its periods; bit 31 starts.
+const RTC_CALIBRATION: u32 = 0x6000_036C;
+/// The result: periods of the crystal in bits 19:0, bit 31 when it is there.
+const RTC_CALIBRATION_VALUE: u32 = 0x6000_0370;
 
 /// Interrupt inputs of the core.
 mod line {
@@ -63,6 +80,7 @@ mod line {
     pub const WATCHDOG: u32 = 8;
     pub const FRC1: u32 = 9;
     pub const FRC2: u32 = 10;
+    pub const NMI: u32 = 14;
 }
 
 /// What the ROM reports as reset cause.
@@ -96,7 +114,7 @@ pub enum Event {
 pub struct Board {
     iram: Box<[u8; 0x1_0000]>,
     dram: Box<[u8; 0x1_8000]>,
-    rtc_memory: [u8; 0x300],
+    rtc_memory: [u8; 0x400],
     dport: [u32; 64],
     other: [u32; 1024],
     /// The flash chip.
@@ -110,13 +128,16 @@ pub struct Board {
     watchdog: Watchdog,
     /// The network port.
     pub nic: Nic,
+    /// The radio.
+    pub radio: Radio,
     /// The clock.
     pub clock: Clock,
     mac: [u8; 6],
     cause: ResetCause,
     /// Levels at the pins from outside.
     pins: u32,
-    random: u64,
+    /// The random source.
+    pub noise: Noise,
     /// A reset that the watchdog or the program demands.
     demanded: Option<ResetCause>,
     invalidate: Option<Range<u32>>,
@@ -138,7 +159,7 @@ impl Board {
             // RAM is not cleared by anything: what a program does not set is not zero.
             iram: Box::new([0xA5; 0x1_0000]),
             dram: Box::new([0xA5; 0x1_8000]),
-            rtc_memory: [0xA5; 0x300],
+            rtc_memory: [0xA5; 0x400],
             dport: [0; 64],
             other: [0; 1024],
             flash,
@@ -148,11 +169,12 @@ impl Board {
             timers: [Timer::new(Kind::Frc1), Timer::new(Kind::Frc2)],
             watchdog: Watchdog::default(),
             nic: Nic::new(mac),
+            radio: Radio::new(seed),
             clock: Clock::new(0, 0),
             mac,
             cause: ResetCause::PowerOn,
             pins: PULLS,
-            random: seed | 1,
+            noise: Noise::new(seed),
             demanded: None,
             invalidate: None,
             stop: false,
@@ -185,6 +207,8 @@ impl Board {
         self.timers = [Timer::new(Kind::Frc1), Timer::new(Kind::Frc2)];
         self.watchdog = Watchdog::default();
         self.nic.reset();
+        self.radio.reset(time);
+        self.noise.reset();
         self.demanded = None;
         self.invalidate = Some(0..u32::MAX);
     }
@@ -230,9 +254,9 @@ impl Board {
         let m = self.mac.map(u32::from);
         [
             m[5] << 24,
-            // Bits 12 and 15 are set on real chips.
             m[4] | m[3] << 8,
-            0,
+            // Bit 15 says that it is an ESP8266; real chips have bit 12 too.
+            0x9000,
             m[0] << 16 | m[1] << 8 | m[2],
         ]
     }
@@ -246,7 +270,11 @@ impl Board {
             // Rounded up, so that it is due when the cycle comes.
             now + self.clock.cycles_in(left) + 2
         });
-        timers.into_iter().chain(watchdog).min()
+        let radio = self.radio.next().map(|due| {
+            let left = due.saturating_sub(self.clock.nanoseconds(now));
+            now + self.clock.cycles_in(left) + 1
+        });
+        timers.into_iter().chain(watchdog).chain(radio).min()
     }
 
     /// Lets devices see that it is cycle `now`.
@@ -256,9 +284,11 @@ impl Board {
         for timer in &mut self.timers {
             timer.advance(tick);
         }
-        if self.watchdog.advance(self.clock.nanoseconds(now)) == Some(Bite::Reset) {
+        let time = self.clock.nanoseconds(now);
+        if self.watchdog.advance(time) == Some(Bite::Reset) {
             self.demand_reset(ResetCause::Watchdog);
         }
+        self.radio.advance(time, &mut self.dram);
     }
 
     /// The cycle of accesses that the ROM's serial loader makes: the core stands still.
@@ -280,6 +310,7 @@ impl Board {
 
     /// The program asks for a reset, which the chip reports as if EN had asked.
     pub fn reset_by_program(&mut self) {
+        self.noise.reset_by_program();
         self.demand_reset(ResetCause::External);
     }
 
@@ -297,6 +328,33 @@ impl Board {
             | u32::from(self.watchdog.interrupt()) << line::WATCHDOG
             | u32::from(self.timers[0].interrupt()) << line::FRC1
             | u32::from(self.timers[1].interrupt()) << line::FRC2
+            | u32::from(self.nmi()) << line::NMI
+    }
+
+    /// Whether frames wait for a network outside.
+    #[must_use]
+    pub fn has_frames(&self) -> bool {
+        self.nic.has_sent() || self.radio.has_wire()
+    }
+
+    /// The MAC's interrupt behind its gate.
+    fn nmi(&self) -> bool {
+        self.dport[DPORT_NMI as usize / 4] & 1 != 0 && self.radio.mac.interrupt()
+    }
+
+    /// Writes an analogue register; the CPU's PLL is among them.
+    pub fn write_analog(&mut self, block: u8, register: u8, value: u8, now: u64) {
+        self.radio.phy.set_analog(block, register, value);
+        self.set_pll(now);
+    }
+
+    /// The bus runs at the speed to which the CPU's PLL is set.
+    fn set_pll(&mut self, now: u64) {
+        let hz = if self.radio.phy.cpu_pll() { clock::PLL_HZ } else { clock::ROM_HZ };
+        if hz != self.clock.bus_hz() {
+            self.clock.set_bus_hz(hz, now);
+            self.stop = true;
+        }
     }
 
     /// The cache shows flash from MiB `odd + 2 * pair` on; `whole` takes 32 KiB of RAM for it
@@ -381,7 +439,7 @@ impl Board {
     }
 
     /// Code in `range` changed behind the core's back.
-    fn touch(&mut self, range: Range<u32>) {
+    pub fn touch(&mut self, range: Range<u32>) {
         self.invalidate = Some(match self.invalidate.take() {
             Some(old) => old.start.min(range.start)..old.end.max(range.end),
             None => range,
@@ -403,7 +461,12 @@ impl Board {
             0xF00 => self.uarts[1].read(offset),
             0x100 => self.spi[1].read(offset),
             0x200 => self.spi[0].read(offset),
-            0x300 => self.gpio.read(offset),
+            0x300 => match address {
+                RTC_CALIBRATION | RTC_CALIBRATION_VALUE => {
+                    self.other[(address & 0xFFF) as usize / 4]
+                }
+                _ => self.gpio.read(offset),
+            },
             0x600 => {
                 let timer = &self.timers[usize::from(offset >= 0x20)];
                 timer.read(offset & 0x1F, self.clock.ticks(now))
@@ -412,11 +475,17 @@ impl Board {
                 0x14 => self.cause as u32,
                 // The RTC's slow counter, about 150 kHz.
                 0x1C => (self.clock.nanoseconds(now) * 3 / 20_000) as u32,
-                _ => self.other[(address & 0xFFF) as usize / 4],
+                _ => self.other_load(address),
             },
             0x900 => self.watchdog.read(offset),
-            _ => self.other[(address & 0xFFF) as usize / 4],
+            _ => self.other_load(address),
         }
+    }
+
+    /// A register that keeps what is written, or answers for the analogue side.
+    fn other_load(&self, address: u32) -> u32 {
+        let stored = self.other[(address & 0xFFF) as usize / 4];
+        self.radio.phy.answer(address, stored).unwrap_or(stored)
     }
 
     fn peripheral_store(&mut self, address: u32, value: u32, now: u64) {
@@ -430,6 +499,13 @@ impl Board {
             0x200 => {
                 self.spi[0].write(offset, value, &mut self.flash);
                 self.stop |= !self.flash.powered();
+            }
+            0x300 if address == RTC_CALIBRATION => {
+                self.other[(address & 0xFFF) as usize / 4] = value;
+                // 26 MHz against 150 kHz.
+                let periods = (value & 0x3FF) * 520 / 3;
+                self.other[(RTC_CALIBRATION_VALUE & 0xFFF) as usize / 4] =
+                    if value >> 31 != 0 { 1 << 31 | periods } else { 0 };
             }
             0x300 => {
                 let before = (self.gpio.levels(), self.gpio.enabled());
@@ -448,8 +524,47 @@ impl Board {
                 self.watchdog.write(offset, value, self.clock.nanoseconds(now));
                 self.stop = true;
             }
-            _ => self.other[(address & 0xFFF) as usize / 4] = value,
+            _ if phy::ANALOG.contains(&address) => {
+                self.radio.phy.command(address, value);
+                self.set_pll(now);
+            }
+            _ => {
+                let register = &mut self.other[(address & 0xFFF) as usize / 4];
+                let rising = value & !*register;
+                *register = value;
+                if address == MAC_RESET && rising & MAC_RESET_PULSE != 0 {
+                    self.radio.reset_mac();
+                }
+            }
         }
+    }
+
+    fn mac_load(&mut self, address: u32, now: u64) -> u32 {
+        if Mac::is_random(address) {
+            return self.noise.next_value();
+        }
+        if !Mac::is_known(address) {
+            self.unmodelled(address, || {
+                format!("read of {address:#010x}: a register of the MAC that is not known")
+            });
+        }
+        self.radio.mac.read(address, self.clock.nanoseconds(now))
+    }
+
+    fn mac_store(&mut self, address: u32, value: u32, now: u64) {
+        if !Mac::is_known(address) {
+            self.unmodelled(address, || {
+                format!(
+                    "write of {value:#010x} to {address:#010x}: a register of the MAC that is not \
+                     known"
+                )
+            });
+        }
+        let time = self.clock.nanoseconds(now);
+        let before = self.radio.next();
+        self.radio.write_mac(address, value, time, &self.dram);
+        // What is sent ends earlier than the core's budget.
+        self.stop |= self.radio.next() != before;
     }
 
     fn report_pins(&mut self, (levels, enabled): (u32, u32)) {
@@ -486,14 +601,6 @@ impl Board {
         self.stop |= self.nic.has_sent();
     }
 
-    /// xorshift64*: not cryptographic, and neither is it meant to look so.
-    fn next_random(&mut self) -> u32 {
-        self.random ^= self.random >> 12;
-        self.random ^= self.random << 25;
-        self.random ^= self.random >> 27;
-        (self.random.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 32) as u32
-    }
-
     fn slow_load32(&mut self, address: u32, now: u64) -> Result<u32, Cause> {
         if PERIPHERALS.contains(&address) {
             Ok(self.peripheral_load(address, now))
@@ -503,8 +610,10 @@ impl Board {
             Ok(word_at(&self.rtc_memory, (address - RTC_MEMORY.start) as usize))
         } else if NIC.contains(&address) {
             Ok(self.nic.read(address - NIC.start))
-        } else if address == RANDOM {
-            Ok(self.next_random())
+        } else if MAC.contains(&address) {
+            Ok(self.mac_load(address, now))
+        } else if BASEBAND.contains(&address) {
+            Ok(self.radio.phy.read(address))
         } else if ROM.contains(&address) {
             Ok(rom::word(address))
         } else if DEVICES.iter().any(|range| range.contains(&address)) {
@@ -520,6 +629,10 @@ impl Board {
             self.peripheral_store(address, value, now);
         } else if DPORT.contains(&address) {
             let offset = address & 0xFFF;
+            let mut value = value;
+            if offset == DPORT_CACHE && value & CACHE_FLUSH != 0 {
+                value |= CACHE_EMPTY;
+            }
             if let Some(register) = self.dport.get_mut(offset as usize / 4) {
                 *register = value;
             }
@@ -533,6 +646,10 @@ impl Board {
             self.rtc_memory[at..at + 4].copy_from_slice(&value.to_le_bytes());
         } else if NIC.contains(&address) {
             self.nic_store(address - NIC.start, value);
+        } else if MAC.contains(&address) {
+            self.mac_store(address, value, now);
+        } else if BASEBAND.contains(&address) {
+            self.radio.write_baseband(address, value);
         } else if DEVICES.iter().any(|range| range.contains(&address)) {
             self.unmodelled(address, || {
                 format!("write of {value:#010x} to {address:#010x}: no such register here")
@@ -543,15 +660,34 @@ impl Board {
         Ok(())
     }
 
-    /// Why a sub-word access outside DRAM is refused: the bus of IRAM, ROM and flash, and that
+    /// A sub-word load outside DRAM. DPORT and MAC do it; the bus of IRAM, ROM and flash, and that
     /// of the peripherals, know words only.
-    fn narrow(&self, address: u32, hole: Cause) -> Cause {
+    fn narrow_load(&mut self, address: u32, now: u64) -> Result<u32, Cause> {
+        if DPORT.contains(&address) || MAC.contains(&address) {
+            let word = self.slow_load32(address & !3, now)?;
+            return Ok(word >> (8 * (address & 3)));
+        }
+        Err(Self::narrow(address, Cause::LoadProhibited))
+    }
+
+    /// The same for a store of the bits in `mask`.
+    fn narrow_store(&mut self, address: u32, value: u32, mask: u32, now: u64) -> Result<(), Cause> {
+        if DPORT.contains(&address) || MAC.contains(&address) {
+            let shift = 8 * (address & 3);
+            let word = self.slow_load32(address & !3, now)?;
+            let word = word & !(mask << shift) | (value & mask) << shift;
+            return self.slow_store32(address & !3, word, now);
+        }
+        Err(Self::narrow(address, Cause::StoreProhibited))
+    }
+
+    fn narrow(address: u32, hole: Cause) -> Cause {
         let words_only = ROM.contains(&address)
             || IRAM.contains(&address)
             || FLASH_WINDOW.contains(&address)
             || PERIPHERALS.contains(&address)
             || RTC_MEMORY.contains(&address)
-            || DPORT.contains(&address)
+            || BASEBAND.contains(&address)
             || NIC.contains(&address);
         if words_only { Cause::LoadStoreError } else { hole }
     }
@@ -577,17 +713,20 @@ impl Bus for Board {
     }
 
     #[inline]
-    fn load8(&mut self, addr: u32, _now: u64) -> Result<u8, Cause> {
+    fn load8(&mut self, addr: u32, now: u64) -> Result<u8, Cause> {
         let at = addr.wrapping_sub(DRAM.start) as usize;
-        self.dram.get(at).copied().ok_or_else(|| self.narrow(addr, Cause::LoadProhibited))
+        match self.dram.get(at) {
+            Some(byte) => Ok(*byte),
+            None => self.narrow_load(addr, now).map(|word| word as u8),
+        }
     }
 
     #[inline]
-    fn load16(&mut self, addr: u32, _now: u64) -> Result<u16, Cause> {
+    fn load16(&mut self, addr: u32, now: u64) -> Result<u16, Cause> {
         let at = addr.wrapping_sub(DRAM.start) as usize;
         match self.dram.get(at..at.wrapping_add(2)) {
             Some(bytes) => Ok(u16::from_le_bytes([bytes[0], bytes[1]])),
-            None => Err(self.narrow(addr, Cause::LoadProhibited)),
+            None => self.narrow_load(addr, now).map(|word| word as u16),
         }
     }
 
@@ -608,21 +747,21 @@ impl Bus for Board {
     }
 
     #[inline]
-    fn store8(&mut self, addr: u32, value: u8, _now: u64) -> Result<(), Cause> {
+    fn store8(&mut self, addr: u32, value: u8, now: u64) -> Result<(), Cause> {
         let at = addr.wrapping_sub(DRAM.start) as usize;
         match self.dram.get_mut(at) {
             Some(byte) => *byte = value,
-            None => return Err(self.narrow(addr, Cause::StoreProhibited)),
+            None => return self.narrow_store(addr, value.into(), 0xFF, now),
         }
         Ok(())
     }
 
     #[inline]
-    fn store16(&mut self, addr: u32, value: u16, _now: u64) -> Result<(), Cause> {
+    fn store16(&mut self, addr: u32, value: u16, now: u64) -> Result<(), Cause> {
         let at = addr.wrapping_sub(DRAM.start) as usize;
         match self.dram.get_mut(at..at.wrapping_add(2)) {
             Some(bytes) => bytes.copy_from_slice(&value.to_le_bytes()),
-            None => return Err(self.narrow(addr, Cause::StoreProhibited)),
+            None => return self.narrow_store(addr, value.into(), 0xFFFF, now),
         }
         Ok(())
     }
@@ -644,7 +783,7 @@ impl Bus for Board {
 
     #[inline]
     fn is_device(addr: u32) -> bool {
-        addr >= 0x6000_0000 || DPORT.contains(&addr)
+        addr >= 0x6000_0000 || DEVICES[0].contains(&addr)
     }
 
     fn signals(&mut self) -> Signals {

@@ -34,19 +34,33 @@ pub struct Timer {
     count: u32,
     since: u64,
     raised: bool,
+    /// FRC2's line: a pulse at each match, whether or not somebody cleared the last one.
+    pulse: bool,
 }
 
 impl Timer {
     /// The timer after a reset.
     #[must_use]
     pub fn new(kind: Kind) -> Self {
-        Self { kind, load: 0, control: 0, alarm: 0, count: 0, since: 0, raised: false }
+        Self {
+            kind,
+            load: 0,
+            control: 0,
+            alarm: 0,
+            count: 0,
+            since: 0,
+            raised: false,
+            pulse: false,
+        }
     }
 
     /// Whether the timer asks for its interrupt.
     #[must_use]
     pub fn interrupt(&self) -> bool {
-        self.raised
+        match self.kind {
+            Kind::Frc1 => self.raised,
+            Kind::Frc2 => self.pulse,
+        }
     }
 
     /// Reads the register at `offset` at bus tick `tick`.
@@ -79,9 +93,8 @@ impl Timer {
 
     /// Lets the time up to bus tick `tick` pass: raises the interrupt that came due.
     pub fn advance(&mut self, tick: u64) {
-        if self.next(self.since).is_some_and(|due| due <= tick) {
-            self.raised = true;
-        }
+        self.pulse = self.next(self.since).is_some_and(|due| due <= tick);
+        self.raised |= self.pulse;
         self.settle(tick);
     }
 
@@ -202,6 +215,12 @@ mod tests {
         timer.advance(500);
         assert!(timer.interrupt());
         assert_eq!(timer.next(500), Some(500 + (1 << 32)));
+        // The chip's own handler only sets the next alarm: that must be an edge again.
+        timer.write(reg::ALARM, 600, 510);
+        timer.advance(520);
+        assert!(!timer.interrupt());
+        timer.advance(600);
+        assert!(timer.interrupt());
     }
 
     #[test]

@@ -11,9 +11,9 @@ use std::time::{Duration, Instant};
 use aws_stand_in::{Account, Bed};
 use e2e::{Device, seconds};
 use identity::Stored;
+use process::programs::Owned;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
-use tools::programs::Owned;
 
 /// Limit for a line of a program.
 const LINE: Duration = seconds(90);

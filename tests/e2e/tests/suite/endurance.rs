@@ -1,8 +1,8 @@
 //! What must not wear out.
 
+use board::status::Led;
 use e2e::memory::{address_of, debugger_option, write_word};
 use e2e::{Device, Stage};
-use tools::status::Led;
 
 /// Bytes by which the free heap may differ between two moments of the same kind: a control
 /// block in TIME_WAIT, a name that the DNS cache holds.

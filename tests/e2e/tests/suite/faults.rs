@@ -1,17 +1,19 @@
 //! Bad networks and broken servers: the device notices, says so, and comes back by itself.
 
 use std::io::Write;
+use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
+use board::status::Led;
+use certificates::{Authority, KeyKind, LeafRequest, Validity};
+use cloud::client::MqttClient;
+use cloud::pki::SERVER_NAME;
+use cloud::servers::TIME_SERVER_NAME;
 use e2e::server::{Server, stay_silent, tls_config};
 use e2e::{Device, Line, SOON, Stage, Watcher};
 use time::OffsetDateTime;
-use tools::client::MqttClient;
-use tools::cloud::TIME_SERVER_NAME;
-use tools::pki::{Authority, KeyKind, LeafRequest, SERVER_NAME, Validity};
-use tools::status::Led;
 
 /// Within 1.5 keep-alives (the tests' is 30 s) a dead peer must be noticed.
 const PEER_DEAD_MS: u64 = 45_000;
@@ -43,11 +45,11 @@ fn connected_as(stage: &Stage, mut device: Device) -> (Watcher, Device) {
 fn broker_killed_and_restarted() {
     let mut stage = Stage::new();
     let (_, mut device) = connected(&stage);
-    stage.lab.cloud.broker.kill();
+    stage.cloud.servers.broker.kill();
     expect_lost(&mut device);
     device.expect(SOON, "connect failed: TLS: no TCP connection");
     device.expect(SOON, "connect failed: TLS: no TCP connection");
-    stage.lab.cloud.broker.restart().unwrap();
+    stage.cloud.servers.broker.restart().unwrap();
     // The broker has forgotten the session.
     device.expect(SOON, "subscribed to ");
     let mut watcher = stage.watch();
@@ -60,9 +62,9 @@ fn broker_killed_and_restarted() {
 fn broker_ended_in_order_and_restarted() {
     let mut stage = Stage::new();
     let (_, mut device) = connected(&stage);
-    stage.lab.cloud.broker.stop().unwrap();
+    stage.cloud.servers.broker.stop().unwrap();
     expect_lost(&mut device);
-    stage.lab.cloud.broker.restart().unwrap();
+    stage.cloud.servers.broker.restart().unwrap();
     device.expect_connected();
     stage.watch().switch(&mut device, Led::On);
     device.assert_sound();
@@ -73,10 +75,10 @@ fn broker_frozen_and_thawed() {
     let stage = Stage::new();
     let (_watcher, mut device) = connected(&stage);
     let published = device.expect(SOON, "published ");
-    stage.lab.cloud.broker.freeze().unwrap();
+    stage.cloud.servers.broker.freeze().unwrap();
     let lost = expect_lost(&mut device);
     assert!(lost.ms - published.ms <= PEER_DEAD_MS, "noticed after {} ms", lost.ms - published.ms);
-    stage.lab.cloud.broker.thaw().unwrap();
+    stage.cloud.servers.broker.thaw().unwrap();
     device.expect(PATIENCE, "connected to ");
     stage.watch().switch(&mut device, Led::On);
     device.assert_sound();
@@ -193,7 +195,7 @@ fn connection_refused_by_the_server() {
     let relay = stage.relay();
     let code = Arc::new(AtomicU8::new(0));
     let given = Arc::clone(&code);
-    let config = tls_config(&stage.lab.pki, &stage.lab.pki.server);
+    let config = tls_config(&stage.cloud.pki, &stage.cloud.pki.server);
     let server = Server::tls(config, move |session| {
         session.welcome(given.load(Ordering::Relaxed))?;
         session.serve()
@@ -218,7 +220,7 @@ fn connection_refused_by_the_server() {
         }
         device.expect_delay();
     }
-    relay.set_target(stage.lab.cloud.broker.device_port());
+    relay.set_target(stage.cloud.servers.broker.device_port());
     device.expect_connected();
     assert_eq!(device.count("connected to "), 1);
     relay.assert_spaced();
@@ -231,7 +233,7 @@ fn connection_dropped_by_the_server_at_every_stage() {
     let mut stage = Stage::new();
     let relay = stage.relay();
     let stages = Arc::new(AtomicU8::new(0));
-    let config = tls_config(&stage.lab.pki, &stage.lab.pki.server);
+    let config = tls_config(&stage.cloud.pki, &stage.cloud.pki.server);
     let reached = Arc::clone(&stages);
     let tls = Server::tls(config, move |session| {
         match reached.load(Ordering::Relaxed) {
@@ -273,7 +275,7 @@ fn connection_dropped_by_the_server_at_every_stage() {
         device.expect(SOON, "connected to ");
         expect_lost(&mut device);
     }
-    relay.set_target(stage.lab.cloud.broker.device_port());
+    relay.set_target(stage.cloud.servers.broker.device_port());
     device.expect_connected();
     stage.watch().switch(&mut device, Led::On);
     relay.assert_spaced();
@@ -284,7 +286,7 @@ fn connection_dropped_by_the_server_at_every_stage() {
 fn subscription_refused() {
     let mut stage = Stage::new();
     let relay = stage.relay();
-    let config = tls_config(&stage.lab.pki, &stage.lab.pki.server);
+    let config = tls_config(&stage.cloud.pki, &stage.cloud.pki.server);
     let server = Server::tls(config, |session| {
         session.welcome(0)?;
         session.serve_until_subscribed(0x80)?;
@@ -294,7 +296,7 @@ fn subscription_refused() {
     let mut device = stage.boot();
     device.expect(SOON, "connection lost: subscription refused: the policy must allow");
     device.expect_delay();
-    relay.set_target(stage.lab.cloud.broker.device_port());
+    relay.set_target(stage.cloud.servers.broker.device_port());
     device.expect_connected();
     stage.watch().switch(&mut device, Led::On);
     device.assert_sound();
@@ -303,13 +305,13 @@ fn subscription_refused() {
 #[test]
 fn name_does_not_exist() {
     let stage = Stage::new();
-    stage.lab.cloud.dns.set(SERVER_NAME, None);
+    stage.cloud.servers.dns.set(SERVER_NAME, None);
     let mut device = stage.boot();
     for _ in 0..2 {
         device.expect(SOON, "connect failed: TLS: the endpoint's name cannot be resolved");
         device.expect_delay();
     }
-    stage.lab.cloud.dns.set(SERVER_NAME, Some(tools::cloud::HOST_FROM_GUEST));
+    stage.cloud.servers.dns.set(SERVER_NAME, Some(cloud::dns::HOST_FROM_GUEST));
     device.expect_connected();
     device.assert_sound();
 }
@@ -317,12 +319,12 @@ fn name_does_not_exist() {
 #[test]
 fn name_server_does_not_answer() {
     let stage = Stage::new();
-    stage.lab.cloud.dns.silence(true);
+    stage.cloud.servers.dns.silence(true);
     let mut device = stage.boot_skipping_sleep();
     // The time server's name is looked up first.
-    device.expect(PATIENCE, "no answer from a time server: taking ");
+    device.expect(PATIENCE, "no answer from a time server: it is later than ");
     device.expect(PATIENCE, "connect failed: TLS: the endpoint's name cannot be resolved");
-    stage.lab.cloud.dns.silence(false);
+    stage.cloud.servers.dns.silence(false);
     // Where the firmware is older than the certificates, it needs the time first.
     device.expect(PATIENCE, "connected to ");
     device.assert_sound();
@@ -350,12 +352,12 @@ fn old_certificates() -> Stage {
 #[test]
 fn time_server_does_not_answer() {
     let stage = old_certificates();
-    stage.lab.cloud.sntp.silence(true);
+    stage.cloud.servers.sntp.silence(true);
     let mut device = stage.boot_skipping_sleep();
-    let line = device.expect(PATIENCE, "no answer from a time server: taking ");
+    let line = device.expect(PATIENCE, "no answer from a time server: it is later than ");
     assert!((20_000..25_000).contains(&line.ms), "waited until {} ms", line.ms);
     device.expect_connected();
-    stage.lab.cloud.sntp.silence(false);
+    stage.cloud.servers.sntp.silence(false);
     device.expect(PATIENCE, "clock set by SNTP: ");
     device.assert_sound();
 }
@@ -364,10 +366,10 @@ fn time_server_does_not_answer() {
 #[test]
 fn time_server_lies_into_the_past() {
     let stage = old_certificates();
-    stage.lab.cloud.sntp.lie_by(-10 * 365 * 86_400);
+    stage.cloud.servers.sntp.lie_by(-10 * 365 * 86_400);
     let mut device = stage.boot_skipping_sleep();
     device.expect(SOON, "before this firmware was built: ignored");
-    device.expect(PATIENCE, "no answer from a time server: taking 20");
+    device.expect(PATIENCE, "no answer from a time server: it is later than 20");
     device.expect_connected();
     assert_eq!(device.count("clock set by SNTP"), 0);
     device.assert_sound();
@@ -376,9 +378,9 @@ fn time_server_lies_into_the_past() {
 #[test]
 fn time_server_is_unknown() {
     let stage = old_certificates();
-    stage.lab.cloud.dns.set(TIME_SERVER_NAME, None);
+    stage.cloud.servers.dns.set(TIME_SERVER_NAME, None);
     let mut device = stage.boot_skipping_sleep();
-    device.expect(PATIENCE, "no answer from a time server: taking 20");
+    device.expect(PATIENCE, "no answer from a time server: it is later than 20");
     device.expect_connected();
     device.assert_sound();
 }
@@ -399,10 +401,43 @@ fn after_an_outage_only_the_newest_status_is_published() {
     watcher.forget();
     // Three periods of the status.
     while device.expect(SOON, "alert 40").ms < outage.ms + 30_000 {}
-    relay.set_target(stage.lab.cloud.broker.device_port());
+    relay.set_target(stage.cloud.servers.broker.device_port());
     let line = device.expect(SOON, "connected to ");
     let first = watcher.status("status", |_| true);
     assert_eq!(first.reconnects, 1, "a stale status: {first:?}");
     assert!(first.uptime_s >= line.ms / 1000, "a stale status: {first:?} at {} ms", line.ms);
     device.assert_sound();
+}
+
+/// Whatever the device itself may have got into, a reset gets it out: once after hours, and told
+/// of. Hours go by in a minute here.
+#[test]
+fn hours_without_a_connection_end_in_one_reset() {
+    const HOURS: Duration = Duration::from_secs(900);
+    const LEAST: u64 = app_model::patience::LEAST_MS as u64;
+    const MOST: u64 = LEAST + app_model::patience::SPREAD_MS as u64 + 120_000;
+    let mut stage = Stage::new();
+    stage.identity.backoff_cap_s = 3600;
+    let relay = stage.relay();
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    relay.set_target(nobody);
+    let mut watcher = stage.watch();
+    let mut device = stage.boot_skipping_sleep();
+    let mut last = Line { level: ' ', ms: 0, text: String::new() };
+    let end = loop {
+        let line = device.expect_where(HOURS, "an attempt or the end", |line| {
+            line.contains("next try in ") || line.contains("*** gave up: no connection for 4 h")
+        });
+        if line.text.starts_with("***") {
+            break last.ms;
+        }
+        last = line;
+    };
+    assert!((LEAST - 3_600_000..MOST).contains(&end), "the last attempt was at {end} ms");
+    device.expect(SOON, "reset: gave-up");
+    device.expect(SOON, "crashed before: gave up: no connection for 4 h");
+    relay.set_target(stage.cloud.servers.broker.device_port());
+    device.expect_connected();
+    watcher.told_once("gave-up", "gave up: no connection for 4 h");
+    assert_eq!(device.count("*** "), 2, "the reset and its reason");
 }

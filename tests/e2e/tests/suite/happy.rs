@@ -5,14 +5,15 @@ use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
+use board::status::{Led, Report};
+use certificates::{Authority, Credential, KeyKind, LeafRequest, Validity};
+use cloud::broker::Connection;
+use cloud::pki::SERVER_NAME;
 use e2e::server::{Server, tls_config};
 use e2e::{CLIENT_ID, Device, SOON, Stage, seconds};
 use rustls::pki_types::CertificateDer;
 use serde_json::Value;
 use time::{Duration, OffsetDateTime};
-use tools::cloud::Connection;
-use tools::pki::{Authority, Credential, KeyKind, LeafRequest, SERVER_NAME, Validity};
-use tools::status::{Led, Report};
 
 #[test]
 fn statuses_are_plausible_and_punctual() {
@@ -43,7 +44,7 @@ fn statuses_are_plausible_and_punctual() {
         device_connections(&stage),
         [Connection {
             client_id: CLIENT_ID.to_owned(),
-            user: stage.lab.thing.clone(),
+            user: stage.cloud.thing.clone(),
             keep_alive_s: 30,
             clean_session: false,
         }]
@@ -54,8 +55,8 @@ fn statuses_are_plausible_and_punctual() {
 
 /// Connections of the device that the broker has accepted.
 fn device_connections(stage: &Stage) -> Vec<Connection> {
-    let mut connections = stage.lab.cloud.broker.connections();
-    connections.retain(|connection| connection.user == stage.lab.thing);
+    let mut connections = stage.cloud.servers.broker.connections();
+    connections.retain(|connection| connection.user == stage.cloud.thing);
     connections
 }
 
@@ -108,9 +109,9 @@ fn identity_rules_names_topics_and_session() {
         options.grants[0].receive = vec!["building/7/control".to_owned()];
         Ok(())
     });
-    stage.lab.topics.status = "building/7/status".to_owned();
-    stage.lab.topics.control = "building/7/control".to_owned();
-    stage.identity.topics = stage.lab.topics.clone();
+    stage.cloud.topics.status = "building/7/status".to_owned();
+    stage.cloud.topics.control = "building/7/control".to_owned();
+    stage.identity.topics = stage.cloud.topics.clone();
     stage.identity.client_id = Some("lamp-7".to_owned());
     stage.identity.keep_alive_s = 1200;
     stage.identity.clean_session = true;
@@ -126,7 +127,7 @@ fn identity_rules_names_topics_and_session() {
     watcher.switch(&mut device, Led::Off);
     let wanted = Connection {
         client_id: "lamp-7".to_owned(),
-        user: stage.lab.thing.clone(),
+        user: stage.cloud.thing.clone(),
         keep_alive_s: 1200,
         clean_session: true,
     };
@@ -213,8 +214,8 @@ fn flights_of_6_5_and_8_kb_in_one_record_are_accepted() {
         let stage = Stage::new();
         let mut request = LeafRequest::server(&[SERVER_NAME]);
         request.padding = padding;
-        let credential = stage.lab.pki.intermediate.issue(&request).unwrap();
-        let root = stage.lab.pki.root.certificate().clone();
+        let credential = stage.cloud.pki.intermediate.issue(&request).unwrap();
+        let root = stage.cloud.pki.root.certificate().clone();
         (stage, (credential, root))
     };
     takes_flight(ecdsa(5_330), 6_500..=6_600);
@@ -231,7 +232,7 @@ fn takes_flight(
 ) {
     let longest = Arc::new(AtomicUsize::new(0));
     let seen = Arc::clone(&longest);
-    let server = Server::tls(tls_config(&stage.lab.pki, &credential), move |session| {
+    let server = Server::tls(tls_config(&stage.cloud.pki, &credential), move |session| {
         seen.store(session.longest_record(), Ordering::Relaxed);
         session.welcome(0)?;
         session.serve()
@@ -252,8 +253,8 @@ fn takes_flight(
 fn port_443_is_spoken_to_by_alpn_and_every_server_by_name() {
     let address = Ipv4Addr::new(10, 0, 2, 100);
     let mut stage = Stage::new();
-    stage.lab.cloud.dns.set(SERVER_NAME, Some(address));
-    let mut config = tls_config(&stage.lab.pki, &stage.lab.pki.server);
+    stage.cloud.servers.dns.set(SERVER_NAME, Some(address));
+    let mut config = tls_config(&stage.cloud.pki, &stage.cloud.pki.server);
     config.alpn_protocols = vec![b"h2".to_vec(), b"x-amzn-mqtt-ca".to_vec()];
     let heard = Arc::new(Mutex::new(None));
     let note = Arc::clone(&heard);
@@ -289,11 +290,11 @@ fn clock_comes_from_the_time_server() {
         options.server = pki.intermediate.issue(&request)?;
         Ok(())
     });
-    stage.lab.cloud.sntp.lie_by(Duration::days(10).whole_seconds());
+    stage.cloud.servers.sntp.lie_by(Duration::days(10).whole_seconds());
     let mut device = stage.boot();
     device.expect(SOON, "clock set by SNTP: ");
     device.expect_connected();
-    assert!(stage.lab.cloud.dns.answered() >= 2, "both names were looked up");
+    assert!(stage.cloud.servers.dns.answered() >= 2, "both names were looked up");
     device.assert_sound();
 }
 

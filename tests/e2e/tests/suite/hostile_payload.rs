@@ -1,8 +1,8 @@
 //! Whatever comes on the control topic: what is no command is named and ignored, the connection
 //! stays, and the next command is obeyed.
 
+use board::status::Led;
 use e2e::{CLIENT_ID, Device, SOON, Stage, Watcher, seconds};
-use tools::status::Led;
 
 /// A connected device.
 fn start(stage: &Stage) -> (Watcher, Device) {

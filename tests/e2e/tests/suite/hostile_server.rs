@@ -9,13 +9,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use board::status::Led;
+use certificates::{Authority, Credential, KeyKind, LeafRequest, Purpose, Validity};
+use cloud::pki::{Pki, SERVER_NAME};
 use e2e::server::{Server, stay_silent, tls_config, tls_config_for, trickle};
 use e2e::{Device, Relay, SOON, Stage};
-use tools::pki::{
-    Authority, Credential, KeyKind, LeafRequest, Pki, Purpose, SERVER_NAME, Validity,
-};
-use tools::programs::{self, Owned};
-use tools::status::Led;
+use process::programs::{self, Owned};
 
 /// For the device's 20 s for a handshake and 30 s for a connection.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -33,8 +32,8 @@ fn refuses(credential: impl FnOnce(&Pki) -> Result<Credential>, words: &str) {
         device.expect_delay();
     }
     assert_eq!(device.count("connected to "), 0);
-    let good = stage.lab.pki.server.clone();
-    stage.lab.cloud.broker.restart_with(&good).unwrap();
+    let good = stage.cloud.pki.server.clone();
+    stage.cloud.servers.broker.restart_with(&good).unwrap();
     device.expect_connected();
     stage.watch().switch(&mut device, Led::On);
     device.assert_sound();
@@ -145,7 +144,7 @@ fn misled(port: u16) -> (Stage, Relay, Device) {
 #[track_caller]
 fn recovers(stage: &Stage, relay: &Relay, device: &mut Device) {
     assert_eq!(device.count("connected to "), 0);
-    relay.set_target(stage.lab.cloud.broker.device_port());
+    relay.set_target(stage.cloud.servers.broker.device_port());
     device.expect(PATIENCE, "connected to ");
     stage.watch().switch(device, Led::On);
     let delays = device.delays();
@@ -158,7 +157,7 @@ fn recovers(stage: &Stage, relay: &Relay, device: &mut Device) {
 fn server_of_tls_1_1() {
     let folder = tempfile::tempdir().unwrap();
     let mut stage = Stage::new();
-    let (chain, key) = stage.lab.pki.server.save(folder.path(), "server").unwrap();
+    let (chain, key) = stage.cloud.pki.server.save(folder.path(), "server").unwrap();
     let mut server = Owned::spawn(
         Command::new(programs::find("openssl", "openssl").unwrap())
             .args(["s_server", "-tls1_1", "-cipher", "DEFAULT:@SECLEVEL=0", "-www"])
@@ -313,8 +312,8 @@ fn flight_larger_than_the_buffer() {
     let relay = stage.relay();
     let mut request = LeafRequest::server(&[SERVER_NAME]);
     request.padding = 9_000;
-    let credential = stage.lab.pki.intermediate.issue(&request).unwrap();
-    let server = Server::tls(tls_config(&stage.lab.pki, &credential), |_| Ok(()));
+    let credential = stage.cloud.pki.intermediate.issue(&request).unwrap();
+    let server = Server::tls(tls_config(&stage.cloud.pki, &credential), |_| Ok(()));
     relay.set_target(server.port());
     let mut device = stage.boot();
     for _ in 0..2 {
@@ -329,7 +328,7 @@ fn server_that_does_not_know_the_device() {
     let relay = stage.relay();
     let other =
         Authority::root("Other client authority", KeyKind::P256, Validity::for_days(30)).unwrap();
-    let config = tls_config_for(other.certificate(), &stage.lab.pki.server);
+    let config = tls_config_for(other.certificate(), &stage.cloud.pki.server);
     let server = Server::tls(config, |_| Ok(()));
     relay.set_target(server.port());
     let mut device = stage.boot();
@@ -342,7 +341,7 @@ fn server_that_does_not_know_the_device() {
 fn server_that_never_sends_connack() {
     let mut stage = Stage::new();
     let relay = stage.relay();
-    let config = tls_config(&stage.lab.pki, &stage.lab.pki.server);
+    let config = tls_config(&stage.cloud.pki, &stage.cloud.pki.server);
     let server = Server::tls(config, |session| {
         loop {
             session.receive()?;
@@ -396,7 +395,7 @@ fn server_that_sends_broken_packets() {
     let count = packets.len();
     let mut stage = Stage::new();
     let relay = stage.relay();
-    let config = tls_config(&stage.lab.pki, &stage.lab.pki.server);
+    let config = tls_config(&stage.cloud.pki, &stage.cloud.pki.server);
     let next = AtomicUsize::new(0);
     let served = Arc::new(AtomicUsize::new(0));
     let done = Arc::clone(&served);
@@ -420,7 +419,7 @@ fn server_that_sends_broken_packets() {
     assert!(served.load(Ordering::Relaxed) >= count);
     // What the server must not send ends the connection by name.
     assert!(device.count("mqtt: unexpected packet of type 11: closing") >= 1);
-    relay.set_target(stage.lab.cloud.broker.device_port());
+    relay.set_target(stage.cloud.servers.broker.device_port());
     device.expect(PATIENCE, "subscribed to ");
     let mut watcher = stage.watch();
     watcher.switch(&mut device, Led::On);

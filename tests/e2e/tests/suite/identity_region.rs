@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
+use certificates::LeafRequest;
 use e2e::{Device, SOON, Stage};
 use identity::{COPY_SIZE, REGION_SIZE};
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
-use tools::pki::LeafRequest;
 
 /// Says `words`, then nothing; does nothing.
 #[track_caller]
@@ -114,7 +114,7 @@ fn crc32(bytes: &[u8]) -> u32 {
 #[test]
 fn key_of_another_certificate() {
     let mut stage = Stage::new();
-    let other = stage.lab.pki.clients.issue(&LeafRequest::client("other")).unwrap();
+    let other = stage.cloud.pki.clients.issue(&LeafRequest::client("other")).unwrap();
     stage.identity.credential.key = other.key;
     waits_quietly(Some(stage.region()), "the private key in the identity cannot be read or does");
 }

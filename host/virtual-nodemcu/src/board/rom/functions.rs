@@ -5,12 +5,11 @@
 use std::collections::HashMap;
 
 use super::Rom;
+use super::flash::{erase_area, erase_block, erase_sector, write_flash};
 use crate::board::flash::{BLOCK, PAGE, SECTOR};
-use crate::board::{Board, ROM};
+use crate::board::{Board, IRAM, ROM};
 use crate::cpu::{Bus as _, Cause, Cpu, sr};
 
-/// Sectors of an erase block.
-pub const SECTORS_PER_BLOCK: u32 = (BLOCK / SECTOR) as u32;
 /// The ROM's pointer to what it knows of the flash chip, and where that stands.
 const FLASH_CHIP: u32 = 0x3FFF_C714;
 const FLASH_CHIP_AT: u32 = 0x3FFF_C718;
@@ -28,17 +27,12 @@ const PS_EXCM: u32 = 0x10;
 const PS_UM: u32 = 0x20;
 /// Interrupts.
 const INTERRUPTS: usize = 15;
-/// The internal registers of the PLL, as `rom_i2c_writeReg` names them, and their values for a
-/// crystal of 26 MHz.
-const PLL: (u32, u32) = (103, 4);
-const PLL_26MHZ: [(u32, u32); 2] = [(1, 0x88), (2, 0x91)];
 
 /// What the functions remember between calls.
 #[derive(Default)]
 pub struct Functions {
     handlers: [Option<(u32, u32)>; INTERRUPTS],
     md5: HashMap<u32, md5::Context>,
-    pll: [bool; 2],
     boot: bool,
 }
 
@@ -50,47 +44,6 @@ pub fn initialise(board: &mut Board) {
         bytes.extend(word.to_le_bytes());
     }
     board.write_ram(FLASH_CHIP, &bytes);
-}
-
-/// Programs `bytes` at `offset`, page by page. False if that is not all within the chip.
-pub fn write_flash(offset: u32, bytes: &[u8], board: &mut Board) -> bool {
-    if !within_chip(offset, bytes.len(), board) {
-        return false;
-    }
-    let mut at = offset as usize;
-    let mut rest = bytes;
-    while !rest.is_empty() && board.flash.powered() {
-        let (page, more) = rest.split_at(rest.len().min(PAGE - at % PAGE));
-        board.flash.transact(0x06, 0, &[], &mut []);
-        board.flash.transact(0x02, at as u32, page, &mut []);
-        at += page.len();
-        rest = more;
-    }
-    true
-}
-
-/// Erases 4 KiB; false if there is no such sector.
-pub fn erase_sector(sector: u32, board: &mut Board) -> bool {
-    erase(0x20, sector, SECTOR, board)
-}
-
-/// Erases 64 KiB; false if there is no such block.
-pub fn erase_block(block: u32, board: &mut Board) -> bool {
-    erase(0xD8, block, BLOCK, board)
-}
-
-fn erase(code: u8, number: u32, size: usize, board: &mut Board) -> bool {
-    let Some(offset) = number.checked_mul(size as u32) else { return false };
-    if !within_chip(offset, size, board) {
-        return false;
-    }
-    board.flash.transact(0x06, 0, &[], &mut []);
-    board.flash.transact(code, offset, &[], &mut []);
-    true
-}
-
-fn within_chip(offset: u32, length: usize, board: &Board) -> bool {
-    offset as usize + length <= board.flash.size()
 }
 
 /// Where in memory an argument lies that the function cannot use.
@@ -194,7 +147,7 @@ impl Functions {
                 board.flash.transact(0xC7, 0, &[], &mut []);
                 Some(0)
             }
-            0x4B44 => Some(u32::from(!super::loader::erase_area(a2, a3, board))),
+            0x4B44 => Some(u32::from(!erase_area(a2, a3, board))),
             // SPIParamCfg(id, size, block, sector, page, mask)
             0x4C2C => {
                 let values = [a2, a3, a4, a5, cpu.reg(6), cpu.reg(7)];
@@ -203,9 +156,9 @@ impl Functions {
                 }
                 Some(0)
             }
-            // rom_i2c_writeReg(block, host, register, value): the PLL
+            // rom_i2c_writeReg(block, host, register, value); each block hangs on one host.
             0x72D8 => {
-                self.write_analog(a2, a3, a4, a5, cpu, board);
+                board.write_analog(a2 as u8, a4 as u8, a5 as u8, cpu.cycles());
                 None
             }
             // uart_div_modify(uart, divider)
@@ -382,32 +335,6 @@ impl Functions {
         Ok(())
     }
 
-    fn write_analog(
-        &mut self,
-        block: u32,
-        host: u32,
-        register: u32,
-        value: u32,
-        cpu: &Cpu,
-        board: &mut Board,
-    ) {
-        if (block, host) == PLL {
-            for (set, wanted) in self.pll.iter_mut().zip(PLL_26MHZ) {
-                if wanted.0 == register {
-                    *set = wanted.1 == value;
-                }
-            }
-        }
-        let hz = if self.pll == [true; 2] {
-            crate::board::clock::PLL_HZ
-        } else {
-            crate::board::clock::ROM_HZ
-        };
-        if hz != board.clock.bus_hz() {
-            board.clock.set_bus_hz(hz, cpu.cycles());
-        }
-    }
-
     /// The ROM's exception vector: interrupts go to their handlers, all else is the end.
     fn exception(&mut self, cpu: &mut Cpu, board: &mut Board) {
         let cause = cpu.special(sr::EXCCAUSE).unwrap_or(0);
@@ -525,7 +452,12 @@ fn store32(board: &mut Board, cpu: &Cpu, address: u32, value: u32) -> Done {
     if !address.is_multiple_of(4) {
         return Err(Refused { cause: Cause::LoadStoreAlignment, address });
     }
-    board.store32(address, value, cpu.cycles()).map_err(|cause| Refused { cause, address })
+    board.store32(address, value, cpu.cycles()).map_err(|cause| Refused { cause, address })?;
+    // What was decoded there is no longer true.
+    if IRAM.contains(&address) {
+        board.touch(address..address + 4);
+    }
+    Ok(())
 }
 
 fn store8(board: &mut Board, cpu: &Cpu, address: u32, value: u8) -> Done {

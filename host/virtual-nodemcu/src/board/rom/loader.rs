@@ -3,10 +3,9 @@
 //! The protocol is documented in esptool's "Serial Protocol"; this is the part of the ESP8266's
 //! ROM, with its mistake about how much to erase.
 
-use super::functions::{self, SECTORS_PER_BLOCK};
+use super::flash::{erase_area, write_flash};
 use super::image::CHECKSUM;
 use crate::board::Board;
-use crate::board::flash::SECTOR;
 
 const END: u8 = 0xC0;
 const ESCAPE: u8 = 0xDB;
@@ -168,36 +167,6 @@ impl Loader {
     }
 }
 
-/// As the ROM's SPIEraseArea does it: the sectors up to the next block are erased first and
-/// then, by mistake, not taken off what is still to be erased.
-pub fn erase_area(address: u32, size: u32, board: &mut Board) -> bool {
-    let sector_size = SECTOR as u32;
-    let mut sector = address / sector_size;
-    let mut total = size.div_ceil(sector_size);
-    let head = (SECTORS_PER_BLOCK - sector % SECTORS_PER_BLOCK).min(total);
-    for _ in 0..head {
-        if !functions::erase_sector(sector, board) {
-            return false;
-        }
-        sector += 1;
-    }
-    while total > 0 {
-        let whole = total >= SECTORS_PER_BLOCK && sector.is_multiple_of(SECTORS_PER_BLOCK);
-        let (count, done) = if whole {
-            (SECTORS_PER_BLOCK, functions::erase_block(sector / SECTORS_PER_BLOCK, board))
-        } else {
-            (1, functions::erase_sector(sector, board))
-        };
-        // Behind the end of the flash there is nothing to erase, and the mistake leads there.
-        if !done && (sector as usize * SECTOR) < board.flash.size() {
-            return false;
-        }
-        sector += count;
-        total -= count;
-    }
-    true
-}
-
 fn reply(board: &mut Board, code: u8, value: u32, status: [u8; 2]) {
     let mut packet = vec![1, code, status.len() as u8, 0];
     packet.extend(value.to_le_bytes());
@@ -299,7 +268,7 @@ fn flash_data(
 ) -> Result<(), Failure> {
     let (transfer, number, payload) = block(*transfer, data, sum)?;
     let address = transfer.address.wrapping_add(number.wrapping_mul(transfer.block));
-    if functions::write_flash(address, payload, board) { Ok(()) } else { Err(Failure::FlashWrite) }
+    if write_flash(address, payload, board) { Ok(()) } else { Err(Failure::FlashWrite) }
 }
 
 #[cfg(test)]
@@ -399,20 +368,6 @@ mod tests {
         loader.receive(END, &mut board);
         let read = packet(op::READ_REG, &longs(&[0x4000_1000]), 0);
         assert_eq!(send(&mut loader, &mut board, &read).1[5..11], [1, 0xC1, 0xF0, 0xFF, 0, 0]);
-    }
-
-    #[test]
-    fn erases_too_much_just_as_the_rom_does() {
-        // (sectors asked for, first sector, sectors erased)
-        for (asked, first, erased) in [(1, 0, 2), (3, 5, 6), (16, 0, 32), (20, 0, 36), (20, 10, 26)]
-        {
-            let mut board = board();
-            board.flash.load(0, &vec![0; 0x10_0000]);
-            assert!(erase_area(first * 0x1000, asked * 0x1000, &mut board));
-            let count =
-                board.flash.data().chunks(SECTOR).filter(|s| s.iter().all(|b| *b == 0xFF)).count();
-            assert_eq!(count, erased);
-        }
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! and what stands there is done by the host when the core arrives. A few instructions of our
 //! own are where the core itself has to wait.
 
+mod flash;
 pub mod functions;
 pub mod image;
 pub mod loader;

@@ -1,0 +1,54 @@
+//! How long a device goes on trying before it suspects itself.
+//!
+//! A device with a link and without a connection usually waits for somebody else: a server, a
+//! router, a person. But it may be its own fault, in a state that no reconnect reaches, and then
+//! only a reset helps. So after hours it is reset once, tells of it in its next status, and has
+//! hours again. Time without a link does not count: there a reset would change nothing.
+
+/// Least time without a connection, link up, until the reset, in milliseconds: four hours, more
+/// than most outages last.
+pub const LEAST_MS: u32 = 4 * 60 * 60 * 1000;
+
+/// Up to so many milliseconds are added by chance: devices that lost the same server must not be
+/// reset in step.
+pub const SPREAD_MS: u32 = 60 * 60 * 1000;
+
+/// Adds up the time without a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Patience {
+    limit_ms: u64,
+    without_ms: u64,
+    looked_ms: u64,
+}
+
+impl Patience {
+    /// From `now_ms` on. `random` is an evenly distributed number that other devices do not draw
+    /// too.
+    #[must_use]
+    pub fn new(now_ms: u64, random: u32) -> Self {
+        let spread = (u64::from(random) * u64::from(SPREAD_MS)) >> 32;
+        Self { limit_ms: u64::from(LEAST_MS) + spread, without_ms: 0, looked_ms: now_ms }
+    }
+
+    /// There is a connection, or was until now.
+    pub fn connected(&mut self, now_ms: u64) {
+        self.without_ms = 0;
+        self.looked_ms = now_ms;
+    }
+
+    /// There is no connection; `link` says whether there is a link. Whether that has been so for
+    /// too long, link up.
+    pub fn is_over(&mut self, now_ms: u64, link: bool) -> bool {
+        if link {
+            self.without_ms += now_ms.saturating_sub(self.looked_ms);
+        }
+        self.looked_ms = now_ms;
+        self.without_ms >= self.limit_ms
+    }
+
+    /// Whole hours without a connection so far, link up.
+    #[must_use]
+    pub fn hours(&self) -> u64 {
+        self.without_ms / 3_600_000
+    }
+}

@@ -1,0 +1,22 @@
+//! What the wall clock decides: whose word it takes, when it asks again, what it keeps over a
+//! reset.
+//!
+//! Nothing here knows a network, a chip or a timer: packets are bytes, and time since boot and
+//! random numbers are arguments. That makes all of it testable on the host. Times of day are
+//! seconds since 1970 in 32 bits, which lasts until 2106.
+//!
+//! The packets are read here and not by a crate: `sntpc` ties them to its own socket traits,
+//! judges less (leap indicator, delay) and `ntp-parser` brings a parser generator for what are
+//! 48 bytes at fixed places.
+
+#![no_std]
+#![forbid(unsafe_code)]
+
+mod judge;
+pub mod packet;
+mod record;
+mod schedule;
+
+pub use judge::{Clock, FARTHEST, STEP, Trust, Verdict};
+pub use record::{Log, RECORD_WORDS, Record};
+pub use schedule::{ANSWER_S, FLOOR_S, LONGEST_S, MOST_SERVERS, PERIOD_S, SECOND_LOOK_S, Schedule};

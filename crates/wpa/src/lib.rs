@@ -1,0 +1,40 @@
+//! The station's side of WPA2-PSK with CCMP (IEEE 802.11-2020, chapter 12), without a radio.
+//!
+//! [`Supplicant`] answers the access point's EAPOL-Key frames and hands out the keys to install;
+//! [`element`] reads and makes RSN elements; [`key`] derives keys. Nothing here knows a driver,
+//! a clock or a heap, and the two algorithms that it needs come through [`Sha1`] and [`Aes128`].
+//!
+//! Only what WPA2-PSK with CCMP needs is spoken: key descriptor version 2 (HMAC-SHA1, AES key
+//! wrap). Whatever else an access point sends is refused by name, and nothing that is refused
+//! changes a key.
+
+#![no_std]
+#![forbid(unsafe_code)]
+
+pub mod eapol;
+pub mod element;
+pub mod key;
+mod supplicant;
+
+pub use supplicant::{Config, GroupKey, Install, Progress, Refused, Supplicant};
+
+/// A running SHA-1 (FIPS 180-4).
+pub trait Sha1: Clone {
+    /// The hash of nothing.
+    fn new() -> Self;
+    /// Appends bytes.
+    fn update(&mut self, bytes: &[u8]);
+    /// The hash.
+    fn finish(self) -> [u8; 20];
+}
+
+/// AES-128 (FIPS 197), which only ever decrypts here: key unwrapping.
+pub trait Aes128 {
+    /// Takes a key.
+    fn new(key: &[u8; 16]) -> Self;
+    /// Decrypts one block.
+    fn decrypt(&self, block: &mut [u8; 16]);
+}
+
+/// An IEEE 802 address.
+pub type Mac = [u8; 6];

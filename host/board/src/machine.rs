@@ -1,0 +1,123 @@
+//! A board that runs on this machine, whichever it is: QEMU's, or a virtual NodeMCU that is
+//! flashed through its serial port as a real one is.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use board_facts::{Board, Machine as Kind};
+use process::files::{self, SECRET};
+
+use crate::console::Console;
+use crate::esptool::Esptool;
+use crate::flash;
+use crate::image::{CODE_OFFSET, Image};
+use crate::qemu::{Emulator, EmulatorOptions};
+use crate::virtual_board::{VirtualBoard, VirtualOptions};
+
+/// A running board; it ends when dropped.
+pub trait Machine {
+    /// What the device writes to its serial console, and what the board shows.
+    fn console(&self) -> &Console;
+
+    /// Waits until the board ends by itself; `None` when `limit` passes first.
+    ///
+    /// # Errors
+    /// When the operating system does not answer.
+    fn wait(&mut self, limit: Duration) -> Result<Option<ExitStatus>>;
+
+    /// Ends the board and returns all lines of the console.
+    fn finish(self: Box<Self>) -> Vec<String>;
+}
+
+/// What to run, and on which board.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Firmware {
+    /// The firmware
+    #[arg(long)]
+    pub elf: PathBuf,
+    /// The board to run on
+    #[arg(long, default_value = "qemu", value_parser = Board::named)]
+    pub board: Board,
+    /// Folder of the board's flash files, instead of `image/BOARD` in the next one
+    #[arg(long)]
+    pub image: Option<PathBuf>,
+    /// Folder of what was built: images, virtual board, esptool
+    #[arg(long, default_value = "target")]
+    pub target: PathBuf,
+}
+
+impl Firmware {
+    /// Starts the board with this identity region. `folder` takes the board's files, and what
+    /// the flash there holds already is not written again. With `echo` the console is printed.
+    ///
+    /// # Errors
+    /// When something is missing or does not start, or flashing fails.
+    pub fn start(&self, region: &[u8], folder: &Path, echo: bool) -> Result<Box<dyn Machine>> {
+        if self.board.machine == Kind::Qemu {
+            let mut options = EmulatorOptions::new(&self.elf);
+            options.identity = Some(region.to_vec());
+            options.echo = echo;
+            return Ok(Box::new(Emulator::start(&options)?));
+        }
+        let usual = || self.target.join("image").join(&self.board.name);
+        let image = Image::in_folder(&self.image.clone().unwrap_or_else(usual));
+        let esptool = Esptool::set_up(&self.target.join("esptool"))?;
+        let mut options = VirtualOptions::new(
+            &self.board,
+            &self.target.join("debug/virtual-nodemcu"),
+            &folder.join(format!("{}-flash.bin", self.board.name)),
+            &self.elf,
+        );
+        options.echo = echo;
+        let mut board = VirtualBoard::start(&options)?;
+        let identity = folder.join(format!("{}-identity.bin", self.board.name));
+        files::write(&identity, region, SECRET)?;
+        let port = board.port();
+        if holds(&options.flash, &image)? {
+            flash::flash_identity(&esptool, &port, BAUD, "this device", &identity)?;
+        } else {
+            flash::flash(&esptool, &port, BAUD, &image, Some(&identity))?;
+        }
+        board.restart()?;
+        Ok(Box::new(board))
+    }
+}
+
+/// Bits per second to flash a virtual board by: the fastest of real boards.
+const BAUD: u32 = 921_600;
+
+/// Whether a flash file has that image in it.
+fn holds(flash: &Path, image: &Image) -> Result<bool> {
+    let flash = std::fs::read(flash).with_context(|| format!("cannot read {}", flash.display()))?;
+    image.verify()?;
+    let boot = std::fs::read(&image.boot)?;
+    let code = std::fs::read(&image.code)?;
+    Ok(flash.starts_with(&boot)
+        && flash.get(CODE_OFFSET as usize..).is_some_and(|flash| flash.starts_with(&code)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flash_file_holds_an_image_or_does_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let image = Image::in_folder(folder.path());
+        let mut boot = vec![0xE9, 0, 0, 0x40, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xEF];
+        std::fs::write(&image.boot, &boot).unwrap();
+        std::fs::write(&image.code, [1, 2, 3]).unwrap();
+        boot.resize(CODE_OFFSET as usize, 0xFF);
+        boot.extend([1, 2, 3, 0xFF]);
+        let flash = folder.path().join("flash.bin");
+        std::fs::write(&flash, &boot).unwrap();
+        assert!(holds(&flash, &image).unwrap());
+        boot[CODE_OFFSET as usize + 2] = 9;
+        std::fs::write(&flash, &boot).unwrap();
+        assert!(!holds(&flash, &image).unwrap());
+        std::fs::write(&flash, &boot[..100]).unwrap();
+        assert!(!holds(&flash, &image).unwrap());
+    }
+}

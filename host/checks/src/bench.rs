@@ -1,0 +1,129 @@
+//! `thing bench`: what basic steps cost on the emulated CPU, in instructions.
+//!
+//! Test firmware's tests called `bench-…` print one line
+//! `bench: NAME COUNT repetitions CYCLES cycles`. The emulator's clock counts instructions
+//! (`-icount`), so cycles are instructions by another name and repeat exactly.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+
+use board::qemu::INSTRUCTION_SHIFT;
+
+use crate::target_test::{self, BENCH};
+
+/// The emulated CPU's clock in Hz (`board_cpu_hz`).
+const CLOCK: u64 = 40_000_000;
+
+/// One bench may take this long.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// A loop of three instructions, which shows that the count is one of instructions.
+const LOOP: &str = "loop";
+const LOOP_INSTRUCTIONS: u64 = 3;
+
+/// The most instructions that a step may take: what it takes now and a tenth.
+const BUDGETS: &[(&str, u64)] = &[
+    ("context-switch", 270),
+    ("notification-round-trip", 1_200),
+    ("malloc-free", 350),
+    ("memcpy-1k", 900),
+    ("memcpy-1k-shifted", 1_500),
+    ("memset-1k", 550),
+    ("memcmp-1k", 2_000),
+    ("aes128-gcm-1k", 450_000),
+    ("sha256-1k", 80_000),
+    ("p256-product", 1_320),
+    ("p256-square", 880),
+    ("ecdh-p256-key-pair", 1_600_000),
+    ("ecdh-p256", 5_000_000),
+    ("ecdsa-p256-sign", 2_200_000),
+    ("ecdsa-p256-verify", 5_500_000),
+];
+
+/// What a step costs.
+#[derive(Debug, PartialEq, Eq)]
+struct Figure {
+    name: String,
+    instructions: u64,
+}
+
+/// Runs the benches of a test firmware and prints a table.
+///
+/// # Errors
+/// When one takes more than its budget, is missing, or does not run.
+pub fn run(elf: &Path) -> Result<()> {
+    let mut figures = Vec::new();
+    for test in target_test::list(&|name: &str| target_test::execute(elf, name, LIMIT))? {
+        if test.name.starts_with(BENCH) {
+            figures.push(measure(elf, &test.name)?);
+        }
+    }
+    let exact = take(&mut figures, LOOP)?;
+    if exact.instructions != LOOP_INSTRUCTIONS {
+        bail!(
+            "the clock does not count instructions: {} for {LOOP_INSTRUCTIONS}",
+            exact.instructions
+        );
+    }
+    println!("{:<24} {:>12} {:>12}", "step", "instructions", "budget");
+    let mut exceeded = Vec::new();
+    for &(name, budget) in BUDGETS {
+        let figure = take(&mut figures, name)?;
+        let verdict = if figure.instructions > budget { "  EXCEEDED" } else { "" };
+        println!("{name:<24} {:>12} {budget:>12}{verdict}", figure.instructions);
+        if figure.instructions > budget {
+            exceeded.push(name);
+        }
+    }
+    if let Some(figure) = figures.first() {
+        bail!("{} has no budget: give it one in host/checks/src/bench.rs", figure.name);
+    }
+    if !exceeded.is_empty() {
+        bail!("over budget: {}", exceeded.join(", "));
+    }
+    Ok(())
+}
+
+fn take(figures: &mut Vec<Figure>, name: &str) -> Result<Figure> {
+    let index = figures
+        .iter()
+        .position(|figure| figure.name == name)
+        .with_context(|| format!("the firmware has no bench {name}"))?;
+    Ok(figures.remove(index))
+}
+
+fn measure(elf: &Path, test: &str) -> Result<Figure> {
+    let console = target_test::execute(elf, test, LIMIT).map_err(|failure| {
+        anyhow::anyhow!("{test} failed: {}\n{}", failure.reason, failure.console.join("\n"))
+    })?;
+    console.iter().find_map(|line| parse(line)).with_context(|| format!("{test} prints no figure"))
+}
+
+fn parse(line: &str) -> Option<Figure> {
+    let words: Vec<&str> = line.strip_prefix("bench: ")?.split(' ').collect();
+    let [name, count, "repetitions", cycles, "cycles"] = words[..] else {
+        return None;
+    };
+    let (count, cycles): (u64, u64) = (count.parse().ok()?, cycles.parse().ok()?);
+    let nanoseconds = cycles * (1_000_000_000 / CLOCK);
+    let instructions = (nanoseconds >> INSTRUCTION_SHIFT).checked_div(count)?;
+    Some(Figure { name: name.to_owned(), instructions })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_figure_is_instructions_of_one_repetition() {
+        // 1280 cycles at 40 MHz are 32 us, in which 1000 instructions of 32 ns run.
+        let figure = |instructions| Figure { name: "x".to_owned(), instructions };
+        assert_eq!(parse("bench: x 1 repetitions 1280 cycles"), Some(figure(1000)));
+        assert_eq!(parse("bench: x 10 repetitions 1280 cycles"), Some(figure(100)));
+        assert_eq!(parse("bench: x 0 repetitions 1280 cycles"), None);
+        assert_eq!(parse("bench: x many repetitions 1280 cycles"), None);
+        assert_eq!(parse("x 1 repetitions 1280 cycles"), None);
+    }
+}

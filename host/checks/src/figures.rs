@@ -1,0 +1,224 @@
+//! `thing figures`: what the whole firmware takes while it runs, in one table.
+//!
+//! The firmware runs as `thing smoke` runs it, but on a CPU whose clock counts instructions
+//! (`-icount`), so that the machine below does not matter. Flash and static memory come from
+//! the ELF; the heap from the device's statuses; computing from its log, where the link task
+//! says how much CPU time a connection took of it.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use identity::Level;
+use rustls::pki_types::CertificateDer;
+
+use crate::size::Image;
+use board::qemu::{Emulator, EmulatorOptions, INSTRUCTION_SHIFT};
+use board::status::{Report, Status};
+use certificates::{Authority, Credential, KeyKind, LeafRequest, Validity};
+use cloud::client::MqttClient;
+use cloud::local::LocalCloud;
+use cloud::pki::SERVER_NAME;
+use process::output;
+use process::scratch;
+use things::settings::Settings;
+
+/// How long one run may take.
+const LIMIT: Duration = Duration::from_secs(120);
+
+/// Statuses until the heap is that of a device that is connected for good: buffers of the
+/// connect are gone, TCP's too.
+const SETTLED: usize = 3;
+
+const KIB: u64 = 1024;
+
+/// The most that each figure may be.
+mod budget {
+    use super::KIB;
+
+    pub const FLASH: u64 = 256 * KIB;
+    pub const PEAK: u64 = 44 * KIB;
+    pub const CONNECTED: u64 = 36 * KIB;
+    pub const HANDSHAKE: u64 = 130_000_000;
+    pub const PUBLISH: u64 = 300_000;
+}
+
+/// One row of the table.
+#[derive(Debug, PartialEq, Eq)]
+struct Figure {
+    name: &'static str,
+    value: u64,
+    unit: &'static str,
+    most: Option<u64>,
+}
+
+/// What one run shows.
+#[derive(Debug)]
+struct Run {
+    /// Instructions of the link task from the look-up of the server's name to CONNACK.
+    connect_instructions: u64,
+    /// Instructions of the link task for one status at QoS 1, without paho's and lwIP's tasks.
+    publish_instructions: u64,
+    /// The first status: its low-water mark is the handshake's.
+    first: Status,
+    /// A later one.
+    settled: Status,
+}
+
+/// Measures, prints the table and checks the budgets.
+///
+/// # Errors
+/// When the firmware does not work or a budget is exceeded.
+pub fn run(settings: &Settings, elf: &Path) -> Result<()> {
+    let image = Image::read(elf)?;
+    let ecdsa = measure(settings, elf, KeyKind::P256).context("with an ECDSA chain")?;
+    let rsa = measure(settings, elf, KeyKind::Rsa2048).context("with an RSA chain")?;
+    let figures = figures(&image, &ecdsa, &rsa);
+    output::line(table(&figures))?;
+    check(&figures)
+}
+
+fn figures(image: &Image, ecdsa: &Run, rsa: &Run) -> Vec<Figure> {
+    let fixed = image.dram();
+    let in_use = |free: u64| fixed + image.heap().saturating_sub(free);
+    let bytes = |name, value, most| Figure { name, value, unit: "bytes", most };
+    let instructions = |name, value, most| Figure { name, value, unit: "instructions", most };
+    vec![
+        bytes("flash", image.flash(), Some(budget::FLASH)),
+        bytes("IRAM", image.iram(), None),
+        bytes("static DRAM", fixed, None),
+        bytes("RAM at most, ECDSA chain", in_use(ecdsa.first.heap_min), Some(budget::PEAK)),
+        bytes("RAM at most, RSA chain", in_use(rsa.first.heap_min), Some(budget::PEAK)),
+        bytes("RAM connected", in_use(ecdsa.settled.heap_free), Some(budget::CONNECTED)),
+        instructions("connect, ECDSA chain", ecdsa.connect_instructions, Some(budget::HANDSHAKE)),
+        instructions("connect, RSA chain", rsa.connect_instructions, None),
+        instructions("publish, QoS 1", ecdsa.publish_instructions, Some(budget::PUBLISH)),
+    ]
+}
+
+/// Runs the firmware against a server with keys of that kind.
+fn measure(settings: &Settings, elf: &Path, key: KeyKind) -> Result<Run> {
+    let folder = scratch::folder()?;
+    let mut root = None;
+    let cloud = LocalCloud::start_with(settings, folder.path(), |pki, options| {
+        match key {
+            KeyKind::P256 => options.server = pki.server.clone(),
+            KeyKind::Rsa2048 => {
+                let (authority, server) = rsa_chain()?;
+                root = Some(authority);
+                options.server = server;
+            }
+        }
+        Ok(())
+    })?;
+    let mut operator = cloud.operator()?;
+    operator.subscribe(&cloud.topics.status)?;
+    let mut identity = cloud.device_identity();
+    if let Some(root) = root {
+        identity.roots = vec![root];
+    }
+    // The link task tells what a publish took.
+    identity.log_levels = vec![("link".to_owned(), Level::Debug)];
+    let mut options = EmulatorOptions::new(elf);
+    options.identity = Some(identity.region()?);
+    options.icount_shift = Some(INSTRUCTION_SHIFT);
+    let emulator = Emulator::start(&options)?;
+    let deadline = Instant::now() + LIMIT;
+    watch(&emulator, &mut operator, deadline)
+        .with_context(|| format!("the device's console ends with\n{}", emulator.console.tail(20)))
+}
+
+/// A root of its own, and a server's certificate with an intermediate: RSA all the way, as
+/// Amazon Root CA 1 signs it.
+fn rsa_chain() -> Result<(CertificateDer<'static>, Credential)> {
+    let validity = Validity::for_days(30);
+    let root = Authority::root("RSA root", KeyKind::Rsa2048, validity)?;
+    let between = root.intermediate("RSA server authority", KeyKind::Rsa2048, validity)?;
+    let mut request = LeafRequest::server(&[SERVER_NAME]);
+    request.key = KeyKind::Rsa2048;
+    Ok((root.certificate().clone(), between.issue(&request)?))
+}
+
+/// Waits until the device has settled.
+fn watch(emulator: &Emulator, operator: &mut MqttClient, deadline: Instant) -> Result<Run> {
+    let mut statuses = Vec::new();
+    while statuses.len() < SETTLED {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let Some(message) = operator.next(left)? else {
+            bail!("only {} statuses within {} s", statuses.len(), LIMIT.as_secs());
+        };
+        match Report::parse(&message.payload)? {
+            Report::Online(status) => statuses.push(status),
+            Report::Offline => bail!("the broker has lost the device"),
+        }
+    }
+    let lines = emulator.console.lines();
+    // An instruction takes 2^shift nanoseconds.
+    let instructions = |nanoseconds: u64| nanoseconds >> INSTRUCTION_SHIFT;
+    let connect = lines
+        .iter()
+        .find_map(|line| computing(line, " ms of computing"))
+        .context("the device does not say how much computing a connection took")?;
+    let connect_instructions = instructions(connect * 1_000_000);
+    let publish = lines
+        .iter()
+        .rev()
+        .find_map(|line| computing(line, " us of computing"))
+        .context("the device does not say how much computing a publish took")?;
+    let publish_instructions = instructions(publish * 1_000);
+    let settled = statuses.pop().context("no status")?;
+    let first = statuses.into_iter().next().unwrap_or_else(|| settled.clone());
+    Ok(Run { connect_instructions, publish_instructions, first, settled })
+}
+
+/// Reads the number of `... connected to HOST:PORT with N ms of computing` and the like.
+fn computing(line: &str, unit: &str) -> Option<u64> {
+    let (before, _) = line.split_once(unit)?;
+    before.rsplit_once(" with ")?.1.parse().ok()
+}
+
+fn table(figures: &[Figure]) -> String {
+    let mut text = format!("{:<24} {:>12} {:>12}", "figure", "value", "at most");
+    for Figure { name, value, unit, most } in figures {
+        let most = most.map_or_else(String::new, |most| most.to_string());
+        text += &format!("\n{name:<24} {value:>12} {most:>12} {unit}");
+    }
+    text
+}
+
+fn check(figures: &[Figure]) -> Result<()> {
+    let over: Vec<String> = figures
+        .iter()
+        .filter_map(|figure| {
+            let most = figure.most.filter(|most| figure.value > *most)?;
+            Some(format!("{} is {} of {most} {}", figure.name, figure.value, figure.unit))
+        })
+        .collect();
+    if over.is_empty() {
+        return Ok(());
+    }
+    bail!("over budget: {}", over.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn computing_is_read_from_the_log() {
+        let line = "I (4485) link: connected to a.iot.test:8883 with 3997 ms of computing";
+        assert_eq!(computing(line, " ms of computing"), Some(3997));
+        assert_eq!(
+            computing("I (4490) link: subscribed to esp8266/control", " ms of computing"),
+            None
+        );
+    }
+
+    #[test]
+    fn budgets_are_limits() {
+        let figure = |value| Figure { name: "flash", value, unit: "bytes", most: Some(10) };
+        assert!(check(&[figure(10)]).is_ok());
+        let error = check(&[figure(11)]).unwrap_err();
+        assert_eq!(error.to_string(), "over budget: flash is 11 of 10 bytes");
+    }
+}

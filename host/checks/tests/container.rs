@@ -1,0 +1,194 @@
+//! Dockerfile, workflow, `make setup` and `make container` cannot drift apart.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+fn root() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
+}
+
+fn read(name: &str) -> String {
+    fs::read_to_string(root().join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
+/// The packages of the one list.
+fn packages() -> Vec<String> {
+    let list = read("tools/debian-packages.txt");
+    list.lines().filter(|line| !line.starts_with('#')).map(str::to_owned).collect()
+}
+
+/// The instructions of the Dockerfile: name and, in one line, what follows.
+fn instructions() -> Vec<(String, String)> {
+    let text = read("Dockerfile");
+    let lines: Vec<&str> =
+        text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).collect();
+    lines
+        .join("\n")
+        .replace("\\\n", " ")
+        .lines()
+        .map(|line| {
+            let (name, rest) = line.split_once(' ').unwrap_or_else(|| panic!("{line:?}"));
+            (name.to_owned(), rest.split_whitespace().collect::<Vec<_>>().join(" "))
+        })
+        .collect()
+}
+
+#[test]
+fn the_list_has_package_names_only() {
+    let packages = packages();
+    assert!(packages.len() > 10);
+    for package in &packages {
+        let allowed = |byte: u8| {
+            byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'+' | b'-' | b'.')
+        };
+        assert!(!package.is_empty() && package.bytes().all(allowed), "{package:?}");
+    }
+    let mut sorted = packages.clone();
+    sorted.sort();
+    sorted.dedup();
+    assert_eq!(sorted.len(), packages.len(), "a package is named twice");
+}
+
+#[test]
+fn the_dockerfile_installs_exactly_the_list() {
+    let instructions = instructions();
+    let known = ["FROM", "COPY", "RUN", "ARG", "USER", "WORKDIR", "CMD"];
+    for (name, rest) in &instructions {
+        assert!(known.contains(&&**name), "{name} {rest}");
+    }
+    assert_eq!(instructions[0], ("FROM".to_owned(), "debian:bookworm".to_owned()));
+    let copied = "tools/debian-packages.txt /tmp/debian-packages.txt";
+    assert!(instructions.contains(&("COPY".to_owned(), copied.to_owned())), "{instructions:?}");
+    let installs: Vec<&String> = instructions
+        .iter()
+        .filter(|(name, rest)| name == "RUN" && rest.contains("apt-get"))
+        .map(|(_, rest)| rest)
+        .collect();
+    let [install] = installs[..] else { panic!("{installs:?}") };
+    // What feeds apt-get, run on the list as it is here.
+    let (_, pipeline) = install.split_once("&& sed ").unwrap();
+    let (filter, apt) = pipeline.split_once(" /tmp/debian-packages.txt | ").unwrap();
+    assert!(
+        apt.starts_with(
+            "DEBIAN_FRONTEND=noninteractive xargs apt-get install -y --no-install-recommends &&"
+        ),
+        "a package is named in the Dockerfile: {apt}"
+    );
+    let output = Command::new("sh")
+        .arg("-c")
+        .arg(format!("sed {filter} tools/debian-packages.txt | xargs printf '%s\\n'"))
+        .current_dir(root())
+        .output()
+        .unwrap();
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), packages().join("\n") + "\n");
+    // `make setup` takes the same.
+    assert!(read("tools/setup").contains(&format!("$(sed {filter} tools/debian-packages.txt)")));
+    // The build context lets the list through.
+    assert!(read(".dockerignore").lines().any(|line| line == "!tools/debian-packages.txt"));
+}
+
+#[test]
+fn the_container_is_not_root_s() {
+    let instructions = instructions();
+    let last = instructions.iter().rfind(|(name, _)| name == "USER").unwrap();
+    assert_eq!(last.1, "builder");
+    let user = instructions.iter().position(|(name, _)| name == "USER").unwrap();
+    assert!(instructions[user..].iter().all(|(name, _)| name != "RUN"), "{instructions:?}");
+}
+
+#[test]
+fn the_workflow_runs_the_local_command_in_the_container() {
+    let workflow = read(".github/workflows/ci.yml");
+    assert!(workflow.contains("run: tools/container make test\n"), "{workflow}");
+    // Nothing is installed besides: no packages, no toolchain of the runner's.
+    for word in ["apt", "rustup", "setup-", "container:"] {
+        let used =
+            workflow.lines().any(|line| !line.trim().starts_with('#') && line.contains(word));
+        assert!(!used || word == "container:", "{word} in the workflow");
+    }
+    for file in ["Cargo.lock", "vendor/Cargo.lock", "Dockerfile", "tools/debian-packages.txt"] {
+        assert!(workflow.contains(&format!("'{file}'")), "the cache does not depend on {file}");
+        assert!(root().join(file).is_file(), "{file}");
+    }
+    assert!(workflow.contains("actions/upload-artifact"));
+    let elf = "target/xtensa-esp8266-none-elf/release/firmware-*";
+    assert!(workflow.contains(elf), "the image is not kept");
+    assert!(workflow.contains("make --silent size > size.txt") && workflow.contains(" size.txt\n"));
+    let makefile = read("Makefile");
+    assert!(makefile.contains("CHIP = target/xtensa-esp8266-none-elf/release\n"));
+    assert!(makefile.contains("ELF = $(CHIP)/firmware-$(BOARD)\n"));
+    // Cargo's downloads lie under target/, so the one cache has them.
+    assert!(read("tools/container").contains("CARGO_HOME=/work/target/container-cargo"));
+    assert!(makefile.contains("\n\t@tools/container"), "make container");
+    assert!(read(".ci/run").contains("exec make test\n"));
+}
+
+/// Root's working copy in the container of another user: that one may write where the build and
+/// the local PKI do, and git takes the repository for its own.
+#[test]
+fn a_working_copy_of_root_s_serves_too() {
+    let copy = tempfile::tempdir().unwrap();
+    let (tools, engine) = (copy.path().join("tools"), copy.path().join("engine"));
+    fs::create_dir(&tools).unwrap();
+    fs::copy(root().join("tools/container"), tools.join("container")).unwrap();
+    fs::create_dir(&engine).unwrap();
+    let program = |name: &str, text: &str| {
+        let file = engine.join(name);
+        fs::write(&file, format!("#!/bin/sh\n{text}\n")).unwrap();
+        let mode = <fs::Permissions as std::os::unix::fs::PermissionsExt>::from_mode(0o755);
+        fs::set_permissions(&file, mode).unwrap();
+    };
+    // Says what it would run, and whose the folders would be.
+    program("docker", "echo \"docker $*\"");
+    program("chown", "echo \"chown $*\"");
+    program("id", "echo 0");
+    let output = Command::new(tools.join("container"))
+        .args(["make", "lint"])
+        .env("PATH", format!("{}:/usr/bin:/bin", engine.display()))
+        .env_remove("CONTAINER_ENGINE")
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines[0], "chown -R 1000:1000 target certs/local");
+    for words in [
+        "docker run ",
+        " --env GIT_CONFIG_KEY_0=safe.directory --env GIT_CONFIG_VALUE_0=/work ",
+        " esp8266-aws-iot-build make lint",
+    ] {
+        assert!(lines[1].contains(words), "no {words:?} in {text}");
+    }
+    assert!(copy.path().join("certs/local").is_dir());
+}
+
+/// What `make container` says where there is no engine, or one that does not answer.
+#[test]
+fn without_an_engine_the_message_says_what_to_do() {
+    let tools = tempfile::tempdir().unwrap();
+    for program in ["dirname", "id", "sh", "mkdir"] {
+        let found = ["/usr/bin", "/bin"].map(|folder| Path::new(folder).join(program));
+        let found = found.iter().find(|path| path.exists()).unwrap();
+        std::os::unix::fs::symlink(found, tools.path().join(program)).unwrap();
+    }
+    let run = |engine: &str| {
+        let output = Command::new(root().join("tools/container"))
+            .env_clear()
+            .env("PATH", tools.path())
+            .env("CONTAINER_ENGINE", engine)
+            .output()
+            .unwrap();
+        assert!(!output.status.success());
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let text = run("");
+    assert!(text.contains("neither docker nor podman is installed"), "{text}");
+    assert!(text.contains("make test"), "{text}");
+    assert!(run("podman").contains("podman is not installed or does not answer"));
+    fs::write(tools.path().join("docker"), "#!/bin/sh\nexit 1\n").unwrap();
+    let executable = <fs::Permissions as std::os::unix::fs::PermissionsExt>::from_mode(0o755);
+    fs::set_permissions(tools.path().join("docker"), executable).unwrap();
+    let text = run("");
+    assert!(text.contains("docker is installed but does not answer"), "{text}");
+}

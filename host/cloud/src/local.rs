@@ -1,0 +1,190 @@
+//! PKI and cloud of one working copy together: what every verb that runs a device needs.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use crate::broker::BrokerOptions;
+use crate::client::{MqttClient, operator_options};
+use crate::dns::HOST_FROM_GUEST;
+use crate::gate::{Gate, GateOptions};
+use crate::pki::Pki;
+use crate::presence;
+use crate::running::Running;
+use crate::servers::{self, Servers};
+use certificates::LeafRequest;
+use things::config::Config;
+use things::device_identity::DeviceIdentity;
+use things::endpoints::Endpoints;
+use things::folder::ThingFolder;
+use things::identity_region;
+use things::settings::Settings;
+use things::topics::Topics;
+
+/// A cloud and what is known about its device.
+#[derive(Debug)]
+pub struct LocalCloud {
+    /// The certificates.
+    pub pki: Pki,
+    /// What runs.
+    pub servers: Servers,
+    /// Name of the device.
+    pub thing: String,
+    /// Topics of the device.
+    pub topics: Topics,
+    certs: PathBuf,
+    /// The device's identity when it is not just the local PKI's.
+    identity: Option<DeviceIdentity>,
+    /// The door for a thing that was provisioned on AWS.
+    gate: Option<Gate>,
+}
+
+impl LocalCloud {
+    /// Opens the PKI and starts the cloud; the cloud's files go to `folder`.
+    ///
+    /// # Errors
+    /// When either fails.
+    pub fn start(settings: &Settings, folder: &Path) -> Result<Self> {
+        Self::start_with(settings, folder, |_, _| Ok(()))
+    }
+
+    /// As [`LocalCloud::start`], after `change` has had its way with the broker's options.
+    ///
+    /// # Errors
+    /// As [`LocalCloud::start`], and what `change` returns.
+    pub fn start_with(
+        settings: &Settings,
+        folder: &Path,
+        change: impl FnOnce(&Pki, &mut BrokerOptions) -> Result<()>,
+    ) -> Result<Self> {
+        let pki = Pki::open(&settings.certs, &settings.thing, &[])?;
+        let topics = settings.topics();
+        let mut options = servers::ordinary_options(&pki, &settings.thing, &topics);
+        change(&pki, &mut options)?;
+        // Mosquitto resolves relative paths by its own folder.
+        std::fs::create_dir_all(folder)
+            .with_context(|| format!("cannot make the folder {}", folder.display()))?;
+        let folder = folder.canonicalize()?;
+        Ok(Self {
+            servers: Servers::start(&folder, &options)?,
+            pki,
+            thing: settings.thing.clone(),
+            topics,
+            certs: settings.certs.clone(),
+            identity: None,
+            gate: None,
+        })
+    }
+
+    /// Starts the cloud for the device of this working copy: with the settings of `config`, and,
+    /// when `folder_of_thing` shows that the thing was provisioned, as the AWS of that thing.
+    ///
+    /// # Errors
+    /// As [`LocalCloud::start`], and when a setting or a file of the thing is wrong.
+    pub fn start_configured(
+        settings: &Settings,
+        folder: &Path,
+        config: &Config,
+        folder_of_thing: &ThingFolder,
+    ) -> Result<Self> {
+        let provisioned = folder_of_thing
+            .exists()
+            .then(|| identity_region::of_thing(config, folder_of_thing, &settings.topics()))
+            .transpose()?;
+        let mut cloud = Self::start(settings, folder)?;
+        match provisioned {
+            Some(identity) => {
+                let notes = folder_of_thing.notes()?;
+                let certificate = notes.as_ref().and_then(|notes| notes.certificate_id());
+                cloud.stand_in_for_aws(identity, certificate)?;
+            }
+            None => {
+                let mut identity = cloud.device_identity();
+                config.apply(&mut identity)?;
+                identity.endpoints = cloud.servers.as_seen_by_guest();
+                cloud.identity = Some(identity);
+            }
+        }
+        Ok(cloud)
+    }
+
+    /// Plays AWS for an identity: under its endpoint's name, with its certificate demanded. What
+    /// is swapped in through the identity: the local root, the port, name and time servers. With
+    /// the certificate's id in the account it also tells of connections as AWS does.
+    fn stand_in_for_aws(
+        &mut self,
+        mut identity: DeviceIdentity,
+        certificate: Option<&str>,
+    ) -> Result<()> {
+        let endpoint = identity.endpoints.host.clone();
+        // The second name is for this machine's own clients.
+        let names = [&*endpoint, "127.0.0.1"];
+        let gate = Gate::start(GateOptions {
+            server: self.pki.intermediate.issue(&LeafRequest::server(&names))?,
+            device: identity.credential.chain[0].clone(),
+            broker_port: self.servers.broker.device_port(),
+            broker_root: self.pki.root.certificate().clone(),
+            broker_client: self.pki.device.clone(),
+            connected: certificate.map(|certificate| {
+                let port = self.servers.broker.operator_port();
+                let options = operator_options(&self.pki, port);
+                presence::announcer(options, self.thing.clone(), certificate.to_owned())
+            }),
+        })?;
+        self.servers.dns.set(&endpoint, Some(HOST_FROM_GUEST));
+        identity.endpoints =
+            Endpoints { host: endpoint, port: gate.port(), ..self.servers.as_seen_by_guest() };
+        identity.roots = vec![self.pki.root.certificate().clone()];
+        self.identity = Some(identity);
+        self.gate = Some(gate);
+        Ok(())
+    }
+
+    /// Whether this cloud plays AWS for a provisioned thing.
+    #[must_use]
+    pub fn stands_in_for_aws(&self) -> bool {
+        self.gate.is_some()
+    }
+
+    /// Why connections of a provisioned thing have failed so far.
+    #[must_use]
+    pub fn gate_log(&self) -> Vec<String> {
+        self.gate.as_ref().map(Gate::log).unwrap_or_default()
+    }
+
+    /// The identity of this cloud's device.
+    #[must_use]
+    pub fn device_identity(&self) -> DeviceIdentity {
+        if let Some(identity) = &self.identity {
+            return identity.clone();
+        }
+        DeviceIdentity::new(
+            self.servers.as_seen_by_guest(),
+            &self.thing,
+            self.topics.clone(),
+            self.pki.device.clone(),
+            self.pki.root.certificate().clone(),
+        )
+    }
+
+    /// Connects as the operator.
+    ///
+    /// # Errors
+    /// When the broker refuses.
+    pub fn operator(&self) -> Result<MqttClient> {
+        MqttClient::connect(&operator_options(&self.pki, self.servers.broker.operator_port()))
+    }
+
+    /// What a second terminal needs to find this cloud.
+    #[must_use]
+    pub fn running(&self) -> Running {
+        Running {
+            // Linux's process ids are positive and below 2^22.
+            process: nix::unistd::getpid().as_raw(),
+            operator_port: self.servers.broker.operator_port(),
+            certs: self.certs.clone(),
+            thing: self.thing.clone(),
+            topics: self.topics.clone(),
+        }
+    }
+}

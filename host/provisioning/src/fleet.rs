@@ -1,0 +1,217 @@
+//! Many things from one list.
+//!
+//! The list is a CSV file with a header. The column `thing` has the names; others (serial
+//! number, place, …) are carried into the report as they are. The report lies beside the list as
+//! `<name>.report.csv` and is written anew after each thing, so that it is right at any moment.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+
+use crate::state::check_name;
+use crate::{Failure, Session};
+use process::files;
+use things::topics::Topics;
+
+/// What became of one thing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Not its turn yet.
+    Waiting,
+    /// Made, or completed.
+    Provisioned,
+    /// Was complete already.
+    Complete,
+    /// Failed for a reason of its own.
+    Failed(String),
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Waiting => "waiting",
+            Self::Provisioned => "provisioned",
+            Self::Complete => "complete",
+            Self::Failed(_) => "failed",
+        })
+    }
+}
+
+/// A list of things.
+#[derive(Clone, Debug)]
+pub struct Fleet {
+    header: csv::StringRecord,
+    rows: Vec<(String, csv::StringRecord)>,
+    report: PathBuf,
+}
+
+impl Fleet {
+    /// Reads a list as a whole, so that a mistake in it shows before anything is made.
+    ///
+    /// # Errors
+    /// With file and line: no column `thing`, a name that AWS does not take, or one that
+    /// occurs twice.
+    pub fn read(path: &Path) -> Result<Self> {
+        let shown = path.display();
+        let text = std::fs::read(path).with_context(|| {
+            format!("cannot read {shown}, which FILE=… names (a CSV file with a column `thing`)")
+        })?;
+        // Spreadsheets like to begin with a byte order mark.
+        let text = text.strip_prefix("\u{FEFF}".as_bytes()).unwrap_or(&text);
+        let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(text);
+        let header = reader.headers().with_context(|| format!("{shown}: not a CSV file"))?.clone();
+        let Some(column) = header.iter().position(|name| name == "thing") else {
+            bail!(
+                "{shown}, line 1: the header has no column `thing` (it has: {}); the first line must \
+                 name the columns, separated by commas",
+                header.iter().collect::<Vec<_>>().join(", ")
+            );
+        };
+        let mut lines: HashMap<String, u64> = HashMap::new();
+        let mut rows = Vec::new();
+        for record in reader.records() {
+            let record = record.with_context(|| format!("{shown}: not a CSV file"))?;
+            let line = record.position().map_or(0, csv::Position::line);
+            let thing = record.get(column).unwrap_or_default().to_owned();
+            check_name(&thing).with_context(|| format!("{shown}, line {line}"))?;
+            if let Some(first) = lines.insert(thing.clone(), line) {
+                bail!("{shown}, line {line}: {thing} is in line {first} already");
+            }
+            rows.push((thing, record));
+        }
+        if rows.is_empty() {
+            bail!("{shown} names no thing: write one name a line below the header");
+        }
+        Ok(Self { header, rows, report: path.with_extension("report.csv") })
+    }
+
+    /// The number of things.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Whether there are none; [`Fleet::read`] refuses that.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// Where the report is written.
+    #[must_use]
+    pub fn report(&self) -> &Path {
+        &self.report
+    }
+
+    /// Provisions all that are not complete. `topics` gives those of a thing, `progress` hears
+    /// of each thing that is dealt with.
+    ///
+    /// # Errors
+    /// What concerns all things (credentials, quota, network) ends it; the same command goes
+    /// on. What concerns one is in the result.
+    pub fn provision(
+        &self,
+        session: &mut Session<'_>,
+        topics: &dyn Fn(&str) -> Result<Topics>,
+        progress: &dyn Fn(&str, &Outcome),
+    ) -> Result<Vec<Outcome>> {
+        let mut outcomes = vec![Outcome::Waiting; self.rows.len()];
+        // All topics first: a mistake in them must show before anything is made.
+        let topics: Vec<Topics> =
+            self.rows.iter().map(|(thing, _)| topics(thing)).collect::<Result<_>>()?;
+        for (index, ((thing, _), topics)) in self.rows.iter().zip(&topics).enumerate() {
+            let attempt = match session.is_complete(thing, topics) {
+                Ok(true) => Ok(Outcome::Complete),
+                Ok(false) => session.provision(thing, topics).map(|_| Outcome::Provisioned),
+                Err(error) => Err(error),
+            };
+            let (outcome, fatal) = match attempt {
+                Ok(outcome) => (outcome, None),
+                Err(error) => {
+                    let outcome = Outcome::Failed(format!("{error:#}"));
+                    let all = error.downcast_ref::<Failure>().is_some_and(Failure::concerns_all);
+                    (outcome, all.then_some(error))
+                }
+            };
+            outcomes[index] = outcome;
+            self.write_report(session, &outcomes)?;
+            progress(thing, &outcomes[index]);
+            if let Some(error) = fatal {
+                let done = outcomes.iter().filter(|outcome| is_done(outcome)).count();
+                return Err(error).with_context(|| {
+                    format!("stopped at {thing}; {done} of {} are complete", self.rows.len())
+                });
+            }
+        }
+        Ok(outcomes)
+    }
+
+    fn write_report(&self, session: &Session<'_>, outcomes: &[Outcome]) -> Result<()> {
+        let mut writer = csv::Writer::from_writer(Vec::new());
+        let added = ["outcome", "certificate", "endpoint", "account", "region", "error"];
+        writer.write_record(self.header.iter().chain(added))?;
+        for ((thing, record), outcome) in self.rows.iter().zip(outcomes) {
+            let journal = session.journal(thing).ok().flatten().unwrap_or_default();
+            let certificate = journal.certificate.map(|certificate| certificate.id);
+            let error = match outcome {
+                Outcome::Failed(error) => error.as_str(),
+                _ => "",
+            };
+            let word = outcome.to_string();
+            writer.write_record(record.iter().chain([
+                word.as_str(),
+                certificate.as_deref().unwrap_or_default(),
+                journal.endpoint.as_deref().unwrap_or_default(),
+                journal.account.as_str(),
+                journal.region.as_str(),
+                error,
+            ]))?;
+        }
+        let text = writer.into_inner().context("cannot write the report")?;
+        files::write(&self.report, &text, 0o644)
+    }
+}
+
+/// Whether nothing is left to do for a thing.
+#[must_use]
+pub fn is_done(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Provisioned | Outcome::Complete)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Fleet> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("things.csv");
+        std::fs::write(&path, text).unwrap();
+        Fleet::read(&path)
+    }
+
+    #[test]
+    fn names_are_read_with_whatever_is_beside_them() {
+        let fleet = read("\u{FEFF}place,thing\n\"hall, left\",a\nhall, b \n").unwrap();
+        let things: Vec<&str> = fleet.rows.iter().map(|(thing, _)| thing.as_str()).collect();
+        assert_eq!(things, ["a", "b"]);
+        assert!(fleet.report().ends_with("things.report.csv"));
+    }
+
+    #[test]
+    fn mistakes_are_told_with_their_line() {
+        for (text, wanted) in [
+            ("", "no column `thing`"),
+            ("a\nb\n", "no column `thing`"),
+            ("thing\n", "names no thing"),
+            ("thing\na\nb c\n", "line 3"),
+            ("thing\na\nb\na\n", "line 4: a is in line 2 already"),
+            ("thing,place\na\n", "not a CSV file"),
+            ("thing\nlocal\n", "line 2"),
+        ] {
+            let error = format!("{:#}", read(text).unwrap_err());
+            assert!(error.contains(wanted), "{text:?}: {error}");
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! What a thing may do on AWS.
+//!
+//! Four statements, one for each thing that MQTT needs, no action with a wildcard, and no
+//! resource either:
+//!
+//! | Action | Resource | Why |
+//! | --- | --- | --- |
+//! | `iot:Connect` | `client/${iot:Connection.Thing.ThingName}`, while the certificate is attached to that thing | a stolen certificate cannot take the place of another device: two clients with one id push each other out |
+//! | `iot:Publish` | `topic/<status topic>` | the status, and the last will, which AWS checks as a publish when the device connects |
+//! | `iot:Subscribe` | `topicfilter/<control topic>` | the subscription |
+//! | `iot:Receive` | `topic/<control topic>` | the delivery: unlike the above it is checked for each message, so that a change of policy also ends old subscriptions |
+//!
+//! Where a level of a topic is the thing's own name, the policy has the variable instead.
+//! Such a policy is the same for a whole fleet. Its name holds a hash of its content, so that
+//! one name never means two things and an existing policy is never changed under another
+//! device: other topics make another policy.
+
+use anyhow::{Result, bail};
+use serde_json::{Value, json};
+
+use things::topics::Topics;
+
+/// The names of all policies made here begin so.
+pub(super) const PREFIX: &str = "esp8266-thing-";
+
+/// AWS puts the name of the connected thing here.
+const THING: &str = "${iot:Connection.Thing.ThingName}";
+
+/// A policy: its name and its document.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// Name in the account.
+    pub name: String,
+    /// JSON.
+    pub document: String,
+}
+
+impl Policy {
+    /// The policy for `thing` with these topics. `scope` is the beginning of all ARNs:
+    /// `arn:aws:iot:REGION:ACCOUNT`.
+    ///
+    /// # Errors
+    /// When a topic would mean something else in a policy than in MQTT.
+    pub fn new(scope: &str, thing: &str, topics: &Topics) -> Result<Self> {
+        let status = topic_in_policy(&topics.status, thing)?;
+        let control = topic_in_policy(&topics.control, thing)?;
+        let allow = |action: &str, resource: String| json!({"Effect": "Allow", "Action": action, "Resource": format!("{scope}:{resource}")});
+        let mut connect = allow("iot:Connect", format!("client/{THING}"));
+        connect["Condition"] = json!({"Bool": {"iot:Connection.Thing.IsAttached": "true"}});
+        let document = json!({
+            "Version": "2012-10-17",
+            "Statement": [
+                connect,
+                allow("iot:Publish", format!("topic/{status}")),
+                allow("iot:Subscribe", format!("topicfilter/{control}")),
+                allow("iot:Receive", format!("topic/{control}")),
+            ]
+        });
+        // Length of AWS's limit for a policy document, without white space.
+        let policy = Self::named_by_content(&document);
+        if policy.document.len() > 2048 {
+            bail!("the topics are too long: AWS takes policies of 2048 characters");
+        }
+        Ok(policy)
+    }
+
+    /// The policy of this program's own client: it may connect, and hear which clients do.
+    #[must_use]
+    pub fn operator(scope: &str) -> Self {
+        let allow = |action: &str, resource: &str| json!({"Effect": "Allow", "Action": action, "Resource": format!("{scope}:{resource}")});
+        Self::named_by_content(&json!({
+            "Version": "2012-10-17",
+            "Statement": [
+                allow("iot:Connect", &format!("client/{THING}")),
+                allow("iot:Subscribe", "topicfilter/$aws/events/presence/connected/*"),
+                allow("iot:Receive", "topic/$aws/events/presence/connected/*"),
+            ]
+        }))
+    }
+
+    fn named_by_content(document: &Value) -> Self {
+        let document = document.to_string();
+        let hash = ring::digest::digest(&ring::digest::SHA256, document.as_bytes());
+        let hash: String = hash.as_ref()[..6].iter().map(|byte| format!("{byte:02x}")).collect();
+        Self { name: format!("{PREFIX}{hash}"), document }
+    }
+
+    /// Whether `document`, as AWS gives it back, says the same.
+    #[must_use]
+    pub fn says_the_same_as(&self, document: &str) -> bool {
+        let parse = |text: &str| serde_json::from_str::<Value>(text).ok();
+        parse(document).is_some_and(|other| Some(other) == parse(&self.document))
+    }
+}
+
+/// A topic as a policy names it.
+fn topic_in_policy(topic: &str, thing: &str) -> Result<String> {
+    if topic.is_empty() || topic.len() > 256 {
+        bail!("topic \"{topic}\": AWS takes 1 to 256 bytes");
+    }
+    if topic.contains(['*', '?', '$', '+', '#']) || topic.contains(char::is_control) {
+        bail!(
+            "topic \"{topic}\": the characters * ? $ + # have meanings of their own in AWS policies \
+             or in MQTT, so that the policy would allow more than this topic; choose another topic"
+        );
+    }
+    if topic.matches('/').count() > 7 {
+        bail!("topic \"{topic}\": AWS takes at most 7 slashes");
+    }
+    let levels: Vec<&str> =
+        topic.split('/').map(|level| if level == thing { THING } else { level }).collect();
+    Ok(levels.join("/"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SCOPE: &str = "arn:aws:iot:eu-west-1:123456789012";
+
+    fn topics(status: &str, control: &str) -> Topics {
+        Topics { status: status.to_owned(), control: control.to_owned() }
+    }
+
+    #[test]
+    fn exactly_four_actions_on_four_resources() {
+        let policy =
+            Policy::new(SCOPE, "demo", &topics("esp8266/status", "esp8266/control")).unwrap();
+        let document: Value = serde_json::from_str(&policy.document).unwrap();
+        let allowed: Vec<(&str, &str)> = document["Statement"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|s| (s["Action"].as_str().unwrap(), s["Resource"].as_str().unwrap()))
+            .collect();
+        assert_eq!(
+            allowed,
+            [
+                (
+                    "iot:Connect",
+                    "arn:aws:iot:eu-west-1:123456789012:client/${iot:Connection.Thing.ThingName}"
+                ),
+                ("iot:Publish", "arn:aws:iot:eu-west-1:123456789012:topic/esp8266/status"),
+                ("iot:Subscribe", "arn:aws:iot:eu-west-1:123456789012:topicfilter/esp8266/control"),
+                ("iot:Receive", "arn:aws:iot:eu-west-1:123456789012:topic/esp8266/control"),
+            ]
+        );
+        assert_eq!(
+            document["Statement"][0]["Condition"]["Bool"]["iot:Connection.Thing.IsAttached"],
+            "true"
+        );
+        assert!(!policy.document.contains('*'));
+    }
+
+    #[test]
+    fn a_fleet_shares_the_policy_of_its_pattern() {
+        let one = Policy::new(SCOPE, "one", &topics("x/one/status", "x/one/control")).unwrap();
+        let two = Policy::new(SCOPE, "two", &topics("x/two/status", "x/two/control")).unwrap();
+        assert_eq!(one, two);
+        assert!(one.document.contains("topic/x/${iot:Connection.Thing.ThingName}/status"));
+        // A part of a level is not the name.
+        let other = Policy::new(SCOPE, "one", &topics("x/one2/status", "x/one/control")).unwrap();
+        assert_ne!(one, other);
+        assert_ne!(one.name, other.name);
+    }
+
+    #[test]
+    fn topics_that_would_allow_more_are_refused() {
+        for bad in ["a/*", "a?", "${iot:ClientId}", "a/+", "#", "", "a/b/c/d/e/f/g/h/i", "a\n"] {
+            assert!(Policy::new(SCOPE, "demo", &topics(bad, "c")).is_err(), "{bad:?}");
+            assert!(Policy::new(SCOPE, "demo", &topics("s", bad)).is_err(), "{bad:?}");
+        }
+        assert!(Policy::new(SCOPE, "demo", &topics(&"x".repeat(257), "c")).is_err());
+    }
+
+    #[test]
+    fn documents_are_compared_by_meaning() {
+        let policy = Policy::new(SCOPE, "demo", &topics("s", "c")).unwrap();
+        let pretty: Value = serde_json::from_str(&policy.document).unwrap();
+        assert!(policy.says_the_same_as(&serde_json::to_string_pretty(&pretty).unwrap()));
+        assert!(!policy.says_the_same_as(&policy.document.replace("Connect", "Publish")));
+        assert!(!policy.says_the_same_as("{"));
+    }
+}

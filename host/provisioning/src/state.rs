@@ -1,0 +1,451 @@
+//! What is known of a thing on this machine: its folder and its journal.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::ErrorKind;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+
+use process::files;
+
+/// A certificate in the account.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+pub struct Certificate {
+    /// AWS's id.
+    pub id: String,
+    /// AWS's name for it.
+    pub arn: String,
+}
+
+/// A call that changes something in the account, written down before it is made and taken
+/// off when its answer is written down.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+pub struct Doing {
+    /// The AWS CLI's command.
+    pub call: String,
+    /// When it was about to be made, seconds since 1970.
+    pub since: i64,
+}
+
+/// `thing.json`: what was made so far. It holds no secret.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, PartialEq, Eq)]
+pub struct Journal {
+    /// Of this format.
+    pub version: u32,
+    /// The thing's name.
+    pub thing: String,
+    /// The AWS account.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub account: String,
+    /// The region.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub region: String,
+    /// Host name of the account's MQTT server in that region.
+    #[serde(default)]
+    pub endpoint: Option<String>,
+    /// The topic that the policy lets the thing publish to.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub status_topic: String,
+    /// The topic that the policy lets the thing hear.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub control_topic: String,
+    /// AWS's name for the thing.
+    #[serde(default)]
+    pub thing_arn: Option<String>,
+    /// Name of the policy.
+    #[serde(default)]
+    pub policy: Option<String>,
+    /// Policies that this thing had before, not deleted yet.
+    #[serde(default)]
+    pub old_policies: BTreeSet<String>,
+    /// The certificate of `device.pem`.
+    #[serde(default)]
+    pub certificate: Option<Certificate>,
+    /// The certificate of `device.next.pem`, while a rotation makes it.
+    #[serde(default)]
+    pub next: Option<Certificate>,
+    /// The certificate of `device.old.pem`, until the device was seen with its successor.
+    #[serde(default)]
+    pub retiring: Option<Certificate>,
+    /// Whether the files of a rotation are changing places.
+    #[serde(default)]
+    pub swapping: bool,
+    /// The call under way, or the one that was under way when something went wrong.
+    #[serde(default)]
+    pub doing: Option<Doing>,
+    /// Whether the thing is being removed.
+    #[serde(default)]
+    pub removing: bool,
+    /// Whether all is made.
+    #[serde(default)]
+    pub complete: bool,
+}
+
+const VERSION: u32 = 1;
+
+/// The folder of one thing, locked against a second program, and its journal.
+#[derive(Debug)]
+pub(super) struct Store {
+    folder: PathBuf,
+    pub(super) journal: Journal,
+    _lock: Lock,
+}
+
+/// The lock of a folder.
+#[derive(Debug)]
+struct Lock(fs::File);
+
+impl Drop for Lock {
+    /// Closing alone would not do: a child that another thread is just starting has the file
+    /// open too until its program begins, and the lock would last as long.
+    fn drop(&mut self) {
+        // Fails only when the lock is gone already.
+        let _ = self.0.unlock();
+    }
+}
+
+impl Store {
+    /// Opens `<certs>/<thing>`; makes the folder when there is none.
+    ///
+    /// # Errors
+    /// When the name is not one of a thing, another program is at work on it, or the journal
+    /// is damaged.
+    pub(super) fn open(certs: &Path, thing: &str) -> Result<Self> {
+        check_name(thing)?;
+        let folder = certs.join(thing);
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&folder)
+            .with_context(|| format!("cannot make {}", folder.display()))?;
+        let lock_path = folder.join(".lock");
+        let lock = fs::File::create(&lock_path)
+            .with_context(|| format!("cannot write {}", lock_path.display()))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(fs::TryLockError::WouldBlock) => {
+                bail!("another program is at work on {thing} right now: wait until it has ended")
+            }
+            Err(fs::TryLockError::Error(error)) => {
+                return Err(error).with_context(|| format!("cannot lock {}", lock_path.display()));
+            }
+        }
+        let lock = Lock(lock);
+        let path = folder.join("thing.json");
+        let journal = match fs::read(&path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                Journal { version: VERSION, thing: thing.to_owned(), ..Journal::default() }
+            }
+            Err(error) => {
+                return Err(error).with_context(|| format!("cannot read {}", path.display()));
+            }
+            Ok(text) => read(&text, thing).with_context(|| {
+                format!(
+                    "{} is damaged: move it away and run the same command again; what exists in \
+                     the account is found by the key in device.key",
+                    path.display()
+                )
+            })?,
+        };
+        Ok(Self { folder, journal, _lock: lock })
+    }
+
+    /// A file of this thing.
+    pub(super) fn path(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    /// The folder.
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Writes the journal.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub(super) fn save(&self) -> Result<()> {
+        let mut text = serde_json::to_vec_pretty(&self.journal)?;
+        text.push(b'\n');
+        files::write(&self.path("thing.json"), &text, 0o600)
+    }
+
+    /// Writes down that `call` is about to be made.
+    ///
+    /// # Errors
+    /// When the journal cannot be written.
+    pub(super) fn about_to(&mut self, call: &str) -> Result<()> {
+        let since = OffsetDateTime::now_utc().unix_timestamp();
+        self.journal.doing = Some(Doing { call: call.to_owned(), since });
+        self.save()
+    }
+
+    /// Writes down what came of it.
+    ///
+    /// # Errors
+    /// When the journal cannot be written.
+    pub(super) fn done(&mut self, note: impl FnOnce(&mut Journal)) -> Result<()> {
+        note(&mut self.journal);
+        self.journal.doing = None;
+        self.save()
+    }
+
+    /// Begins to let the next pair take the place of the present one, which becomes the old
+    /// one.
+    ///
+    /// # Errors
+    /// When a file cannot be written.
+    pub(super) fn begin_swap(&mut self) -> Result<()> {
+        self.remove_old()?;
+        self.journal.swapping = true;
+        self.save()?;
+        self.finish_swap()
+    }
+
+    /// Finishes a swap that may have been interrupted anywhere.
+    ///
+    /// # Errors
+    /// When a file cannot be written.
+    pub(super) fn finish_swap(&mut self) -> Result<()> {
+        if !self.journal.swapping {
+            return Ok(());
+        }
+        for (extension, mode) in PAIR {
+            let file = |stem: &str| self.path(&format!("{stem}.{extension}"));
+            let (next, present, old) = (file("device.next"), file("device"), file("device.old"));
+            // No next one: this file has moved already.
+            if !next.exists() {
+                continue;
+            }
+            if !old.exists() {
+                let bytes = fs::read(&present)
+                    .with_context(|| format!("cannot read {}", present.display()))?;
+                files::write(&old, &bytes, mode)?;
+            }
+            fs::rename(&next, &present)
+                .with_context(|| format!("cannot replace {}", present.display()))?;
+        }
+        let journal = &mut self.journal;
+        journal.retiring = journal.certificate.take();
+        journal.certificate = journal.next.take();
+        journal.swapping = false;
+        self.save()
+    }
+
+    /// Removes the old pair.
+    ///
+    /// # Errors
+    /// When a file cannot be removed.
+    pub(super) fn remove_old(&self) -> Result<()> {
+        PAIR.iter().try_for_each(|(extension, _)| {
+            remove_file(&self.path(&format!("device.old.{extension}")))
+        })
+    }
+
+    /// Removes the files that provisioning made, and the folder when nothing else is in it.
+    ///
+    /// # Errors
+    /// When a file cannot be removed.
+    pub(super) fn remove(self) -> Result<()> {
+        // The journal goes last: as long as it is there, the rest can be removed again.
+        for name in FILES.into_iter().chain(["thing.json", ".lock"]) {
+            remove_file(&self.path(name))?;
+        }
+        // Not empty: the person keeps something of their own there.
+        let _ = fs::remove_dir(&self.folder);
+        Ok(())
+    }
+}
+
+/// Key, request and certificate, with their modes. The certificate first: should a program
+/// read them in the middle of a swap, its check that the two belong together tells.
+const PAIR: [(&str, u32); 3] = [("pem", 0o644), ("csr", 0o644), ("key", 0o600)];
+
+/// Everything of a thing besides its journal.
+const FILES: [&str; 10] = [
+    "device.key",
+    "device.csr",
+    "device.pem",
+    "device.next.key",
+    "device.next.csr",
+    "device.next.pem",
+    "device.old.key",
+    "device.old.csr",
+    "device.old.pem",
+    "identity.bin",
+];
+
+/// Removes a file; it is no error when there is none.
+fn remove_file(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot remove {}", path.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Reads a journal.
+fn read(text: &[u8], thing: &str) -> Result<Journal> {
+    let journal: Journal = serde_json::from_slice(text)?;
+    if journal.version != VERSION {
+        bail!("it has version {}, this program knows {VERSION}", journal.version);
+    }
+    if journal.thing != thing {
+        bail!("it is about {}", journal.thing);
+    }
+    Ok(journal)
+}
+
+/// Reads the journal of a thing without changing anything; `None` when there is none.
+///
+/// # Errors
+/// When the name is not one of a thing, or the journal is damaged.
+pub fn journal(certs: &Path, thing: &str) -> Result<Option<Journal>> {
+    check_name(thing)?;
+    let path = certs.join(thing).join("thing.json");
+    match fs::read(&path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
+        Ok(text) => {
+            read(&text, thing).map(Some).with_context(|| format!("{} is damaged", path.display()))
+        }
+    }
+}
+
+/// Refuses what AWS would not take as the name of a thing, or what is no name of a folder
+/// for one.
+///
+/// # Errors
+/// Says what is allowed.
+pub(super) fn check_name(thing: &str) -> Result<()> {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b':' | b'_' | b'-');
+    if thing.is_empty() || thing.len() > 128 || !thing.bytes().all(allowed) {
+        bail!(
+            "\"{}\" cannot be the name of a thing: AWS takes 1 to 128 of A-Z a-z 0-9 : _ -",
+            thing.escape_debug()
+        );
+    }
+    if thing == "local" {
+        bail!("a thing cannot be called local: certs/local is the local cloud's folder");
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_are_none_are_refused() {
+        let long = "x".repeat(129);
+        for bad in ["", "local", "a/b", "..", ".", "a b", "ä", "a\n", long.as_str()] {
+            assert!(check_name(bad).is_err(), "{bad:?}");
+        }
+        for good in ["demo", "-x", "A:b_c-9"] {
+            assert!(check_name(good).is_ok(), "{good:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        let certs = tempfile::tempdir().unwrap();
+        let mut store = Store::open(certs.path(), "demo").unwrap();
+        store.about_to("iot create-thing").unwrap();
+        assert_eq!(
+            journal(certs.path(), "demo").unwrap().unwrap().doing.unwrap().call,
+            "iot create-thing"
+        );
+        store.done(|journal| journal.thing_arn = Some("arn".to_owned())).unwrap();
+        drop(store);
+        let store = Store::open(certs.path(), "demo").unwrap();
+        assert_eq!(store.journal.thing_arn.as_deref(), Some("arn"));
+        assert_eq!(store.journal.doing, None);
+    }
+
+    #[test]
+    fn a_second_program_has_to_wait() {
+        let certs = tempfile::tempdir().unwrap();
+        let _first = Store::open(certs.path(), "demo").unwrap();
+        let error = Store::open(certs.path(), "demo").unwrap_err();
+        assert!(error.to_string().contains("another program"), "{error}");
+    }
+
+    #[test]
+    fn the_lock_ends_with_its_owner_whoever_has_the_file_open_too() {
+        let certs = tempfile::tempdir().unwrap();
+        let store = Store::open(certs.path(), "demo").unwrap();
+        // What a child has between its start and its program's.
+        let _inherited = store._lock.0.try_clone().unwrap();
+        drop(store);
+        Store::open(certs.path(), "demo").unwrap();
+    }
+
+    #[test]
+    fn a_damaged_journal_says_what_to_do() {
+        let certs = tempfile::tempdir().unwrap();
+        drop(Store::open(certs.path(), "demo").unwrap());
+        for text in ["", "{", r#"{"version":9,"thing":"demo"}"#, r#"{"version":1,"thing":"x"}"#] {
+            fs::write(certs.path().join("demo/thing.json"), text).unwrap();
+            let error = Store::open(certs.path(), "demo").unwrap_err();
+            assert!(error.to_string().contains("move it away"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_swap_goes_on_wherever_it_stopped() {
+        let certificate =
+            |id: &str| Some(Certificate { id: id.to_owned(), arn: format!("arn:cert/{id}") });
+        // How many of the file operations were made before the power went.
+        for made in 0..=6 {
+            let certs = tempfile::tempdir().unwrap();
+            let mut store = Store::open(certs.path(), "demo").unwrap();
+            store.journal.certificate = certificate("a");
+            store.journal.next = certificate("b");
+            store.journal.swapping = true;
+            for (index, (extension, _)) in PAIR.iter().enumerate() {
+                let file = |stem: &str| store.path(&format!("{stem}.{extension}"));
+                fs::write(file("device"), "a").unwrap();
+                fs::write(file("device.next"), "b").unwrap();
+                if made > 2 * index {
+                    fs::write(file("device.old"), "a").unwrap();
+                }
+                if made > 2 * index + 1 {
+                    fs::rename(file("device.next"), file("device")).unwrap();
+                }
+            }
+            store.save().unwrap();
+            drop(store);
+            let mut store = Store::open(certs.path(), "demo").unwrap();
+            store.finish_swap().unwrap();
+            for (extension, _) in PAIR {
+                let read = |stem: &str| {
+                    fs::read_to_string(store.path(&format!("{stem}.{extension}"))).ok()
+                };
+                assert_eq!(read("device").as_deref(), Some("b"), "{made} {extension}");
+                assert_eq!(read("device.old").as_deref(), Some("a"), "{made} {extension}");
+                assert_eq!(read("device.next"), None, "{made} {extension}");
+            }
+            assert_eq!(store.journal.certificate, certificate("b"));
+            assert_eq!(store.journal.retiring, certificate("a"));
+            assert_eq!(store.journal.next, None);
+        }
+    }
+
+    #[test]
+    fn removing_keeps_what_is_not_ours() {
+        let certs = tempfile::tempdir().unwrap();
+        let store = Store::open(certs.path(), "demo").unwrap();
+        store.save().unwrap();
+        store.remove().unwrap();
+        assert!(!certs.path().join("demo").exists());
+        let store = Store::open(certs.path(), "demo").unwrap();
+        fs::write(certs.path().join("demo/notes"), "mine").unwrap();
+        store.remove().unwrap();
+        assert!(certs.path().join("demo/notes").exists());
+    }
+}

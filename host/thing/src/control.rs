@@ -1,0 +1,89 @@
+//! The verbs of the second terminal: `on`, `off`, `watch`.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+
+use cloud::client::MqttClient;
+use cloud::client::operator_options;
+use cloud::running::Running;
+use process::interrupt::Interrupt;
+use process::output;
+
+use crate::context::Context;
+use board::status::{Led, Report};
+use cloud::pki::Pki;
+
+/// How long the device may take to obey.
+const OBEY_LIMIT: Duration = Duration::from_secs(10);
+
+/// Lights the LED.
+pub fn on(context: &Context) -> Result<()> {
+    switch(&context.settings.state, Led::On)
+}
+
+/// Darkens the LED.
+pub fn off(context: &Context) -> Result<()> {
+    switch(&context.settings.state, Led::Off)
+}
+
+/// Switches the LED and waits until the device says that it did.
+///
+/// # Errors
+/// When nothing runs, or the device does not answer within ten seconds.
+fn switch(state: &Path, led: Led) -> Result<()> {
+    let (running, mut operator) = join(state)?;
+    operator.subscribe(&running.topics.status)?;
+    operator.publish(&running.topics.control, led.word().as_bytes(), false)?;
+    output::line(format!("sent \"{}\" to {}", led.word(), running.topics.control))?;
+    let deadline = Instant::now() + OBEY_LIMIT;
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let Some(message) = operator.next(left)? else {
+            bail!(
+                "the broker took the message, but no device answered within {} s: \
+                 look at the console of `make run`",
+                OBEY_LIMIT.as_secs()
+            );
+        };
+        // A status sent before the command arrived still shows the old state.
+        let status = Report::parse(&message.payload)?.online();
+        if status.is_some_and(|status| status.led == led) {
+            output::line(format!("the device's LED is {}", led.word()))?;
+            return Ok(());
+        }
+    }
+}
+
+/// Prints each status until Ctrl-C or until the cloud stops.
+///
+/// # Errors
+/// When nothing runs.
+pub fn watch(context: &Context) -> Result<()> {
+    let state = &context.settings.state;
+    let interrupt = Interrupt::watch()?;
+    let (running, mut operator) = join(state)?;
+    operator.subscribe(&running.topics.status)?;
+    output::line(format!("watching {} (Ctrl-C ends)", running.topics.status))?;
+    while !interrupt.happened() {
+        match operator.next(Duration::from_millis(200)) {
+            Ok(None) => {}
+            Ok(Some(message)) => output::line(String::from_utf8_lossy(&message.payload))?,
+            Err(_) if Running::find(state).is_err() => {
+                output::line("`make run` has ended")?;
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+fn join(state: &Path) -> Result<(Running, MqttClient)> {
+    let running = Running::find(state)?;
+    let pki = Pki::open(&running.certs, &running.thing, &[])?;
+    let operator = MqttClient::connect(&operator_options(&pki, running.operator_port))
+        .context("the local cloud does not answer: is `make run` just starting?")?;
+    Ok((running, operator))
+}

@@ -1,0 +1,26 @@
+//! `thing esptool`: sets it up and says where it is.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use board::esptool::Esptool;
+use process::output;
+
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// Virtual environment with esptool
+    #[arg(long = "esptool", default_value = "target/esptool")]
+    environment: PathBuf,
+}
+
+impl Arguments {
+    /// The program; installed when it is not there.
+    pub fn find(&self) -> Result<Esptool> {
+        Esptool::set_up(&self.environment)
+    }
+}
+
+/// Says where it is.
+pub fn set_up(arguments: &Arguments) -> Result<()> {
+    output::line(arguments.find()?.program().display())
+}

@@ -1,0 +1,127 @@
+//! `thing`: the verbs behind the Makefile. Each verb has its arguments and its code in a module.
+
+mod context;
+mod control;
+mod esptool;
+mod flash;
+mod fleet;
+mod identity;
+mod image;
+mod monitor;
+mod pki;
+mod provision;
+mod run;
+mod smoke;
+mod verdicts;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+use process::output::Unheard;
+
+use context::Context;
+
+/// Run, flash, control and check devices and their local cloud
+#[derive(Parser)]
+#[command(name = "thing", version)]
+struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+    #[command(flatten)]
+    context: Context,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Make the local certificates, or renew those that end soon
+    Pki(pki::Arguments),
+    /// Make the identity region of a thing from config.toml and certs/THING (16 KB)
+    Identity(identity::Arguments),
+    /// Show an identity region without its secrets
+    IdentityInfo(identity::InfoArguments),
+    /// Run the device with its local cloud until Ctrl-C
+    Run(run::Arguments),
+    /// Light the LED of the running device
+    On,
+    /// Darken the LED of the running device
+    Off,
+    /// Show what the running device publishes
+    Watch,
+    /// Check that the device publishes and obeys on and off, within 120 s
+    Smoke(smoke::Arguments),
+    /// Make a thing on AWS: key, certificate, policy; results go to `certs/<thing>/`
+    Provision(provision::Arguments),
+    /// Remove a thing from AWS and from this machine
+    Deprovision(provision::Account),
+    /// Provision all things of a list
+    ProvisionFleet(fleet::Arguments),
+    /// Run test firmware on the emulated CPU
+    TargetTest(verdicts::TargetTest),
+    /// Show what basic steps cost on the emulated CPU, and hold them to budgets
+    Bench(verdicts::Elf),
+    /// Measure what a firmware takes while it runs, and hold it to budgets
+    Figures(verdicts::Elf),
+    /// Show what a firmware takes of each memory, and hold it to budgets
+    Size(verdicts::Size),
+    /// Prove that what runs with the flash cache off reaches nothing in flash
+    Iram(verdicts::Elf),
+    /// Fail when a private key is under version control
+    CheckSecrets,
+    /// Fail when a crate depends on one that is no floor below its own; reads `cargo metadata`'s
+    /// output
+    CheckFloors,
+    /// Make the flash files of a board's firmware and show the memory map
+    Image(image::Arguments),
+    /// Write firmware and identity to a board
+    Flash(flash::Arguments),
+    /// Write only the identity region to a board
+    FlashIdentity(flash::IdentityArguments),
+    /// Set esptool up and say where it is
+    Esptool(esptool::Arguments),
+    /// Erase a board's whole flash
+    Erase(flash::Access),
+    /// Show a board's console
+    Monitor(monitor::Arguments),
+}
+
+fn main() -> ExitCode {
+    let Arguments { verb, context } = Arguments::parse();
+    match perform(verb, context) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.is::<Unheard>() => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("thing: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn perform(verb: Verb, context: Context) -> Result<()> {
+    match verb {
+        Verb::Pki(arguments) => pki::open(&context, &arguments),
+        Verb::Identity(arguments) => identity::write(context, arguments),
+        Verb::IdentityInfo(arguments) => identity::describe(&context, arguments),
+        Verb::Run(arguments) => run::run(context, &arguments),
+        Verb::On => control::on(&context),
+        Verb::Off => control::off(&context),
+        Verb::Watch => control::watch(&context),
+        Verb::Smoke(arguments) => smoke::smoke(context, &arguments),
+        Verb::Provision(arguments) => provision::provision(context, arguments),
+        Verb::Deprovision(account) => provision::deprovision(&context, account),
+        Verb::ProvisionFleet(arguments) => fleet::provision(&context, arguments),
+        Verb::TargetTest(arguments) => arguments.run(),
+        Verb::Bench(firmware) => checks::bench::run(&firmware.elf),
+        Verb::Figures(firmware) => checks::figures::run(&context.settings, &firmware.elf),
+        Verb::Size(arguments) => checks::size::report(&arguments.firmware.elf, &arguments.budget),
+        Verb::Iram(firmware) => checks::iram::check(&firmware.elf),
+        Verb::CheckSecrets => checks::secrets::check(),
+        Verb::CheckFloors => checks::floors::check(std::io::stdin().lock()),
+        Verb::Image(arguments) => image::make(&arguments),
+        Verb::Flash(arguments) => flash::flash(&arguments),
+        Verb::FlashIdentity(arguments) => flash::flash_identity(&context, arguments),
+        Verb::Esptool(arguments) => esptool::set_up(&arguments),
+        Verb::Erase(access) => flash::erase(&access),
+        Verb::Monitor(arguments) => monitor::monitor(&arguments),
+    }
+}

@@ -1,0 +1,84 @@
+//! `thing provision`, `thing deprovision`: a thing on a person's AWS account.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Result;
+use provisioning::{Cli, LocalEvents, Rotation, Session, Witness};
+use things::identity_region;
+
+use crate::context::{Configured, Context};
+
+/// The AWS account and where its things are kept
+#[derive(clap::Args)]
+pub struct Account {
+    /// Profile of the AWS CLI
+    #[arg(long, env = "AWS_PROFILE")]
+    profile: Option<String>,
+    /// Region
+    #[arg(long, env = "AWS_REGION")]
+    region: Option<String>,
+    /// Folder into which the AWS CLI is installed when there is none
+    #[arg(long, default_value = "target")]
+    target: PathBuf,
+}
+
+impl Account {
+    /// Says whose account it is.
+    pub fn open<'a>(self, things: &Path, say: &'a dyn Fn(&str)) -> Result<Session<'a>> {
+        let cli = Cli::find(&self.target, say)?.with_profile(self.profile).with_region(self.region);
+        Session::open(cli, things, say)
+    }
+}
+
+#[derive(clap::Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    account: Account,
+    /// Make the next key and certificate, and retire the old ones once the device was seen
+    /// connected with them
+    #[arg(long)]
+    rotate: bool,
+    /// The device is the emulated one, which connects to the local cloud and not to AWS
+    #[arg(long, requires = "rotate")]
+    emulated: bool,
+    /// Seconds to wait for that
+    #[arg(long, default_value_t = 600)]
+    wait: u64,
+}
+
+fn say(line: &str) {
+    println!("{line}");
+}
+
+/// Makes a thing, or renews its certificate.
+pub fn provision(context: Context, arguments: Arguments) -> Result<()> {
+    let Configured { settings, config, folder, things } = context.configure()?;
+    let mut session = arguments.account.open(&things, &say)?;
+    let (thing, topics) = (&settings.thing, settings.topics());
+    if !arguments.rotate {
+        session.provision(thing, &topics)?;
+        println!(
+            "{thing} is complete; its key and certificate are in {}",
+            things.join(thing).display()
+        );
+        return Ok(());
+    }
+    let mut witness: Box<dyn Witness> = if arguments.emulated {
+        Box::new(LocalEvents::new(&settings.state))
+    } else {
+        Box::new(session.operator()?)
+    };
+    let mut rotation = Rotation {
+        write_identity: &|_| identity_region::write(&config, &folder, &folder.identity(), &topics),
+        witness: &mut *witness,
+        limit: Duration::from_secs(arguments.wait),
+    };
+    session.rotate(thing, &topics, &mut rotation)?;
+    Ok(())
+}
+
+/// Removes a thing.
+pub fn deprovision(context: &Context, account: Account) -> Result<()> {
+    account.open(&context.things, &say)?.deprovision(&context.settings.thing)
+}

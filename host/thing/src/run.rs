@@ -1,0 +1,99 @@
+//! `thing run`: the device and its cloud in one terminal.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+
+use board::boards;
+use board::machine::Firmware;
+use board_facts::Board;
+use cloud::local::LocalCloud;
+use cloud::running::Running;
+use process::interrupt::Interrupt;
+use process::output::{self, Unheard};
+use things::settings::Settings;
+
+use crate::context::{Configured, Context};
+
+#[derive(clap::Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    firmware: Firmware,
+    /// Use this identity region instead of the local cloud's
+    #[arg(long)]
+    identity: Option<PathBuf>,
+}
+
+/// Runs until Ctrl-C or until the board ends.
+///
+/// # Errors
+/// When something does not start or ends by itself.
+pub fn run(context: Context, arguments: &Arguments) -> Result<()> {
+    let Configured { settings, config, folder, .. } = context.configure()?;
+    let interrupt = Interrupt::watch()?;
+    std::fs::create_dir_all(&settings.state)
+        .with_context(|| format!("cannot make the folder {}", settings.state.display()))?;
+    // Before anything is written: the other one is using these files.
+    Running::ensure_none(&settings.state)?;
+    let cloud = settings.state.join("cloud");
+    let mut cloud = LocalCloud::start_configured(&settings, &cloud, &config, &folder)?;
+    let announced = cloud.running().announce(&settings.state)?;
+    let region = match &arguments.identity {
+        Some(path) => {
+            std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?
+        }
+        None => cloud.device_identity().region()?,
+    };
+    output::line(introduction(&cloud, &settings, &arguments.firmware.board))?;
+    let mut machine = arguments.firmware.start(&region, &settings.state, true)?;
+    let outcome = loop {
+        if interrupt.happened() {
+            break Ok(());
+        }
+        if machine.console().is_unheard() {
+            break Err(Unheard.into());
+        }
+        if let Err(error) = cloud.servers.broker.check() {
+            break Err(error);
+        }
+        if let Some(status) = machine.wait(Duration::from_millis(100))? {
+            break Err(anyhow::anyhow!("the board ended by itself ({status})"));
+        }
+    };
+    drop(machine);
+    drop(announced);
+    drop(cloud);
+    match outcome {
+        Ok(()) => output::line("\nStopped: the board, the broker, the name and time servers."),
+        Err(error) => bail!(error),
+    }
+}
+
+fn introduction(cloud: &LocalCloud, settings: &Settings, board: &Board) -> String {
+    let endpoints = cloud.device_identity().endpoints;
+    let identity = if cloud.stands_in_for_aws() {
+        format!("that of {} on AWS, whose part this cloud plays", cloud.thing)
+    } else {
+        "one made for this cloud".to_owned()
+    };
+    format!(
+        "{board} starts here, with its own small cloud on this machine:\n  \
+         broker    {host}:{port} (Mosquitto, mutual TLS, set up as AWS IoT)\n  \
+         identity  {identity}\n  \
+         status    topic {status}, every 10 s\n  \
+         control   topic {control}, takes on and off\n  \
+         logs      {logs}\n\
+         In a second terminal:\n  \
+         make on     lights the LED\n  \
+         make off    darkens it\n  \
+         make watch  shows what the device publishes\n\
+         Ctrl-C here stops everything. Below is the device's serial console.\n",
+        board = boards::title(board),
+        host = endpoints.host,
+        port = endpoints.port,
+        status = cloud.topics.status,
+        control = cloud.topics.control,
+        logs = settings.state.join("cloud").display(),
+    )
+}

@@ -1,0 +1,159 @@
+//! `thing smoke`: does the whole chain work?
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::context::{Configured, Context};
+use board::boards;
+use board::machine::{Firmware, Machine};
+use board::status::{Led, Report, Status};
+use board_facts::Board;
+use cloud::broker::KEEP_ALIVE;
+use cloud::client::MqttClient;
+use cloud::local::LocalCloud;
+use process::interrupt::Interrupt;
+use process::output;
+use process::scratch;
+
+/// The device, once it runs, must be done by then.
+const LIMIT: Duration = Duration::from_secs(115);
+
+/// Lines of the console shown with a failure.
+const TAIL: usize = 40;
+
+#[derive(clap::Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    firmware: Firmware,
+}
+
+/// Starts cloud and device, waits for a status, switches the LED on and off and checks
+/// that the device says and shows so.
+///
+/// # Errors
+/// With the reason and the end of the console when any of that does not happen in time.
+pub fn smoke(context: Context, Arguments { firmware }: &Arguments) -> Result<()> {
+    let Configured { settings, config, folder: folder_of_thing, .. } = context.configure()?;
+    let interrupt = Interrupt::watch()?;
+    // A folder of its own: it may run beside `make run`.
+    let folder = scratch::folder()?;
+    let cloud = LocalCloud::start_configured(&settings, folder.path(), &config, &folder_of_thing)?;
+    if cloud.stands_in_for_aws() {
+        let endpoints = cloud.device_identity().endpoints;
+        output::line(format!(
+            "smoke: {} by its identity on AWS, at {}",
+            cloud.thing, endpoints.host
+        ))?;
+    }
+    let mut operator = cloud.operator()?;
+    operator.subscribe(&cloud.topics.status)?;
+    let region = cloud.device_identity().region()?;
+    let mut check = Check {
+        machine: firmware.start(&region, folder.path(), false)?,
+        board: firmware.board.clone(),
+        operator: &mut operator,
+        cloud: &cloud,
+        interrupt,
+        deadline: Instant::now() + LIMIT,
+    };
+    let outcome = check.run();
+    let lines = check.machine.finish();
+    match outcome {
+        Ok(()) => output::line("smoke: passed"),
+        Err(error) => {
+            let from = lines.len().saturating_sub(TAIL);
+            eprintln!("--- end of the device's console");
+            for line in &lines[from..] {
+                eprintln!("{line}");
+            }
+            let log = cloud.servers.broker.log();
+            let log: Vec<&str> = log.lines().collect();
+            eprintln!("--- end of the broker's log");
+            for line in &log[log.len().saturating_sub(TAIL)..] {
+                eprintln!("{line}");
+            }
+            for line in cloud.gate_log() {
+                eprintln!("{line}");
+            }
+            eprintln!("---");
+            Err(error)
+        }
+    }
+}
+
+struct Check<'a> {
+    machine: Box<dyn Machine>,
+    board: Board,
+    operator: &'a mut MqttClient,
+    cloud: &'a LocalCloud,
+    interrupt: Interrupt,
+    deadline: Instant,
+}
+
+impl Check<'_> {
+    fn run(&mut self) -> Result<()> {
+        let first = self.status("the first status", |_| true)?;
+        output::line(format!(
+            "smoke: status received after {} s on the device's clock",
+            first.uptime_s
+        ))?;
+        self.connection()?;
+        for led in [Led::On, Led::Off] {
+            let mark = self.machine.console().mark();
+            self.operator.publish(&self.cloud.topics.control, led.word().as_bytes(), false)?;
+            let what = format!("a status with the LED {}", led.word());
+            self.status(&what, |status| status.led == led)?;
+            let what = format!("the LED {}", led.word());
+            let wanted = boards::led_line(&self.board, led);
+            let console = self.machine.console();
+            console.wait_for(mark, self.left()?, &what, |line| line == wanted)?;
+            output::line(format!("smoke: LED {}", led.word()))?;
+        }
+        Ok(())
+    }
+
+    /// Checks what the broker lets pass but AWS IoT would change.
+    fn connection(&self) -> Result<()> {
+        let connections = self.cloud.servers.broker.connections();
+        let device = connections
+            .iter()
+            .find(|connection| connection.user == self.cloud.thing)
+            .context("the broker's log does not show the device's connection")?;
+        if !KEEP_ALIVE.contains(&device.keep_alive_s) {
+            bail!(
+                "the device's keep-alive is {} s, AWS IoT takes {} to {} s",
+                device.keep_alive_s,
+                KEEP_ALIVE.start(),
+                KEEP_ALIVE.end()
+            );
+        }
+        Ok(())
+    }
+
+    fn status(&mut self, what: &str, wanted: impl Fn(&Status) -> bool) -> Result<Status> {
+        loop {
+            self.left().with_context(|| format!("the device did not send {what}"))?;
+            if self.interrupt.happened() {
+                bail!("interrupted");
+            }
+            if let Some(status) = self.machine.wait(Duration::ZERO)? {
+                bail!("the board ended ({status}) before the device sent {what}");
+            }
+            if let Some(message) = self.operator.next(Duration::from_millis(200))?
+                && let Report::Online(status) = Report::parse(&message.payload)?
+                && wanted(&status)
+            {
+                return Ok(status);
+            }
+        }
+    }
+
+    fn left(&self) -> Result<Duration> {
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            bail!("{} s are over", LIMIT.as_secs());
+        }
+        Ok(left)
+    }
+}

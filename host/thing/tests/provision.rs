@@ -1,0 +1,563 @@
+//! Provisioning with the real AWS CLI against moto, with faults at every call.
+
+use std::cell::RefCell;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Command;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use aws_stand_in::{Account, Bed, Fault, quick_aws};
+use cloud::client::operator_options;
+use cloud::local::LocalCloud;
+use provisioning::fleet::{Fleet, Outcome};
+use provisioning::{Certificate, Cli, Journal, OPERATOR, PresenceEvents, Rotation, Witness};
+use things::settings::Settings;
+use things::topics::Topics;
+
+/// The operations that change an account.
+const CHANGING: [&str; 5] = [
+    "create-thing",
+    "create-policy",
+    "create-certificate-from-csr",
+    "attach-policy",
+    "attach-thing-principal",
+];
+
+fn changes(seen: &[String]) -> Vec<&str> {
+    seen.iter()
+        .map(String::as_str)
+        .filter(|operation| !["get", "list", "desc"].iter().any(|look| operation.starts_with(look)))
+        .collect()
+}
+
+#[test]
+fn a_thing_is_made_once_and_then_confirmed() {
+    let bed = Bed::new("eu-west-1");
+    let journal = bed.provision("demo", &Topics::default()).unwrap();
+    assert_eq!(changes(&bed.seen()), CHANGING);
+    let said = bed.said();
+    // Whose account, before anything is made.
+    let shown =
+        said.find("AWS account  123456789012\nyou are      arn:aws:sts::123456789012:").unwrap();
+    assert!(shown < said.find("thing demo made").unwrap(), "{said}");
+    assert!(said.contains("region       eu-west-1\n"), "{said}");
+    assert!(
+        said.contains("thing        arn:aws:iot:eu-west-1:123456789012:thing/demo\n"),
+        "{said}"
+    );
+
+    let key = std::fs::read_to_string(bed.file("demo", "device.key")).unwrap();
+    assert!(key.starts_with("-----BEGIN PRIVATE KEY-----"));
+    let mode = |name: &str| {
+        std::fs::metadata(bed.file("demo", name)).unwrap().permissions().mode() & 0o777
+    };
+    assert_eq!(mode("device.key"), 0o600);
+    assert_eq!(mode(""), 0o700);
+    let secret = key.lines().nth(1).unwrap();
+    let notes = std::fs::read_to_string(bed.file("demo", "thing.json")).unwrap();
+    assert!(!said.contains(secret) && !notes.contains(secret));
+    assert!(journal.endpoint.unwrap().ends_with("-ats.iot.eu-west-1.amazonaws.com"));
+
+    let account = bed.account();
+    assert_eq!(account.things, ["demo"]);
+    assert_eq!(account.certificates, [journal.certificate.unwrap().id]);
+    assert_eq!(account.policies, [journal.policy.unwrap()]);
+
+    let again = bed.provision("demo", &Topics::default()).unwrap();
+    assert_eq!(changes(&bed.seen()), [""; 0]);
+    assert!(again.complete);
+    assert_eq!(bed.account(), account);
+    assert_eq!(std::fs::read_to_string(bed.file("demo", "device.key")).unwrap(), key);
+
+    bed.deprovision("demo").unwrap();
+    let said = bed.said();
+    for step in ["detached from the thing", "deactivated", "deleted", "thing demo deleted"] {
+        assert!(said.contains(step), "{step}: {said}");
+    }
+    assert_eq!(bed.account(), Account::default());
+    assert!(!bed.certs().join("demo").exists());
+    bed.deprovision("demo").unwrap();
+    assert!(bed.said().contains("nothing to remove"));
+}
+
+/// Topics of a thing's own, so that its policy is, too.
+fn own_topics(thing: &str) -> Topics {
+    Topics { status: format!("{thing}-status/x"), control: format!("{thing}-control/x") }
+}
+
+/// With a fault at one operation the command fails, says that it can be given again, and then
+/// goes on without making anything twice.
+fn interrupted_at(bed: &Bed, operations: &[&str], faults: &[(&str, Fault)]) {
+    for operation in operations {
+        for (name, fault) in faults {
+            let thing = format!("{operation}-{name}");
+            let topics = own_topics(&thing);
+            bed.fault(operation, fault.clone(), 1);
+            let error = format!("{:#}", bed.provision(&thing, &topics).unwrap_err());
+            assert!(error.contains(operation) && error.contains("same command again"), "{error}");
+            assert!(bed.journal(&thing).is_none_or(|journal| !journal.complete));
+            let journal = bed.provision(&thing, &topics).unwrap();
+            assert!(journal.complete && journal.doing.is_none());
+            let account = bed.account();
+            assert_eq!(account.things, [thing.as_str()]);
+            assert_eq!(account.certificates, [journal.certificate.unwrap().id]);
+            assert_eq!(account.policies, [journal.policy.unwrap()]);
+            bed.deprovision(&thing).unwrap();
+            assert_eq!(bed.account(), Account::default(), "{thing}");
+        }
+    }
+}
+
+#[test]
+fn provisioning_goes_on_after_a_fault_at_any_change() {
+    let faults = [("lost", Fault::Lost), ("answer-lost", Fault::AnswerLost)];
+    interrupted_at(&Bed::new("eu-west-2"), &CHANGING, &faults);
+}
+
+#[test]
+fn provisioning_goes_on_after_a_fault_at_any_look() {
+    // Whether a look or its answer was lost is the same to all.
+    interrupted_at(
+        &Bed::new("eu-west-3"),
+        &["get-caller-identity", "describe-endpoint", "describe-thing", "get-policy"],
+        &[("lost", Fault::Lost)],
+    );
+}
+
+/// Whatever the half-made state, it can be removed, and nothing stays behind.
+#[test]
+fn half_made_things_can_be_removed() {
+    let bed = Bed::new("eu-north-1");
+    for operation in CHANGING {
+        for (name, fault) in [("lost", Fault::Lost), ("answer-lost", Fault::AnswerLost)] {
+            let thing = format!("{operation}-{name}");
+            bed.fault(operation, fault, 1);
+            bed.provision(&thing, &own_topics(&thing)).unwrap_err();
+            bed.deprovision(&thing).unwrap();
+            assert_eq!(bed.account(), Account::default(), "{thing}");
+            assert!(!bed.certs().join(&thing).exists());
+        }
+    }
+}
+
+#[test]
+fn removing_goes_on_after_a_fault_at_any_change() {
+    let bed = Bed::new("eu-central-1");
+    for operation in [
+        "detach-thing-principal",
+        "detach-policy",
+        "update-certificate",
+        "delete-certificate",
+        "delete-policy",
+        "delete-thing",
+    ] {
+        for (name, fault) in [("lost", Fault::Lost), ("answer-lost", Fault::AnswerLost)] {
+            let thing = format!("{operation}-{name}");
+            bed.provision(&thing, &own_topics(&thing)).unwrap();
+            bed.fault(operation, fault, 1);
+            let error = format!("{:#}", bed.deprovision(&thing).unwrap_err());
+            assert!(error.contains(operation), "{error}");
+            let error = bed.provision(&thing, &own_topics(&thing)).unwrap_err().to_string();
+            assert!(error.contains("half removed"), "{error}");
+            bed.deprovision(&thing).unwrap();
+            assert_eq!(bed.account(), Account::default(), "{thing}");
+            assert!(!bed.certs().join(&thing).exists());
+        }
+    }
+}
+
+#[test]
+fn without_its_folder_a_thing_is_removed_by_what_the_account_knows() {
+    let bed = Bed::new("me-south-1");
+    bed.provision("demo", &Topics::default()).unwrap();
+    std::fs::remove_dir_all(bed.certs().join("demo")).unwrap();
+    bed.deprovision("demo").unwrap();
+    assert_eq!(bed.account(), Account::default());
+}
+
+#[test]
+fn without_its_journal_a_thing_is_found_by_its_key() {
+    let bed = Bed::new("us-east-1");
+    let before = bed.provision("demo", &Topics::default()).unwrap();
+    std::fs::remove_file(bed.file("demo", "thing.json")).unwrap();
+    std::fs::remove_file(bed.file("demo", "device.pem")).unwrap();
+    bed.seen();
+    let found = bed.provision("demo", &Topics::default()).unwrap();
+    assert_eq!((found.certificate, found.policy), (before.certificate, before.policy));
+    assert_eq!(changes(&bed.seen()), [""; 0]);
+    assert!(bed.file("demo", "device.pem").exists());
+}
+
+#[test]
+fn what_others_use_stays() {
+    let bed = Bed::new("us-east-2");
+    let first = bed.provision("first", &Topics::default()).unwrap();
+    let second = bed.provision("second", &Topics::default()).unwrap();
+    assert_eq!(first.policy, second.policy);
+    bed.deprovision("first").unwrap();
+    assert!(bed.said().contains("stays: 1 other certificate(s) have it"));
+    let account = bed.account();
+    assert_eq!(account.things, ["second"]);
+    assert_eq!(account.policies, [second.policy.clone().unwrap()]);
+    assert_eq!(account.certificates, [second.certificate.unwrap().id]);
+    bed.deprovision("second").unwrap();
+    assert_eq!(bed.account(), Account::default());
+}
+
+#[test]
+fn other_topics_make_another_policy_in_place_of_the_first() {
+    let bed = Bed::new("us-west-1");
+    let first = bed.provision("demo", &Topics::default()).unwrap();
+    let second = bed.provision("demo", &own_topics("demo")).unwrap();
+    assert_ne!(first.policy, second.policy);
+    assert_eq!(first.certificate, second.certificate);
+    assert_eq!(bed.account().policies, [second.policy.unwrap()]);
+    assert_eq!(second.status_topic, "demo-status/x");
+}
+
+#[test]
+fn a_certificate_of_another_key_is_refused() {
+    let bed = Bed::new("us-west-2");
+    bed.leave_certificates_as_moto_makes_them();
+    for _ in 0..2 {
+        let error = bed.provision("demo", &Topics::default()).unwrap_err().to_string();
+        assert!(error.contains("does not belong to the private key"), "{error}");
+        assert!(!bed.file("demo", "device.pem").exists());
+    }
+    assert_eq!(bed.account().certificates.len(), 1);
+    bed.deprovision("demo").unwrap();
+    assert_eq!(bed.account(), Account::default());
+}
+
+#[test]
+fn somebody_elses_changes_are_noticed() {
+    let bed = Bed::new("ca-central-1");
+    let journal = bed.provision("demo", &Topics::default()).unwrap();
+    let id = journal.certificate.unwrap().id;
+    bed.tell("PUT", &format!("/certificates/{id}?newStatus=INACTIVE"));
+    let error = bed.provision("demo", &Topics::default()).unwrap_err().to_string();
+    assert!(error.contains("INACTIVE") && error.contains("Activate it"), "{error}");
+    bed.tell("PUT", &format!("/certificates/{id}?newStatus=ACTIVE"));
+
+    bed.fault("get-policy", Fault::Answer(r#"{"policyName":"p","policyDocument":"{}"}"#), 1);
+    let error = bed.provision("demo", &Topics::default()).unwrap_err().to_string();
+    assert!(error.contains("was changed there"), "{error}");
+
+    let key = std::fs::read(bed.file("demo", "device.key")).unwrap();
+    std::fs::remove_file(bed.file("demo", "device.key")).unwrap();
+    let error = bed.provision("demo", &Topics::default()).unwrap_err().to_string();
+    assert!(error.contains("device.key is lost"), "{error}");
+    assert!(!bed.file("demo", "device.key").exists());
+    std::fs::write(bed.file("demo", "device.key"), key).unwrap();
+    bed.provision("demo", &Topics::default()).unwrap();
+
+    let elsewhere = bed.cli().with_region(Some("sa-east-1".to_owned()));
+    let error = bed
+        .session_with(elsewhere, |session| session.provision("demo", &Topics::default()))
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("region ca-central-1") && error.contains("AWS_REGION"), "{error}");
+}
+
+#[test]
+fn each_error_says_what_to_do() {
+    let bed = Bed::new("ap-south-1");
+    let denied = "User: arn:aws:iam::123456789012:user/x is not authorized to perform: \
+                  iot:CreatePolicy on resource: arn:aws:iot:ap-south-1:123456789012:policy/p";
+    for (operation, code, message, wanted) in [
+        ("get-caller-identity", "ExpiredToken", "The token has expired", "aws sso login"),
+        ("get-caller-identity", "InvalidClientTokenId", "invalid", "does not accept"),
+        ("get-caller-identity", "AccessDenied", "no", "permission sts:GetCallerIdentity"),
+        ("create-thing", "LimitExceededException", "too many things", "Service Quotas"),
+        ("create-policy", "AccessDeniedException", denied, "permission iot:CreatePolicy"),
+        ("create-certificate-from-csr", "InternalFailureException", "x", "makes nothing twice"),
+        ("attach-policy", "SomethingElseException", "odd words", "odd words"),
+    ] {
+        bed.fault(operation, Fault::Error(403, code, message), 1);
+        let error = format!("{:#}", bed.provision("demo", &Topics::default()).unwrap_err());
+        assert!(error.contains(wanted) && error.contains(operation), "{code}: {error}");
+    }
+    bed.fault("describe-endpoint", Fault::Answer(r#"{"endpointAddress":""}"#), 1);
+    let error = bed.provision("demo", &Topics::default()).unwrap_err().to_string();
+    assert!(error.contains("no endpoint") && error.contains("AWS_REGION"), "{error}");
+}
+
+#[test]
+fn throttled_calls_are_tried_again_and_then_told() {
+    let bed = Bed::new("ap-northeast-1");
+    let slow_down = || Fault::Error(429, "ThrottlingException", "Rate exceeded");
+    bed.fault("create-thing", slow_down(), 2);
+    bed.provision("demo", &Topics::default()).unwrap();
+    assert!(bed.said().contains("create-thing again in"));
+    bed.fault("describe-thing", slow_down(), 99);
+    bed.seen();
+    let error = bed.provision("demo", &Topics::default()).unwrap_err().to_string();
+    assert!(error.contains("wait some minutes"), "{error}");
+    assert_eq!(bed.seen().iter().filter(|operation| *operation == "describe-thing").count(), 3);
+}
+
+#[test]
+fn the_clis_own_errors_say_what_to_do() {
+    let bed = Bed::new("ap-northeast-2");
+    let error = |cli: Cli| {
+        let outcome = bed.session_with(cli, |session| session.deprovision("demo"));
+        outcome.unwrap_err().to_string()
+    };
+    let with = |name: &str, value: &str| {
+        bed.cli().with_environment(&[(name.to_owned(), value.to_owned())])
+    };
+    let no_key = with("AWS_ACCESS_KEY_ID", "")
+        .with_environment(&[("AWS_SECRET_ACCESS_KEY".to_owned(), String::new())]);
+    let text = error(no_key);
+    assert!(text.contains("aws configure"), "{text}");
+    let text = error(bed.cli().with_profile(Some("nobody".to_owned())));
+    assert!(text.contains("list-profiles"), "{text}");
+    // Port 9 of this machine: nothing listens there.
+    let text = error(with("AWS_ENDPOINT_URL", "http://127.0.0.1:9"));
+    assert!(text.contains("nothing answers at http://127.0.0.1:9\n"), "{text}");
+    assert!(text.contains("offline") && text.contains("AWS_REGION"), "{text}");
+    assert!(!bed.certs().exists());
+}
+
+#[test]
+fn without_a_region_nothing_is_asked() {
+    let bed = Bed::new("eu-west-1");
+    let nowhere = Cli::new(quick_aws().to_owned()).with_environment(&bed.environment());
+    let error = bed.session_with(nowhere, |_| Ok(())).unwrap_err().to_string();
+    assert!(error.contains("AWS_REGION=eu-west-1"), "{error}");
+    assert_eq!(bed.seen(), [""; 0]);
+}
+
+#[test]
+fn names_that_are_none_are_refused() {
+    let bed = Bed::new("eu-west-1");
+    for name in ["local", "../x", "", OPERATOR] {
+        assert!(bed.provision(name, &Topics::default()).is_err(), "{name:?}");
+    }
+    assert!(bed.seen().iter().all(|operation| operation == "get-caller-identity"));
+}
+
+#[test]
+fn a_fleet_stops_goes_on_and_reports() {
+    let bed = Bed::new("ap-southeast-2");
+    let list = bed.folder.path().join("things.csv");
+    std::fs::write(&list, "serial,thing\n1,a\n2,b\n3,c\n").unwrap();
+    let fleet = Fleet::read(&list).unwrap();
+    let run = || {
+        let told = RefCell::new(Vec::new());
+        let outcome = bed.session(|session| {
+            fleet.provision(session, &|_| Ok(Topics::default()), &|thing, outcome| {
+                told.borrow_mut().push(format!("{thing} {outcome}"));
+            })
+        });
+        (outcome, told.into_inner())
+    };
+    let report = || std::fs::read_to_string(fleet.report()).unwrap();
+
+    // The second thing's certificate is made, but nobody hears of it.
+    bed.provision("a", &Topics::default()).unwrap();
+    bed.fault("create-certificate-from-csr", Fault::AnswerLost, 1);
+    let (outcome, told) = run();
+    let error = format!("{:#}", outcome.unwrap_err());
+    assert!(error.contains("stopped at b; 1 of 3 are complete"), "{error}");
+    assert_eq!(told, ["a complete", "b failed"]);
+    let text = report();
+    assert!(text.starts_with("serial,thing,outcome,certificate,endpoint,account,region,error\n"));
+    assert!(text.contains("\n3,c,waiting,"), "{text}");
+
+    let (outcome, told) = run();
+    outcome.unwrap();
+    assert_eq!(told, ["a complete", "b provisioned", "c provisioned"]);
+    let account = bed.account();
+    assert_eq!(account.things, ["a", "b", "c"]);
+    assert_eq!((account.certificates.len(), account.policies.len()), (3, 1));
+    let certificate = bed.journal("b").unwrap().certificate.unwrap().id;
+    assert!(report().contains(&format!("\n2,b,provisioned,{certificate},")), "{}", report());
+
+    // What is complete costs no call but the two that open the session.
+    bed.seen();
+    run().0.unwrap();
+    assert_eq!(bed.seen(), ["get-caller-identity"]);
+}
+
+#[test]
+fn one_things_fault_does_not_stop_a_fleet() {
+    let bed = Bed::new("me-central-1");
+    let list = bed.folder.path().join("things.csv");
+    std::fs::write(&list, "thing\na\nb\n").unwrap();
+    std::fs::create_dir_all(bed.certs().join("a")).unwrap();
+    std::fs::write(bed.file("a", "device.key"), "no key").unwrap();
+    let fleet = Fleet::read(&list).unwrap();
+    let outcomes = bed
+        .session(|session| fleet.provision(session, &|_| Ok(Topics::default()), &|_, _| ()))
+        .unwrap();
+    assert!(matches!(&outcomes[0], Outcome::Failed(why) if why.contains("P-256")), "{outcomes:?}");
+    assert_eq!(outcomes[1], Outcome::Provisioned);
+}
+
+/// Sees a device or does not, as the test wants.
+struct Prophet {
+    sees: bool,
+    asked: Vec<String>,
+}
+
+impl Witness for Prophet {
+    fn prepare(&mut self, _: &str) -> anyhow::Result<()> {
+        Ok(())
+    }
+
+    fn advice(&self, _: &str) -> String {
+        String::new()
+    }
+
+    fn sees(&mut self, _: &str, certificate: &Certificate, _: Duration) -> anyhow::Result<bool> {
+        self.asked.push(certificate.id.clone());
+        Ok(self.sees)
+    }
+}
+
+/// Rotates; returns what came of it and which certificate the identity was written with.
+fn rotate(bed: &Bed, prophet: &mut Prophet) -> (anyhow::Result<Journal>, Vec<String>) {
+    let written = RefCell::new(Vec::new());
+    let write_identity = |journal: &Journal| {
+        written.borrow_mut().push(journal.certificate.clone().unwrap().id);
+        Ok(())
+    };
+    let outcome = bed.session(|session| {
+        let limit = Duration::from_secs(1);
+        let mut rotation = Rotation { write_identity: &write_identity, witness: prophet, limit };
+        session.rotate("demo", &Topics::default(), &mut rotation)
+    });
+    (outcome, written.into_inner())
+}
+
+#[test]
+fn the_old_certificate_goes_only_when_the_device_was_seen_with_the_new() {
+    let bed = Bed::new("sa-east-1");
+    let old = bed.provision("demo", &Topics::default()).unwrap().certificate.unwrap().id;
+    let old_key = std::fs::read(bed.file("demo", "device.key")).unwrap();
+    let mut prophet = Prophet { sees: false, asked: Vec::new() };
+    let (outcome, written) = rotate(&bed, &mut prophet);
+    let error = outcome.unwrap_err().to_string();
+    assert!(error.contains("was not seen") && error.contains("stays valid"), "{error}");
+    let journal = bed.journal("demo").unwrap();
+    let new = journal.certificate.clone().unwrap().id;
+    assert_ne!(new, old);
+    assert_eq!(
+        (prophet.asked.as_slice(), written.as_slice()),
+        ([new.clone()].as_slice(), [new.clone()].as_slice())
+    );
+    assert_eq!(bed.account().certificates.len(), 2);
+    assert_eq!(std::fs::read(bed.file("demo", "device.old.key")).unwrap(), old_key);
+    assert_ne!(std::fs::read(bed.file("demo", "device.key")).unwrap(), old_key);
+
+    prophet.sees = true;
+    let (outcome, _) = rotate(&bed, &mut prophet);
+    let journal = outcome.unwrap();
+    assert_eq!(journal.certificate.unwrap().id, new);
+    assert_eq!(journal.retiring, None);
+    let account = bed.account();
+    assert_eq!(account.certificates, [new]);
+    assert_eq!(account.policies, [journal.policy.unwrap()]);
+    assert!(!bed.file("demo", "device.old.key").exists());
+    bed.deprovision("demo").unwrap();
+    assert_eq!(bed.account(), Account::default());
+}
+
+#[test]
+fn a_rotation_goes_on_after_a_fault_at_any_change() {
+    let bed = Bed::new("ap-east-1");
+    bed.provision("demo", &Topics::default()).unwrap();
+    for operation in [
+        "create-certificate-from-csr",
+        "attach-policy",
+        "attach-thing-principal",
+        "detach-thing-principal",
+        "detach-policy",
+        "update-certificate",
+        "delete-certificate",
+    ] {
+        let old = bed.journal("demo").unwrap().certificate.unwrap().id;
+        let mut prophet = Prophet { sees: true, asked: Vec::new() };
+        bed.fault(operation, Fault::AnswerLost, 1);
+        rotate(&bed, &mut prophet).0.unwrap_err();
+        let journal = rotate(&bed, &mut prophet).0.unwrap();
+        let new = journal.certificate.unwrap().id;
+        assert_ne!(new, old, "{operation}");
+        let account = bed.account();
+        assert_eq!(account.certificates, [new], "{operation}");
+        assert_eq!(account.policies.len(), 1, "{operation}");
+        assert!(!bed.file("demo", "device.old.key").exists());
+    }
+}
+
+#[test]
+fn presence_events_tell_which_certificate_a_device_has() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = Settings {
+        certs: folder.path().join("certs"),
+        state: folder.path().join("state"),
+        thing: "demo".to_owned(),
+        status_topic: "esp8266/status".to_owned(),
+        control_topic: "esp8266/control".to_owned(),
+    };
+    let cloud = LocalCloud::start(&settings, &folder.path().join("cloud")).unwrap();
+    let mut events =
+        PresenceEvents::new(operator_options(&cloud.pki, cloud.servers.broker.operator_port()));
+    events.prepare("demo").unwrap();
+    let mut aws = cloud.operator().unwrap();
+    let mut connects_with = |id: &str| {
+        let event = format!(
+            r#"{{"clientId":"demo","timestamp":1,"eventType":"connected","principalIdentifier":"{id}"}}"#
+        );
+        aws.publish("$aws/events/presence/connected/demo", event.as_bytes(), false).unwrap();
+    };
+    let new = Certificate { id: "new".to_owned(), arn: "arn:cert/new".to_owned() };
+    connects_with("old");
+    assert!(!events.sees("demo", &new, Duration::from_millis(500)).unwrap());
+    connects_with("old");
+    connects_with("new");
+    assert!(events.sees("demo", &new, Duration::from_secs(5)).unwrap());
+}
+
+/// The program itself, with the AWS CLI found on PATH.
+fn thing(bed: &Bed, arguments: &[&str]) -> Command {
+    bed.thing(Path::new(env!("CARGO_BIN_EXE_thing")), arguments)
+}
+
+#[test]
+fn the_program_can_be_killed_and_goes_on() {
+    let bed = Bed::new("ap-southeast-1");
+    for operation in ["create-certificate-from-csr", "attach-policy"] {
+        let process = Arc::new(Mutex::new(None));
+        bed.fault(operation, Fault::KillAfter(Arc::clone(&process)), 1);
+        // Held until the process is known: the proxy asks for it.
+        let mut known = process.lock().unwrap();
+        let child = thing(&bed, &["provision"]).spawn().unwrap();
+        *known = Some(child.id());
+        drop(known);
+        assert!(!child.wait_with_output().unwrap().status.success());
+        assert_eq!(bed.account().certificates.len(), 1);
+    }
+    let output = thing(&bed, &["provision"]).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        text.contains("AWS account  123456789012\n") && text.contains("demo is complete"),
+        "{text}"
+    );
+    assert_eq!(bed.account().certificates.len(), 1);
+
+    let list = bed.folder.path().join("things.csv");
+    std::fs::write(&list, "thing\ndemo\n").unwrap();
+    let list = list.to_str().unwrap();
+    let output = thing(&bed, &["provision-fleet", "--file", list]).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("0 provisioned, 1 complete before, 0 failed"), "{text}");
+
+    let output = thing(&bed, &["deprovision"]).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(bed.account(), Account::default());
+}

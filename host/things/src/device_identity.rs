@@ -1,0 +1,184 @@
+//! What a device in the emulator is given: its identity region.
+
+use std::fmt;
+
+use anyhow::Result;
+use identity::{Error, Identity, Level, LogLevel, NtpServer, WifiNetwork, parse_dns_server};
+use rustls::pki_types::CertificateDer;
+
+use crate::endpoints::Endpoints;
+use crate::topics::Topics;
+use certificates::Credential;
+
+/// An identity that owns its fields; a test changes what it is about.
+#[derive(Clone, Debug)]
+pub struct DeviceIdentity {
+    /// Where the cloud is.
+    pub endpoints: Endpoints,
+    /// Name of the thing.
+    pub thing: String,
+    /// MQTT client id; `None` is the device's own choice.
+    pub client_id: Option<String>,
+    /// Status and control topic.
+    pub topics: Topics,
+    /// Certificate and key.
+    pub credential: Credential,
+    /// Roots to trust besides the built-in ones.
+    pub roots: Vec<CertificateDer<'static>>,
+    /// MQTT keep-alive in seconds.
+    pub keep_alive_s: u16,
+    /// Longest delay between two attempts to connect, in seconds.
+    pub backoff_cap_s: u16,
+    /// Whether the server forgets the session when the connection ends.
+    pub clean_session: bool,
+    /// Wi-Fi networks, the preferred one first.
+    pub wifi: Vec<Wifi>,
+    /// Log levels by module.
+    pub log_levels: Vec<(String, Level)>,
+}
+
+/// A Wi-Fi network and how to get in.
+#[derive(Clone)]
+pub struct Wifi {
+    /// The network's name.
+    pub ssid: String,
+    /// Its passphrase; empty for an open network.
+    pub passphrase: String,
+}
+
+impl fmt::Debug for Wifi {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Wifi").field("ssid", &self.ssid).finish_non_exhaustive()
+    }
+}
+
+impl DeviceIdentity {
+    /// An identity with the format's defaults.
+    #[must_use]
+    pub fn new(
+        endpoints: Endpoints,
+        thing: &str,
+        topics: Topics,
+        credential: Credential,
+        root: CertificateDer<'static>,
+    ) -> Self {
+        Self {
+            endpoints,
+            thing: thing.to_owned(),
+            client_id: None,
+            topics,
+            credential,
+            roots: vec![root],
+            keep_alive_s: identity::DEFAULT_KEEP_ALIVE_S,
+            backoff_cap_s: identity::DEFAULT_BACKOFF_CAP_S,
+            clean_session: false,
+            wifi: Vec::new(),
+            log_levels: Vec::new(),
+        }
+    }
+
+    /// The identity region, both copies.
+    ///
+    /// # Errors
+    /// When a field is not one that the device can use.
+    pub fn region(&self) -> Result<Vec<u8>> {
+        self.with_fields(|fields| fields.encode_region())
+            .and_then(|region| region)
+            .map_err(|error| anyhow::anyhow!("{error}"))
+    }
+
+    /// One copy of the region.
+    ///
+    /// # Errors
+    /// As [`DeviceIdentity::region`].
+    pub fn copy(&self, sequence: u32) -> Result<Vec<u8>, Error> {
+        self.with_fields(|fields| fields.encode_copy(sequence)).and_then(|copy| copy)
+    }
+
+    /// Checks every field.
+    ///
+    /// # Errors
+    /// With the first field that the device could not use.
+    pub fn validate(&self) -> Result<(), Error> {
+        self.with_fields(|fields| fields.validate()).and_then(|valid| valid)
+    }
+
+    /// Hands the fields to `use_them` as the format has them.
+    fn with_fields<T>(&self, use_them: impl FnOnce(&Identity<'_>) -> T) -> Result<T, Error> {
+        let key = self.credential.key.secret_der();
+        let mut fields = Identity::new(&self.endpoints.host, &[], key);
+        fields.port = self.endpoints.port;
+        fields.client_id = self.client_id.as_deref();
+        fields.thing_name = Some(&self.thing);
+        fields.status_topic = &self.topics.status;
+        fields.control_topic = &self.topics.control;
+        fields.certificates = self.credential.chain.iter().map(AsRef::as_ref).collect();
+        fields.roots = self.roots.iter().map(AsRef::as_ref).collect();
+        fields.wifi = self
+            .wifi
+            .iter()
+            .map(|Wifi { ssid, passphrase }| WifiNetwork { ssid: ssid.as_bytes(), passphrase })
+            .collect();
+        fields.own_ntp_servers = self
+            .endpoints
+            .ntp
+            .iter()
+            .map(|text| NtpServer::parse(text))
+            .collect::<Result<_, _>>()?;
+        fields.dns_servers = self
+            .endpoints
+            .dns
+            .iter()
+            .map(|text| parse_dns_server(text))
+            .collect::<Result<_, _>>()?;
+        fields.keep_alive_s = self.keep_alive_s;
+        fields.backoff_cap_s = self.backoff_cap_s;
+        fields.clean_session = self.clean_session;
+        fields.log_levels = self
+            .log_levels
+            .iter()
+            .map(|(module, level)| LogLevel { module, level: *level })
+            .collect();
+        Ok(use_them(&fields))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use certificates::{Authority, KeyKind, LeafRequest, Validity};
+
+    #[test]
+    fn the_device_reads_what_was_written() {
+        let root = Authority::root("r", KeyKind::P256, Validity::for_days(1)).unwrap();
+        let credential = root.issue(&LeafRequest::client("a")).unwrap();
+        let endpoints = Endpoints {
+            host: "local-ats.iot.test".to_owned(),
+            port: 12345,
+            dns: vec!["10.0.2.2:5300".to_owned()],
+            ntp: vec!["time.iot.test:5301".to_owned()],
+        };
+        let mut device = DeviceIdentity::new(
+            endpoints,
+            "a",
+            Topics::default(),
+            credential.clone(),
+            root.certificate().clone(),
+        );
+        device.log_levels = vec![("tls".to_owned(), Level::Debug)];
+        device.wifi =
+            vec![Wifi { ssid: "home".to_owned(), passphrase: "correct horse".to_owned() }];
+        assert!(!format!("{device:?}").contains("horse"));
+        let region = device.region().unwrap();
+        assert_eq!(region.len(), identity::REGION_SIZE);
+        let stored = identity::decode(&region).unwrap();
+        assert_eq!(stored.port, 12345);
+        assert_eq!(stored.thing_name, Some("a"));
+        assert_eq!(stored.dns_servers[0].to_string(), "10.0.2.2:5300");
+        assert_eq!(stored.certificates, [credential.chain[0].as_ref()]);
+        assert_eq!(stored.roots.len(), 1);
+        assert_eq!(stored.wifi[0].ssid, b"home");
+        assert_eq!(stored.wifi[0].passphrase, "correct horse");
+        assert_eq!(stored.log_levels[0].module, "tls");
+    }
+}

@@ -1,0 +1,318 @@
+//! Certificates and keys from PEM files, checked for what the device can use.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use ring::rand::SystemRandom;
+use ring::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, PrivateSec1KeyDer};
+use time::{Duration, OffsetDateTime};
+use x509_parser::prelude::{FromDer, X509Certificate};
+use x509_parser::public_key::PublicKey;
+
+use crate::problem::{Problem, read_text};
+use certificates::Credential;
+
+/// Largest PEM file that is read, in bytes: more than a whole identity region in base64.
+const FILE_LIMIT: u64 = 32 * 1024;
+
+const P256_COMMAND: &str = "the device's key must be ECC P-256: \
+    `openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256` makes one, and \
+    `make provision` makes key and certificate";
+
+/// DER of the OID 1.2.840.10045.2.1, id-ecPublicKey (RFC 5480).
+const EC_PUBLIC_KEY: &[u8] = &[0x2A, 0x86, 0x48, 0xCE, 0x3D, 0x02, 0x01];
+/// DER of the OID 1.2.840.113549.1.1.1, rsaEncryption (RFC 8017).
+const RSA_ENCRYPTION: &[u8] = &[0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 0x01, 0x01, 0x01];
+/// DER of the OID 1.2.840.10045.3.1.7, secp256r1 (RFC 5480).
+const P256: &[u8] = &[0x2A, 0x86, 0x48, 0xCE, 0x3D, 0x03, 0x01, 0x07];
+
+/// One block of a PEM file.
+struct Block {
+    label: String,
+    /// The line of its BEGIN, from 1.
+    line: usize,
+    der: Vec<u8>,
+}
+
+/// Reads the blocks of a PEM file.
+fn blocks(file: &Path, remedy: &str) -> Result<Vec<Block>, Problem> {
+    const BEGIN: &str = "-----BEGIN ";
+    let text = read_text(file, FILE_LIMIT, remedy)?;
+    let lines: Vec<&str> = text.lines().collect();
+    let mut blocks = Vec::new();
+    let mut index = 0;
+    while let Some(line) = lines.get(index) {
+        let Some(label) = line.trim().strip_prefix(BEGIN) else {
+            index += 1;
+            continue;
+        };
+        let damaged = || {
+            Problem::of(
+                file,
+                "a PEM block begins here and is cut off or damaged",
+                "copy the file again, from BEGIN to END, without changing a character",
+            )
+            .at_line(index + 1)
+        };
+        let label = label.strip_suffix("-----").ok_or_else(damaged)?;
+        let end = format!("-----END {label}-----");
+        let length =
+            lines[index..].iter().position(|line| line.trim() == end).ok_or_else(damaged)?;
+        let block = lines[index..=index + length].join("\n");
+        let der = pem::parse(block).map_err(|_| damaged())?.into_contents();
+        blocks.push(Block { label: label.to_owned(), line: index + 1, der });
+        index += length + 1;
+    }
+    if blocks.is_empty() {
+        return Err(Problem::of(
+            file,
+            "there is no PEM block (-----BEGIN ...-----) in it",
+            "take the file in PEM format; `openssl x509 -inform DER` and \
+             `openssl pkey -inform DER` convert from DER",
+        ));
+    }
+    Ok(blocks)
+}
+
+/// Reads all certificates of a file.
+///
+/// # Errors
+/// When the file has none, or one that is damaged or not valid today.
+pub fn certificates(file: &Path, remedy: &str) -> Result<Vec<CertificateDer<'static>>, Problem> {
+    located_certificates(file, remedy)
+        .map(|found| found.into_iter().map(|(_, certificate)| certificate).collect())
+}
+
+fn located_certificates(
+    file: &Path,
+    remedy: &str,
+) -> Result<Vec<(usize, CertificateDer<'static>)>, Problem> {
+    let mut found = Vec::new();
+    for Block { label, line, der } in blocks(file, remedy)? {
+        if label != "CERTIFICATE" {
+            return Err(Problem::of(
+                file,
+                format!("here is a {label}, where certificates belong"),
+                "keep certificates and key in files of their own",
+            )
+            .at_line(line));
+        }
+        check_dates(&der, line, file)?;
+        found.push((line, CertificateDer::from(der)));
+    }
+    Ok(found)
+}
+
+fn parse<'a>(der: &'a [u8], line: usize, file: &Path) -> Result<X509Certificate<'a>, Problem> {
+    match X509Certificate::from_der(der) {
+        Ok(([], certificate)) => Ok(certificate),
+        _ => Err(Problem::of(
+            file,
+            "this certificate is damaged",
+            "copy the file again, without changing a character",
+        )
+        .at_line(line)),
+    }
+}
+
+fn check_dates(der: &[u8], line: usize, file: &Path) -> Result<(), Problem> {
+    let certificate = parse(der, line, file)?;
+    let now = OffsetDateTime::now_utc();
+    let from = certificate.validity().not_before.to_datetime();
+    let to = certificate.validity().not_after.to_datetime();
+    if to < now {
+        return Err(Problem::of(
+            file,
+            format!("this certificate expired on {}", to.date()),
+            format!(
+                "take one that is valid (or set this machine's clock, if today is not {})",
+                now.date()
+            ),
+        )
+        .at_line(line));
+    }
+    // A day for clocks that disagree.
+    if from > now + Duration::DAY {
+        return Err(Problem::of(
+            file,
+            format!("this certificate is not valid before {}", from.date()),
+            format!("set this machine's clock, if today is not {}", now.date()),
+        )
+        .at_line(line));
+    }
+    Ok(())
+}
+
+/// Reads the device's certificate, its chain and its private key, and checks that they are
+/// ECC P-256, valid today and belong together.
+///
+/// # Errors
+/// With the file and line that is wrong.
+pub fn credential(certificate: &Path, key: &Path, remedy: &str) -> Result<Credential, Problem> {
+    let chain = located_certificates(certificate, remedy)?;
+    let (line, leaf) = &chain[0];
+    let point = p256_point(leaf, *line, certificate)?;
+    let (key_line, key_der, scalar) = private_key(key, remedy)?;
+    // Rejects a scalar that does not make this point.
+    EcdsaKeyPair::from_private_key_and_public_key(
+        &ECDSA_P256_SHA256_ASN1_SIGNING,
+        &scalar,
+        &point,
+        &SystemRandom::new(),
+    )
+    .map_err(|_| {
+        Problem::of(
+            key,
+            format!("this key does not belong to the certificate in {}", certificate.display()),
+            "take the key that this certificate was made for; in a file of several \
+             certificates, the device's own must come first",
+        )
+        .at_line(key_line)
+    })?;
+    Ok(Credential {
+        chain: chain.into_iter().map(|(_, certificate)| certificate).collect(),
+        key: key_der,
+    })
+}
+
+/// The public key of a certificate, which must be P-256.
+fn p256_point(der: &[u8], line: usize, file: &Path) -> Result<Vec<u8>, Problem> {
+    let refused = |what: &str| Err(Problem::of(file, what, P256_COMMAND).at_line(line));
+    let certificate = parse(der, line, file)?;
+    let key = certificate.public_key();
+    match key.parsed() {
+        Ok(PublicKey::RSA(_)) => refused("this certificate has an RSA key"),
+        Ok(PublicKey::EC(point)) => {
+            let curve = key.algorithm.parameters.as_ref().and_then(|any| any.as_oid().ok());
+            if curve.is_some_and(|oid| oid.as_bytes() == P256) {
+                Ok(point.data().to_vec())
+            } else {
+                refused("this certificate has an elliptic-curve key of another curve than P-256")
+            }
+        }
+        _ => refused("this certificate has a key of another kind than ECC"),
+    }
+}
+
+/// Reads a P-256 key: where it stands, its DER and its secret number.
+fn private_key(
+    file: &Path,
+    remedy: &str,
+) -> Result<(usize, PrivateKeyDer<'static>, Vec<u8>), Problem> {
+    let all = blocks(file, remedy)?;
+    let mode = std::fs::metadata(file).map_or(0, |data| data.permissions().mode());
+    if mode & 0o077 != 0 {
+        return Err(Problem::of(
+            file,
+            format!("others may read or write this private key (mode {:04o})", mode & 0o7777),
+            format!("chmod 600 {}", file.display()),
+        ));
+    }
+    // `openssl ecparam -genkey` writes the curve's name as a block of its own.
+    let mut blocks = all.into_iter().filter(|block| block.label != "EC PARAMETERS");
+    let (Some(Block { label, line, der }), None) = (blocks.next(), blocks.next()) else {
+        return Err(Problem::of(
+            file,
+            "there must be one private key in it, and nothing else",
+            "keep certificates and key in files of their own",
+        ));
+    };
+    let refused = |what: String, remedy: &str| Err(Problem::of(file, what, remedy).at_line(line));
+    let shape = match &*label {
+        "PRIVATE KEY" => pkcs8(&der),
+        "EC PRIVATE KEY" => sec1(&der, None),
+        "RSA PRIVATE KEY" => Shape::Rsa,
+        "ENCRYPTED PRIVATE KEY" => {
+            return refused(
+                "this private key is encrypted".to_owned(),
+                "decrypt it: `openssl pkey -in FILE -out FILE.new`, then `chmod 600`",
+            );
+        }
+        other => {
+            return refused(format!("here is a {other}, where the private key belongs"), remedy);
+        }
+    };
+    match shape {
+        Shape::P256(scalar) if label == "PRIVATE KEY" => {
+            Ok((line, PrivatePkcs8KeyDer::from(der).into(), scalar))
+        }
+        Shape::P256(scalar) => Ok((line, PrivateSec1KeyDer::from(der).into(), scalar)),
+        Shape::Rsa => refused("this is an RSA key".to_owned(), P256_COMMAND),
+        Shape::OtherCurve => {
+            refused("this key is of another curve than P-256".to_owned(), P256_COMMAND)
+        }
+        Shape::Unknown => refused(
+            "this key is damaged or of an unknown kind".to_owned(),
+            "copy the file again, without changing a character; it must be an ECC P-256 key",
+        ),
+    }
+}
+
+/// What kind of key a DER value is.
+enum Shape {
+    P256(Vec<u8>),
+    OtherCurve,
+    Rsa,
+    Unknown,
+}
+
+/// Whether bytes are a private key in DER.
+#[must_use]
+pub fn is_der_key(der: &[u8]) -> bool {
+    !matches!((pkcs8(der), sec1(der, None)), (Shape::Unknown, Shape::Unknown))
+}
+
+/// `PrivateKeyInfo` (RFC 5208): version, algorithm, key.
+fn pkcs8(der: &[u8]) -> Shape {
+    let read = || {
+        let (outer, _) = value(SEQUENCE, der)?;
+        let (_, rest) = value(INTEGER, outer)?;
+        let (algorithm, rest) = value(SEQUENCE, rest)?;
+        let (key, _) = value(OCTET_STRING, rest)?;
+        let (kind, parameters) = value(OID, algorithm)?;
+        Some(match kind {
+            RSA_ENCRYPTION => Shape::Rsa,
+            EC_PUBLIC_KEY => sec1(key, Some(value(OID, parameters)?.0)),
+            _ => Shape::Unknown,
+        })
+    };
+    read().unwrap_or(Shape::Unknown)
+}
+
+/// `ECPrivateKey` (RFC 5915): version, secret number, curve unless it is known from outside.
+fn sec1(der: &[u8], curve: Option<&[u8]>) -> Shape {
+    let read = || {
+        let (outer, _) = value(SEQUENCE, der)?;
+        let (_, rest) = value(INTEGER, outer)?;
+        let (scalar, rest) = value(OCTET_STRING, rest)?;
+        let curve = match curve {
+            Some(curve) => curve,
+            None => value(OID, value(CONTEXT_0, rest)?.0)?.0,
+        };
+        Some(match (curve == P256, scalar.len()) {
+            (true, 32) => Shape::P256(scalar.to_vec()),
+            (true, _) => Shape::Unknown,
+            (false, _) => Shape::OtherCurve,
+        })
+    };
+    read().unwrap_or(Shape::Unknown)
+}
+
+// Tags of DER (X.690).
+const INTEGER: u8 = 0x02;
+const OCTET_STRING: u8 = 0x04;
+const OID: u8 = 0x06;
+const SEQUENCE: u8 = 0x30;
+const CONTEXT_0: u8 = 0xA0;
+
+/// Splits off one DER value of that tag: its content and what follows it.
+fn value(tag: u8, bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (length, rest) = match bytes.strip_prefix(&[tag])? {
+        [length @ 0..=0x7F, rest @ ..] => (usize::from(*length), rest),
+        [0x81, length, rest @ ..] => (usize::from(*length), rest),
+        [0x82, high, low, rest @ ..] => (usize::from(u16::from_be_bytes([*high, *low])), rest),
+        _ => return None,
+    };
+    rest.split_at_checked(length)
+}

@@ -1,0 +1,137 @@
+//! The radio: MAC, analogue side, and the air that they reach.
+
+pub mod air;
+pub mod ap;
+pub mod authenticator;
+pub mod crypto;
+pub mod eapol;
+pub mod frame;
+pub mod mac;
+pub mod pcap;
+pub mod phy;
+pub mod rate;
+pub mod settings;
+
+use air::{Air, StationId, Tuning};
+use ap::Ap;
+use mac::{Mac, Memory};
+use phy::Phy;
+use settings::Settings;
+
+/// MAC, analogue side, and their place on the air.
+pub struct Radio {
+    /// The MAC.
+    pub mac: Mac,
+    /// The analogue side.
+    pub phy: Phy,
+    /// The air.
+    pub air: Air,
+    station: StationId,
+    tuned: Tuning,
+    seed: u64,
+    /// Nanoseconds up to which all has been seen.
+    now: u64,
+}
+
+impl Radio {
+    /// A radio on air without anybody else.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
+        let mut air = Air::new(seed);
+        let station = air.attach();
+        Self {
+            mac: Mac::new(0),
+            phy: Phy::default(),
+            air,
+            station,
+            tuned: Tuning::default(),
+            seed,
+            now: 0,
+        }
+    }
+
+    /// A reset of the chip at `now` nanoseconds; the air does not notice.
+    pub fn reset(&mut self, now: u64) {
+        self.air.abort(self.station);
+        self.mac = Mac::new(now);
+        self.phy = Phy::default();
+        self.tune();
+    }
+
+    /// When something happens next, in nanoseconds.
+    #[must_use]
+    pub fn next(&self) -> Option<u64> {
+        if self.mac.is_broken() { Some(self.now) } else { self.air.next() }
+    }
+
+    /// Lets the time go on to `now` nanoseconds.
+    pub fn advance(&mut self, now: u64, memory: &mut Memory) {
+        self.now = now;
+        self.air.advance(now);
+        while let Some(heard) = self.air.heard(self.station) {
+            self.mac.heard(&heard, memory);
+        }
+        if let Some(sent) = self.air.sent(self.station) {
+            self.mac.sent(sent, memory);
+            self.exchange();
+        }
+        if self.mac.end_broken(memory).is_some() {
+            self.exchange();
+        }
+    }
+
+    /// Writes a register of the MAC at `now` nanoseconds.
+    pub fn write_mac(&mut self, address: u32, value: u32, now: u64, memory: &Memory) {
+        self.mac.write(address, value, now, memory);
+        self.tune();
+        self.air.advance(now);
+        self.exchange();
+    }
+
+    /// Writes a register of the baseband.
+    pub fn write_baseband(&mut self, address: u32, value: u32) {
+        self.phy.write(address, value);
+        self.tune();
+    }
+
+    /// The MAC is reset by itself.
+    pub fn reset_mac(&mut self) {
+        self.mac.reset();
+        self.exchange();
+    }
+
+    fn tune(&mut self) {
+        let tuning = self.mac.tuning(self.phy.channel());
+        if tuning != self.tuned {
+            self.tuned = tuning;
+            self.air.tune(self.station, tuning);
+        }
+    }
+
+    fn exchange(&mut self) {
+        if self.mac.take_aborted() {
+            self.air.abort(self.station);
+        }
+        if let Some(sending) = self.mac.take_sending() {
+            self.air.send(self.station, sending);
+        }
+    }
+
+    /// Switches an access point on at `now` nanoseconds.
+    pub fn add_access_point(&mut self, settings: Settings, now: u64) {
+        self.air.advance(now);
+        let number = self.air.aps.len() as u8 + 1;
+        self.air.aps.push(Ap::new(settings, number, self.seed, now));
+    }
+
+    /// Access points send what came from the network behind them.
+    pub fn serve(&mut self) {
+        self.air.serve_aps();
+    }
+
+    /// Whether frames wait for the network behind the access points.
+    #[must_use]
+    pub fn has_wire(&self) -> bool {
+        self.air.aps.iter().any(Ap::has_wire)
+    }
+}
