@@ -22,8 +22,11 @@
     .set    SAVED, 37 * 4
     .set    FRAME, SAVED + 28
 
+/* In steps that each fit an instruction: an interrupt takes the stack below a1 at any time, so a1
+ * may not rise above the frame on its way, as the assembler's two instructions for one would. */
     .macro  enter
-    addi    a1, a1, -FRAME
+    addi    a1, a1, -112
+    addi    a1, a1, 112 - FRAME
     s32i    a0, a1, SAVED
     s32i    a12, a1, SAVED + 4
     s32i    a13, a1, SAVED + 8
@@ -37,7 +40,8 @@
     l32i    a13, a1, SAVED + 8
     l32i    a14, a1, SAVED + 12
     l32i    a15, a1, SAVED + 16
-    addi    a1, a1, FRAME
+    addi    a1, a1, 112
+    addi    a1, a1, FRAME - 112
     ret
     .endm
 
