@@ -83,7 +83,7 @@ struct Shared {
 
 /// Stacks of the tasks, in words: what `status=debug` in the log shows as used, and a third
 /// more. The link task's is deepest in a handshake.
-const LINK_STACK: u16 = 1024;
+const LINK_STACK: u16 = 1152;
 const STATUS_STACK: u16 = 352;
 const LED_STACK: u16 = 288;
 

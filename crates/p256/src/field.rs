@@ -10,8 +10,16 @@ pub struct Field(pub Limbs);
 
 /// 2^532 modulo p.
 const SQUARE_OF_RADIX: Field = Field([
-    0x00C0_0000, 0x0000_0000, 0x0000_0000, 0x0000_FFFF, 0x0000_FFC0, 0x0000_FF00, 0x0000_0000,
-    0xFFF8_0000, 0x0140_0000, 0x0000_0000,
+    0x00C0_0000,
+    0x0000_0000,
+    0x0000_0000,
+    0x0000_FFFF,
+    0x0000_FFC0,
+    0x0000_FF00,
+    0x0000_0000,
+    0xFFF8_0000,
+    0x0140_0000,
+    0x0000_0000,
 ]);
 /// 1 without Montgomery's factor.
 const RAW_ONE: Field = Field([1, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
@@ -19,13 +27,29 @@ const RAW_ONE: Field = Field([1, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
 impl Field {
     pub const ZERO: Self = Self([0; 10]);
     pub const ONE: Self = Self([
-        0x0000_0400, 0x0000_0000, 0x0000_0000, 0xFF00_0000, 0x0000_0000, 0x0000_0000, 0x0000_0000,
-        0x0000_FFC0, 0x0000_0400, 0x0000_0000,
+        0x0000_0400,
+        0x0000_0000,
+        0x0000_0000,
+        0xFF00_0000,
+        0x0000_0000,
+        0x0000_0000,
+        0x0000_0000,
+        0x0000_FFC0,
+        0x0000_0400,
+        0x0000_0000,
     ]);
     /// The curve's b.
     pub const B: Self = Self([
-        0x0BDE_FF70, 0x1F62_0A71, 0x090E_E273, 0x0C9D_E10C, 0xEACF_0017, 0xF721_0BB6, 0x1A22_02B0,
-        0x0748_0D02, 0x0062_F782, 0x0000_000C,
+        0x0BDE_FF70,
+        0x1F62_0A71,
+        0x090E_E273,
+        0x0C9D_E10C,
+        0xEACF_0017,
+        0xF721_0BB6,
+        0x1A22_02B0,
+        0x0748_0D02,
+        0x0062_F782,
+        0x0000_000C,
     ]);
 
     /// The same number in RAM, if it is a constant: the kernels read halfwords, which the chip's

@@ -116,12 +116,9 @@ mod portable {
             let multiple = |distance: usize| {
                 j.checked_sub(distance).and_then(|i| multiples.get(i)).copied().unwrap_or(0)
             };
-            let sum = column
-                + carry
-                + (multiple(6) << 12)
-                + (multiple(13) << 10)
-                + (multiple(18) << 4)
-                - multiple(16);
+            let sum =
+                column + carry + (multiple(6) << 12) + (multiple(13) << 10) + (multiple(18) << 4)
+                    - multiple(16);
             if j < COUNT {
                 carry = sum >> 14;
                 multiples[j] = sum & MASK;

@@ -102,11 +102,9 @@ fn check_shared(secret: &[u8; 32], point: &[u8; 64], random: &[u8; 32]) {
 
 /// A signature that may be one, or not.
 fn check_verify(point: &[u8; 64], hash: &[u8; 32], signature: &[u8; 64]) -> bool {
-    let theirs = to_theirs(point)
-        .zip(Signature::from_slice(signature).ok())
-        .is_some_and(|(point, signature)| {
-            VerifyingKey::from(&point).verify_prehash(hash, &signature).is_ok()
-        });
+    let theirs = to_theirs(point).zip(Signature::from_slice(signature).ok()).is_some_and(
+        |(point, signature)| VerifyingKey::from(&point).verify_prehash(hash, &signature).is_ok(),
+    );
     let own = verify(point, hash, signature).is_ok();
     assert_eq!(own, theirs, "{point:x?} {hash:x?} {signature:x?}");
     own

@@ -132,8 +132,7 @@ fn multiples_of_the_generator() {
     assert_eq!(p256::public_key(&secret, &[3; 32]), Ok(two));
     secret[31] = 0;
     assert_eq!(p256::public_key(&secret, &[3; 32]), Err(p256::Error::SecretKey));
-    let mut order =
-        bytes("FFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551");
+    let mut order = bytes("FFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551");
     assert_eq!(p256::public_key(&order, &[3; 32]), Err(p256::Error::SecretKey));
     // (n - 1) G = -G.
     order[31] -= 1;

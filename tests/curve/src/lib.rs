@@ -115,6 +115,7 @@ pub struct Course {
 struct Recorder {
     path: u64,
     lowest: u32,
+    highest: u32,
     fault: Option<(Cause, u32)>,
 }
 
@@ -122,6 +123,7 @@ impl Trace for Recorder {
     fn instruction(&mut self, instruction: Instruction, registers: &[u32; 16], _: u64) {
         self.path = hashed(self.path, instruction.pc());
         self.lowest = self.lowest.min(registers[1]);
+        self.highest = self.highest.max(registers[1]);
     }
     fn exception(&mut self, cause: Cause, pc: u32, _: Option<u32>) {
         self.fault.get_or_insert((cause, pc));
@@ -170,7 +172,10 @@ impl Program {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
         let elf: PathBuf = std::env::current_exe()?.with_file_name(format!("{name}.elf"));
         let script = elf.with_extension("ld");
-        std::fs::write(&script, format!("SECTIONS {{ .text {CODE} : {{ *(.text .text.* .iram.text.*) }} }}"))?;
+        std::fs::write(
+            &script,
+            format!("SECTIONS {{ .text {CODE} : {{ *(.text .text.* .iram.text.*) }} }}"),
+        )?;
         let output = Command::new("xtensa-lx106-elf-gcc")
             .args(["-nostdlib", "-Os", "-mlongcalls", "-mtext-section-literals", "-T"])
             .arg(&script)
@@ -217,7 +222,7 @@ impl Program {
         self.cpu.set_reg(1, STACK);
         self.cpu.set_pc(entry);
         self.cpu.set_special(sr::PS, 0);
-        let mut recorder = Recorder { path: EMPTY, lowest: STACK, fault: None };
+        let mut recorder = Recorder { path: EMPTY, lowest: STACK, highest: STACK, fault: None };
         let before = self.cpu.instructions();
         let stop = loop {
             let stop = self.cpu.run_traced(&mut self.memory, &mut recorder, 1 << 20);
@@ -228,6 +233,9 @@ impl Program {
         };
         if let Some((cause, pc)) = recorder.fault {
             bail!("{function}: {cause:?} at {pc:#x}");
+        }
+        if recorder.highest > STACK {
+            bail!("{function} raises the stack pointer into its caller's frame");
         }
         if self.cpu.pc() != RETURN {
             bail!("{function}: {stop:?} at {:#x}", self.cpu.pc());

@@ -35,8 +35,7 @@ fn to_bytes(limbs: &Limbs) -> Vec<u8> {
 type Twin = fn(&mut Limbs, &Limbs, &Limbs);
 
 fn compare(name: &str, twin: Twin) {
-    let mut program =
-        Program::build(name, &["bsp/lx106/c/p256.S"]).expect("the kernels assemble");
+    let mut program = Program::build(name, &["bsp/lx106/c/p256.S"]).expect("the kernels assemble");
     let mut random = Random(name.len() as u64);
     let mut first = None;
     for round in 0..2000 {

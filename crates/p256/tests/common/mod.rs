@@ -38,7 +38,8 @@ pub fn shared_secret(
     public: &[u8; 64],
     random: &[u8; 32],
 ) -> Result<[u8; 32], p256_lx106::Error> {
-    WORKSPACE.with_borrow_mut(|workspace| p256_lx106::shared_secret(secret, public, random, workspace))
+    WORKSPACE
+        .with_borrow_mut(|workspace| p256_lx106::shared_secret(secret, public, random, workspace))
 }
 
 thread_local! {
