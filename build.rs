@@ -297,6 +297,7 @@ fn libraries(trees: &Trees) -> Vec<Library> {
                 "bsp/lx106/c/port.c",
                 "bsp/lx106/c/portasm.S",
                 "bsp/lx106/c/subword.S",
+                "bsp/lx106/c/unique.c",
                 "bsp/lx106/c/vectors.S",
                 "bsp/lx106/c/watchdog.c",
             ],

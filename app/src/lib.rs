@@ -63,6 +63,8 @@ pub struct Board<L: Led> {
     pub crash: Option<String>,
     /// Forgets that record, once a status has told of it.
     pub forget_crash: fn(),
+    /// Crashes in a row that led to this boot.
+    pub crashes: u32,
     /// Resets the device, whose work cannot go on; the next boot's crash record says why.
     pub give_up: fn(&str) -> !,
 }
@@ -107,6 +109,7 @@ fn main<L: Led>(board: Board<L>) {
         reset_reason,
         crash,
         forget_crash,
+        crashes,
         give_up,
     } = board;
     log::info!("esp8266-aws-iot {}, reset: {reset_reason}", env!("CARGO_PKG_VERSION"));
@@ -146,7 +149,7 @@ fn main<L: Led>(board: Board<L>) {
         let shared = shared.clone();
         move || status::run(&shared)
     });
-    link::run(&shared, &identity, network, random, time, give_up);
+    link::run(&shared, &identity, link::Boot { driver: network, random, time, crashes, give_up });
 }
 
 fn spawn(

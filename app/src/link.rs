@@ -7,34 +7,38 @@ use core::convert::Infallible;
 use app_model::backoff::Backoff;
 use app_model::command::{self, Command, MAX_PAYLOAD, Rejected};
 use app_model::patience::Patience;
+use app_model::throttle::Throttle;
 use identity::Identity;
-use mqtt::{Client, Options, Qos, Will};
+use mqtt::{Client, Error, Event, Options, Qos, Will};
 use net::{Interface, NotReady};
 use rtos::{Duration, watchdog};
 
 use crate::clock::{self, Keeper};
 use crate::{Shared, TimeStore};
 
-/// Seconds that name look-up, TCP, TLS and CONNACK may take together. A handshake is 3 s of
-/// computing on the chip; the rest is for the network.
+/// Seconds that name look-up, TCP, TLS, CONNACK and SUBACK may take together. A handshake is 3 s
+/// of computing on the chip; the rest is for the network.
 const CONNECT_TIMEOUT_S: u16 = 30;
-/// Milliseconds until a status without PUBACK means a dead connection.
-const PUBLISH_TIMEOUT_MS: u32 = 15_000;
 /// Milliseconds between looks at the connection when nothing wakes the task.
 const LOOK_MS: u32 = 500;
 
-/// Seconds within which the task shows life. The longest that it waits in one piece is a
-/// connect: a name server that does not answer, then [`CONNECT_TIMEOUT_S`] each for TCP, TLS
-/// and the CONNACK.
-const LIFE_S: u16 = 150;
+/// Packets that are handled before the task looks at everything else.
+const PACKETS_PER_TURN: u32 = 8;
+/// Milliseconds that it leaves the CPU to others when there are more: a server that sends without
+/// end must not starve whoever works below it.
+const TURN_PAUSE_MS: u32 = 5;
+/// Least milliseconds from one status to the next. Commands that come faster each change it.
+const STATUS_FLOOR_MS: u64 = 500;
+/// Lines about messages that are no commands: so many at once, then one in so many milliseconds.
+const REJECTED_LINES: u32 = 32;
+const REJECTED_LINE_MS: u64 = 250;
 
-/// Why a session ended.
-enum End {
-    /// It was silent for too long.
-    Dead,
-    /// It was closed or broken, or a client call failed.
-    Failed(mqtt::Error),
-}
+/// Seconds within which the task shows life. The longest that it waits in one piece is a
+/// connect, [`CONNECT_TIMEOUT_S`] and the computing of its last step.
+const LIFE_S: u16 = 90;
+
+// What an identity may name can be looked up.
+const _: () = assert!(identity::MAX_HOST_NAME <= net::MAX_HOST_NAME);
 
 /// Why the device cannot begin to connect.
 enum Fault {
@@ -49,16 +53,24 @@ enum Fault {
 const START_ATTEMPTS: u32 = 5;
 const START_PAUSE_MS: u32 = 2_000;
 
+/// What the task needs of the board and of this boot.
+pub struct Boot {
+    /// The network driver.
+    pub driver: net::Driver,
+    /// Unpredictable 32 bits.
+    pub random: fn() -> u32,
+    /// Where the time is kept over resets.
+    pub time: TimeStore,
+    /// Crashes in a row that led to this boot.
+    pub crashes: u32,
+    /// Resets the device, with the reason.
+    pub give_up: fn(&str) -> !,
+}
+
 /// Keeps the device connected, for ever. Ends only when the identity is wrong.
-pub fn run(
-    shared: &Shared,
-    identity: &Identity<'static>,
-    driver: net::Driver,
-    random: fn() -> u32,
-    time: TimeStore,
-    give_up: fn(&str) -> !,
-) {
-    match try_run(shared, identity, driver, random, time, give_up) {
+pub fn run(shared: &Shared, identity: &Identity<'static>, boot: Boot) {
+    let give_up = boot.give_up;
+    match try_run(shared, identity, boot) {
         Ok(never) => match never {},
         Err(Fault::Identity(error)) => {
             log::error!("{error}");
@@ -92,14 +104,8 @@ fn patiently<T, E: core::fmt::Display>(
     unreachable!("the last attempt returns")
 }
 
-fn try_run(
-    shared: &Shared,
-    identity: &Identity<'static>,
-    driver: net::Driver,
-    random: fn() -> u32,
-    time: TimeStore,
-    give_up: fn(&str) -> !,
-) -> Result<Infallible, Fault> {
+fn try_run(shared: &Shared, identity: &Identity<'static>, boot: Boot) -> Result<Infallible, Fault> {
+    let Boot { driver, random, time, crashes, give_up } = boot;
     let credentials = tls::Credentials {
         certificates: &identity.certificates,
         private_key: identity.private_key,
@@ -135,9 +141,15 @@ fn try_run(
 
     let mut backoff = Backoff::new(identity.backoff_cap_s);
     let mut first = true;
+    // Whether this client has had SUBACK for the control topic since it booted. A session exists
+    // from CONNECT on, so that the server kept one says nothing about that.
+    let mut subscribed = false;
     let mut patience = Patience::new(rtos::uptime_ms(), random());
     wait_for_network(shared, &interface, &mut patience, give_up);
     clock::wait();
+    // Devices that boot together must not connect in step, and one that crashes again and again
+    // must not connect each time.
+    pause(backoff.first_delay_ms(crashes, random()));
     loop {
         watchdog::alive(LIFE_S);
         let computing = rtos::cpu_time_us();
@@ -154,19 +166,18 @@ fn try_run(
                 }
                 let since = rtos::uptime_ms();
                 patience.connected(since);
-                let end = match subscribe(&mut client, identity, session_present) {
+                subscribed &= session_present;
+                let end = match subscribe(&mut client, identity, &mut subscribed) {
                     Ok(()) => serve(shared, identity, &interface, &mut client, &mut keeper),
-                    Err(error) => End::Failed(error),
+                    Err(error) => error,
                 };
                 client.abort();
                 let lasted = rtos::uptime_ms() - since;
                 patience.connected(since + lasted);
                 backoff.connected_for(u32::try_from(lasted).unwrap_or(u32::MAX));
                 match end {
-                    End::Dead => log::warn!(
-                        "no sign of life from the server for 1.5 keep-alives: connection given up"
-                    ),
-                    End::Failed(error) => log::warn!("connection lost: {error}"),
+                    Error::Silent => log::warn!("{end}: connection given up"),
+                    _ => log::warn!("connection lost: {end}"),
                 }
             }
             Err(error) => {
@@ -222,7 +233,7 @@ fn wait_for_network(
     }
 }
 
-fn connect(client: &mut Client, identity: &Identity) -> Result<bool, mqtt::Error> {
+fn connect(client: &mut Client, identity: &Identity) -> Result<bool, Error> {
     client.connect(&Options {
         keep_alive_s: identity.keep_alive_s,
         clean_session: identity.clean_session,
@@ -236,76 +247,108 @@ fn connect(client: &mut Client, identity: &Identity) -> Result<bool, mqtt::Error
     })
 }
 
-fn subscribe(
-    client: &mut Client,
-    identity: &Identity,
-    session_present: bool,
-) -> Result<(), mqtt::Error> {
-    if session_present {
+/// Subscribes to the control topic, unless the session is known to hold that.
+fn subscribe(client: &mut Client, identity: &Identity, subscribed: &mut bool) -> Result<(), Error> {
+    if *subscribed {
         log::info!("the server kept the session");
         return Ok(());
     }
     client.subscribe(identity.control_topic, Qos::AtLeastOnce)?;
+    *subscribed = true;
     log::info!("subscribed to {}", identity.control_topic);
     Ok(())
 }
 
-/// Carries messages both ways until the session ends.
+/// Carries messages both ways until the session ends, and says why it did.
 fn serve(
     shared: &Shared,
     identity: &Identity,
     interface: &Interface,
     client: &mut Client,
     keeper: &mut Keeper,
-) -> End {
+) -> Error {
+    let mut rejected = Throttle::new(REJECTED_LINES, REJECTED_LINE_MS);
+    let mut sent: Option<Sent> = None;
+    let mut not_before = 0;
     // A fresh status tells the other side at once who is there.
     shared.status.wake();
     loop {
         watchdog::alive(LIFE_S);
-        while let Some(message) = client.receive() {
-            obey(shared, identity.control_topic, &message);
-        }
-        if !client.is_connected() {
-            return End::Failed(client.end_cause());
-        }
-        if client.is_peer_dead() {
-            return End::Dead;
+        for _ in 0..PACKETS_PER_TURN {
+            match client.turn() {
+                Ok(Some(Event::Message(message))) => {
+                    obey(shared, identity.control_topic, &message, &mut rejected);
+                }
+                Ok(Some(Event::Published)) => {
+                    if let Some(sent) = sent.take() {
+                        sent.arrived(shared);
+                    }
+                }
+                Ok(None) if client.has_more() => {}
+                Ok(None) => break,
+                Err(error) => return error,
+            }
         }
         keeper.turn();
         // While the link is down nothing is published: TCP may well survive a short loss,
         // and a longer one is found by the keep-alive.
-        if interface.address().is_ok()
+        let now = rtos::uptime_ms();
+        if !client.is_publishing()
+            && now >= not_before
+            && interface.address().is_ok()
             && let Ok(status) = shared.outbox.receive(Duration::zero())
         {
+            not_before = now + STATUS_FLOOR_MS;
             let computing = rtos::cpu_time_us();
-            match client.publish(
-                identity.status_topic,
-                status.as_bytes(),
-                Qos::AtLeastOnce,
-                PUBLISH_TIMEOUT_MS,
-            ) {
-                Ok(()) => {
-                    let computing = rtos::cpu_time_us().wrapping_sub(computing);
-                    log::info!("published {status}");
-                    log::debug!("publish with {computing} us of computing");
-                    if shared.facts.published() {
-                        // One composed meanwhile would tell of the crash again.
-                        let _ = shared.outbox.receive(Duration::zero());
-                        shared.status.wake();
-                    }
-                }
-                Err(error) => return End::Failed(error),
+            match client.publish(identity.status_topic, status.as_bytes(), Qos::AtLeastOnce) {
+                Ok(()) => sent = Some(Sent { status, computing }),
+                // There will be another status, and room for it when others have gone on.
+                Err(Error::OutOfMemory) => log::warn!("status skipped: the heap is too low"),
+                Err(error) => return error,
             }
         }
-        shared.link.wait(LOOK_MS);
+        if client.has_more() {
+            rtos::CurrentTask::delay(Duration::ms(TURN_PAUSE_MS));
+        } else {
+            let floor = not_before.saturating_sub(now) as u32;
+            shared.link.wait(if floor > 0 { floor.min(LOOK_MS) } else { LOOK_MS });
+        }
+    }
+}
+
+/// A status on its way.
+struct Sent {
+    status: String,
+    /// The task's computing time when it was sent, in microseconds.
+    computing: u32,
+}
+
+impl Sent {
+    /// The server has it.
+    fn arrived(self, shared: &Shared) {
+        let computing = rtos::cpu_time_us().wrapping_sub(self.computing);
+        log::info!("published {}", self.status);
+        log::debug!("publish with {computing} us of computing");
+        if shared.facts.published() {
+            // One composed meanwhile would tell of the crash again.
+            let _ = shared.outbox.receive(Duration::zero());
+            shared.status.wake();
+        }
     }
 }
 
 /// Does what a message on the control topic says, or says why not.
-fn obey(shared: &Shared, control_topic: &str, message: &mqtt::Message) {
+fn obey(shared: &Shared, control_topic: &str, message: &mqtt::Message, rejected: &mut Throttle) {
+    let mut reject = |reason: &dyn core::fmt::Display| match rejected.take(rtos::uptime_ms()) {
+        Some(0) => log::warn!("{}: ignored: {reason}", message.topic),
+        Some(unsaid) => {
+            log::warn!("{}: ignored: {reason}; so were {unsaid} before", message.topic);
+        }
+        None => {}
+    };
     // A session that the server kept may hold subscriptions of an earlier identity.
     if message.topic != control_topic {
-        log::warn!("{}: ignored: not the control topic", message.topic);
+        reject(&"not the control topic");
         return;
     }
     let parsed = if message.length > message.payload.len() {
@@ -319,6 +362,6 @@ fn obey(shared: &Shared, control_topic: &str, message: &mqtt::Message) {
                 log::warn!("command dropped: the LED task is busy");
             }
         }
-        Err(rejected) => log::warn!("{}: ignored: {rejected}", message.topic),
+        Err(rejected) => reject(&rejected),
     }
 }

@@ -15,7 +15,7 @@ fn main() {
 
     let here = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets it"));
     let script = here.join("link/qemu.ld");
-    println!("cargo::rustc-link-arg-bins=-T{}", script.display());
+    board_facts::build::link_by(script.to_str().expect("the folder's name is UTF-8"));
     // For the build scripts of other firmware on this board.
     println!("cargo::metadata=LINK_SCRIPT={}", script.display());
     println!("cargo::metadata=INCLUDE={}", here.join("c").display());

@@ -21,6 +21,7 @@ const SOURCES: &[&str] = &[
 ];
 const QEMU_SOURCES: &[&str] = &["c/qemu/host.c", "c/qemu/irq_source.c"];
 const CHIP_SOURCES: &[&str] = &[
+    "c/chip/generator.c",
     "c/chip/health.c",
     "c/chip/host.c",
     "c/chip/irq_source.c",
@@ -41,7 +42,7 @@ fn main() {
         includes.push(&inside);
     }
     compile_own_c("target_tests", &[SOURCES, own].concat(), &includes);
-    println!("cargo::rustc-link-arg-bins=-T{}", told(&format!("DEP_{board}_LINK_SCRIPT")));
+    board_facts::build::link_by(&told(&format!("DEP_{board}_LINK_SCRIPT")));
     println!("cargo::rerun-if-changed=c");
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-changed=../../bsp/own_c.rs");

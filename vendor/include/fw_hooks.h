@@ -30,6 +30,21 @@ void fw_log_line(int level, const char *module, const char *text, size_t length)
  * failed; then nothing in the buffer may be used. Implemented by the board. */
 int fw_random(uint8_t *buffer, size_t length);
 
+/* What tells this board and this boot from others. None of it is secret: it keeps a random source
+ * that repeats itself from making the same numbers twice. */
+struct fw_unique {
+    uint32_t serial[2]; /* as board_serial fills it */
+    uint32_t boots;     /* lx106_boot_count */
+    uint32_t zero;
+    uint64_t cycles;    /* of the CPU, since boot */
+};
+
+/* Fill in all of it. Implemented in bsp/lx106/c/unique.c. */
+void fw_unique(struct fw_unique *out);
+
+/* Fill in what no other board has: its station address. Implemented by the board. */
+void board_serial(uint32_t serial[2]);
+
 /* Seconds since 1970-01-01 UTC, never earlier than the firmware's build.
  * Implemented by crates/net (SNTP). */
 int64_t fw_unix_time(void);
@@ -62,6 +77,15 @@ int fw_p256_verify(const uint8_t public_key[FW_P256_POINT], const uint8_t *hash,
  * lower bound until then. Implemented by crates/net. */
 bool fw_time_is_exact(void);
 
+/* A moment as the calendar has it, UTC; months and days count from 1. */
+struct fw_date {
+    uint16_t year;
+    uint8_t month, day, hour, minute, second;
+};
+
+/* The date of so many seconds since 1970. Implemented by crates/net over crates/clock. */
+void fw_date(uint32_t seconds, struct fw_date *out);
+
 /* Write bytes to the console at once, by polling: usable with interrupts off and
  * from a crashed system. Implemented in bsp/lx106/c/console.c. */
 void fw_console_write(const char *bytes, size_t length);
@@ -81,6 +105,48 @@ void fw_alive(uint16_t seconds);
 /* Feed the board's own watchdog, if it has one: no task has broken its promise. Called
  * every second. Implemented by the board. */
 void board_watchdog_feed(void);
+
+/* What the server sends on one MQTT connection, checked and bounded before paho sees it.
+ * Implemented by crates/mqtt over crates/packets, which says more of each. */
+struct fw_packets;
+
+enum fw_packet_kind {
+    FW_PACKET_WHOLE = 1,      /* a packet for paho */
+    FW_PACKET_OVERSIZED = 2,  /* a PUBLISH was too large: acknowledge it */
+    FW_PACKET_PUSHED_OUT = 3, /* a PUBLISH had to make room: acknowledge it */
+    FW_PACKET_REFUSED = 4,    /* no memory for a PUBLISH: do not acknowledge it */
+};
+
+struct fw_packet {
+    const uint8_t *data; /* the packet; of an oversized one the beginning of its topic */
+    uint32_t length;     /* bytes of `data` */
+    uint32_t payload;    /* of an oversized one: bytes of its payload */
+    uint16_t id;         /* to acknowledge; 0: none */
+    uint8_t kind;        /* enum fw_packet_kind */
+};
+
+/* For one connection; NULL without memory. Freed by fw_packets_free, which takes NULL. */
+struct fw_packets *fw_packets_new(void);
+void fw_packets_free(struct fw_packets *packets);
+
+/* Note a whole packet of ours: what it asks for may come. */
+void fw_packets_sent(struct fw_packets *packets, const uint8_t *packet, size_t length);
+
+/* How many bytes the packet that is coming in wants at least: read no more than that, and
+ * take what is whole before reading on, and nothing is pushed out. */
+size_t fw_packets_wanted(const struct fw_packets *packets);
+
+/* Check and keep bytes of the server. fw_packets_commit makes visible what was offered since
+ * the last one: 0, or the code of a fault that ends the connection (PAHO_ERROR_*);
+ * fw_packets_discard forgets it, and all that follows: a record was forged. */
+void fw_packets_offer(struct fw_packets *packets, const uint8_t *bytes, size_t length);
+int32_t fw_packets_commit(struct fw_packets *packets);
+void fw_packets_discard(struct fw_packets *packets);
+
+/* Hand out the next. Its data stays where it is until the next call of this function or of
+ * fw_packets_offer. */
+bool fw_packets_take(struct fw_packets *packets, struct fw_packet *out);
+bool fw_packets_waiting(const struct fw_packets *packets);
 
 /* Reset the board. Implemented by the board. */
 _Noreturn void board_reset(void);

@@ -3,8 +3,11 @@
 #include "FreeRTOS.h"
 #include "task.h"
 
+#include "board_netif.h"
 #include "fw_hooks.h"
+#include "lwip/etharp.h"
 #include "lwip/opt.h"
+#include "lwip/snmp.h"
 #include "lwip/tcpip.h"
 
 #define DNS_PORT 53
@@ -47,4 +50,16 @@ sys_sem_t *net_thread_semaphore(void)
 void net_thread_cleanup(void)
 {
     sys_arch_netconn_sem_free();
+}
+
+void net_ethernet_interface(struct netif *netif, netif_linkoutput_fn transmit)
+{
+    netif->name[0] = 'e';
+    netif->name[1] = 'n';
+    netif->mtu = 1500;
+    netif->flags = NETIF_FLAG_BROADCAST | NETIF_FLAG_ETHARP | NETIF_FLAG_ETHERNET;
+    netif->hwaddr_len = ETH_HWADDR_LEN;
+    netif->output = etharp_output;
+    netif->linkoutput = transmit;
+    MIB2_INIT_NETIF(netif, snmp_ifType_ethernet_csmacd, 100000000);
 }

@@ -27,7 +27,6 @@ struct tls_profile {
     size_t chain_count;
     struct tls_der key;
     const char *alpn[2]; /* ends with NULL; [0] is NULL when there is none */
-    uint32_t handshake_timeout_ms;
 };
 
 /* What only a handshake needs: 2 KB that a connection then does without. */
@@ -103,8 +102,8 @@ static int fill_material(struct handshake_material *material,
                          const struct tls_profile *profile, struct tls_error *error)
 {
     error->item = TLS_ITEM_RANDOM;
-    int code = mbedtls_ctr_drbg_seed(&material->random, mbedtls_entropy_func,
-                                     &material->entropy, NULL, 0);
+    int code = tls_random_seed(&material->random, &material->entropy, profile->key.data,
+                               profile->key.length);
     if (code == 0) {
         code = parse_certificates(&material->chain, profile->chain, profile->chain_count,
                                   profile->root_count, error);
@@ -187,7 +186,6 @@ struct tls_profile *tls_profile_new(const struct tls_profile_config *from)
     profile->chain_count = from->chain_count;
     profile->key = from->key;
     profile->alpn[0] = from->alpn;
-    profile->handshake_timeout_ms = from->handshake_timeout_ms;
 
     /* Find out now, and not at the first connection, whether all of it is usable. */
     struct handshake_material *material = NULL;
@@ -418,7 +416,8 @@ static void detach(mbedtls_ssl_config *config)
     (void)mbedtls_ssl_conf_own_cert(config, NULL, NULL); /* frees the list */
 }
 
-struct tls_session *tls_open(int fd, const char *host, const struct tls_profile *profile)
+struct tls_session *tls_open(int fd, const char *host, const struct tls_profile *profile,
+                             uint32_t timeout_ms)
 {
     const uint32_t refused = tls_refused_allocations();
     struct tls_error error = {0};
@@ -440,7 +439,7 @@ struct tls_session *tls_open(int fd, const char *host, const struct tls_profile 
     }
     session->fd = fd;
     session->last_receive_ms = tls_now_ms();
-    session->deadline_ms = session->last_receive_ms + profile->handshake_timeout_ms;
+    session->deadline_ms = session->last_receive_ms + timeout_ms;
     session->bounded = true;
     mbedtls_ssl_init(&session->ssl);
     mbedtls_ssl_config_init(&session->config);

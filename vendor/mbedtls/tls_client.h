@@ -61,7 +61,6 @@ struct tls_profile_config {
     size_t chain_count;          /* at least 1 */
     struct tls_der key;          /* own private key, SEC1 or PKCS#8 */
     const char *alpn;            /* protocol to ask for, or NULL */
-    uint32_t handshake_timeout_ms;
 };
 
 struct tls_profile;
@@ -79,10 +78,11 @@ void tls_profile_free(struct tls_profile *profile);
 
 /* Do a handshake over the connected socket `fd`, for the server called `host` (sent as
  * SNI and checked against its certificate). Blocks the calling task, which needs
- * TLS_HANDSHAKE_STACK bytes of stack, for at most the profile's handshake_timeout_ms
- * counted over the whole of it plus one elliptic curve operation.
+ * TLS_HANDSHAKE_STACK bytes of stack, for at most `timeout_ms` counted over the whole of it
+ * plus one elliptic curve operation.
  * NULL on failure: tls_last_error(). The socket stays open either way. */
-struct tls_session *tls_open(int fd, const char *host, const struct tls_profile *profile);
+struct tls_session *tls_open(int fd, const char *host, const struct tls_profile *profile,
+                             uint32_t timeout_ms);
 #define TLS_HANDSHAKE_STACK 3328 /* used by the C code: 2.9 KB at most */
 
 /* Read up to `size` bytes without waiting. Returns how many (> 0), or enum tls_result. */

@@ -1,67 +1,63 @@
 /* paho's SSLSocket.h, the seam between its MQTT engine and TLS, over tls_client.
  *
- * Everything but SSLSocket_getPendingRead is called with paho's client mutex held, so a
- * connection's state has one user at a time; nothing more is locked here.
+ * What the server sends goes through fw_packets first: paho gets whole packets only, each
+ * one that was asked for and that is well-formed. What is left of the others (too large, no
+ * room) is answered here.
  *
- * paho reads a packet as: first byte and length bytes (getch, one at a time), then the rest
- * (getdata), and starts over from the first byte whenever one of them says "interrupted". The
- * bytes so far are kept here and served again. paho's own way would allocate 1000 bytes for
- * each interruption and a buffer as large as the packet says it is; here a packet that is
- * too large never gets one.
+ * Two things that paho does too early or not at all are done here as well. Its PUBACK for a
+ * message is held back until whoever takes the message says that it is stored
+ * (paho_message_taken). A PUBLISH or SUBSCRIBE is kept until it is answered, and repeated.
  *
  * Writes are bounded and complete, or the connection is broken: paho's list of unfinished
- * writes stays empty, and with it its polling for them. */
+ * writes stays empty, and with it its polling for them. One task does all of it. */
 #include "SSLSocket.h"
 
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "FreeRTOS.h"
-#include "task.h"
-
 #include "MQTTClient.h"
 #include "MQTTPacket.h"
 #include "fw_hooks.h"
+#include "paho_net.h"
 #include "paho_port.h"
 #include "tls_client.h"
 
-#define HEADER_SIZE 5 /* packet type and up to four length bytes */
-#define DISCARD_CHUNK 128
-/* Bytes thrown away per call before other tasks may use the client again. */
-#define DISCARD_PER_CALL 2048
-#define TOPIC_SHOWN 64
+#define READ_CHUNK 128
+/* Bytes read per call before the caller may do something else. */
+#define READ_PER_CALL 2048
+/* Bytes of heap that paho takes for a packet besides its own length, list entries included,
+ * with something to spare for other tasks. */
+#define PAHO_OVERHEAD 768
 
 struct paho_tls {
     struct tls_session *session; /* NULL until the handshake is done */
+    struct fw_packets *packets;
     const struct tls_profile *profile;
     int fd;
-    bool broken; /* a write failed: nothing more is sent */
-    bool connack_due;
-    bool suback_due;
+    bool broken; /* a write failed, or it was aborted: nothing more is sent */
 
-    /* The packet being received. */
-    uint8_t header[HEADER_SIZE];
-    uint8_t header_length; /* bytes received */
-    uint8_t header_served; /* bytes handed to paho since it last started over */
-    size_t body_length;    /* bytes received */
-    char *body;            /* `small` or allocated; paho uses it until it asks for more */
-    char small[32];
+    /* The packet that paho reads: its first bytes by getch, the rest by getdata. */
+    const uint8_t *packet;
+    size_t packet_length;
+    size_t served;
 
-    /* The oversized PUBLISH being thrown away. */
-    size_t discard_size; /* its remaining length; 0: none */
-    size_t discarded;
-    uint8_t discard_head[4]; /* topic length, packet id */
-    char discard_topic[TOPIC_SHOWN + 1];
+    unsigned messages; /* that paho holds */
+
+    /* The PUBLISH or SUBSCRIBE that is not answered, or NULL. */
+    uint8_t *request;
+    size_t request_length;
+    uint32_t request_sent_ms;
 
     char host[]; /* what the server's certificate must be for */
 };
 
-/* The connection that paho_tls_abort and paho_last_receive_ms mean. Changed in critical
- * sections, because those two are called without paho's mutex. */
+/* The one connection, or NULL. */
 static SSL *current;
-/* The socket on which decrypted bytes wait, or -1. */
-static volatile SOCKET pending_socket = -1;
+/* The socket on which more waits than polling it shows, or -1. */
+static SOCKET pending_socket = -1;
+/* The server ended the last connection in an orderly way. */
+static bool closed_by_server;
 static uint32_t oversized;
 
 uint32_t paho_oversized_count(void)
@@ -69,31 +65,42 @@ uint32_t paho_oversized_count(void)
     return oversized;
 }
 
+bool paho_closed_by_server(void)
+{
+    return closed_by_server;
+}
+
+bool paho_usable(void)
+{
+    return current != NULL && current->session != NULL && !current->broken;
+}
+
+bool paho_unanswered(void)
+{
+    return current != NULL && current->request != NULL;
+}
+
 uint32_t paho_last_receive_ms(void)
 {
-    uint32_t at = tls_now_ms();
+    return current != NULL && current->session != NULL
+               ? tls_last_receive_ms(current->session)
+               : tls_now_ms();
+}
 
-    taskENTER_CRITICAL();
-    if (current != NULL && current->session != NULL) {
-        at = tls_last_receive_ms(current->session);
-    }
-    taskEXIT_CRITICAL();
-    return at;
+bool paho_has_more(void)
+{
+    return current != NULL && (pending_socket >= 0 || paho_net_readable(current->fd));
 }
 
 void paho_tls_abort(void)
 {
     const struct linger drop_unsent = {.l_onoff = 1, .l_linger = 0};
-    int fd = -1;
 
-    taskENTER_CRITICAL();
     if (current != NULL) {
-        fd = current->fd;
-    }
-    taskEXIT_CRITICAL();
-    if (fd >= 0) {
-        (void)lwip_setsockopt(fd, SOL_SOCKET, SO_LINGER, &drop_unsent, sizeof drop_unsent);
-        (void)lwip_shutdown(fd, SHUT_RDWR);
+        current->broken = true;
+        (void)lwip_setsockopt(current->fd, SOL_SOCKET, SO_LINGER, &drop_unsent,
+                              sizeof drop_unsent);
+        (void)lwip_shutdown(current->fd, SHUT_RDWR);
     }
 }
 
@@ -117,26 +124,25 @@ void SSLSocket_terminate(void)
 int SSLSocket_setSocketForSSL(networkHandles *net, MQTTClient_SSLOptions *options,
                               const char *hostname, size_t hostname_len)
 {
+    closed_by_server = false;
     if (current != NULL || options == NULL || options->struct_version < 3
         || options->ssl_error_context == NULL) {
         return SOCKET_ERROR;
     }
     SSL *ssl = calloc(1, sizeof *ssl + hostname_len + 1);
     if (ssl == NULL) {
+        tls_error_set(TLS_STAGE_PACKET, PAHO_ERROR_NO_MEMORY, 0);
         return SOCKET_ERROR;
     }
     memcpy(ssl->host, hostname, hostname_len);
     ssl->profile = options->ssl_error_context;
     ssl->fd = net->socket;
     net->ssl = ssl;
-    taskENTER_CRITICAL();
     current = ssl;
-    taskEXIT_CRITICAL();
     return 1;
 }
 
-/* Do the whole handshake here, in the task that called MQTTClient_connect. Returns 1 or
- * SSL_FATAL, never "interrupted". */
+/* Do the whole handshake here. Returns 1 or SSL_FATAL, never "interrupted". */
 int SSLSocket_connect(SSL *ssl, SOCKET sock, const char *hostname, int verify,
                       int (*cb)(const char *str, size_t len, void *u), void *u)
 {
@@ -144,24 +150,19 @@ int SSLSocket_connect(SSL *ssl, SOCKET sock, const char *hostname, int verify,
     (void)verify; /* always */
     (void)cb;
     (void)u;
-    struct tls_session *session = tls_open(sock, ssl->host, ssl->profile);
-    if (session == NULL) {
+    const uint32_t left = paho_net_time_left();
+    ssl->session = tls_open(sock, ssl->host, ssl->profile,
+                            left < PAHO_HANDSHAKE_TIMEOUT_MS ? left : PAHO_HANDSHAKE_TIMEOUT_MS);
+    if (ssl->session == NULL) {
         return SSL_FATAL;
     }
-    taskENTER_CRITICAL();
-    ssl->session = session;
-    taskEXIT_CRITICAL();
     tls_error_clear();
-    return 1;
-}
-
-static void free_body(SSL *ssl)
-{
-    if (ssl->body != ssl->small) {
-        free(ssl->body);
+    ssl->packets = fw_packets_new();
+    if (ssl->packets == NULL) {
+        tls_error_set(TLS_STAGE_PACKET, PAHO_ERROR_NO_MEMORY, 0);
+        return SSL_FATAL;
     }
-    ssl->body = NULL;
-    ssl->body_length = 0;
+    return 1;
 }
 
 int SSLSocket_close(networkHandles *net)
@@ -172,127 +173,16 @@ int SSLSocket_close(networkHandles *net)
     if (ssl == NULL) {
         return 1;
     }
-    taskENTER_CRITICAL();
     current = NULL;
-    taskEXIT_CRITICAL();
     tls_close(ssl->session);
-    free_body(ssl);
+    fw_packets_free(ssl->packets);
+    free(ssl->request);
     free(ssl);
     net->ssl = NULL;
     return 1;
 }
 
-/* -- Receiving --------------------------------------------------------------------- */
-
-/* A read's result in paho's terms. */
-static int paho_result(int result)
-{
-    return result == TLS_AGAIN ? TCPSOCKET_INTERRUPTED : SOCKET_ERROR;
-}
-
-/* Polling the socket does not show what mbedTLS has decrypted but not handed out. */
-static void note_pending(const SSL *ssl)
-{
-    if (tls_pending(ssl->session)) {
-        pending_socket = ssl->fd;
-    }
-}
-
-SOCKET SSLSocket_getPendingRead(void)
-{
-    const SOCKET socket = pending_socket;
-
-    pending_socket = -1;
-    return socket;
-}
-
-static bool header_complete(const SSL *ssl)
-{
-    return ssl->header_length >= 2 && (ssl->header[ssl->header_length - 1] & 0x80) == 0;
-}
-
-static size_t remaining_length(const SSL *ssl)
-{
-    size_t length = 0;
-
-    for (unsigned i = ssl->header_length - 1U; i > 0; i--) {
-        length = length << 7 | (ssl->header[i] & 0x7F);
-    }
-    return length;
-}
-
-static unsigned qos(const SSL *ssl)
-{
-    return ssl->header[0] >> 1 & 3;
-}
-
-static unsigned big_endian_16(const uint8_t *bytes)
-{
-    return (unsigned)bytes[0] << 8 | bytes[1];
-}
-
-/* Whether the server may send the packet that starts. paho does not ask: it hands any
- * CONNACK, SUBACK or UNSUBACK to the task that waits for one of them, which takes it for its
- * own kind. Nothing of QoS 2 or of UNSUBSCRIBE is ever asked for. */
-static bool is_expected(SSL *ssl)
-{
-    bool *due;
-
-    switch (ssl->header[0] >> 4) {
-    case CONNACK:
-        due = &ssl->connack_due;
-        break;
-    case SUBACK:
-        due = &ssl->suback_due;
-        break;
-    case PUBLISH:
-        return !ssl->connack_due && qos(ssl) <= 1;
-    case PUBACK:
-    case PINGRESP:
-        return !ssl->connack_due;
-    default:
-        return false;
-    }
-    const bool expected = *due;
-    *due = false;
-    return expected;
-}
-
-/* Note which answer a packet asks for. */
-static void expect_answer(SSL *ssl, char first_byte)
-{
-    const unsigned type = (uint8_t)first_byte >> 4;
-
-    if (type == CONNECT) {
-        ssl->connack_due = true;
-    } else if (type == SUBSCRIBE) {
-        ssl->suback_due = true;
-    }
-}
-
-/* Keep what is needed of the thrown away bytes: topic length, topic, packet id. */
-static void note_discarded(SSL *ssl, const uint8_t *bytes, size_t length)
-{
-    for (size_t i = 0; i < length; i++) {
-        const size_t offset = ssl->discarded + i;
-        /* Unknown while the first two bytes come in, and not used then. */
-        const size_t id_offset = 2 + big_endian_16(ssl->discard_head);
-
-        if (offset < 2) {
-            ssl->discard_head[offset] = bytes[i];
-        } else if (offset < id_offset) {
-            if (offset - 2 < TOPIC_SHOWN) {
-                const uint8_t c = bytes[i];
-                ssl->discard_topic[offset - 2] = c >= ' ' && c < 0x7F ? (char)c : '?';
-            }
-        } else if (offset < id_offset + 2) {
-            ssl->discard_head[2 + offset - id_offset] = bytes[i];
-        } else {
-            break;
-        }
-    }
-    ssl->discarded += length;
-}
+/* -- Sending ----------------------------------------------------------------------- */
 
 static int write_all(SSL *ssl, const void *data, size_t length)
 {
@@ -303,171 +193,84 @@ static int write_all(SSL *ssl, const void *data, size_t length)
     return TCPSOCKET_COMPLETE;
 }
 
-static int finish_discard(SSL *ssl)
+static int write_puback(SSL *ssl, uint16_t id)
 {
-    const unsigned head = 2 + big_endian_16(ssl->discard_head) + (qos(ssl) > 0 ? 2U : 0U);
-    const size_t payload = ssl->discard_size > head ? ssl->discard_size - head : 0;
-    int rc = TCPSOCKET_INTERRUPTED;
+    const uint8_t puback[] = {PUBACK << 4, 2, (uint8_t)(id >> 8), (uint8_t)id};
 
-    fw_log(FW_LOG_WARN, "mqtt", "message of %u bytes on %s dropped: larger than %u",
-           (unsigned)payload, ssl->discard_topic, PAHO_MAX_PACKET);
-    oversized++;
-    if (qos(ssl) == 1) {
-        /* Without it the server would send the message again, for ever. */
-        const uint8_t puback[] = {PUBACK << 4, 2, ssl->discard_head[2], ssl->discard_head[3]};
-        if (write_all(ssl, puback, sizeof puback) != TCPSOCKET_COMPLETE) {
-            rc = SOCKET_ERROR;
-        }
-    }
-    ssl->discard_size = 0;
-    ssl->header_length = 0;
-    return rc;
+    return id == 0 ? TCPSOCKET_COMPLETE : write_all(ssl, puback, sizeof puback);
 }
 
-/* Throw away some of an oversized PUBLISH. paho is told "interrupted" and never sees it. */
-static int discard(SSL *ssl)
+void paho_message_taken(uint16_t id, bool stored)
 {
-    uint8_t chunk[DISCARD_CHUNK];
-
-    for (size_t budget = DISCARD_PER_CALL; budget >= sizeof chunk; budget -= sizeof chunk) {
-        const size_t left = ssl->discard_size - ssl->discarded;
-        const int got =
-            tls_read(ssl->session, chunk, left < sizeof chunk ? left : sizeof chunk);
-        if (got < 0) {
-            return paho_result(got);
-        }
-        note_discarded(ssl, chunk, (size_t)got);
-        if (ssl->discarded == ssl->discard_size) {
-            const int rc = finish_discard(ssl);
-            note_pending(ssl);
-            return rc;
-        }
+    if (current == NULL) {
+        return;
     }
-    note_pending(ssl);
-    return TCPSOCKET_INTERRUPTED;
+    if (current->messages > 0) {
+        current->messages--;
+    }
+    if (stored && paho_usable()) {
+        (void)write_puback(current, id);
+    }
 }
 
-/* A packet larger than PAHO_MAX_PACKET starts. */
-static int start_oversized(SSL *ssl, size_t length)
+void paho_repeat(void)
 {
-    const unsigned type = ssl->header[0] >> 4;
+    SSL *const ssl = current;
 
-    if (type != PUBLISH) {
-        fw_log(FW_LOG_ERROR, "mqtt", "packet of type %u with %u bytes: closing", type,
-               (unsigned)length);
-        tls_error_set(TLS_STAGE_PACKET, (int32_t)(PAHO_ERROR_OVERSIZED + type), 0);
-        return SOCKET_ERROR;
+    if (!paho_unanswered() || ssl->broken
+        || tls_now_ms() - ssl->request_sent_ms < PAHO_REPEAT_MS) {
+        return;
     }
-    ssl->discard_size = length;
-    ssl->discarded = 0;
-    memset(ssl->discard_head, 0, sizeof ssl->discard_head);
-    memset(ssl->discard_topic, 0, sizeof ssl->discard_topic);
-    return discard(ssl);
+    if (ssl->request[0] >> 4 == PUBLISH) {
+        ssl->request[0] |= 1 << 3; /* DUP; a SUBSCRIBE has no such flag */
+    }
+    fw_log(FW_LOG_INFO, "mqtt", "no answer for %u s: sent again",
+           (unsigned)(PAHO_REPEAT_MS / 1000));
+    ssl->request_sent_ms = tls_now_ms();
+    (void)write_all(ssl, ssl->request, ssl->request_length);
 }
 
-/* The next byte of a packet's fixed header. */
-int SSLSocket_getch(SSL *ssl, SOCKET socket, char *c)
+/* Keep `packet` until its answer comes. */
+static void keep_request(SSL *ssl, uint8_t *packet, size_t length)
 {
-    (void)socket;
-    if (ssl->session == NULL) {
-        return SOCKET_ERROR;
-    }
-    if (ssl->discard_size > 0) {
-        return discard(ssl);
-    }
-    if (ssl->header_served < ssl->header_length) {
-        *c = (char)ssl->header[ssl->header_served++];
-        return TCPSOCKET_COMPLETE;
-    }
-    if (ssl->header_length == 0) {
-        free_body(ssl); /* of the packet before, with which paho is done */
-    } else if (ssl->header_length == HEADER_SIZE) {
-        tls_error_set(TLS_STAGE_PACKET, PAHO_ERROR_BAD_LENGTH, 0);
-        return SOCKET_ERROR;
-    }
-
-    const int got = tls_read(ssl->session, &ssl->header[ssl->header_length], 1);
-    if (got < 0) {
-        ssl->header_served = 0;
-        return paho_result(got);
-    }
-    ssl->header_length++;
-    if (header_complete(ssl)) {
-        const size_t length = remaining_length(ssl);
-        if (!is_expected(ssl)) {
-            const unsigned type = ssl->header[0] >> 4;
-            fw_log(FW_LOG_ERROR, "mqtt", "unexpected packet of type %u: closing", type);
-            tls_error_set(TLS_STAGE_PACKET, (int32_t)(PAHO_ERROR_UNEXPECTED + type), 0);
-            return SOCKET_ERROR;
-        }
-        if (length > PAHO_MAX_PACKET) {
-            ssl->header_served = 0;
-            return start_oversized(ssl, length);
-        }
-    }
-    *c = (char)ssl->header[ssl->header_served++];
-    return TCPSOCKET_COMPLETE;
+    free(ssl->request);
+    ssl->request = packet;
+    ssl->request_length = length;
+    ssl->request_sent_ms = tls_now_ms();
 }
 
-/* The rest of the packet. Returns where its bytes are, `*actual_len` of them so far, or NULL
- * when the connection is broken. */
-char *SSLSocket_getdata(SSL *ssl, SOCKET socket, size_t bytes, size_t *actual_len, int *rc)
+/* Whether a server answers the packet that begins with this byte by a packet id. */
+static bool is_request(uint8_t first)
 {
-    (void)socket;
-    *rc = 0;
-    ssl->header_served = 0;
-    if (ssl->body == NULL) {
-        ssl->body = bytes <= sizeof ssl->small ? ssl->small : malloc(bytes);
-        if (ssl->body == NULL) {
-            fw_log(FW_LOG_ERROR, "mqtt", "no memory for a packet of %u bytes: closing",
-                   (unsigned)bytes);
-            tls_error_set(TLS_STAGE_PACKET, PAHO_ERROR_NO_MEMORY, 0);
-            *rc = SOCKET_ERROR;
-            return NULL;
-        }
-    }
-    if (ssl->body_length < bytes) {
-        const int got =
-            tls_read(ssl->session, ssl->body + ssl->body_length, bytes - ssl->body_length);
-        if (got > 0) {
-            ssl->body_length += (size_t)got;
-        } else if (got != TLS_AGAIN) {
-            *rc = SOCKET_ERROR;
-            return NULL;
-        }
-    }
-    *actual_len = ssl->body_length;
-    if (ssl->body_length == bytes) {
-        ssl->header_length = 0;
-    }
-    note_pending(ssl);
-    return ssl->body;
+    return first >> 4 == SUBSCRIBE || (first >> 4 == PUBLISH && (first >> 1 & 3) > 0);
 }
-
-/* -- Sending ----------------------------------------------------------------------- */
 
 /* Send the pieces as one TLS record. The caller frees them. */
 int SSLSocket_putdatas(SSL *ssl, SOCKET socket, char *buf0, size_t buf0len,
                        PacketBuffers bufs)
 {
-    char small[64]; /* every packet but CONNECT, SUBSCRIBE and PUBLISH */
+    uint8_t small[64]; /* every packet but CONNECT, SUBSCRIBE and PUBLISH */
+    const uint8_t first = (uint8_t)buf0[0];
     size_t total = buf0len;
 
     (void)socket;
     if (ssl->session == NULL) {
         return SOCKET_ERROR;
     }
+    if (first >> 4 == PUBACK) {
+        return TCPSOCKET_COMPLETE; /* when the message is stored: paho_message_taken */
+    }
     for (int i = 0; i < bufs.count; i++) {
         total += bufs.buflens[i];
     }
-    char *packet = total <= sizeof small ? small : malloc(total);
+    const bool kept = is_request(first);
+    uint8_t *packet = total <= sizeof small && !kept ? small : malloc(total);
     if (packet == NULL) {
-        /* A broken connection: on the next one paho sends what was not acknowledged. */
         tls_error_set(TLS_STAGE_PACKET, PAHO_ERROR_NO_MEMORY, 0);
         ssl->broken = true;
         return SOCKET_ERROR;
     }
-    char *end = packet;
+    uint8_t *end = packet;
     memcpy(end, buf0, buf0len);
     end += buf0len;
     for (int i = 0; i < bufs.count; i++) {
@@ -476,9 +279,11 @@ int SSLSocket_putdatas(SSL *ssl, SOCKET socket, char *buf0, size_t buf0len,
             end += bufs.buflens[i];
         }
     }
-    expect_answer(ssl, packet[0]);
+    fw_packets_sent(ssl->packets, packet, total);
     const int rc = write_all(ssl, packet, total);
-    if (packet != small) {
+    if (kept) {
+        keep_request(ssl, packet, total);
+    } else if (packet != small) {
         free(packet);
     }
     return rc;
@@ -495,4 +300,173 @@ int SSLSocket_abortWrite(pending_writes *pw)
 {
     (void)pw;
     return 0;
+}
+
+/* -- Receiving --------------------------------------------------------------------- */
+
+/* Polling the socket does not show what was read from it and not handed out. */
+static void note_pending(const SSL *ssl)
+{
+    if (fw_packets_waiting(ssl->packets) || tls_pending(ssl->session)) {
+        pending_socket = ssl->fd;
+    }
+}
+
+SOCKET SSLSocket_getPendingRead(void)
+{
+    const SOCKET socket = pending_socket;
+
+    pending_socket = -1;
+    return socket;
+}
+
+/* Begin to hand `item` to paho. */
+static void begin(SSL *ssl, const struct fw_packet *item)
+{
+    const unsigned type = item->data[0] >> 4;
+
+    if (type == PUBLISH) {
+        ssl->messages++;
+    }
+    ssl->packet = item->data;
+    ssl->packet_length = item->length;
+    ssl->served = 0;
+    if (ssl->request != NULL
+        && type == (ssl->request[0] >> 4 == SUBSCRIBE ? SUBACK : PUBACK)) {
+        free(ssl->request);
+        ssl->request = NULL;
+    }
+}
+
+/* Whether the heap has what paho takes for a packet, in one piece: it does not survive every
+ * refused allocation, and a message that it could not store it drops without a word. */
+static bool has_memory(size_t packet_length)
+{
+    void *const probe = malloc(packet_length + PAHO_OVERHEAD);
+
+    free(probe);
+    return probe != NULL;
+}
+
+/* Answer what is left of a packet that paho does not get. False: the connection is over. */
+static bool answer(SSL *ssl, const struct fw_packet *item)
+{
+    if (item->kind == FW_PACKET_PUSHED_OUT) {
+        fw_log(FW_LOG_WARN, "mqtt", "a message was dropped: newer ones are waiting");
+    }
+    if (item->kind == FW_PACKET_WHOLE || item->kind == FW_PACKET_REFUSED) {
+        fw_log(FW_LOG_ERROR, "mqtt", "no memory for a packet: closing, so that it comes again");
+        tls_error_set(TLS_STAGE_PACKET, PAHO_ERROR_NO_MEMORY, 0);
+        return false;
+    }
+    if (item->kind == FW_PACKET_OVERSIZED) {
+        char topic[64 + 1];
+        size_t length = 0;
+
+        for (; length < item->length && length < sizeof topic - 1; length++) {
+            const uint8_t c = item->data[length];
+            topic[length] = c >= ' ' && c < 0x7F ? (char)c : '?';
+        }
+        topic[length] = '\0';
+        oversized++;
+        fw_log(FW_LOG_WARN, "mqtt", "message of %u bytes on %s dropped: larger than %u",
+               (unsigned)item->payload, topic, PAHO_MAX_PACKET);
+    }
+    return write_puback(ssl, item->id) == TCPSOCKET_COMPLETE;
+}
+
+/* Drop a message when paho holds as many as it may. */
+static void drop_if_many(const SSL *ssl, struct fw_packet *item)
+{
+    if (item->kind != FW_PACKET_WHOLE || item->data[0] >> 4 != PUBLISH
+        || ssl->messages < PAHO_MAX_MESSAGES) {
+        return;
+    }
+    /* Behind the fixed header: topic with its length, then the packet id. */
+    const uint8_t *body = item->data + 1;
+    while ((*body++ & 0x80) != 0) {
+    }
+    const uint8_t *const id = body + 2 + (body[0] << 8 | body[1]);
+    item->id = (item->data[0] >> 1 & 3) > 0 ? (uint16_t)(id[0] << 8 | id[1]) : 0;
+    item->kind = FW_PACKET_PUSHED_OUT;
+}
+
+/* Read until a packet is whole: TCPSOCKET_COMPLETE, TCPSOCKET_INTERRUPTED or SOCKET_ERROR. */
+static int next_packet(SSL *ssl)
+{
+    uint8_t chunk[READ_CHUNK];
+    size_t budget = READ_PER_CALL;
+
+    for (;;) {
+        struct fw_packet item;
+        while (fw_packets_take(ssl->packets, &item)) {
+            drop_if_many(ssl, &item);
+            if (item.kind == FW_PACKET_WHOLE && has_memory(item.length)) {
+                begin(ssl, &item);
+                return TCPSOCKET_COMPLETE;
+            }
+            if (!answer(ssl, &item)) {
+                return SOCKET_ERROR;
+            }
+        }
+        if (budget == 0) {
+            note_pending(ssl);
+            return TCPSOCKET_INTERRUPTED;
+        }
+        size_t want = fw_packets_wanted(ssl->packets);
+        want = want < sizeof chunk ? want : sizeof chunk;
+        want = want < budget ? want : budget;
+        const int got = tls_read(ssl->session, chunk, want);
+        if (got == TLS_AGAIN) {
+            return TCPSOCKET_INTERRUPTED;
+        }
+        if (got < 0) {
+            closed_by_server = got == TLS_CLOSED;
+            return SOCKET_ERROR;
+        }
+        budget -= (size_t)got;
+        fw_packets_offer(ssl->packets, chunk, (size_t)got);
+        const int32_t fault = fw_packets_commit(ssl->packets);
+        if (fault != 0) {
+            tls_error_set(TLS_STAGE_PACKET, fault, 0);
+            return SOCKET_ERROR;
+        }
+    }
+}
+
+/* The next byte of a packet's fixed header. */
+int SSLSocket_getch(SSL *ssl, SOCKET socket, char *c)
+{
+    (void)socket;
+    if (ssl->session == NULL || ssl->broken) {
+        return SOCKET_ERROR;
+    }
+    if (ssl->packet == NULL) {
+        const int rc = next_packet(ssl);
+        if (rc != TCPSOCKET_COMPLETE) {
+            return rc;
+        }
+    }
+    if (ssl->served == ssl->packet_length) {
+        return SOCKET_ERROR; /* not with a checked packet */
+    }
+    *c = (char)ssl->packet[ssl->served++];
+    return TCPSOCKET_COMPLETE;
+}
+
+/* The rest of the packet: `bytes` of it, which are all there. */
+char *SSLSocket_getdata(SSL *ssl, SOCKET socket, size_t bytes, size_t *actual_len, int *rc)
+{
+    const uint8_t *const rest = ssl->packet + ssl->served;
+
+    (void)socket;
+    *rc = 0;
+    if (ssl->packet == NULL || ssl->packet_length - ssl->served != bytes) {
+        *rc = SOCKET_ERROR;
+        return NULL;
+    }
+    ssl->packet = NULL;
+    *actual_len = bytes;
+    note_pending(ssl);
+    return (char *)rest; /* paho only reads it */
 }

@@ -1,14 +1,74 @@
-/* lwIP's calls as paho makes them: those that open a connection leave a record of why they
- * failed, and a socket is not closed while paho's task polls it. */
+/* lwIP's calls as paho makes them: one that opens a connection waits for it, within the time
+ * that there is, and leaves a record of why it failed; one that closes does so in one step. */
 #include <errno.h>
 #include <netdb.h>
 #include <sys/socket.h>
 
-#include "FreeRTOS.h"
-#include "task.h"
+#include "lwip/api.h"
+#include "lwip/priv/sockets_priv.h"
 
-#include "thread_events.h"
+#include "paho_net.h"
+#include "paho_port.h"
 #include "tls_client.h"
+
+/* -- Time -------------------------------------------------------------------------- */
+
+static uint32_t deadline_ms;
+
+void paho_connect_within(uint32_t milliseconds)
+{
+    deadline_ms = tls_now_ms() + milliseconds;
+}
+
+uint32_t paho_net_time_left(void)
+{
+    const int32_t left = (int32_t)(deadline_ms - tls_now_ms());
+
+    return left > 0 ? (uint32_t)left : 0;
+}
+
+/* -- Events ------------------------------------------------------------------------ */
+
+static paho_event *listener;
+static void *listener_context;
+static netconn_callback note_event; /* the socket layer's own */
+
+void paho_on_event(paho_event *event, void *context)
+{
+    listener_context = context;
+    listener = event;
+}
+
+/* lwIP tells that data, an error or the end came. Runs with its core locked. */
+static void on_event(struct netconn *conn, enum netconn_evt event, u16_t length)
+{
+    note_event(conn, event, length);
+    if (listener != NULL && (event == NETCONN_EVT_RCVPLUS || event == NETCONN_EVT_ERROR)) {
+        listener(listener_context);
+    }
+}
+
+/* Hear of the socket's events: whoever waits for several things cannot wait in a poll. */
+static void listen_to(int fd)
+{
+    struct lwip_sock *const socket = lwip_socket_dbg_get_socket(fd);
+
+    if (socket != NULL) {
+        net_core_lock();
+        note_event = socket->conn->callback;
+        socket->conn->callback = on_event;
+        net_core_unlock();
+    }
+}
+
+bool paho_net_readable(int fd)
+{
+    struct pollfd poll_fd = {.fd = fd, .events = POLLIN};
+
+    return lwip_poll(&poll_fd, 1, 0) != 0;
+}
+
+/* -- paho's calls ------------------------------------------------------------------ */
 
 int paho_getaddrinfo(const char *node, const char *service, const struct addrinfo *hints,
                      struct addrinfo **result)
@@ -21,43 +81,42 @@ int paho_getaddrinfo(const char *node, const char *service, const struct addrinf
     return code;
 }
 
+/* Connect the non-blocking socket. Returns 0 or the errno. */
+static int connect_socket(int fd, const struct sockaddr *address, socklen_t length)
+{
+    struct pollfd poll_fd = {.fd = fd, .events = POLLOUT};
+    int error = 0;
+    socklen_t size = sizeof error;
+
+    if (lwip_connect(fd, address, length) == 0) {
+        return 0;
+    }
+    if (errno != EINPROGRESS) {
+        return errno;
+    }
+    if (lwip_poll(&poll_fd, 1, (int)paho_net_time_left()) == 0) {
+        return ETIMEDOUT;
+    }
+    return lwip_getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) == 0 ? error : errno;
+}
+
 int paho_connect(int fd, const struct sockaddr *address, socklen_t length)
 {
-    Thread_reset_events();
-    /* What holds if nothing more is heard: paho waits for the connection, then gives up. */
-    tls_error_set(TLS_STAGE_CONNECT, 0, ETIMEDOUT);
+    const int error = connect_socket(fd, address, length);
 
-    const int result = lwip_connect(fd, address, length);
-    const int error = errno;
-    if (result != 0 && error != EINPROGRESS) {
+    if (error != 0) {
         tls_error_set(TLS_STAGE_CONNECT, 0, error);
         errno = error;
+        return -1;
     }
-    return result;
+    listen_to(fd);
+    return 0;
 }
-
-int paho_getsockopt(int fd, int level, int name, void *value, socklen_t *length)
-{
-    const int result = lwip_getsockopt(fd, level, name, value, length);
-
-    if (result == 0 && level == SOL_SOCKET && name == SO_ERROR && *(int *)value != 0) {
-        tls_error_set(TLS_STAGE_CONNECT, 0, *(int *)value);
-    }
-    return result;
-}
-
-/* The task that waits in lwip_poll, or NULL. */
-static volatile TaskHandle_t poller;
 
 int paho_poll(struct pollfd *fds, nfds_t count, int timeout_ms)
 {
-    if (timeout_ms == 0) {
-        return lwip_poll(fds, count, 0);
-    }
-    poller = xTaskGetCurrentTaskHandle();
-    const int result = lwip_poll(fds, count, timeout_ms);
-    poller = NULL;
-    return result;
+    paho_repeat();
+    return lwip_poll(fds, count, timeout_ms);
 }
 
 /* paho closes a socket by shutdown(SHUT_WR), an empty recv() and close(). Between these, lwIP
@@ -81,20 +140,10 @@ int paho_close(int fd)
     /* With the FIN sent first, the last bytes (DISCONNECT) arrive. lwip_close alone would drop
      * them and send a RST if there is data that nobody has read. */
     (void)lwip_shutdown(fd, SHUT_WR);
-    /* lwIP 2.2.1 never takes back the mark "polled" from a socket that is closed under the
-     * poll (lwip_pollscan, LWIP_POLLSCAN_DEC_WAIT), and the next socket() stops on it. So send
-     * the poller away first: shutting the socket down wakes it, if not, its time-out does. */
-    if (poller != NULL && poller != xTaskGetCurrentTaskHandle()) {
-        (void)lwip_shutdown(fd, SHUT_RDWR);
-        while (poller != NULL) {
-            vTaskDelay(1);
-        }
-    }
     return lwip_close(fd);
 }
 
-/* paho wakes its polling task through a pair of sockets. lwIP has none; paho carries on
- * without and its task looks for new sockets every 100 ms instead. */
+/* paho wakes a polling thread through a pair of sockets. There is no such thread. */
 int paho_socketpair(int domain, int type, int protocol, int fds[2])
 {
     (void)domain;

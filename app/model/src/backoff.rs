@@ -22,6 +22,10 @@ pub const BASE_MS: u32 = 1_000;
 /// harm comes of it than one attempt a minute.
 pub const STABLE_MS: u32 = 60_000;
 
+/// Window of the jitter before the first attempt after a boot, in milliseconds. After a power cut
+/// all devices of a place boot together.
+pub const FIRST_MS: u32 = 5_000;
+
 /// Delays between attempts to connect, from the first failure to the next stable connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Backoff {
@@ -39,17 +43,32 @@ impl Backoff {
         Self { cap_ms: (u32::from(cap_s) * 1_000).max(FLOOR_MS + BASE_MS), window_ms: BASE_MS }
     }
 
+    /// The delay in milliseconds before the first attempt after a boot: drawn evenly from
+    /// [`FIRST_MS`], or, when `crashes` in a row led to it, from the floor on, in a window that
+    /// doubles with each of them up to the cap. `random` as for [`Backoff::next_delay_ms`].
+    ///
+    /// A crash may have to do with the connection; with many devices it may be the reason why the
+    /// server suffers.
+    pub fn first_delay_ms(&self, crashes: u32, random: u32) -> u32 {
+        let (least, window) = match crashes {
+            0 => (0, FIRST_MS.min(self.cap_ms)),
+            _ => {
+                // Sixteen doublings are more than any cap, and fit.
+                let window = FIRST_MS << (crashes - 1).min(16);
+                (FLOOR_MS, window.min(self.cap_ms - FLOOR_MS))
+            }
+        };
+        least + drawn(window, random)
+    }
+
     /// The delay in milliseconds before the next attempt, and a wider window for the one after.
     ///
     /// `random` is an evenly distributed number that other devices do not draw too: with the same
     /// numbers for all, there is no jitter.
     pub fn next_delay_ms(&mut self, random: u32) -> u32 {
-        let values = u64::from(self.window_ms) + 1;
-        // The high half of the product is evenly distributed below `values`, to one part in 2^32.
-        let jitter = (u64::from(random) * values) >> 32;
+        let jitter = drawn(self.window_ms, random);
         self.window_ms = (self.window_ms.saturating_mul(2)).min(self.cap_ms - FLOOR_MS);
-        // `jitter` is at most `window_ms` and so fits.
-        FLOOR_MS + jitter as u32
+        FLOOR_MS + jitter
     }
 
     /// Says that a connection has ended that lasted `duration_ms`. Only if it was stable does the
@@ -59,4 +78,10 @@ impl Backoff {
             self.window_ms = BASE_MS;
         }
     }
+}
+
+/// A number from 0 to `window`, evenly drawn by `random`, to one part in 2^32.
+fn drawn(window: u32, random: u32) -> u32 {
+    // The high half of the product is at most `window` and so fits.
+    ((u64::from(random) * (u64::from(window) + 1)) >> 32) as u32
 }

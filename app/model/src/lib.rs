@@ -12,6 +12,7 @@ pub mod backoff;
 pub mod command;
 pub mod patience;
 pub mod status;
+pub mod throttle;
 
 use alloc::format;
 use alloc::string::String;

@@ -1,6 +1,6 @@
 //! The reconnect delay: its bounds, its spread, and what it does to a server.
 
-use app_model::backoff::{Backoff, FLOOR_MS, STABLE_MS};
+use app_model::backoff::{Backoff, FIRST_MS, FLOOR_MS, STABLE_MS};
 
 /// splitmix64 (Vigna): evenly distributed, and independent for each seed.
 struct Random(u64);
@@ -144,4 +144,25 @@ fn storm_calms_down() {
     // On average a device tries no more than a few times above the least.
     let attempts: usize = loads.iter().sum();
     assert!(attempts < 12 * DEVICES, "{attempts}");
+}
+
+#[test]
+fn the_first_attempt_is_spread_and_waits_longer_after_each_crash() {
+    let backoff = Backoff::new(60);
+    assert_eq!(backoff.first_delay_ms(0, 0), 0);
+    assert_eq!(backoff.first_delay_ms(0, u32::MAX), FIRST_MS);
+    let longest: Vec<_> = (1..7).map(|crashes| backoff.first_delay_ms(crashes, u32::MAX)).collect();
+    assert_eq!(longest, [6_000, 11_000, 21_000, 41_000, 60_000, 60_000]);
+    for crashes in 1..100 {
+        assert_eq!(backoff.first_delay_ms(crashes, 0), FLOOR_MS);
+    }
+    assert_eq!(Backoff::new(u16::MAX).first_delay_ms(u32::MAX, u32::MAX), 65_535_000);
+    assert_eq!(Backoff::new(0).first_delay_ms(0, u32::MAX), 2_000);
+    // A thousand devices, in tenths of the window.
+    let mut random = Random(1);
+    let mut tenths = [0; 10];
+    for _ in 0..1_000 {
+        tenths[(backoff.first_delay_ms(0, random.next()) * 10 / (FIRST_MS + 1)) as usize] += 1;
+    }
+    assert!(tenths.iter().all(|devices| (60..140).contains(devices)), "{tenths:?}");
 }

@@ -164,6 +164,14 @@ void chip_gpio_write(unsigned pin, bool level)
     }
 }
 
+/* --- Serial number ---------------------------------------------------------------- */
+
+void board_serial(uint32_t serial[2])
+{
+    serial[0] = EFUSE(0) ^ EFUSE(1);
+    serial[1] = EFUSE(3);
+}
+
 /* --- Reset ------------------------------------------------------------------------ */
 
 void board_reset(void)

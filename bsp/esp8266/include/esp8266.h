@@ -119,6 +119,11 @@ enum rtc_cause {
 
 #define WDEV_RAND (*(reg32 *)0x3FF20E44U)
 
+/* --- eFuses ----------------------------------------------------------------------- */
+
+/* The factory burns the station address into the first, the second and the fourth word. */
+#define EFUSE(word) (*(reg32 *)(0x3FF00050U + 4 * (word)))
+
 /* --- Flash ------------------------------------------------------------------------ */
 
 /* The window in which the cache shows the first MiB of flash. */

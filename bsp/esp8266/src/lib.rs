@@ -7,7 +7,6 @@ pub mod flash;
 mod time;
 
 use app::LedState;
-use vendor_sys as sys;
 
 /// A light on a pin.
 #[derive(Clone, Copy, Debug)]
@@ -63,58 +62,17 @@ impl app::Led for Lamp {
     }
 }
 
-/// Hands the board's facts to the application and starts the kernel. Called by a board's
-/// `main`, with memory set up and the scheduler not yet running.
+/// Darkens the lights that the application does not know and launches the firmware. Called by a
+/// board's `main`, with memory set up and the scheduler not yet running.
 pub fn start(facts: &Facts) -> ! {
     for light in facts.other_lights {
         Lamp::new(*light);
     }
-    app::start(app::Board {
-        led: Lamp::new(facts.led),
-        identity_region: identity_region(),
-        network: network(),
-        random,
-        time: app::TimeStore { kept: time::kept, keep: time::keep },
-        reset_reason: lx106::reset_reason().as_str(),
-        crash: lx106::crash_record(),
-        forget_crash: lx106::forget_crash,
-        give_up: lx106::give_up,
-    });
-    rtos::run()
-}
-
-/// The identity region: flash at 0xF8000, in the cache's window.
-fn identity_region() -> &'static [u8] {
-    unsafe extern "C" {
-        static _identity_start: [u8; identity::REGION_SIZE];
-    }
-    // SAFETY: the linker script keeps the firmware below it. Flash delivers words only, but
-    // loads of bytes are emulated (bsp/lx106/c/subword.S). Nothing writes to it while the
-    // firmware runs.
-    unsafe { &_identity_start }
-}
-
-/// The network driver.
-fn network() -> net::Driver {
-    // SAFETY: `board_netif_init` is written to lwIP's `netif_init_fn`.
-    unsafe { net::Driver::new(board_netif_init) }
-}
-
-/// Unpredictable 32 bits.
-///
-/// # Panics
-/// When the random source failed: nothing secret may be made without it.
-fn random() -> u32 {
-    let mut bytes = [0; 4];
-    // SAFETY: fills the four bytes that it is given.
-    let code = unsafe { sys::fw_random(bytes.as_mut_ptr(), bytes.len() as _) };
-    assert_eq!(code, 0, "the random source failed");
-    u32::from_le_bytes(bytes)
+    launch::launch(Lamp::new(facts.led), app::TimeStore { kept: time::kept, keep: time::keep })
 }
 
 // bsp/esp8266/include/chip.h
 unsafe extern "C" {
     fn chip_gpio_output(pin: u32, level: bool);
     fn chip_gpio_write(pin: u32, level: bool);
-    fn board_netif_init(netif: *mut sys::netif) -> sys::err_t;
 }

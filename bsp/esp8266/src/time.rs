@@ -5,9 +5,9 @@ use clock::{Log, RECORD_WORDS};
 
 use crate::flash;
 
-/// Flash offset of the log's two sectors: behind the identity (0xF8000, 16 KB), in the cache's
-/// window, where nothing else lies.
-const LOG: u32 = 0xF_C000;
+/// Flash offset of the log's two sectors: behind the identity, in the cache's window, where
+/// nothing else lies.
+const LOG: u32 = identity::REGION_OFFSET + identity::REGION_SIZE as u32;
 /// Bytes of a record.
 const RECORD: u32 = (4 * RECORD_WORDS) as u32;
 

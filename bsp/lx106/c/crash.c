@@ -44,13 +44,14 @@ extern void *volatile pxCurrentTCB;
 struct reset_note {
     uint32_t magic;
     uint32_t reason;
+    uint32_t boots;
     uint32_t crashes;
     uint32_t in_a_row;                     /* of those, see lx106_crashes_in_a_row */
     uint32_t length;                       /* of the record, in characters */
     uint32_t record[CRASH_RECORD_MAX / 4]; /* four characters a word, the first lowest */
     uint32_t checksum;
 };
-#define NOTE_MAGIC 0x4E4F5433U /* "NOT3" */
+#define NOTE_MAGIC 0x4E4F5434U /* "NOT4" */
 
 /* In RAM that neither the loader nor the start code touches. */
 static volatile struct reset_note note __attribute__((section(".noinit")));
@@ -64,6 +65,7 @@ static uint32_t note_checksum(void)
     /* Tells a note from the random content of RAM after power-on. */
     uint32_t sum = note.magic;
     sum = 31 * sum + note.reason;
+    sum = 31 * sum + note.boots;
     sum = 31 * sum + note.crashes;
     sum = 31 * sum + note.in_a_row;
     sum = 31 * sum + note.length;
@@ -190,9 +192,12 @@ void crash_boot(enum lx106_reset_reason hardware, const char *task_name)
             record_append(name, strlen(name));
         }
     } else {
+        /* Not 0: what the memory holds when power comes on differs from time to time. */
+        note.boots = note_checksum();
         note.crashes = 0;
         record_clear();
     }
+    note.boots++;
     if (boot_reason <= LX106_RESET_SOFTWARE) {
         note.in_a_row = 0;
     }
@@ -216,6 +221,11 @@ void crash_settled(void)
 enum lx106_reset_reason lx106_reset_reason(void)
 {
     return boot_reason;
+}
+
+uint32_t lx106_boot_count(void)
+{
+    return note.boots;
 }
 
 uint32_t lx106_crash_count(void)

@@ -63,6 +63,9 @@ enum lx106_reset_reason lx106_reset_reason(void);
 /* The reason as a word, such as "power-on" or "stack-overflow". */
 const char *lx106_reset_reason_name(enum lx106_reset_reason reason);
 
+/* Boots, counted through all resets; it begins anywhere when power comes on. */
+uint32_t lx106_boot_count(void);
+
 /* Crashes since power-on, the last one included (saturates at UINT32_MAX). */
 uint32_t lx106_crash_count(void);
 

@@ -73,6 +73,16 @@ void board_led_write(bool level)
     fw_console_write(line, strlen(line));
 }
 
+/* --- Serial number ---------------------------------------------------------------- */
+
+void board_serial(uint32_t serial[2])
+{
+    /* MAC_ADDR0 and 1 of open_eth.c: zeros until the network starts. */
+    const volatile uint32_t *eth = (const volatile uint32_t *)BOARD_ETH_REGISTERS;
+    serial[0] = eth[16];
+    serial[1] = eth[17];
+}
+
 /* --- Reset ------------------------------------------------------------------------ */
 
 /* The FPGA's reset register and its key (xtfpga.c, xtfpga_write). */

@@ -314,14 +314,7 @@ err_t board_netif_init(struct netif *netif)
     }
     interface = netif;
 
-    netif->name[0] = 'e';
-    netif->name[1] = 'n';
-    netif->mtu = 1500;
-    netif->flags = NETIF_FLAG_BROADCAST | NETIF_FLAG_ETHARP | NETIF_FLAG_ETHERNET;
-    netif->hwaddr_len = ETH_HWADDR_LEN;
-    netif->output = etharp_output;
-    netif->linkoutput = transmit;
-    MIB2_INIT_NETIF(netif, snmp_ifType_ethernet_csmacd, 100000000);
+    net_ethernet_interface(netif, transmit);
     set_mac_address(netif->hwaddr);
 
     reset_registers();

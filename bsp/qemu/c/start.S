@@ -1,40 +1,5 @@
 /* Entry after reset: QEMU's reset code jumps here with interrupts masked. */
+#include "entry.h"
 
     .section .text._start, "ax"
-    .literal_position
-    .balign 4
-    .global _start
-    .type   _start, @function
-_start:
-    /* INTLEVEL 1, EXCM and UM clear: interrupts stay masked until the first task runs,
-     * and an exception arrives at the kernel vector. */
-    movi    a2, 1
-    wsr     a2, ps
-    rsync
-    movi    a2, 0
-    wsr     a2, intenable
-    movi    a2, lx106_vectors
-    wsr     a2, vecbase
-    rsync
-
-    /* The pattern shows later how much of the stack was never used. */
-    movi    a2, _stack_bottom
-    movi    a3, _stack_top
-    movi    a4, 0xA5A5A5A5
-    mov     a1, a3
-.Lfill:
-    s32i    a4, a2, 0
-    addi    a2, a2, 4
-    bltu    a2, a3, .Lfill
-
-    movi    a2, _bss_start
-    movi    a3, _bss_end
-    movi    a4, 0
-    bgeu    a2, a3, .Lcleared
-.Lclear:
-    s32i    a4, a2, 0
-    addi    a2, a2, 4
-    bltu    a2, a3, .Lclear
-.Lcleared:
-    call0   board_start
-    .size   _start, . - _start
+    lx106_entry board_start

@@ -22,6 +22,12 @@ fn read() -> (Board, PathBuf) {
     (board, PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets it")))
 }
 
+/// Links the package's programs by this linker script, which is told where the identity lies.
+pub fn link_by(script: &str) {
+    println!("cargo::rustc-link-arg-bins=-Wl,--defsym=IDENTITY_OFFSET={}", identity::REGION_OFFSET);
+    println!("cargo::rustc-link-arg-bins=-T{script}");
+}
+
 /// Writes `facts.rs` and `board_facts.h` for the board on QEMU, whose light is a line on the
 /// console.
 ///
@@ -51,7 +57,7 @@ pub fn chip_board() {
     fs::write(out.join("facts.rs"), table(&board)).expect("cargo's folder can be written");
 
     let script = env::var("DEP_CHIP_LINK_SCRIPT").expect("esp8266-chip tells it");
-    println!("cargo::rustc-link-arg-bins=-T{script}");
+    link_by(&script);
 }
 
 /// The facts as an expression of type `chip::Facts`.

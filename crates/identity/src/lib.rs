@@ -37,6 +37,10 @@ pub use validate::{
 /// Size of the identity region in bytes.
 pub const REGION_SIZE: usize = 2 * COPY_SIZE;
 
+/// Where the region begins in a board's flash, in bytes. Linker scripts are told it by the boards'
+/// build scripts, host programs take it from here.
+pub const REGION_OFFSET: u32 = 0xF_8000;
+
 /// Size of one of the region's two copies in bytes: two flash sectors.
 pub const COPY_SIZE: usize = 8192;
 

@@ -5,8 +5,9 @@ use core::ops::RangeInclusive;
 use crate::error::{Error, Field};
 use crate::fields::Identity;
 
-/// Longest host name in bytes (RFC 1035, as text without a trailing dot).
-pub const MAX_HOST_NAME: usize = 253;
+/// Longest host name in bytes: what the device's resolver holds (`net::MAX_HOST_NAME`). RFC 1035
+/// would allow 253.
+pub const MAX_HOST_NAME: usize = 127;
 /// Longest MQTT client identifier in bytes (AWS IoT Core).
 pub const MAX_CLIENT_ID: usize = 128;
 /// Longest topic in bytes (AWS IoT Core).
@@ -169,7 +170,9 @@ fn endpoint(name: &str) -> Result<(), &'static str> {
 /// Checks a host name (RFC 1123) or an IPv4 address, which has the same syntax.
 fn host_name(name: &str) -> Result<(), &'static str> {
     if !(1..=MAX_HOST_NAME).contains(&name.len()) {
-        return Err("must be a host name of 1 to 253 characters");
+        return Err(
+            "must be a host name of 1 to 127 characters, which is what the device can look up",
+        );
     }
     for label in name.split('.') {
         if !(1..=MAX_LABEL).contains(&label.len()) {

@@ -6,22 +6,27 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::ffi::{CStr, c_char, c_int, c_void};
+use core::ptr;
 use core::sync::atomic::{AtomicBool, Ordering};
 
-use rtos::{Duration, Queue, Waker};
+use rtos::Waker;
 use vendor_sys as sys;
 
-use crate::Error;
+use crate::error::{Error, Step};
 
-/// Messages that may wait for the owner. When there are more, the oldest are dropped and
-/// logged: what a flood brings must not fill the heap.
-const WAITING_MESSAGES: usize = 4;
+/// Milliseconds until a PUBLISH or SUBSCRIBE without an answer means a dead connection. It was
+/// sent again before (`PAHO_REPEAT_MS`).
+const ANSWER_TIMEOUT_MS: u32 = 15_000;
 
-/// PUBACKs that may wait: as many as paho keeps messages in flight.
-const WAITING_ACKNOWLEDGEMENTS: usize = 10;
+/// Shortest time-out that `MQTTClient_setCommandTimeout` takes.
+const LEAST_COMMAND_TIMEOUT_MS: u32 = 5_000;
 
-/// Bytes of heap that a publish takes besides its payload: paho's records, a TLS record's
-/// TCP segments.
+/// Bytes of heap that paho's client takes: its records, lists and texts. It does not survive a
+/// refused allocation.
+const CLIENT_HEADROOM: usize = 2048;
+
+/// Bytes of heap that a publish takes besides copies of topic and payload: paho's records, a TLS
+/// record's TCP segments.
 const PUBLISH_HEADROOM: usize = 1024;
 
 /// Quality of service. AWS IoT knows no QoS 2.
@@ -53,7 +58,7 @@ pub struct Options<'a> {
     pub keep_alive_s: u16,
     /// Whether the server forgets subscriptions and messages between connections.
     pub clean_session: bool,
-    /// Seconds that TCP, TLS and MQTT may take together.
+    /// Seconds that name look-up, TCP, TLS, CONNACK and SUBACK may take together.
     pub timeout_s: u16,
     /// The last will, if any.
     pub will: Option<Will<'a>>,
@@ -71,40 +76,59 @@ pub struct Message {
     pub length: usize,
 }
 
-/// What the callbacks share with the owner. Lives for ever, because paho keeps its address.
-struct Shared {
-    /// Bytes of a payload that are kept.
-    kept: usize,
-    messages: Queue<Box<Message>>,
-    acknowledged: Queue<c_int>,
-    arrived: Waker,
+/// What happened on a connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// A message came. At QoS 1 the server was told so.
+    Message(Message),
+    /// The server has what was published last.
+    Published,
 }
 
 /// The MQTT client: one, taken once, owned by one task.
+///
+/// paho's own client lives as long as one connection. What it holds of a message that was not
+/// acknowledged it would send again on the next one, in front of what is news by then; what is
+/// worth keeping, the owner keeps.
 pub struct Client {
-    handle: sys::MQTTClient,
-    shared: &'static Shared,
-    options: ConnectState,
-    // Fields are dropped in this order; paho reads the profile until the handle is gone.
+    /// There is one from `connect` to `abort`.
+    connection: Option<Connection>,
+    uri: CString,
+    client_id: CString,
+    kept: usize,
+    // Fields are dropped in this order; paho reads the profile until the connection is gone.
     profile: tls::Profile,
 }
 
-/// What outlives a single connect.
-#[derive(Default)]
-struct ConnectState {
+/// paho's client, with one connection.
+struct Connection {
+    handle: sys::MQTTClient,
+    /// Uptime at which the time for connecting is over.
+    deadline_ms: u64,
     keep_alive_ms: u32,
-    connected: bool,
+    /// Uptime at which the last message was published, while it is not acknowledged.
+    publishing: Option<u64>,
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        // SAFETY: made by `MQTTClient_create`; an open connection is closed first.
+        unsafe {
+            sys::MQTTClient_disconnect(self.handle, 0);
+            sys::MQTTClient_destroy(&mut self.handle);
+        }
+    }
 }
 
 static TAKEN: AtomicBool = AtomicBool::new(false);
 
 impl Client {
-    /// Makes the client for one server. `waker` is woken when a message has arrived. Of its
-    /// payload the first `kept` bytes are kept: waiting messages share the heap with TLS, and
-    /// an owner knows what is longer than anything it understands.
+    /// Makes the client for one server. `waker` is woken when something may have arrived. Of a
+    /// message's payload the first `kept` bytes are kept: an owner knows what is longer than
+    /// anything it understands.
     ///
     /// # Errors
-    /// `AlreadyTaken` the second time; `BadText`; `OutOfMemory`.
+    /// `AlreadyTaken` the second time; `BadText`.
     pub fn take(
         endpoint: &str,
         port: u16,
@@ -118,38 +142,9 @@ impl Client {
         if TAKEN.swap(true, Ordering::AcqRel) {
             return Err(Error::AlreadyTaken);
         }
-        let shared: &'static Shared = Box::leak(Box::new(Shared {
-            kept,
-            messages: Queue::new(WAITING_MESSAGES).map_err(|_| Error::OutOfMemory)?,
-            acknowledged: Queue::new(WAITING_ACKNOWLEDGEMENTS).map_err(|_| Error::OutOfMemory)?,
-            arrived: waker,
-        }));
-        let mut handle: sys::MQTTClient = core::ptr::null_mut();
-        // SAFETY: paho copies both texts. The profile outlives the handle (field order), and
-        // `shared` lives for ever.
-        unsafe {
-            let code = sys::MQTTClient_create(
-                &mut handle,
-                uri.as_ptr(),
-                client_id.as_ptr(),
-                sys::MQTTCLIENT_PERSISTENCE_NONE as c_int,
-                core::ptr::null_mut(),
-            );
-            if code != 0 {
-                return Err(Error::of(code));
-            }
-            let code = sys::MQTTClient_setCallbacks(
-                handle,
-                core::ptr::from_ref(shared).cast_mut().cast(),
-                None,
-                Some(message_arrived),
-                Some(delivered),
-            );
-            if code != 0 {
-                return Err(Error::of(code));
-            }
-        }
-        Ok(Self { handle, shared, options: ConnectState::default(), profile })
+        // SAFETY: `wake` takes the leaked waker, which lives for ever.
+        unsafe { sys::paho_on_event(Some(wake), Box::into_raw(Box::new(waker)).cast()) };
+        Ok(Self { connection: None, uri, client_id, kept, profile })
     }
 
     /// Connects, and tells whether the server kept a session. Blocks the calling task for the
@@ -158,6 +153,9 @@ impl Client {
     /// # Errors
     /// The layer that failed, with its code.
     pub fn connect(&mut self, options: &Options) -> Result<bool, Error> {
+        self.connection = None;
+        let timeout_ms = u32::from(options.timeout_s) * 1000;
+        let connection = self.create(options, timeout_ms)?;
         let text = |text: &str| CString::new(text).map_err(|_| Error::BadText);
         let will_texts = match options.will {
             Some(will) => Some((text(will.topic)?, text(will.payload)?)),
@@ -181,8 +179,6 @@ impl Client {
             struct_version: 6,
             keepAliveInterval: options.keep_alive_s.into(),
             cleansession: options.clean_session.into(),
-            // Several messages may be in flight; `publish` waits for its own.
-            reliable: 0,
             connectTimeout: options.timeout_s.into(),
             ssl: &mut ssl,
             // 3.1.1 and nothing else: otherwise a refused connect is tried again as 3.1.
@@ -199,120 +195,165 @@ impl Client {
         }
         tls::Error::clear_last();
         // SAFETY: paho copies what it keeps of the options; all pointers live until it returns.
-        let code = unsafe { sys::MQTTClient_connect(self.handle, &mut connect) };
-        if code != 0 {
-            return Err(match (code, tls::Error::last()) {
-                (_, Some(error)) => Error::Tls(error),
-                // CONNACK's return code.
-                (1..=255, None) => Error::Refused(code as u8),
-                // TCP and TLS are up: the CONNACK is missing.
-                (-1, None) => Error::Timeout,
-                _ => Error::of(code),
-            });
+        let code = unsafe {
+            sys::paho_connect_within(timeout_ms);
+            sys::MQTTClient_connect(connection.handle, &mut connect)
+        };
+        match code {
+            0 => {}
+            // CONNACK's return code.
+            1..=255 => return Err(Error::Refused(code as u8)),
+            -1 => return Err(end_cause(Step::Connect)),
+            _ => return Err(Error::of(code)),
         }
-        self.options =
-            ConnectState { keep_alive_ms: u32::from(options.keep_alive_s) * 1000, connected: true };
+        self.connection = Some(connection);
         Ok(connect.returned.sessionPresent != 0)
     }
 
-    /// Subscribes to `filter`.
+    /// paho's client, not yet connected.
+    fn create(&self, options: &Options, timeout_ms: u32) -> Result<Connection, Error> {
+        if rtos::heap::largest_block() < CLIENT_HEADROOM {
+            return Err(Error::OutOfMemory);
+        }
+        let mut connection = Connection {
+            handle: ptr::null_mut(),
+            deadline_ms: rtos::uptime_ms() + u64::from(timeout_ms),
+            keep_alive_ms: u32::from(options.keep_alive_s) * 1000,
+            publishing: None,
+        };
+        // SAFETY: paho copies both texts.
+        let code = unsafe {
+            sys::MQTTClient_create(
+                &mut connection.handle,
+                self.uri.as_ptr(),
+                self.client_id.as_ptr(),
+                sys::MQTTCLIENT_PERSISTENCE_NONE as c_int,
+                ptr::null_mut(),
+            )
+        };
+        if code == 0 { Ok(connection) } else { Err(Error::of(code)) }
+    }
+
+    /// Subscribes to `filter`, in what is left of the time for connecting.
     ///
     /// # Errors
-    /// `SubscriptionRefused`, or the connection is gone.
+    /// `SubscriptionRefused`; `Timeout`, also when less than 5 s are left, the least that paho
+    /// waits; or the connection is gone.
     pub fn subscribe(&mut self, filter: &str, qos: Qos) -> Result<(), Error> {
+        let connection = self.connection.as_mut().ok_or(Error::Disconnected)?;
         let filter = CString::new(filter).map_err(|_| Error::BadText)?;
+        let left = connection.deadline_ms.saturating_sub(rtos::uptime_ms());
+        let left = left.min(ANSWER_TIMEOUT_MS.into()) as u32;
+        if left < LEAST_COMMAND_TIMEOUT_MS {
+            return Err(Error::Timeout);
+        }
+        tls::Error::clear_last();
         // SAFETY: paho copies the filter.
-        match unsafe { sys::MQTTClient_subscribe(self.handle, filter.as_ptr(), qos as c_int) } {
+        let code = unsafe {
+            sys::MQTTClient_setCommandTimeout(connection.handle, left);
+            sys::MQTTClient_subscribe(connection.handle, filter.as_ptr(), qos as c_int)
+        };
+        match code {
             0 => Ok(()),
             0x80 => Err(Error::SubscriptionRefused),
+            -1 => Err(end_cause(Step::Subscribe)),
             code => Err(Error::of(code)),
         }
     }
 
-    /// Publishes, and with QoS 1 waits for the PUBACK: one round trip.
+    /// Publishes. At QoS 1 [`Client::turn`] tells when the server has it; one message at a time.
     ///
     /// # Errors
-    /// `OutOfMemory` while the heap is too low to send safely; `Timeout` after `timeout_ms` without a PUBACK. The message stays with paho, which
-    /// sends it again after a reconnect unless the session is clean.
-    pub fn publish(
-        &mut self,
-        topic: &str,
-        payload: &[u8],
-        qos: Qos,
-        timeout_ms: u32,
-    ) -> Result<(), Error> {
-        let topic = CString::new(topic).map_err(|_| Error::BadText)?;
-        // paho copies the payload twice and does not survive a refused allocation.
-        if rtos::heap::largest_block() < 2 * payload.len() + PUBLISH_HEADROOM {
+    /// `Busy` while the last one is not acknowledged; `OutOfMemory` while the heap is too low to
+    /// send safely: the connection still stands then.
+    pub fn publish(&mut self, topic: &str, payload: &[u8], qos: Qos) -> Result<(), Error> {
+        let connection = self.connection.as_mut().ok_or(Error::Disconnected)?;
+        if connection.publishing.is_some() {
+            return Err(Error::Busy);
+        }
+        // paho copies both, the seam puts them together, and TCP keeps that until it is
+        // acknowledged. paho does not survive a refused allocation.
+        if rtos::heap::largest_block() < 3 * (topic.len() + payload.len()) + PUBLISH_HEADROOM {
             return Err(Error::OutOfMemory);
         }
-        // What is left here belongs to publishes that were given up.
-        while self.shared.acknowledged.receive(Duration::zero()).is_ok() {}
-        let mut token = 0;
+        let topic = CString::new(topic).map_err(|_| Error::BadText)?;
         // SAFETY: paho copies topic and payload.
         let code = unsafe {
             sys::MQTTClient_publish(
-                self.handle,
+                connection.handle,
                 topic.as_ptr(),
                 payload.len() as c_int,
                 payload.as_ptr().cast(),
                 qos as c_int,
                 0,
-                &mut token,
+                ptr::null_mut(),
             )
         };
         if code != 0 {
             return Err(Error::of(code));
         }
-        if qos == Qos::AtMostOnce {
-            return Ok(());
+        if qos != Qos::AtMostOnce {
+            connection.publishing = Some(rtos::uptime_ms());
         }
-        let start = rtos::uptime_ms();
-        loop {
-            let elapsed = rtos::uptime_ms().saturating_sub(start);
-            let Some(left) = u64::from(timeout_ms).checked_sub(elapsed) else {
+        Ok(())
+    }
+
+    /// Whether a message is published and not yet acknowledged.
+    pub fn is_publishing(&self) -> bool {
+        self.connection.as_ref().is_some_and(|connection| connection.publishing.is_some())
+    }
+
+    /// Handles one packet, if one has come, and tells what it was about. Does not wait, but for
+    /// room to answer.
+    ///
+    /// # Errors
+    /// The connection is over, or has to be: `Timeout` without a PUBACK, though the message was
+    /// sent again; `Silent` when nothing at all has come for 1.5 keep-alives, though the server
+    /// was pinged after one (paho itself allows 2.5); `OutOfMemory` for a message, which was not
+    /// acknowledged and will be delivered again.
+    pub fn turn(&mut self) -> Result<Option<Event>, Error> {
+        let connection = self.connection.as_mut().ok_or(Error::Disconnected)?;
+        if let Some(message) = connection.receive(self.kept)? {
+            return Ok(Some(Event::Message(message)));
+        }
+        let step = if connection.publishing.is_some() { Step::Publish } else { Step::Serve };
+        // SAFETY: the handle is live; the others read what the seam knows.
+        let (connected, unanswered, silent_ms) = unsafe {
+            (
+                sys::MQTTClient_isConnected(connection.handle) != 0 && sys::paho_usable(),
+                sys::paho_unanswered(),
+                sys::tls_now_ms().wrapping_sub(sys::paho_last_receive_ms()),
+            )
+        };
+        if !connected {
+            return Err(end_cause(step));
+        }
+        if let Some(since) = connection.publishing {
+            if !unanswered {
+                connection.publishing = None;
+                return Ok(Some(Event::Published));
+            }
+            if rtos::uptime_ms() - since > ANSWER_TIMEOUT_MS.into() {
                 return Err(Error::Timeout);
-            };
-            // In slices, so that a connection that breaks meanwhile is noticed early.
-            match self.shared.acknowledged.receive(Duration::ms((left as u32).min(500))) {
-                Ok(acknowledged) if acknowledged == token => return Ok(()),
-                Err(_) if !self.is_connected() => return Err(self.end_cause()),
-                _ => {}
             }
         }
+        if silent_ms > connection.keep_alive_ms / 2 * 3 {
+            return Err(Error::Silent);
+        }
+        Ok(None)
     }
 
-    /// The next message that has arrived, if one has.
-    pub fn receive(&mut self) -> Option<Message> {
-        self.shared.messages.receive(Duration::zero()).ok().map(|message| *message)
-    }
-
-    /// Whether the connection stands, as far as paho knows.
-    pub fn is_connected(&self) -> bool {
-        // SAFETY: the handle lives as long as `self`.
-        unsafe { sys::MQTTClient_isConnected(self.handle) != 0 }
-    }
-
-    /// Why a connection that stood is gone: what broke it, else the server has closed it.
-    pub fn end_cause(&self) -> Error {
-        tls::Error::last().map_or(Error::Disconnected, Error::Tls)
-    }
-
-    /// Whether nothing at all has come from the server for 1.5 keep-alives, though it was
-    /// pinged after one: it is dead, even if TCP has not noticed. (paho itself allows 2.5.)
-    pub fn is_peer_dead(&self) -> bool {
-        // SAFETY: both read a counter.
-        let silent_ms = unsafe { sys::tls_now_ms().wrapping_sub(sys::paho_last_receive_ms()) };
-        self.options.connected && silent_ms > self.options.keep_alive_ms / 2 * 3
+    /// Whether [`Client::turn`] would find a packet now.
+    pub fn has_more(&self) -> bool {
+        // SAFETY: reads what the seam knows, and polls its socket.
+        self.connection.is_some() && unsafe { sys::paho_has_more() }
     }
 
     /// Ends the connection without a word to the server, which then publishes the last will.
     pub fn abort(&mut self) {
-        self.options.connected = false;
-        // SAFETY: shuts the socket, which paho's task then finds closed.
+        // SAFETY: shuts the socket of the connection, if there is one.
         unsafe { sys::paho_tls_abort() };
-        // SAFETY: the handle lives as long as `self`.
-        unsafe { sys::MQTTClient_disconnect(self.handle, 0) };
+        self.connection = None;
     }
 
     /// Messages larger than the client takes that were acknowledged and dropped since boot.
@@ -322,54 +363,75 @@ impl Client {
     }
 }
 
+impl Connection {
+    /// Lets paho handle one packet. A message is acknowledged once it is stored.
+    fn receive(&mut self, kept: usize) -> Result<Option<Message>, Error> {
+        let mut topic: *mut c_char = ptr::null_mut();
+        let mut topic_length: c_int = 0;
+        let mut message: *mut sys::MQTTClient_message = ptr::null_mut();
+        // SAFETY: the handle is live. paho hands over topic and message, if there is one; that
+        // the connection has ended shows elsewhere.
+        unsafe {
+            sys::MQTTClient_receive(self.handle, &mut topic, &mut topic_length, &mut message, 0);
+        }
+        if message.is_null() || topic.is_null() {
+            return Ok(None);
+        }
+        // SAFETY: the topic ends with NUL and has none inside (crates/packets); the message has
+        // its payload. Both are ours until they are freed, here.
+        unsafe {
+            let stored = store(CStr::from_ptr(topic), &*message, kept);
+            let id = (*message).msgid as u16;
+            sys::MQTTClient_freeMessage(&mut message);
+            sys::MQTTClient_free(topic.cast());
+            sys::paho_message_taken(id, stored.is_some());
+            stored.map(Some).ok_or(Error::OutOfMemory)
+        }
+    }
+}
+
+/// Copies a message; `None` without memory.
+///
+/// # Safety
+/// `message` is of paho, and not freed.
+unsafe fn store(topic: &CStr, message: &sys::MQTTClient_message, kept: usize) -> Option<Message> {
+    fn copy(bytes: &[u8]) -> Option<Vec<u8>> {
+        let mut copy = Vec::new();
+        copy.try_reserve_exact(bytes.len()).ok()?;
+        copy.extend_from_slice(bytes);
+        Some(copy)
+    }
+    let payload = match (message.payload, message.payloadlen) {
+        (data, length) if data.is_null() || length <= 0 => &[],
+        // SAFETY: paho's payload has that length.
+        (data, length) => unsafe {
+            core::slice::from_raw_parts(data.cast::<u8>(), length as usize)
+        },
+    };
+    Some(Message {
+        topic: String::from_utf8(copy(topic.to_bytes())?).ok()?,
+        payload: copy(payload.get(..kept).unwrap_or(payload))?,
+        length: payload.len(),
+    })
+}
+
+/// Why a connection is gone: what broke it, or else that the server has closed it in answer to
+/// `step`, or else that no answer came.
+fn end_cause(step: Step) -> Error {
+    // SAFETY: reads a flag of the seam.
+    match (tls::Error::last(), unsafe { sys::paho_closed_by_server() }) {
+        (Some(error), _) => Error::Tls(error),
+        (None, true) => Error::Closed(step),
+        (None, false) => Error::Timeout,
+    }
+}
+
 fn letters(id: &[u8; 4]) -> [c_char; 4] {
     id.map(|letter| letter as c_char)
 }
 
-/// paho's task has a message. It is paho's until `freeMessage`.
-unsafe extern "C" fn message_arrived(
-    context: *mut c_void,
-    topic: *mut c_char,
-    topic_length: c_int,
-    message: *mut sys::MQTTClient_message,
-) -> c_int {
-    // SAFETY: `context` is the leaked `Shared`. paho hands in a NUL-terminated topic (its
-    // length is given only when it holds a NUL inside) and a message with its payload.
-    unsafe {
-        let shared = &*context.cast::<Shared>();
-        let name = match topic_length {
-            0 => CStr::from_ptr(topic).to_bytes(),
-            length => core::slice::from_raw_parts(topic.cast::<u8>(), length as usize),
-        };
-        let payload = match ((*message).payload, (*message).payloadlen) {
-            (data, length) if data.is_null() || length <= 0 => &[],
-            (data, length) => core::slice::from_raw_parts(data.cast::<u8>(), length as usize),
-        };
-        let copy = Box::new(Message {
-            topic: String::from_utf8_lossy(name).into_owned(),
-            payload: payload.iter().copied().take(shared.kept).collect(),
-            length: payload.len(),
-        });
-        let (mut message, topic) = (message, topic);
-        sys::MQTTClient_freeMessage(&mut message);
-        sys::MQTTClient_free(topic.cast());
-        let mut newest = copy;
-        // Whoever sends faster than the owner obeys means the last: the oldest makes room.
-        while let Err(full) = shared.messages.send(newest, Duration::zero()) {
-            newest = full.into_item();
-            if shared.messages.receive(Duration::zero()).is_ok() {
-                log::warn!("a message was dropped: {WAITING_MESSAGES} newer ones are waiting");
-            }
-        }
-        shared.arrived.wake();
-    }
-    1
-}
-
-/// paho's task has a PUBACK.
-unsafe extern "C" fn delivered(context: *mut c_void, token: c_int) {
-    // SAFETY: `context` is the leaked `Shared`.
-    let shared = unsafe { &*context.cast::<Shared>() };
-    // A full queue means that nobody waits any more.
-    let _ = shared.acknowledged.send(token, Duration::zero());
+/// lwIP tells that there may be something to receive. Runs in its task.
+unsafe extern "C" fn wake(waker: *mut c_void) {
+    // SAFETY: the waker that `take` has leaked.
+    unsafe { &*waker.cast::<Waker>() }.wake();
 }

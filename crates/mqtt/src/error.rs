@@ -11,10 +11,16 @@ pub enum Error {
     Tls(tls::Error),
     /// The server refused the connection: CONNACK's return code (MQTT 3.1.1 section 3.2.2.3).
     Refused(u8),
-    /// TLS was set up, then no answer came in time.
+    /// The server closed the connection in answer to this.
+    Closed(Step),
+    /// A packet was not answered in time.
     Timeout,
-    /// There is no connection (any more).
+    /// Nothing at all has come from the server for 1.5 keep-alives.
+    Silent,
+    /// There is no connection.
     Disconnected,
+    /// The last message that was published is not acknowledged yet.
+    Busy,
     /// The server refused the subscription (SUBACK 0x80): its policy does not allow it.
     SubscriptionRefused,
     /// A text holds a NUL byte, or a topic or client id is not valid UTF-8 for MQTT.
@@ -25,6 +31,19 @@ pub enum Error {
     AlreadyTaken,
     /// Any other code of `MQTTClient.h`.
     Paho(i32),
+}
+
+/// What the client had asked for, without an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// CONNECT.
+    Connect,
+    /// SUBSCRIBE.
+    Subscribe,
+    /// PUBLISH at QoS 1.
+    Publish,
+    /// Nothing.
+    Serve,
 }
 
 impl Error {
@@ -54,11 +73,27 @@ impl fmt::Display for Error {
                 "refused: not authorised; is the certificate active and a policy attached?"
             ),
             Self::Refused(code) => write!(out, "refused by the server with code {code}"),
-            Self::Timeout => write!(out, "the server did not answer in time"),
-            Self::Disconnected => write!(
+            // AWS IoT closes without a word what its policy does not allow.
+            Self::Closed(Step::Connect) => write!(
                 out,
-                "the server closed the connection; does the policy allow this client id and topic?"
+                "the server closed the connection in answer to CONNECT; on AWS: the policy does not allow this client id, or the certificate is inactive or has no policy"
             ),
+            Self::Closed(Step::Subscribe) => write!(
+                out,
+                "the server closed the connection in answer to SUBSCRIBE; on AWS: the policy does not allow this topic filter"
+            ),
+            Self::Closed(Step::Publish) => write!(
+                out,
+                "the server closed the connection in answer to PUBLISH; on AWS: the policy does not allow publishing to this topic"
+            ),
+            Self::Closed(Step::Serve) => write!(
+                out,
+                "the server closed the connection; did another client use this client id, or was the certificate deactivated?"
+            ),
+            Self::Timeout => write!(out, "the server did not answer in time"),
+            Self::Silent => write!(out, "no sign of life from the server for 1.5 keep-alives"),
+            Self::Disconnected => write!(out, "there is no connection"),
+            Self::Busy => write!(out, "the last message is not acknowledged yet"),
             Self::SubscriptionRefused => {
                 write!(out, "subscription refused: the policy must allow this topic filter")
             }

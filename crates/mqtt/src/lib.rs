@@ -1,8 +1,8 @@
 //! MQTT 3.1.1 over mutual TLS for safe Rust, on paho.mqtt.c.
 //!
-//! There is one [`Client`], owned by one task: paho keeps global state, and its maintainers
-//! allow no client call from inside a callback. The callbacks, which run in paho's own task,
-//! only copy what arrived into a bounded queue and wake the owner.
+//! There is one [`Client`], owned by one task, which makes every call of paho: it has no thread
+//! and no callbacks, and keeps nothing from one connection to the next. The owner asks for what
+//! happened ([`Client::turn`]) when it is woken.
 
 #![no_std]
 
@@ -10,6 +10,7 @@ extern crate alloc;
 
 mod client;
 mod error;
+mod guard;
 
-pub use client::{Client, Message, Options, Qos, Will};
-pub use error::Error;
+pub use client::{Client, Event, Message, Options, Qos, Will};
+pub use error::{Error, Step};

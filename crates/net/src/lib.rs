@@ -15,6 +15,9 @@ pub use interface::{Driver, Interface, NotReady};
 
 use vendor_sys as sys;
 
+/// Longest host name in bytes that can be looked up.
+pub const MAX_HOST_NAME: usize = sys::DNS_MAX_NAME_LENGTH as usize - 1;
+
 /// lwIP's one lock, held until dropped: its core functions may be called meanwhile.
 struct Core;
 

@@ -29,8 +29,7 @@ pub use waker::Waker;
 pub mod priority {
     use super::TaskPriority;
 
-    /// Owns the MQTT client; computes handshakes. paho's receiver runs beside it
-    /// (`PAHO_TASK_PRIORITY` in `vendor/paho`).
+    /// Owns the MQTT client; computes handshakes.
     pub const LINK: TaskPriority = TaskPriority(2);
     /// Composes statuses.
     pub const STATUS: TaskPriority = TaskPriority(3);

@@ -19,9 +19,6 @@ const ALPN_MQTT: &core::ffi::CStr = c"x-amzn-mqtt-ca";
 /// The port on which AWS IoT tells MQTT from HTTPS by ALPN.
 const HTTPS_PORT: u16 = 443;
 
-/// Milliseconds that a handshake may take: computing is 3 s on the chip at 80 MHz.
-const HANDSHAKE_TIMEOUT_MS: u32 = 20_000;
-
 /// Certificates and key, as DER. They are kept by address, hence `'static`.
 #[derive(Clone, Copy)]
 pub struct Credentials<'a> {
@@ -68,7 +65,6 @@ impl Profile {
                 HTTPS_PORT => ALPN_MQTT.as_ptr(),
                 _ => core::ptr::null(),
             },
-            handshake_timeout_ms: HANDSHAKE_TIMEOUT_MS,
         };
         Error::clear_last();
         // SAFETY: the lists live as long as the profile, and what they point to for ever.

@@ -2,7 +2,7 @@
 //! `host/process/python/esptool.txt` pins.
 
 use std::ffi::OsStr;
-use std::io::{Read, Write};
+use std::io::{IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -16,6 +16,8 @@ use process::python;
 #[derive(Clone, Debug)]
 pub struct Esptool {
     program: PathBuf,
+    /// Whether [`Esptool::show`] shows one line of progress in place of all that it writes.
+    brief: bool,
 }
 
 /// What a run of it that failed had said.
@@ -41,7 +43,14 @@ impl Esptool {
                     folder.display()
                 )
             })?;
-        Ok(Self { program: programs.join("esptool") })
+        Ok(Self { program: programs.join("esptool"), brief: false })
+    }
+
+    /// The same, but what it does is one line of progress: for boards on this machine, where
+    /// nothing that it writes tells a person anything. When it fails, all of it is shown.
+    #[must_use]
+    pub fn brief(self) -> Self {
+        Self { brief: true, ..self }
     }
 
     /// Where it is.
@@ -81,21 +90,82 @@ impl Esptool {
         drop(command);
         let mut output = Vec::new();
         let mut piece = [0; 1024];
+        let mut progress = Progress::default();
         loop {
             let length = reader.read(&mut piece).context("cannot read esptool's output")?;
             if length == 0 {
                 break;
             }
             output.extend_from_slice(&piece[..length]);
-            // Whoever closed the other end does not want the rest.
-            let mut out = std::io::stdout().lock();
-            let _ = out.write_all(&piece[..length]);
-            let _ = out.flush();
+            if self.brief {
+                if let Some(percent) = percent(&output) {
+                    progress.show(percent);
+                }
+            } else {
+                // Whoever closed the other end does not want the rest.
+                let mut out = std::io::stdout().lock();
+                let _ = out.write_all(&piece[..length]);
+                let _ = out.flush();
+            }
         }
         let status = running.child().wait().context("cannot wait for esptool")?;
+        progress.end();
+        let output = String::from_utf8_lossy(&output).into_owned();
         if status.success() {
             return Ok(Ok(()));
         }
-        Ok(Err(Failure { output: String::from_utf8_lossy(&output).into_owned() }))
+        if self.brief {
+            output::line(&output)?;
+        }
+        Ok(Err(Failure { output }))
+    }
+}
+
+/// The line of progress on a terminal; elsewhere it would only be noise.
+#[derive(Default)]
+struct Progress {
+    shown: Option<u8>,
+}
+
+impl Progress {
+    fn show(&mut self, percent: u8) {
+        if self.shown != Some(percent) && std::io::stdout().is_terminal() {
+            self.shown = Some(percent);
+            print!("\rflashing the board: {percent:3} %");
+            let _ = std::io::stdout().flush();
+        }
+    }
+
+    fn end(&mut self) {
+        if self.shown.take().is_some() {
+            // Wide enough for all that `show` wrote.
+            print!("\r{:28}\r", "");
+            let _ = std::io::stdout().flush();
+        }
+    }
+}
+
+/// The last per cent figure in what esptool wrote, as in `[====> ]  23.5% 65536/177035 bytes`.
+fn percent(output: &[u8]) -> Option<u8> {
+    let end = output.iter().rposition(|byte| *byte == b'%')?;
+    let number = output[..end]
+        .rsplit(|byte| !byte.is_ascii_digit() && *byte != b'.')
+        .next()
+        .and_then(|digits| std::str::from_utf8(digits).ok())?;
+    let whole = number.split('.').next()?;
+    whole.parse().ok().filter(|percent| *percent <= 100)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_figure_counts() {
+        assert_eq!(percent(b"Writing at 0x0 [=>   ]  23.5% 65536/177035 bytes"), Some(23));
+        assert_eq!(percent(b"[=] 9.0% 1/2 bytes\r[==] 100.0% 2/2 bytes"), Some(100));
+        assert_eq!(percent(b"Connecting..."), None);
+        assert_eq!(percent(b"%"), None);
+        assert_eq!(percent(b"12345%"), None);
     }
 }

@@ -1,10 +1,10 @@
 //! A board's flash through its serial port: written, erased, and what is said when that fails.
 
 use std::ffi::OsString;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use process::output;
+use process::{files, output, scratch};
 
 use crate::esptool::{Esptool, Failure};
 use crate::image::{BOOT_OFFSET, CODE_OFFSET, IDENTITY_OFFSET, Image};
@@ -19,31 +19,35 @@ pub struct Parts<'a> {
     pub identity: Option<&'a Path>,
 }
 
-impl<'a> Parts<'a> {
-    /// Offsets in flash and files, in the order of writing.
-    fn files(&self) -> Vec<(u32, &'a Path)> {
-        let mut files = Vec::new();
-        if let Some(image) = self.image {
-            files.extend([(BOOT_OFFSET, &*image.boot), (CODE_OFFSET, &*image.code)]);
-        }
-        files.extend(self.identity.map(|path| (IDENTITY_OFFSET, path)));
-        files
-    }
-
-    /// Checks the files before anything is written.
-    fn check(&self) -> Result<()> {
+impl Parts<'_> {
+    /// Offsets in flash and files, in the order of writing, all of them checked. The identity's
+    /// two copies are files of their own, made in `scratch`: esptool erases what a file takes, writes
+    /// it and reads it back before it turns to the next, so that a power cut or a cut cable leaves
+    /// one copy as it was.
+    fn files(&self, scratch: &Path) -> Result<Vec<(u32, PathBuf)>> {
+        let mut parts = Vec::new();
         if let Some(image) = self.image {
             image.verify()?;
+            parts.extend([(BOOT_OFFSET, image.boot.clone()), (CODE_OFFSET, image.code.clone())]);
         }
         if let Some(path) = self.identity {
             let bytes =
                 std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
             identity::decode(&bytes)
                 .map_err(|error| anyhow::anyhow!("{}: {error}", path.display()))?;
+            let copies = IDENTITY_COPIES.into_iter().zip(bytes.chunks(identity::COPY_SIZE));
+            for (index, (offset, copy)) in copies.enumerate() {
+                let file = scratch.join(format!("identity-copy-{index}.bin"));
+                files::write(&file, copy, files::SECRET)?;
+                parts.push((offset, file));
+            }
         }
-        Ok(())
+        Ok(parts)
     }
 }
+
+/// Where the identity's copies lie in flash.
+const IDENTITY_COPIES: [u32; 2] = [IDENTITY_OFFSET, IDENTITY_OFFSET + identity::COPY_SIZE as u32];
 
 /// Writes an image and, if there is one at `identity`, an identity region.
 ///
@@ -96,17 +100,18 @@ pub fn flash_identity(
 }
 
 fn write(esptool: &Esptool, port: &Port, baud: u32, parts: &Parts<'_>) -> Result<()> {
-    parts.check()?;
+    let scratch = scratch::folder()?;
+    let files = parts.files(scratch.path())?;
     let port = port.checked()?;
     let mut arguments = connect(port, baud);
     arguments.push("write-flash".into());
-    for (at, file) in parts.files() {
+    for (at, file) in &files {
         arguments.extend([OsString::from(format!("0x{at:x}")), file.into()]);
     }
     match esptool.show(arguments)? {
         Ok(()) => Ok(()),
         Err(failure) => {
-            let files: Vec<u32> = parts.files().into_iter().map(|(at, _)| at).collect();
+            let files: Vec<u32> = files.into_iter().map(|(at, _)| at).collect();
             bail!("{}\n{}", reason(&failure, port), state(&failure, &files))
         }
     }
@@ -200,7 +205,7 @@ fn state(failure: &Failure, files: &[u32]) -> String {
             whole.extend(begun.take());
         }
     }
-    let identity_begun = begun == Some(IDENTITY_OFFSET);
+    let identity_begun = begun.is_some_and(|at| IDENTITY_COPIES.contains(&at));
     if begun.is_none() && whole.is_empty() {
         return "Nothing was written: the flash is as it was.".to_owned();
     }
@@ -213,8 +218,8 @@ fn state(failure: &Failure, files: &[u32]) -> String {
         let firmware =
             if files.contains(&CODE_OFFSET) { "The firmware is whole; the" } else { "The" };
         return format!(
-            "{firmware} identity is HALF WRITTEN, and until that is mended the board may say that \
-             it has none. {again}"
+            "{firmware} identity is HALF WRITTEN: one of its two copies; the other is whole, and the \
+             board uses that (a board that had none may say so). {again}"
         );
     }
     let place = match begun {
@@ -229,7 +234,7 @@ mod tests {
     use super::*;
 
     const FIRMWARE: &[u32] = &[BOOT_OFFSET, CODE_OFFSET];
-    const ALL: &[u32] = &[BOOT_OFFSET, CODE_OFFSET, IDENTITY_OFFSET];
+    const ALL: &[u32] = &[BOOT_OFFSET, CODE_OFFSET, IDENTITY_COPIES[0], IDENTITY_COPIES[1]];
     const CONNECTED: &str = "Connecting...\nConnected to ESP8266 on /dev/ttyUSB0:\n";
     const BOOT_WRITTEN: &str = "Writing 'a/firmware-0x00000.bin' at 0x00000000...\n\
         Wrote 1680 bytes (1072 compressed) at 0x00000000 in 0.4 seconds.\nHash of data verified.\n";
@@ -273,8 +278,10 @@ mod tests {
         assert!(text.contains("HALF WRITTEN (1 of 2 files are there)"), "{text}");
         let text = state(&failure(&[BOOT_WRITTEN, CODE_WRITTEN, IDENTITY_BEGUN]), ALL);
         assert!(text.starts_with("The firmware is whole; the identity is HALF WRITTEN"), "{text}");
-        let text = state(&failure(&[IDENTITY_BEGUN]), &[IDENTITY_OFFSET]);
-        assert!(text.starts_with("The identity is HALF WRITTEN"), "{text}");
+        for begun in [IDENTITY_BEGUN, &IDENTITY_BEGUN.replace("000f8000", "000fa000")] {
+            let text = state(&failure(&[begun]), &IDENTITY_COPIES);
+            assert!(text.starts_with("The identity is HALF WRITTEN: one of its two"), "{text}");
+        }
         let text = state(&failure(&[BOOT_WRITTEN, CODE_WRITTEN]), FIRMWARE);
         assert!(text.starts_with("Everything was written"), "{text}");
     }

@@ -15,11 +15,11 @@ pub const BOOT_OFFSET: u32 = 0;
 /// Code and constants.
 pub const CODE_OFFSET: u32 = 0x1_0000;
 /// The identity region.
-pub const IDENTITY_OFFSET: u32 = 0xF_8000;
+pub const IDENTITY_OFFSET: u32 = identity::REGION_OFFSET;
 /// Bytes of flash of the supported boards.
 pub const FLASH_SIZE: u32 = 0x40_0000;
 /// The cache's window on the flash.
-const WINDOW: u32 = 0x4020_0000;
+pub const WINDOW: u32 = 0x4020_0000;
 
 /// The files of one firmware.
 #[derive(Clone, Debug)]
@@ -135,7 +135,7 @@ impl Image {
              0x{heap:08x}  {heap_size:5} bytes  heap: tasks, network, TLS; what follows is for \
              the radio\n\
              RTC memory:\n  \
-             0x60001200    512 bytes  reset reason and crash record; survives every reset",
+             0x60001200    512 bytes  reset reason, crash record and last known time; survive every reset",
             flash = FLASH_SIZE / 1024,
             boot_file = self.boot.display(),
             code_file = self.code.display(),

@@ -63,7 +63,7 @@ impl Firmware {
         }
         let usual = || self.target.join("image").join(&self.board.name);
         let image = Image::in_folder(&self.image.clone().unwrap_or_else(usual));
-        let esptool = Esptool::set_up(&self.target.join("esptool"))?;
+        let esptool = Esptool::set_up(&self.target.join("esptool"))?.brief();
         let mut options = VirtualOptions::new(
             &self.board,
             &self.target.join("debug/virtual-nodemcu"),

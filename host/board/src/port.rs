@@ -1,9 +1,9 @@
 //! Where a board is connected, and why it cannot be used.
 
 use std::fs::{File, OpenOptions};
-use std::io::ErrorKind;
+use std::io::{ErrorKind, IsTerminal};
 use std::net::{TcpStream, ToSocketAddrs};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -68,13 +68,17 @@ fn present(devices: &[PathBuf]) -> String {
 
 fn check_device(device: &Path) -> Result<()> {
     const NO_WAITING: i32 = nix::libc::O_NONBLOCK | nix::libc::O_NOCTTY;
-    let opened = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .custom_flags(NO_WAITING)
-        .open(device)
-        // esptool and programs like it hold this lock as long as they use the port.
-        .and_then(try_lock);
+    let opened =
+        OpenOptions::new().read(true).write(true).custom_flags(NO_WAITING).open(device).and_then(
+            |port| {
+                if !port.is_terminal() {
+                    // The error that a serial port's ioctl would give.
+                    return Err(std::io::Error::from_raw_os_error(nix::libc::ENOTTY));
+                }
+                // esptool and programs like it hold this lock as long as they use the port.
+                try_lock(port)
+            },
+        );
     match opened {
         Ok(()) => Ok(()),
         Err(error) => {
@@ -111,6 +115,16 @@ fn refusal(device: &Path, error: &std::io::Error) -> String {
         (_, Some(nix::libc::EIO | nix::libc::ENXIO | nix::libc::ENODEV)) => {
             format!("{name} does not answer: pull the cable and plug it in again")
         }
+        (_, Some(nix::libc::ENOTTY)) => {
+            let kind = std::fs::metadata(device).map(|found| found.file_type());
+            let what = match kind {
+                Ok(kind) if kind.is_file() => "a file",
+                Ok(kind) if kind.is_char_device() => "a device, but not of a serial port",
+                _ => "no device",
+            };
+            format!("{name} is {what}: {}", present(&serial_devices(Path::new("/dev"))))
+        }
+        (ErrorKind::IsADirectory, _) => format!("{name} is a folder, not a serial port"),
         _ => format!("{name} cannot be opened"),
     }
 }
@@ -172,13 +186,28 @@ mod tests {
 
     #[test]
     fn a_port_that_another_program_has_locked_is_in_use() {
-        let port = tempfile::NamedTempFile::new().unwrap();
-        check_device(port.path()).unwrap();
-        let file = File::open(port.path()).unwrap();
+        let pair = nix::pty::openpty(None, None).unwrap();
+        let port = nix::unistd::ttyname(&pair.slave).unwrap();
+        check_device(&port).unwrap();
+        let file = File::open(&port).unwrap();
         let held = Flock::lock(file, FlockArg::LockExclusiveNonblock).unwrap();
-        let error = check_device(port.path()).unwrap_err().to_string();
+        let error = check_device(&port).unwrap_err().to_string();
         assert!(error.contains("is in use: end the other monitor"), "{error}");
         drop(held);
-        check_device(port.path()).unwrap();
+        check_device(&port).unwrap();
+    }
+
+    #[test]
+    fn what_is_no_serial_port_is_called_what_it_is() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        for (path, what) in [
+            (Path::new("/dev/null"), "is a device, but not of a serial port"),
+            (file.path(), "is a file"),
+            (folder.path(), "is a folder"),
+        ] {
+            let error = check_device(path).unwrap_err().to_string();
+            assert!(error.contains(what), "{error}");
+        }
     }
 }

@@ -11,6 +11,7 @@ use anyhow::{Context, Result, bail};
 
 use board::qemu::INSTRUCTION_SHIFT;
 
+use crate::budget::{self, Figure};
 use crate::target_test::{self, BENCH};
 
 /// The emulated CPU's clock in Hz (`board_cpu_hz`).
@@ -22,6 +23,9 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// A loop of three instructions, which shows that the count is one of instructions.
 const LOOP: &str = "loop";
 const LOOP_INSTRUCTIONS: u64 = 3;
+
+/// Where they stand.
+const PLACE: &str = "BUDGETS of host/checks/src/bench.rs";
 
 /// The most instructions that a step may take: what it takes now and a tenth.
 const BUDGETS: &[(&str, u64)] = &[
@@ -44,7 +48,7 @@ const BUDGETS: &[(&str, u64)] = &[
 
 /// What a step costs.
 #[derive(Debug, PartialEq, Eq)]
-struct Figure {
+struct Step {
     name: String,
     instructions: u64,
 }
@@ -54,54 +58,47 @@ struct Figure {
 /// # Errors
 /// When one takes more than its budget, is missing, or does not run.
 pub fn run(elf: &Path) -> Result<()> {
-    let mut figures = Vec::new();
+    let mut steps = Vec::new();
     for test in target_test::list(&|name: &str| target_test::execute(elf, name, LIMIT))? {
         if test.name.starts_with(BENCH) {
-            figures.push(measure(elf, &test.name)?);
+            steps.push(measure(elf, &test.name)?);
         }
     }
-    let exact = take(&mut figures, LOOP)?;
+    let exact = take(&mut steps, LOOP)?;
     if exact.instructions != LOOP_INSTRUCTIONS {
         bail!(
             "the clock does not count instructions: {} for {LOOP_INSTRUCTIONS}",
             exact.instructions
         );
     }
-    println!("{:<24} {:>12} {:>12}", "step", "instructions", "budget");
-    let mut exceeded = Vec::new();
-    for &(name, budget) in BUDGETS {
-        let figure = take(&mut figures, name)?;
-        let verdict = if figure.instructions > budget { "  EXCEEDED" } else { "" };
-        println!("{name:<24} {:>12} {budget:>12}{verdict}", figure.instructions);
-        if figure.instructions > budget {
-            exceeded.push(name);
-        }
+    let mut measured = Vec::new();
+    for &(name, most) in BUDGETS {
+        let Step { instructions, .. } = take(&mut steps, name)?;
+        measured.push(Figure::instructions(name, instructions, Some(most)));
     }
-    if let Some(figure) = figures.first() {
-        bail!("{} has no budget: give it one in host/checks/src/bench.rs", figure.name);
+    if let Some(step) = steps.first() {
+        bail!("{} has no budget: give it one in {PLACE}", step.name);
     }
-    if !exceeded.is_empty() {
-        bail!("over budget: {}", exceeded.join(", "));
-    }
-    Ok(())
+    println!("{}", budget::table(&measured));
+    budget::check(&measured, PLACE)
 }
 
-fn take(figures: &mut Vec<Figure>, name: &str) -> Result<Figure> {
-    let index = figures
+fn take(steps: &mut Vec<Step>, name: &str) -> Result<Step> {
+    let index = steps
         .iter()
-        .position(|figure| figure.name == name)
+        .position(|step| step.name == name)
         .with_context(|| format!("the firmware has no bench {name}"))?;
-    Ok(figures.remove(index))
+    Ok(steps.remove(index))
 }
 
-fn measure(elf: &Path, test: &str) -> Result<Figure> {
+fn measure(elf: &Path, test: &str) -> Result<Step> {
     let console = target_test::execute(elf, test, LIMIT).map_err(|failure| {
         anyhow::anyhow!("{test} failed: {}\n{}", failure.reason, failure.console.join("\n"))
     })?;
     console.iter().find_map(|line| parse(line)).with_context(|| format!("{test} prints no figure"))
 }
 
-fn parse(line: &str) -> Option<Figure> {
+fn parse(line: &str) -> Option<Step> {
     let words: Vec<&str> = line.strip_prefix("bench: ")?.split(' ').collect();
     let [name, count, "repetitions", cycles, "cycles"] = words[..] else {
         return None;
@@ -109,7 +106,7 @@ fn parse(line: &str) -> Option<Figure> {
     let (count, cycles): (u64, u64) = (count.parse().ok()?, cycles.parse().ok()?);
     let nanoseconds = cycles * (1_000_000_000 / CLOCK);
     let instructions = (nanoseconds >> INSTRUCTION_SHIFT).checked_div(count)?;
-    Some(Figure { name: name.to_owned(), instructions })
+    Some(Step { name: name.to_owned(), instructions })
 }
 
 #[cfg(test)]
@@ -119,7 +116,7 @@ mod tests {
     #[test]
     fn a_figure_is_instructions_of_one_repetition() {
         // 1280 cycles at 40 MHz are 32 us, in which 1000 instructions of 32 ns run.
-        let figure = |instructions| Figure { name: "x".to_owned(), instructions };
+        let figure = |instructions| Step { name: "x".to_owned(), instructions };
         assert_eq!(parse("bench: x 1 repetitions 1280 cycles"), Some(figure(1000)));
         assert_eq!(parse("bench: x 10 repetitions 1280 cycles"), Some(figure(100)));
         assert_eq!(parse("bench: x 0 repetitions 1280 cycles"), None);

@@ -12,6 +12,7 @@ use anyhow::{Context, Result, bail};
 use identity::Level;
 use rustls::pki_types::CertificateDer;
 
+use crate::budget::{self, Figure};
 use crate::size::Image;
 use board::qemu::{Emulator, EmulatorOptions, INSTRUCTION_SHIFT};
 use board::status::{Report, Status};
@@ -33,7 +34,7 @@ const SETTLED: usize = 3;
 const KIB: u64 = 1024;
 
 /// The most that each figure may be.
-mod budget {
+mod most {
     use super::KIB;
 
     pub const FLASH: u64 = 256 * KIB;
@@ -41,15 +42,6 @@ mod budget {
     pub const CONNECTED: u64 = 36 * KIB;
     pub const HANDSHAKE: u64 = 130_000_000;
     pub const PUBLISH: u64 = 300_000;
-}
-
-/// One row of the table.
-#[derive(Debug, PartialEq, Eq)]
-struct Figure {
-    name: &'static str,
-    value: u64,
-    unit: &'static str,
-    most: Option<u64>,
 }
 
 /// What one run shows.
@@ -74,25 +66,24 @@ pub fn run(settings: &Settings, elf: &Path) -> Result<()> {
     let ecdsa = measure(settings, elf, KeyKind::P256).context("with an ECDSA chain")?;
     let rsa = measure(settings, elf, KeyKind::Rsa2048).context("with an RSA chain")?;
     let figures = figures(&image, &ecdsa, &rsa);
-    output::line(table(&figures))?;
-    check(&figures)
+    output::line(budget::table(&figures))?;
+    budget::check(&figures, "`most` of host/checks/src/figures.rs")
 }
 
 fn figures(image: &Image, ecdsa: &Run, rsa: &Run) -> Vec<Figure> {
     let fixed = image.dram();
     let in_use = |free: u64| fixed + image.heap().saturating_sub(free);
-    let bytes = |name, value, most| Figure { name, value, unit: "bytes", most };
-    let instructions = |name, value, most| Figure { name, value, unit: "instructions", most };
+    let (bytes, instructions) = (Figure::bytes, Figure::instructions);
     vec![
-        bytes("flash", image.flash(), Some(budget::FLASH)),
+        bytes("flash", image.flash(), Some(most::FLASH)),
         bytes("IRAM", image.iram(), None),
         bytes("static DRAM", fixed, None),
-        bytes("RAM at most, ECDSA chain", in_use(ecdsa.first.heap_min), Some(budget::PEAK)),
-        bytes("RAM at most, RSA chain", in_use(rsa.first.heap_min), Some(budget::PEAK)),
-        bytes("RAM connected", in_use(ecdsa.settled.heap_free), Some(budget::CONNECTED)),
-        instructions("connect, ECDSA chain", ecdsa.connect_instructions, Some(budget::HANDSHAKE)),
+        bytes("RAM at most, ECDSA chain", in_use(ecdsa.first.heap_min), Some(most::PEAK)),
+        bytes("RAM at most, RSA chain", in_use(rsa.first.heap_min), Some(most::PEAK)),
+        bytes("RAM connected", in_use(ecdsa.settled.heap_free), Some(most::CONNECTED)),
+        instructions("connect, ECDSA chain", ecdsa.connect_instructions, Some(most::HANDSHAKE)),
         instructions("connect, RSA chain", rsa.connect_instructions, None),
-        instructions("publish, QoS 1", ecdsa.publish_instructions, Some(budget::PUBLISH)),
+        instructions("publish, QoS 1", ecdsa.publish_instructions, Some(most::PUBLISH)),
     ]
 }
 
@@ -177,29 +168,6 @@ fn computing(line: &str, unit: &str) -> Option<u64> {
     before.rsplit_once(" with ")?.1.parse().ok()
 }
 
-fn table(figures: &[Figure]) -> String {
-    let mut text = format!("{:<24} {:>12} {:>12}", "figure", "value", "at most");
-    for Figure { name, value, unit, most } in figures {
-        let most = most.map_or_else(String::new, |most| most.to_string());
-        text += &format!("\n{name:<24} {value:>12} {most:>12} {unit}");
-    }
-    text
-}
-
-fn check(figures: &[Figure]) -> Result<()> {
-    let over: Vec<String> = figures
-        .iter()
-        .filter_map(|figure| {
-            let most = figure.most.filter(|most| figure.value > *most)?;
-            Some(format!("{} is {} of {most} {}", figure.name, figure.value, figure.unit))
-        })
-        .collect();
-    if over.is_empty() {
-        return Ok(());
-    }
-    bail!("over budget: {}", over.join(", "))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -212,13 +180,5 @@ mod tests {
             computing("I (4490) link: subscribed to esp8266/control", " ms of computing"),
             None
         );
-    }
-
-    #[test]
-    fn budgets_are_limits() {
-        let figure = |value| Figure { name: "flash", value, unit: "bytes", most: Some(10) };
-        assert!(check(&[figure(10)]).is_ok());
-        let error = check(&[figure(11)]).unwrap_err();
-        assert_eq!(error.to_string(), "over budget: flash is 11 of 10 bytes");
     }
 }

@@ -32,7 +32,7 @@ impl Wing {
 
 /// Every crate, from the ground up: a floor may use those above it in this list.
 const HOUSE: &[(Wing, &[&[&str]])] = &[
-    (Wing::Shared, &[&["app-model", "board-facts", "identity", "packets", "wpa"]]),
+    (Wing::Shared, &[&["app-model", "clock", "identity", "packets", "wpa"], &["board-facts"]]),
     (
         Wing::Firmware,
         &[
@@ -40,6 +40,7 @@ const HOUSE: &[(Wing, &[&[&str]])] = &[
             &["rtos", "tls"],
             &["mqtt", "net"],
             &["app"],
+            &["launch"],
             &["esp8266-chip"],
             &[BOARDS],
         ],
@@ -47,8 +48,8 @@ const HOUSE: &[(Wing, &[&[&str]])] = &[
     (
         Wing::Host,
         &[
-            &["process", "virtual-nodemcu"],
-            &["certificates"],
+            &["isa", "process"],
+            &["certificates", "virtual-nodemcu"],
             &["board", "things"],
             &["cloud"],
             &["checks", "provisioning"],

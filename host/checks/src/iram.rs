@@ -12,6 +12,7 @@ use std::ops::Range;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
+use isa::decode::Kind;
 use object::read::elf::ElfFile32;
 use object::{Object, ObjectSection, ObjectSymbol};
 
@@ -103,56 +104,35 @@ enum Step {
     JumpRegister,
     /// Returns, or traps.
     End,
+    /// Is none of the LX106's.
+    Illegal,
 }
 
-fn sign_extend(value: u32, bits: u32) -> u32 {
-    ((value << (32 - bits)) as i32 >> (32 - bits)) as u32
-}
+/// ILL and ILL.N, which trap on purpose.
+const ILL: [u32; 2] = [0, 0xF06D];
 
-/// Decodes the instruction `word` (its bytes from bit 0 on) at `pc`: its length and what it
-/// does (ISA manual, chapter "Instruction Formats and Opcodes").
+/// Decodes the instruction `word` (its bytes from bit 0 on) at `pc`: its length and what it does.
 fn decode(pc: u32, word: u32) -> (u32, Step) {
-    let field = |shift: u32, bits: u32| (word >> shift) & ((1 << bits) - 1);
-    let (op0, t, r) = (field(0, 4), field(4, 4), field(12, 4));
-    let (n, m) = (field(4, 2), field(6, 2));
-    let relative = |offset: u32| pc.wrapping_add(4).wrapping_add(offset);
-    if op0 >= 8 {
-        let step = match op0 {
-            // BEQZ.N, BNEZ.N: forward only.
-            0xC if t & 8 != 0 => Step::Branch(relative((t & 3) << 4 | r)),
-            // RET.N; ILL.N
-            0xD if r == 0xF && (t == 0 || t == 6) => Step::End,
-            _ => Step::Next,
-        };
-        return (2, step);
-    }
-    let step = match op0 {
-        0 if field(16, 8) == 0 && r == 0 => match (m, n) {
-            (0, 0) => Step::End, // ILL
-            (2, 0) => Step::End, // RET
-            (2, 2) => Step::JumpRegister,
-            (3, 0) => Step::CallRegister(field(8, 4) as u8),
-            _ => Step::Next,
-        },
-        // RFE, RFI and their kind
-        0 if field(16, 8) == 0 && r == 3 => Step::End,
-        1 => {
-            let base = pc.wrapping_add(3) & !3;
-            Step::Literal(t as u8, base.wrapping_add(0xFFFC_0000 | field(8, 16) << 2))
+    use Kind::*;
+    let op = isa::decode::decode(pc, word);
+    let step = match op.kind {
+        L32r => Step::Literal(op.t() as u8, op.imm),
+        J => Step::Jump(op.imm),
+        // A RET is a jump to a0 without the field.
+        Jx if op.t() == 0 => Step::End,
+        Jx => Step::JumpRegister,
+        Call0 => Step::Call(op.imm),
+        Callx0 => Step::CallRegister(op.s() as u8),
+        Beqz | Bnez | Bltz | Bgez | Beqi | Bnei | Blti | Bgei | Bltui | Bgeui | Beq | Bne | Blt
+        | Bge | Bltu | Bgeu | Bany | Bnone | Ball | Bnall | Bbc | Bbs | Bbci | Bbsi => {
+            Step::Branch(op.imm)
         }
-        5 if n == 0 => {
-            Step::Call((pc & !3).wrapping_add(sign_extend(field(6, 18), 18) << 2).wrapping_add(4))
-        }
-        6 => match (n, m) {
-            (0, _) => Step::Jump(relative(sign_extend(field(6, 18), 18))),
-            (1, _) => Step::Branch(relative(sign_extend(field(12, 12), 12))),
-            (2, _) | (3, 2 | 3) => Step::Branch(relative(sign_extend(field(16, 8), 8))),
-            _ => Step::Next,
-        },
-        7 => Step::Branch(relative(sign_extend(field(16, 8), 8))),
+        Rfe | Rfde | Rfi => Step::End,
+        Illegal if ILL.contains(&op.imm) => Step::End,
+        Illegal => Step::Illegal,
         _ => Step::Next,
     };
-    (3, step)
+    (op.length(), step)
 }
 
 /// A place on a path: where, whether the cache is on, and the literal that the instruction
@@ -297,6 +277,9 @@ impl Program {
                 Step::JumpRegister if !cache_on => {
                     wrong.insert(format!("{} jumps through a register", self.name(pc)));
                 }
+                Step::Illegal => {
+                    wrong.insert(format!("{} is no instruction of the LX106", self.name(pc)));
+                }
                 Step::JumpRegister | Step::End => {}
                 _ => to_do.push(next),
             }
@@ -408,13 +391,17 @@ mod tests {
 
     #[test]
     fn unknown_targets_are_refused() {
-        for code in [[0xC0, 0x03, 0x00], [0xA0, 0x03, 0x00]] {
+        for (code, fault) in [
+            ([0xC0, 0x03, 0x00], "calls through a register"),
+            ([0xA0, 0x03, 0x00], "jumps through a register"),
+            ([0x10, 0x00, 0xFF], "is no instruction of the LX106"),
+        ] {
             let mut bytes: Vec<u8> = [ROM_OFF, ROM_ON, 0, 0].map(u32::to_le_bytes).concat();
             bytes.extend(call(START, 0x4010_0000));
             bytes.extend(code);
             bytes.extend(RET);
             let error = with_code(bytes).prove(&["root"]).unwrap_err().to_string();
-            assert!(error.contains("through a register"), "{error}");
+            assert!(error.contains(fault), "{error}");
         }
     }
 

@@ -10,6 +10,7 @@
 //! ```
 
 pub mod bench;
+pub mod budget;
 pub mod figures;
 pub mod floors;
 pub mod iram;

@@ -13,6 +13,8 @@ use object::{Object, ObjectSection, ObjectSymbol, SectionFlags, SectionKind};
 
 use process::output;
 
+use crate::budget::{self, Figure};
+
 /// The most that a firmware may take, in bytes.
 #[derive(Clone, Copy, Debug, Default, clap::Args)]
 pub struct Budget {
@@ -288,18 +290,12 @@ fn library(file: &str) -> &str {
 
 fn check(sections: &[Section], budget: &Budget) -> Result<()> {
     let limits = [budget.flash_max, budget.iram_max, budget.dram_max];
-    let over: Vec<String> = Memory::ALL
+    let figures: Vec<Figure> = Memory::ALL
         .into_iter()
         .zip(limits)
-        .filter_map(|(memory, limit)| {
-            let (used, limit) = (total(sections, memory), limit?);
-            (used > limit).then(|| format!("{} takes {used} of {limit} bytes", memory.name()))
-        })
+        .map(|(memory, most)| Figure::bytes(memory.name(), total(sections, memory), most))
         .collect();
-    if over.is_empty() {
-        return Ok(());
-    }
-    bail!("over budget: {}", over.join(", "))
+    budget::check(&figures, "the Makefile (`size`)")
 }
 
 #[cfg(test)]
@@ -360,6 +356,6 @@ mod tests {
         assert!(check(&firmware(), &budget).is_ok());
         budget.dram_max = Some(14);
         let error = check(&firmware(), &budget).unwrap_err();
-        assert_eq!(error.to_string(), "over budget: DRAM takes 15 of 14 bytes");
+        assert!(error.to_string().starts_with("over budget: DRAM is 15 of 14 bytes\n"), "{error}");
     }
 }

@@ -185,6 +185,7 @@ impl LocalCloud {
             certs: self.certs.clone(),
             thing: self.thing.clone(),
             topics: self.topics.clone(),
+            board_runs: false,
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use process::files;
 use serde::{Deserialize, Serialize};
 use things::topics::Topics;
 
@@ -19,11 +20,27 @@ pub struct Running {
     pub thing: String,
     /// The device's topics.
     pub topics: Topics,
+    /// Whether the board runs its firmware, and is not still being flashed.
+    pub board_runs: bool,
 }
 
 /// Removes the note when the cloud stops.
 #[derive(Debug)]
-pub struct Announced(PathBuf);
+pub struct Announced {
+    running: Running,
+    note: PathBuf,
+}
+
+impl Announced {
+    /// Notes that the board runs its firmware from now on.
+    ///
+    /// # Errors
+    /// When the note cannot be written.
+    pub fn board_runs(&mut self) -> Result<()> {
+        self.running.board_runs = true;
+        self.running.write(&self.note)
+    }
+}
 
 impl Running {
     /// Leaves the note in `folder` for as long as the result lives.
@@ -32,10 +49,13 @@ impl Running {
     /// When another cloud of this folder is running or the note cannot be written.
     pub fn announce(&self, folder: &Path) -> Result<Announced> {
         Self::ensure_none(folder)?;
-        let path = note(folder);
-        std::fs::write(&path, serde_json::to_vec_pretty(self)?)
-            .with_context(|| format!("cannot write {}", path.display()))?;
-        Ok(Announced(path))
+        let note = note(folder);
+        self.write(&note)?;
+        Ok(Announced { running: self.clone(), note })
+    }
+
+    fn write(&self, note: &Path) -> Result<()> {
+        files::write(note, &serde_json::to_vec_pretty(self)?, files::PUBLIC)
     }
 
     /// Fails when another cloud of `folder` is running.
@@ -74,7 +94,7 @@ impl Running {
 impl Drop for Announced {
     fn drop(&mut self) {
         // Nothing is lost when this fails: the process id in the note is stale then.
-        let _ = std::fs::remove_file(&self.0);
+        let _ = std::fs::remove_file(&self.note);
     }
 }
 
@@ -93,6 +113,7 @@ mod tests {
             certs: PathBuf::from("certs/local"),
             thing: "t".to_owned(),
             topics: Topics::default(),
+            board_runs: false,
         }
     }
 
@@ -101,9 +122,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         assert!(Running::find(folder.path()).is_err());
         let own = i32::try_from(std::process::id()).unwrap();
-        let announced = running(own).announce(folder.path()).unwrap();
+        let mut announced = running(own).announce(folder.path()).unwrap();
         assert_eq!(Running::find(folder.path()).unwrap(), running(own));
         assert!(running(own).announce(folder.path()).is_err());
+        announced.board_runs().unwrap();
+        assert!(Running::find(folder.path()).unwrap().board_runs);
         drop(announced);
         let error = Running::find(folder.path()).unwrap_err();
         assert!(error.to_string().contains("make run"), "{error}");

@@ -30,7 +30,11 @@ pub fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
             .open(&fresh)?;
         file.set_permissions(fs::Permissions::from_mode(mode))?;
         file.write_all(bytes)?;
-        fs::rename(&fresh, path)
+        // Before the name: after a power cut it is the old file or the whole new one.
+        file.sync_all()?;
+        fs::rename(&fresh, path)?;
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        fs::File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
     };
     attempt().with_context(|| format!("cannot write {}", path.display()))
 }

@@ -1,4 +1,4 @@
-//! The verbs of the second terminal: `on`, `off`, `watch`.
+//! The verbs of the second terminal: `on`, `off`, `send`, `watch`.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -26,6 +26,22 @@ pub fn on(context: &Context) -> Result<()> {
 /// Darkens the LED.
 pub fn off(context: &Context) -> Result<()> {
     switch(&context.settings.state, Led::Off)
+}
+
+/// Publishes any message.
+///
+/// # Errors
+/// When nothing runs, there is no message, or the broker does not take it.
+pub fn send(context: &Context, message: &str) -> Result<()> {
+    if message.is_empty() {
+        bail!("send what? make send MESSAGE='{{\"led\":\"on\"}}'");
+    }
+    let (running, mut operator) = join(&context.settings.state)?;
+    operator.publish(&running.topics.control, message.as_bytes(), false)?;
+    output::line(format!(
+        "sent to {}; what the device makes of it, it says on its console",
+        running.topics.control
+    ))
 }
 
 /// Switches the LED and waits until the device says that it did.
@@ -82,6 +98,9 @@ pub fn watch(context: &Context) -> Result<()> {
 
 fn join(state: &Path) -> Result<(Running, MqttClient)> {
     let running = Running::find(state)?;
+    if !running.board_runs {
+        bail!("the board is still being flashed: try again when its console shows lines");
+    }
     let pki = Pki::open(&running.certs, &running.thing, &[])?;
     let operator = MqttClient::connect(&operator_options(&pki, running.operator_port))
         .context("the local cloud does not answer: is `make run` just starting?")?;

@@ -46,6 +46,11 @@ enum Verb {
     On,
     /// Darken the LED of the running device
     Off,
+    /// Publish a message to the running device's control topic
+    Send {
+        /// What to send, as it is
+        message: String,
+    },
     /// Show what the running device publishes
     Watch,
     /// Check that the device publishes and obeys on and off, within 120 s
@@ -105,6 +110,7 @@ fn perform(verb: Verb, context: Context) -> Result<()> {
         Verb::Run(arguments) => run::run(context, &arguments),
         Verb::On => control::on(&context),
         Verb::Off => control::off(&context),
+        Verb::Send { message } => control::send(&context, &message),
         Verb::Watch => control::watch(&context),
         Verb::Smoke(arguments) => smoke::smoke(context, &arguments),
         Verb::Provision(arguments) => provision::provision(context, arguments),

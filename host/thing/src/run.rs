@@ -12,6 +12,7 @@ use cloud::local::LocalCloud;
 use cloud::running::Running;
 use process::interrupt::Interrupt;
 use process::output::{self, Unheard};
+use things::folder::ThingFolder;
 use things::settings::Settings;
 
 use crate::context::{Configured, Context};
@@ -38,15 +39,16 @@ pub fn run(context: Context, arguments: &Arguments) -> Result<()> {
     Running::ensure_none(&settings.state)?;
     let cloud = settings.state.join("cloud");
     let mut cloud = LocalCloud::start_configured(&settings, &cloud, &config, &folder)?;
-    let announced = cloud.running().announce(&settings.state)?;
+    let mut announced = cloud.running().announce(&settings.state)?;
     let region = match &arguments.identity {
         Some(path) => {
             std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?
         }
         None => cloud.device_identity().region()?,
     };
-    output::line(introduction(&cloud, &settings, &arguments.firmware.board))?;
+    output::line(introduction(&cloud, &settings, &folder, &arguments.firmware.board))?;
     let mut machine = arguments.firmware.start(&region, &settings.state, true)?;
+    announced.board_runs()?;
     let outcome = loop {
         if interrupt.happened() {
             break Ok(());
@@ -70,12 +72,20 @@ pub fn run(context: Context, arguments: &Arguments) -> Result<()> {
     }
 }
 
-fn introduction(cloud: &LocalCloud, settings: &Settings, board: &Board) -> String {
+fn introduction(
+    cloud: &LocalCloud,
+    settings: &Settings,
+    folder: &ThingFolder,
+    board: &Board,
+) -> String {
     let endpoints = cloud.device_identity().endpoints;
     let identity = if cloud.stands_in_for_aws() {
         format!("that of {} on AWS, whose part this cloud plays", cloud.thing)
     } else {
-        "one made for this cloud".to_owned()
+        // THING was named, but there is nothing of it.
+        let absent = cloud.thing != Settings::DEFAULT_THING && !folder.exists();
+        let hint = format!(" ({0} has none: `make provision THING={0}` makes one)", cloud.thing);
+        format!("one made for this cloud{}", if absent { hint.as_str() } else { "" })
     };
     format!(
         "{board} starts here, with its own small cloud on this machine:\n  \

@@ -16,7 +16,7 @@ pub struct Settings {
     #[arg(long, global = true, default_value = "target/thing")]
     pub state: PathBuf,
     /// Name of the device: common name of its certificate
-    #[arg(long, global = true, env = "THING", default_value = "demo")]
+    #[arg(long, global = true, env = "THING", default_value = Self::DEFAULT_THING)]
     pub thing: String,
     /// Topic on which the device publishes its status
     #[arg(long, global = true, default_value = "esp8266/status")]
@@ -27,6 +27,9 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// The device when none is named.
+    pub const DEFAULT_THING: &str = "demo";
+
     /// Takes the topics of `config` where the command line names none.
     ///
     /// # Errors

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result, bail};
 use clap::{Parser, ValueEnum};
 use virtual_nodemcu::board::Board;
+use virtual_nodemcu::board::control::Control;
 use virtual_nodemcu::board::flash::Flash;
 use virtual_nodemcu::board::machine::{End, Led, Machine};
 use virtual_nodemcu::board::net::Net;
@@ -74,6 +75,19 @@ struct Options {
     /// times. The host is 10.0.2.2 behind it. More keys: docs/virtual-nodemcu.md
     #[arg(long, value_name = "KEY=VALUE,...", value_parser = Settings::parse)]
     ap: Vec<Settings>,
+
+    /// Serve the air to other boards at this Unix socket; they join it by --join-air
+    #[arg(long, value_name = "SOCKET")]
+    air: Option<PathBuf>,
+
+    /// Be on the air of the board that serves it at this Unix socket
+    #[arg(long, value_name = "SOCKET", conflicts_with_all = ["ap", "air", "pcap"])]
+    join_air: Option<PathBuf>,
+
+    /// Take requests at this Unix socket while the board runs, one JSON object a line
+    /// (docs/virtual-nodemcu.md)
+    #[arg(long, value_name = "SOCKET")]
+    control: Option<PathBuf>,
 
     /// Write the air to a file as Wireshark reads it: pcap with radiotap headers
     #[arg(long, value_name = "FILE")]
@@ -233,9 +247,24 @@ fn run(options: &Options) -> Result<ExitCode> {
     }
     if let Some(path) = &options.pcap {
         let epoch = std::time::UNIX_EPOCH.elapsed().map_or(0, |time| time.as_nanos() as u64);
-        let pcap = Pcap::new(Box::new(File::create(path)?), epoch)
+        let pcap = File::create(path)
+            .and_then(|file| Pcap::new(Box::new(file), epoch))
             .with_context(|| format!("--pcap {}", path.display()))?;
         machine.board.radio.air.pcap = Some(pcap);
+    }
+    if let Some(path) = &options.air {
+        let served = machine.board.radio.serve_air(path);
+        served.with_context(|| format!("--air {}", path.display()))?;
+    }
+    if let Some(path) = &options.join_air {
+        machine.board.radio.join_air(path).with_context(|| {
+            format!("--join-air {}: is there a board with --air?", path.display())
+        })?;
+    }
+    if let Some(path) = &options.control {
+        let control =
+            Control::new(path).with_context(|| format!("--control {}", path.display()))?;
+        machine.set_control(control);
     }
     if tracer.is_some() || profile.is_some() {
         machine.observer = Some(Observer { tracer, profile, ..Observer::default() });

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use virtual_nodemcu::board::flash::Flash;
 use virtual_nodemcu::board::machine::Machine;
 use virtual_nodemcu::board::net::Net;
+use virtual_nodemcu::board::radio::settings::Settings;
 use virtual_nodemcu::board::serial::{Input, Serial};
 use virtual_nodemcu::board::{Board, ResetCause};
 use virtual_nodemcu::cpu::{Bus as _, sr};
@@ -173,8 +174,13 @@ fn no_program_breaks_the_board() {
         0x6000_0F00,
         0x6000_1100,
         0x6FF0_0000,
+        0x6000_9000,
         0x3FF0_0000,
-        0x3FF2_0E44,
+        0x3FF2_0000,
+        0x3FF2_0C00,
+        0x3FF2_0D18,
+        0x3FF2_0D80,
+        0x3FF2_1400,
         0,
         u32::MAX,
         0x8000_0000,
@@ -243,6 +249,43 @@ fn the_watchdog_bites_and_rtc_memory_survives() {
 #[test]
 fn timer_interrupts_reach_their_handler() {
     good("timer", None);
+}
+
+#[test]
+fn code_written_by_a_function_of_the_rom_is_executed() {
+    good("stale_code", None);
+}
+
+#[test]
+fn what_every_program_of_the_sdk_needs_is_there() {
+    good("chip", None);
+}
+
+/// The NMI behind its gate, frames by it and under it, and its return under a flood: no register
+/// is lost, although the next one strikes before it has returned.
+#[test]
+fn a_program_takes_the_radios_interrupt_as_nmi() {
+    let mut bench = Bench::new(&program::images("radio"), None);
+    bench.machine.add_access_point(Settings::parse("ssid=cafe,channel=11").unwrap());
+    bench.until("ready\n");
+    let mut frame = [&MAC[..], &[2, 0, 0, 0, 0, 1, 0x12, 0x34]].concat();
+    frame.resize(80, 0);
+    let start = Instant::now();
+    while !bench.seen.contains("done\n") {
+        assert!(start.elapsed() < Duration::from_secs(60), "{}", bench.seen);
+        for _ in 0..100 {
+            bench.machine.board.radio.air.aps[0].deliver(&frame);
+        }
+        bench.machine.run(Some(Duration::from_millis(10)));
+        for bytes in bench.output.try_iter() {
+            bench.seen.push_str(&String::from_utf8_lossy(&bytes));
+        }
+    }
+    assert!(!bench.seen.contains("BAD"), "{}", bench.seen);
+    for line in ["ok beacons by NMI", "ok association", "ok the NMI struck at its own exit"] {
+        assert!(bench.seen.contains(line), "{}", bench.seen);
+    }
+    assert!(bench.console.borrow().contains("joined"), "{}", bench.console.borrow());
 }
 
 #[test]

@@ -48,10 +48,10 @@ fn exchange(station: &mut Station) {
     assert!(station.send_data(HOST, [0x12, 0x34], b"to the host", RATE_54M));
     let frames = station.wire();
     assert_eq!(frames, [[&HOST[..], &MAC, &[0x12, 0x34], b"to the host"].concat()]);
-    station.from_wire(&from_host(MAC, 100));
+    station.deliver(&from_host(MAC, 100));
     let payload = station.await_data([0x12, 0x34], 100).expect("a frame from the host");
     assert_eq!(payload, (0..100).collect::<Vec<u8>>());
-    station.from_wire(&from_host([0xFF; 6], 60));
+    station.deliver(&from_host([0xFF; 6], 60));
     let payload = station.await_data([0x12, 0x34], 200).expect("a broadcast");
     assert_eq!(payload.len(), 60);
 }
@@ -120,7 +120,7 @@ fn an_open_network_passes_data() {
     assert!(said(&mut station, "joined"));
     exchange(&mut station);
     // 1514 bytes need three descriptors.
-    station.from_wire(&from_host(MAC, 1500));
+    station.deliver(&from_host(MAC, 1500));
     let received = station.await_frame(&[kind::DATA], 100).unwrap();
     assert_eq!((received.body().len(), received.pieces), (1508, 3));
     assert!(received.for_us);
@@ -132,13 +132,13 @@ fn wpa2_passes_data_encrypted() {
     assert!(station.join_wpa2("home", "correct horse", 6));
     assert!(said(&mut station, "joined by WPA2"));
     exchange(&mut station);
-    station.from_wire(&from_host(MAC, 1500));
+    station.deliver(&from_host(MAC, 1500));
     let received = station.await_frame(&[kind::DATA], 100).unwrap();
     assert!(received.head().protected());
     assert_eq!((received.body().len(), received.pieces), (8 + 1508 + 8, 3));
     // The other key gives nothing: the hardware drops what it cannot decrypt.
     station.install(6, 0, false, &[9; 16]);
-    station.from_wire(&from_host(MAC, 40));
+    station.deliver(&from_host(MAC, 40));
     assert!(station.await_data([0x12, 0x34], 100).is_none());
 }
 
@@ -213,7 +213,7 @@ fn loss_is_repaired_by_retries() {
         station.wire();
         for i in 0..100u8 {
             assert!(station.send_data(HOST, [0x12, 0x34], &[i; 200], RATE_54M));
-            station.from_wire(&from_host(MAC, 200));
+            station.deliver(&from_host(MAC, 200));
         }
         station.wait(300_000);
         let up: Vec<u8> = station.wire().iter().map(|frame| frame[14]).collect();
@@ -254,7 +254,7 @@ fn a_full_ring_loses_frames_and_goes_on() {
     for n in 0..5 {
         let mut frame = from_host(MAC, 50);
         frame[14] = n;
-        station.from_wire(&frame);
+        station.deliver(&frame);
     }
     station.store(0x3FF0_0000, 0);
     station.store(0x3FF2_0C18, 0);
@@ -266,7 +266,7 @@ fn a_full_ring_loses_frames_and_goes_on() {
     station.store(last + 8, behind);
     station.store(0x3FF2_0C18, 0x2C88_0300);
     station.store(0x3FF0_0000, 1);
-    station.from_wire(&from_host(MAC, 51));
+    station.deliver(&from_host(MAC, 51));
     let lengths: Vec<_> =
         (0..4).map(|_| station.await_data([0x12, 0x34], 100).unwrap().len()).collect();
     assert_eq!(lengths, [50, 50, 50, 51]);
@@ -404,7 +404,7 @@ fn a_sleeping_station_is_told_by_the_beacon_and_fetches_its_frames() {
     };
     let frame = null(&station, flag::POWER);
     assert!(station.send(frame, RATE_6M, 0));
-    station.from_wire(&from_host(MAC, 70));
+    station.deliver(&from_host(MAC, 70));
     station.inbox.clear();
     assert!(station.await_data([0x12, 0x34], 100).is_none());
     let beacon = station.await_frame(&[kind::BEACON], 110).unwrap();

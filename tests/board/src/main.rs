@@ -21,7 +21,7 @@ use clap::Parser;
 use virtual_nodemcu::board::flash::Flash;
 use virtual_nodemcu::board::machine::Machine;
 use virtual_nodemcu::board::serial::{Input, Serial};
-use virtual_nodemcu::board::{Board, ResetCause};
+use virtual_nodemcu::board::{Board, ResetCause, noise};
 
 /// Tests that are left to the emulator, where idle time costs nothing: here two minutes.
 const LEFT_OUT: [&str; 1] = ["time-ccount-wrap"];
@@ -77,6 +77,7 @@ fn run(options: &Options) -> Result<()> {
             .with_context(|| format!("the firmware in {name} does not boot"))?;
         println!("{name} boots at {mhz} MHz: first line of its log after {cycles} instructions");
     }
+    repeating_source(&images, options)?;
     let limit = Duration::from_secs(options.limit);
     let execute = |name: &str| execute(&images, options, name, limit);
     let mut tests = target_test::list(&execute)?;
@@ -117,6 +118,38 @@ fn boot(tests: &Files, firmware: &Files, options: &Options) -> Result<(u64, u64)
         }
     }
     Ok((bench.machine.board.clock.cpu_hz() / 1_000_000, cycles))
+}
+
+/// Seeds a handshake's generator in two boots, with a random source that repeats itself at each:
+/// the generator must not.
+fn repeating_source(images: &Files, options: &Options) -> Result<()> {
+    let limit = Duration::from_secs(options.limit);
+    let mut bench = Bench::new(images, "random-generator", &options.elf)?;
+    bench.machine.board.noise.set_kind(noise::Kind::Repeats);
+    // Once more from the beginning, as the boots that follow.
+    bench.machine.reset(ResetCause::PowerOn);
+    let (mut source, mut generator) = (Vec::new(), Vec::new());
+    for boot in 1..=2 {
+        let found = |lines: &[String]| lines.iter().filter(|line| line.contains("exit 0")).count();
+        if !bench.run_until(limit, |lines| found(lines) == boot) {
+            bail!("boot {boot} makes no generator:\n{}", bench.end().join("\n"));
+        }
+        let lines = bench.console.lines();
+        let line = lines.iter().rev().find(|line| line.contains("source "));
+        let (first, second) =
+            line.and_then(|line| line.split_once(" generator ")).context("no generator")?;
+        source.push(first.to_owned());
+        generator.push(second.to_owned());
+        bench.machine.reset(ResetCause::External);
+    }
+    if source[0] != source[1] {
+        bail!("the board's source does not repeat itself: {source:?}");
+    }
+    if generator[0] == generator[1] {
+        bail!("the generator repeats itself: {generator:?}");
+    }
+    println!("a random source that repeats itself at each boot: the generator does not");
+    Ok(())
 }
 
 /// Boots the test firmware with this name in its flash and runs it to its result; the
@@ -163,14 +196,24 @@ impl Bench {
 
     /// Runs until a line of the console contains `text`; that line.
     fn run_to(&mut self, text: &str, limit: Duration) -> Option<String> {
+        let mut found = None;
+        self.run_until(limit, |lines| {
+            found = lines.iter().find(|line| line.contains(text)).cloned();
+            found.is_some()
+        });
+        found
+    }
+
+    /// Runs until the console's lines satisfy `wanted`; whether they did.
+    fn run_until(&mut self, limit: Duration, mut wanted: impl FnMut(&[String]) -> bool) -> bool {
         let start = Instant::now();
         while start.elapsed() < limit {
             self.machine.run(Some(Duration::from_millis(1)));
-            if let Some(line) = self.console.lines().into_iter().find(|line| line.contains(text)) {
-                return Some(line);
+            if wanted(&self.console.lines()) {
+                return true;
             }
         }
-        None
+        false
     }
 
     /// Switches the board off; all that its console showed.

@@ -187,12 +187,20 @@ impl Session {
     /// # Errors
     /// When the connection ends.
     pub fn receive(&mut self) -> Result<(u8, Vec<u8>)> {
+        self.packet().map(|(first, body)| (first >> 4, body))
+    }
+
+    /// The next packet's first byte, which has its flags, and content.
+    ///
+    /// # Errors
+    /// When the connection ends.
+    pub fn packet(&mut self) -> Result<(u8, Vec<u8>)> {
         let mut byte = || -> Result<u8> {
             let mut byte = [0];
             self.tls.read_exact(&mut byte)?;
             Ok(byte[0])
         };
-        let kind = byte()? >> 4;
+        let first = byte()?;
         let mut length = 0;
         for shift in [0, 7, 14, 21] {
             let next = byte()?;
@@ -206,7 +214,7 @@ impl Session {
         }
         let mut body = vec![0; length];
         self.tls.read_exact(&mut body)?;
-        Ok((kind, body))
+        Ok((first, body))
     }
 
     /// Sends bytes as they are.
@@ -218,15 +226,50 @@ impl Session {
         Ok(self.tls.flush()?)
     }
 
+    /// Ends the connection in order: close_notify, then FIN.
+    ///
+    /// # Errors
+    /// When it has ended already.
+    pub fn end(&mut self) -> Result<()> {
+        self.tls.conn.send_close_notify();
+        self.tls.flush()?;
+        Ok(self.tls.sock.stream.shutdown(Shutdown::Write)?)
+    }
+
     /// Takes the device's CONNECT and answers with a CONNACK of this code, no session present.
     ///
     /// # Errors
     /// When the device sends something else or nothing.
     pub fn welcome(&mut self, code: u8) -> Result<()> {
+        self.welcome_back(false, code)
+    }
+
+    /// As [`Session::welcome`], with a session present or not.
+    ///
+    /// # Errors
+    /// When the device sends something else or nothing.
+    pub fn welcome_back(&mut self, session_present: bool, code: u8) -> Result<()> {
         match self.receive()? {
-            (CONNECT, _) => self.send(&[CONNACK << 4, 2, 0, code]),
+            (CONNECT, _) => self.send(&[CONNACK << 4, 2, session_present.into(), code]),
             (kind, _) => bail!("the device sent packet type {kind} before CONNECT"),
         }
+    }
+
+    /// Publishes to the device, at QoS 1 when there is a packet id.
+    ///
+    /// # Errors
+    /// When the connection has ended.
+    ///
+    /// # Panics
+    /// When the message is longer than a test needs.
+    pub fn publish(&mut self, topic: &str, id: Option<u16>, payload: &[u8]) -> Result<()> {
+        let mut body = u16::try_from(topic.len())?.to_be_bytes().to_vec();
+        body.extend(topic.as_bytes());
+        body.extend(id.into_iter().flat_map(u16::to_be_bytes));
+        body.extend(payload);
+        assert!(body.len() < 128, "one length byte");
+        let first = PUBLISH << 4 | u8::from(id.is_some()) << 1;
+        self.send(&[&[first, body.len() as u8], &body[..]].concat())
     }
 
     /// Serves as a broker would, until the connection ends: acknowledges what comes and
@@ -271,15 +314,22 @@ impl Session {
     }
 }
 
-// MQTT 3.1.1, table 2.1.
-const CONNECT: u8 = 1;
-const CONNACK: u8 = 2;
-const PUBLISH: u8 = 3;
-const PUBACK: u8 = 4;
-const SUBSCRIBE: u8 = 8;
-const SUBACK: u8 = 9;
-const PINGREQ: u8 = 12;
-const PINGRESP: u8 = 13;
+/// Packet types (MQTT 3.1.1, table 2.1).
+pub const CONNECT: u8 = 1;
+/// Answers CONNECT.
+pub const CONNACK: u8 = 2;
+/// A message, either way.
+pub const PUBLISH: u8 = 3;
+/// Answers PUBLISH at QoS 1.
+pub const PUBACK: u8 = 4;
+/// Asks for the messages of a topic.
+pub const SUBSCRIBE: u8 = 8;
+/// Answers SUBSCRIBE.
+pub const SUBACK: u8 = 9;
+/// A sign of life.
+pub const PINGREQ: u8 = 12;
+/// Answers PINGREQ.
+pub const PINGRESP: u8 = 13;
 
 /// Length of a TLS record's header in bytes.
 const RECORD_HEADER: usize = 5;

@@ -186,6 +186,16 @@ impl Watcher {
         Report::parse(&message).unwrap_or_else(|error| panic!("{error:#}"))
     }
 
+    /// The next message of the status topic, if one has come.
+    ///
+    /// # Panics
+    /// When it is no status.
+    #[track_caller]
+    pub fn poll(&mut self) -> Option<Report> {
+        let message = self.client.next(Duration::ZERO).expect("a connection")?;
+        Some(Report::parse(&message.payload).unwrap_or_else(|error| panic!("{error:#}")))
+    }
+
     /// Waits for the next message of the status topic, as it came.
     ///
     /// # Panics

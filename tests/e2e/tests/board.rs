@@ -6,6 +6,8 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Mutex;
+use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
 use board::boards;
@@ -15,7 +17,8 @@ use board::image::{self, BOOT_OFFSET, CODE_OFFSET, FLASH_SIZE, IDENTITY_OFFSET, 
 use board::status::Led;
 use board::virtual_board::{VirtualBoard, VirtualOptions};
 use board_facts::Board;
-use e2e::{SOON, Stage, Watcher};
+use e2e::{SOON, Server, Stage, Watcher};
+use identity::Stored;
 use process::files::{self, SECRET};
 use process::programs::Owned;
 use serde_json::Value;
@@ -57,6 +60,43 @@ fn esptool() -> Esptool {
 }
 
 /// A running `thing`, and what it says.
+/// The power fails at several places of writing an identity over another one: each time the
+/// board has one of the two, whole.
+#[test]
+fn a_power_cut_leaves_one_identity() {
+    let stage = Stage::new();
+    let old = stage.region();
+    // The next sequence number, as `make identity` gives it to what replaces another.
+    let first = Stored::read(&old).unwrap();
+    let last = first.sequence + 1;
+    let new = first.identity.encode_copy(last).unwrap().repeat(2);
+    let outcomes = std::thread::scope(|scope| {
+        // While copy 0 is erased, while it is written, while copy 1 is erased, while it is written:
+        // each counts 8192 bytes.
+        let cuts = [700, 8_600, 17_500, 25_000];
+        let runs = cuts.map(|cut| {
+            let (old, new) = (&old, &new);
+            scope.spawn(move || {
+                let bench = Bench::new();
+                bench.prepare(old, |_| ());
+                let file = bench.path("identity.bin");
+                files::write(&file, new, SECRET).unwrap();
+                let cut = cut.to_string();
+                let board = bench.board(&["--net", "none", "--power-cut-after", &cut]);
+                let arguments = ["--identity", file.to_str().unwrap()];
+                let text = fails("flash-identity", &board.port().port, &arguments);
+                assert!(text.contains("HALF WRITTEN: one of its two copies"), "{cut}: {text}");
+                let flash = bench.flash();
+                let region = &flash[IDENTITY_OFFSET as usize..][..identity::REGION_SIZE];
+                assert!(region != &old[..] && region != &new[..], "the cut at {cut} hit nothing");
+                Stored::read(region).unwrap_or_else(|e| panic!("cut at {cut}: {e}")).sequence
+            })
+        });
+        runs.map(|run| run.join().unwrap())
+    });
+    assert_eq!(outcomes, [first.sequence, first.sequence, last, last]);
+}
+
 struct Thing {
     process: Owned,
     console: Console,
@@ -257,6 +297,143 @@ fn a_random_source_that_fails_at_start_is_told() {
     shows(&board, "*** gave up at start: tls: the random source failed");
     shows(&board, "reset: gave-up");
     watcher.told_once("gave-up", "gave up at start: tls: the random source failed");
+}
+
+/// The last known time lies in flash, behind the identity, which is not touched.
+#[test]
+fn the_time_is_kept_over_a_power_cut() {
+    const KEPT: &str = "kept from before the reset";
+    // Behind the identity region of 16 KB.
+    let log = IDENTITY_OFFSET as usize + 0x4000;
+    let (stage, bench) = (Stage::new(), Bench::new());
+    bench.prepare(&stage.region(), |_| ());
+    let mut watcher = stage.watch();
+    let mut board = bench.board(&[]);
+    board.restart().unwrap();
+    watcher.status("status", |_| true);
+    // It is kept in the link task's turn before the status is published.
+    assert_eq!(board.console.lines().iter().filter(|line| line.contains(KEPT)).count(), 0);
+    board.kill();
+    let flash = bench.flash();
+    assert_ne!(flash[log..][..8], [0xFF; 8], "nothing was kept");
+    assert!(flash[log + 8..].iter().all(|byte| *byte == 0xFF), "more than one record");
+    assert_eq!(flash[IDENTITY_OFFSET as usize..log], stage.region(), "the identity was changed");
+    stage.cloud.servers.sntp.silence(true);
+    let mut board = bench.board(&[]);
+    board.restart().unwrap();
+    shows(&board, "it is later than 20");
+    shows(&board, KEPT);
+}
+
+/// What the client says in the clear while it sets a TLS 1.2 connection up.
+#[derive(Debug)]
+struct Handshake {
+    /// Of the ClientHello, without the four bytes of time.
+    random: Vec<u8>,
+    /// The point of its key exchange.
+    exchange: Vec<u8>,
+    /// Number r of the ECDSA signature over the handshake: the nonce's trace.
+    nonce: Vec<u8>,
+}
+
+impl Handshake {
+    /// Of the bytes that the client sent (RFC 5246, 6.2.1 and 7.4), once it is complete.
+    fn read(sent: &[u8]) -> Option<Self> {
+        let (mut records, mut messages) = (sent, Vec::new());
+        loop {
+            let (header, rest) = records.split_at_checked(5)?;
+            let (body, rest) =
+                rest.split_at_checked(usize::from(u16::from_be_bytes([header[3], header[4]])))?;
+            match header[0] {
+                // ChangeCipherSpec: what follows is encrypted.
+                20 => break,
+                _ => messages.extend_from_slice(body),
+            }
+            records = rest;
+        }
+        let (mut random, mut exchange, mut nonce) = (None, None, None);
+        let mut messages = &messages[..];
+        while let Some((header, rest)) = messages.split_at_checked(4) {
+            let length = u32::from_be_bytes([0, header[1], header[2], header[3]]) as usize;
+            let (body, rest) = rest.split_at_checked(length)?;
+            match header[0] {
+                1 => random = body.get(6..34),
+                16 => exchange = body.get(1..),
+                // Algorithm, length, SEQUENCE of two INTEGERs (RFC 8422, 5.8).
+                15 => nonce = body.get(8..8 + usize::from(*body.get(7)?)),
+                _ => {}
+            }
+            messages = rest;
+        }
+        Some(Self {
+            random: random?.to_vec(),
+            exchange: exchange?.to_vec(),
+            nonce: nonce?.to_vec(),
+        })
+    }
+}
+
+/// Passes connections on to a broker and hands over what the client says in each.
+fn eavesdrop(broker: u16, heard: Sender<Handshake>) -> Server {
+    let heard = Mutex::new(heard);
+    Server::start(move |mut client| {
+        let mut server = TcpStream::connect(("127.0.0.1", broker))?;
+        let (mut from, mut to) = (server.try_clone()?, client.try_clone()?);
+        std::thread::spawn(move || {
+            // Ends with the connection.
+            let _ = std::io::copy(&mut from, &mut to);
+        });
+        let (mut sent, mut complete) = (Vec::new(), false);
+        let mut buffer = [0; 4096];
+        loop {
+            let count = client.read(&mut buffer)?;
+            if count == 0 {
+                return Ok(server.shutdown(std::net::Shutdown::Both)?);
+            }
+            server.write_all(&buffer[..count])?;
+            sent.extend_from_slice(&buffer[..count]);
+            if !complete && let Some(handshake) = Handshake::read(&sent) {
+                complete = true;
+                // Whoever does not listen any more has heard enough.
+                let _ = heard.lock().unwrap().send(handshake);
+            }
+        }
+    })
+}
+
+/// A signature whose nonce comes twice gives the private key away, and so would a key exchange
+/// give the session's.
+#[test]
+fn a_random_source_that_repeats_itself_gives_no_key_away() {
+    let (mut stage, bench) = (Stage::new(), Bench::new());
+    let (heard, handshakes) = channel();
+    let ear = eavesdrop(stage.cloud.servers.broker.device_port(), heard);
+    stage.identity.endpoints.port = ear.port();
+    bench.prepare(&stage.region(), |_| ());
+    let mut seen = Vec::new();
+    let bad = ["--random", "repeats", "--seed", "7"];
+    let mut board = bench.board(&bad);
+    for then in ["the reset pin", "power off and on", "nothing"] {
+        let Ok(handshake) = handshakes.recv_timeout(2 * SOON) else {
+            panic!("no handshake before {then}:\n{}", board.console.tail(60));
+        };
+        seen.push(handshake);
+        match then {
+            "the reset pin" => board.restart().unwrap(),
+            "power off and on" => {
+                drop(board);
+                board = bench.board(&bad);
+            }
+            _ => {}
+        }
+    }
+    for (index, one) in seen.iter().enumerate() {
+        for other in &seen[..index] {
+            assert_ne!(one.random, other.random, "{seen:?}");
+            assert_ne!(one.exchange, other.exchange, "{seen:?}");
+            assert_ne!(one.nonce, other.nonce, "{seen:?}");
+        }
+    }
 }
 
 /// `dhcp_start` finds no memory, at every boot.

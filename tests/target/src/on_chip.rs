@@ -32,6 +32,7 @@ unsafe extern "C" {
     safe fn victim_unaligned_store();
     safe fn victim_masked();
     safe fn victim_endless_handler();
+    safe fn test_generator();
 }
 
 /// A sector behind the cache's window, which no firmware uses.
@@ -132,6 +133,7 @@ pub const TESTS: &[Test] = &[
         Exception,
         &[ALIGNMENT, "Context: task test", " victim_unaligned_store at ", "record: "],
     ),
+    Test { ends: Ends::ReturnsEachBoot, ..Test::new("random-generator", || test_generator()) },
     // Nothing is left to print a report; the next boot knows the task by its traces in RAM.
     Test {
         name: "watchdog-masked",

@@ -37,6 +37,12 @@ enum Ends {
     /// By returning. C's CHECK ends the emulator with status 1; a Rust panic resets, and the
     /// next boot finds that the test did not get here.
     Returns,
+    /// The same, at each boot anew: the host compares what they show.
+    #[cfg(feature = "chip")]
+    ReturnsEachBoot,
+    /// The same, and the console must show this, in this order.
+    #[cfg(feature = "chip")]
+    Shows(&'static [&'static str]),
     /// By a reset, whose reason the next boot judges.
     Resets {
         reason: ResetReason,
@@ -104,9 +110,13 @@ fn fail(reason: &str) -> ! {
 fn list() -> ! {
     for test in SUITES.iter().copied().flatten() {
         say(&format!("test: {}", test.name));
-        if let Ends::Resets { shows, .. } = test.ends {
-            shows.iter().for_each(|text| say(&format!("shows: {text}")));
-        }
+        let shows: &[&str] = match test.ends {
+            Ends::Resets { shows, .. } => shows,
+            #[cfg(feature = "chip")]
+            Ends::Shows(shows) => shows,
+            _ => &[],
+        };
+        shows.iter().for_each(|text| say(&format!("shows: {text}")));
     }
     host::exit(0);
 }
@@ -151,7 +161,7 @@ fn judge(test: &Test) -> ! {
         Ends::Resets { reason: wanted, crashes: count, .. } => {
             fail(&format!("wanted {wanted} and {count} crashes"))
         }
-        Ends::Returns => fail("the test crashed"),
+        _ => fail("the test crashed"),
     }
 }
 
@@ -169,7 +179,12 @@ extern "C" fn main() -> ! {
     let Some(test) = tests.find(|test| test.name == argument) else {
         fail(&format!("there is no test {argument:?}"));
     };
-    let again = matches!(test.ends, Ends::Resets { crashes, .. } if lx106::crash_count() < crashes);
+    let again = match test.ends {
+        #[cfg(feature = "chip")]
+        Ends::ReturnsEachBoot => lx106::crash_count() == 0,
+        Ends::Resets { crashes, .. } => lx106::crash_count() < crashes,
+        _ => false,
+    };
     if lx106::reset_reason() != ResetReason::PowerOn && !again {
         judge(test);
     }

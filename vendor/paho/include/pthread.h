@@ -1,23 +1,20 @@
-/* As much of POSIX threads as paho's headers and MQTTClient.c name. Thread.c, which is
- * ours, does the work on FreeRTOS. */
+/* As much of POSIX threads as paho's headers and MQTTClient.c name. There is one task
+ * (Thread.c), so a mutex is a flag and an event nothing. */
 #ifndef FW_PAHO_PTHREAD_H
 #define FW_PAHO_PTHREAD_H
 
-typedef void *pthread_t; /* TaskHandle_t */
+#include <stdbool.h>
+
+typedef void *pthread_t;
 
 typedef struct {
-    void *handle; /* SemaphoreHandle_t, made when the mutex is first locked */
+    bool locked;
 } pthread_mutex_t;
-#define PTHREAD_MUTEX_INITIALIZER {0}
+#define PTHREAD_MUTEX_INITIALIZER {false}
 
-/* One end of an event: Thread.c waits for a semaphore, not for a condition. */
-typedef struct pthread_cond {
-    void *semaphore;            /* SemaphoreHandle_t */
-    struct pthread_cond *next;  /* all events, for Thread_reset_events */
-} pthread_cond_t;
+typedef char pthread_cond_t; /* of an event, which nobody waits for */
 
-/* Every mutex of ours detects that its owner locks it again, so there is no type to set,
- * and a mutex of static storage needs no initialisation. */
+/* Every mutex of ours detects that it is locked again, so there is no type to set. */
 typedef int pthread_mutexattr_t;
 #define PTHREAD_MUTEX_ERRORCHECK 1
 #define pthread_mutexattr_init(attributes) (*(attributes) = 0)
@@ -27,7 +24,7 @@ static inline int pthread_mutex_init(pthread_mutex_t *mutex,
                                      const pthread_mutexattr_t *attributes)
 {
     (void)attributes;
-    mutex->handle = 0;
+    mutex->locked = false;
     return 0;
 }
 

@@ -6,12 +6,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use super::control::{self, Control};
 use super::net::Net;
 use super::radio::ap::Ap;
 use super::radio::settings::Settings;
 use super::rom::Rom;
 use super::serial::{Input, Serial};
 use super::{Board, Event, ResetCause, uart};
+use serde_json::json;
+
 use crate::cpu::{Cpu, Stop};
 use crate::debug::Observer;
 use crate::debug::faults::Faults;
@@ -60,6 +63,8 @@ pub struct Machine {
     net: Option<Net>,
     /// The network behind the access points.
     behind: Option<Net>,
+    /// Who may ask for things while the board runs.
+    control: Option<Control>,
     console: Box<dyn FnMut(&str)>,
     leds: Vec<Led>,
     /// Whether the button FLASH is pressed: GPIO0 is low then.
@@ -146,6 +151,7 @@ impl Machine {
             serial,
             net,
             behind: None,
+            control: None,
             console,
             leds,
             button: !board_gpio0,
@@ -185,7 +191,7 @@ impl Machine {
             _ => "not used (GPIO15 high)",
         };
         let text = format!("reset: {why}; boot from: {mode}");
-        (self.console)(&text);
+        self.say(&text);
         if let Some(observer) = &mut self.observer {
             observer.reset(&text);
         }
@@ -196,6 +202,35 @@ impl Machine {
     /// Says something on the console.
     pub fn say(&mut self, text: &str) {
         (self.console)(text);
+        if let Some(control) = &mut self.control {
+            let time = self.board.clock.nanoseconds(self.cpu.cycles());
+            control.tell(&json!({ "event": "console", "time_ns": time, "text": text }));
+        }
+    }
+
+    /// Takes requests from this socket from now on.
+    pub fn set_control(&mut self, control: Control) {
+        self.control = Some(control);
+    }
+
+    /// The button FLASH.
+    pub fn press_button(&mut self, pressed: bool) {
+        self.button = pressed;
+        self.modem_lines(self.dtr, self.rts);
+    }
+
+    /// Does what came over the control socket.
+    fn obey(&mut self) {
+        let Some(requests) = self.control.as_mut().map(Control::requests) else { return };
+        for (who, line) in requests {
+            let (answer, listens) = control::serve(self, &line);
+            if let Some(control) = &mut self.control {
+                control.answer(who, &answer);
+                if let Some(listens) = listens {
+                    control.set_listening(who, listens);
+                }
+            }
+        }
     }
 
     /// Runs for `time` of the wall clock, or for ever.
@@ -258,7 +293,7 @@ impl Machine {
     fn over(&mut self) -> Option<End> {
         if !self.board.flash.powered() {
             self.transmit();
-            (self.console)("power cut: during a write to flash, as armed");
+            self.say("power cut: during a write to flash, as armed");
             return Some(End::PowerCut);
         }
         let blind = |o: &Observer| o.tracer.as_ref().is_some_and(|tracer| tracer.failed());
@@ -331,8 +366,13 @@ impl Machine {
     /// Everything around the chip: serial line, network, console.
     fn outside(&mut self, mut wait: Duration) {
         self.flush();
-        if self.net.is_some() || self.behind.is_some() {
-            // The network has no channel to wake us up: look often.
+        self.obey();
+        let polled = self.net.is_some()
+            || self.behind.is_some()
+            || self.control.is_some()
+            || self.board.radio.is_shared();
+        if polled {
+            // These have no channel to wake us up: look often.
             wait = wait.min(Duration::from_micros(500));
         }
         if self.board.uarts[0].waiting() > 0 && self.rom.is_loading() {
@@ -358,7 +398,8 @@ impl Machine {
     fn flush(&mut self) {
         self.transmit();
         for fault in self.collected_faults().take() {
-            (self.console)(&fault.text(&self.symbols));
+            let text = fault.text(&self.symbols);
+            self.say(&text);
         }
         for event in self.board.take_events() {
             let text = match event {
@@ -371,7 +412,7 @@ impl Machine {
                     None => format!("GPIO{pin} {}", if high { "high" } else { "low" }),
                 },
             };
-            (self.console)(&text);
+            self.say(&text);
         }
         if let Some(net) = &mut self.net {
             for frame in self.board.nic.take_sent() {
@@ -384,12 +425,13 @@ impl Machine {
             for frame in aps.iter_mut().flat_map(Ap::take_wire) {
                 net.send(&frame);
             }
-            net.poll(|frame| aps.iter_mut().for_each(|ap| ap.from_wire(frame)));
+            net.poll(|frame| aps.iter_mut().for_each(|ap| ap.deliver(frame)));
             self.board.radio.serve();
         }
+        self.board.radio.poll_others();
         let logs: Vec<_> = self.board.radio.air.aps.iter_mut().flat_map(Ap::take_log).collect();
         for line in logs {
-            (self.console)(&line);
+            self.say(&line);
         }
     }
 
@@ -410,7 +452,7 @@ impl Machine {
         }
         let log = self.board.uarts[1].take_sent();
         if !log.is_empty() {
-            (self.console)(&format!("UART1: {}", String::from_utf8_lossy(&log).trim_end()));
+            self.say(&format!("UART1: {}", String::from_utf8_lossy(&log).trim_end()));
         }
     }
 

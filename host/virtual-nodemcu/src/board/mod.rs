@@ -1,6 +1,7 @@
 //! The board around the core: memory map, devices, flash, boot ROM and serial line.
 
 pub mod clock;
+pub mod control;
 pub mod flash;
 pub mod gpio;
 pub mod machine;

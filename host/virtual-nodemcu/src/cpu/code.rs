@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::decode::Op;
+use isa::decode::Op;
 
 /// Where the chip executes from: ROM, IRAM and the flash window, 3 MiB in a row. Code
 /// elsewhere is decoded each time.

@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
-use super::decode::Op;
 use super::{Bus, Cause, Signals, Stop, Trace, sr};
+use isa::decode::Op;
 
 /// Interrupts by type, as the core is configured.
 const LEVEL_TRIGGERED: u32 = 0x003F;
@@ -473,10 +473,10 @@ impl Core {
         };
         let shift = (self.pc & 3) * 8;
         let mut bits = word(self.pc)? >> shift;
-        let missing = (self.pc & 3) + super::decode::length(bits as u8) > 4;
+        let missing = (self.pc & 3) + isa::decode::length(bits as u8) > 4;
         if missing {
             bits |= word((self.pc & !3).wrapping_add(4))? << (32 - shift);
         }
-        Ok(super::decode::decode(self.pc, bits))
+        Ok(isa::decode::decode(self.pc, bits))
     }
 }

@@ -2,8 +2,8 @@
 
 use super::code::Source;
 use super::core::{Core, DEBUG_BREAK, DEBUG_BREAK_N, Exit};
-use super::decode::{B4CONST, B4CONSTU, Kind};
 use super::{Bus, Cause, Instruction, Stop, Trace};
+use isa::decode::{B4CONST, B4CONSTU, Kind};
 
 impl Core {
     /// Executes from `source` up to the cycle `until`, or until something needs more than

@@ -7,20 +7,17 @@
 mod bus;
 mod code;
 mod core;
-mod decode;
 mod execute;
-pub mod sr;
-mod text;
 
 use std::collections::HashMap;
 use std::ops::Range;
 
 pub use bus::{Bus, Signals};
-pub use text::Instruction;
+pub use isa::{Instruction, sr};
 
 use self::code::{Code, Single};
 use self::core::{Core, DEBUG_IBREAK, Exit, Watch};
-use self::decode::Op;
+use isa::decode::Op;
 
 /// Causes of exceptions: the value of EXCCAUSE.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

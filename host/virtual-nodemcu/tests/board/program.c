@@ -296,6 +296,72 @@ static void test(void)
 }
 #endif
 
+#if defined TEST_radio || defined TEST_radio_pair
+#include "radio.h"
+#endif
+
+#ifdef TEST_stale_code
+/* Two functions of the same length, without literals: their code can be copied. */
+__asm__(
+    ".text\n.align 4\n.global one, two\n"
+    "one: movi.n a2, 1\n ret.n\n nop\n .align 4\n"
+    "two: movi.n a2, 2\n ret.n\n nop\n .align 4\n");
+extern uint32_t one, two;
+
+static void test(void)
+{
+    int (*call)(void) = (int (*)(void))&one;
+    int before = call();
+
+    rom_memcpy(&one, &two, 4);
+    __asm__ volatile("isync");
+    check("code that the ROM's memcpy wrote is executed", before == 1 && call() == 2);
+    say("done\n");
+}
+#endif
+
+#ifdef TEST_chip
+static volatile int alarms;
+
+static void alarm(void *argument)
+{
+    (void)argument;
+    alarms++;
+    /* As the ROM's own handler: the next alarm, and the interrupt's register never. */
+    REG(0x60000630) = REG(0x60000624) + 52000;
+}
+
+/* What every program of the SDK needs of the chip besides its radio. */
+static void test(void)
+{
+    uint32_t start;
+
+    ets_isr_attach(10, alarm, 0);
+    REG(0x60000630) = REG(0x60000624) + 52000;
+    REG(0x60000628) = 1 << 7;
+    ets_isr_unmask(1 << 10);
+    ets_delay_us(20500);
+    check("FRC2 alarms again and again", alarms == 20);
+    start = REG(0x3FF20C00);
+    ets_delay_us(1000);
+    start = REG(0x3FF20C00) - start;
+    check("microseconds", start >= 1000 && start < 1010);
+    REG(0x6000036C) = 1u << 31 | 100;
+    check("the RTC's calibration ends", REG(0x60000370) >> 31);
+    check("the RTC's clock is 150 kHz", (REG(0x60000370) & 0xFFFFF) == 17333);
+    REG(0x60000708) = 1 << 20;
+    check("awake after the PLL settled", REG(0x60000728) & 1);
+    REG(0x3FF0000C) |= 1;
+    check("the cache is empty after a flush", REG(0x3FF0000C) & 2);
+    REG(0x60001000) = 0x12345678;
+    check("RTC memory from its start", REG(0x60001000) == 0x12345678);
+    REG(0x60000D10) = 1 << 24 | 0x550363;
+    REG(0x60000D10) = 0x000363;
+    check("an analogue register", REG(0x60000D10) == 0x550363);
+    say("done\n");
+}
+#endif
+
 __attribute__((section(".text.start"))) void start(void)
 {
     extern uint32_t bss_start, bss_end;

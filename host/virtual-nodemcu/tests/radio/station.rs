@@ -103,10 +103,14 @@ impl Station {
 
     /// A station on this board.
     pub fn on(board: Board) -> Self {
+        Self::with_address(board, MAC)
+    }
+
+    pub fn with_address(board: Board, address: Address) -> Self {
         let mut this = Self {
             board,
             cycle: 1,
-            address: MAC,
+            address,
             sequence: 0,
             head: RING,
             inbox: Vec::new(),
@@ -160,6 +164,13 @@ impl Station {
 
     /// One step of the board's time: to its next event, at most to `end`.
     fn step(&mut self, end: u64) {
+        let mut end = end;
+        if self.board.radio.is_shared() {
+            // As fast as the wall clock, or the others would be too late.
+            end = end.min(self.cycle + self.board.clock.cycles_in(100_000));
+            std::thread::sleep(std::time::Duration::from_micros(100));
+            self.board.radio.poll_others();
+        }
         let next = self.board.next_event(self.cycle).unwrap_or(end);
         self.cycle = next.clamp(self.cycle + 1, end.max(self.cycle + 1));
         self.board.advance(self.cycle);
@@ -389,7 +400,7 @@ impl Station {
         let at = 0x3FF2_1400 + 40 * entry;
         let [a, b, c, d, e, f] = self.bssid;
         self.store(at, u32::from_le_bytes([a, b, c, d]));
-        let kind = if group { 2 } else { 6 };
+        let kind = if group { 6 } else { 2 };
         self.store(at + 4, u32::from_le_bytes([e, f, 0, 0]) | 3 << 18 | kind << 21 | id << 30);
         for (i, word) in (0..).zip(key.chunks(4)) {
             self.store(at + 8 + 4 * i, u32::from_le_bytes(word.try_into().unwrap()));
@@ -470,8 +481,8 @@ impl Station {
     }
 
     /// A frame from the network behind it.
-    pub fn from_wire(&mut self, ethernet: &[u8]) {
-        self.ap().from_wire(ethernet);
+    pub fn deliver(&mut self, ethernet: &[u8]) {
+        self.ap().deliver(ethernet);
         self.board.radio.serve();
     }
 }

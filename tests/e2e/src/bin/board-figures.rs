@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use board::image::{BOOT_OFFSET, CODE_OFFSET, FLASH_SIZE, IDENTITY_OFFSET, Image};
 use board::monitor::FIRMWARE_BAUD;
+use checks::budget::{self, Figure};
 use clap::Parser;
 use e2e::Stage;
 use virtual_nodemcu::board::Board;
@@ -67,20 +68,14 @@ fn run(options: &Options) -> Result<()> {
     let board = Board::new(flash, MAC, 1);
     let net = Some(Net::new());
     let mut machine = Machine::new(board, serial, net, Vec::new(), Box::new(|_| ()));
-    println!("{:<32} {:>14} {:>14}", "figure", "instructions", "at most");
     let mut said = Vec::new();
-    let mut over = Vec::new();
+    let mut figures = Vec::new();
     for (sign, name, most) in FIGURES {
         let instructions = until(&mut machine, &output, &mut said, sign)?;
-        println!("{name:<32} {instructions:>14} {most:>14}");
-        if instructions > most {
-            over.push(name);
-        }
+        figures.push(Figure::instructions(name, instructions, Some(most)));
     }
-    if !over.is_empty() {
-        bail!("over budget: {}", over.join(", "));
-    }
-    Ok(())
+    println!("{}", budget::table(&figures));
+    budget::check(&figures, "FIGURES of tests/e2e/src/bin/board-figures.rs")
 }
 
 /// Runs the board until it has said `sign`; the instructions since power-on.

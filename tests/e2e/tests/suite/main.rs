@@ -9,3 +9,6 @@ mod hostile_payload;
 mod hostile_server;
 mod identity_region;
 mod network;
+mod session;
+mod settings;
+mod unanswered;

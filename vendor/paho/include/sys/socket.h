@@ -1,6 +1,6 @@
 /* lwIP's sockets under their POSIX names. The calls that open a connection go through
  * paho_net.c, which notes why one fails (paho itself only says that it did), and so do
- * those that close one, which lwIP cannot do in several steps or under a poll(). */
+ * those that close one, which lwIP cannot do in several steps. */
 #ifndef FW_PAHO_SYS_SOCKET_H
 #define FW_PAHO_SYS_SOCKET_H
 
@@ -9,7 +9,6 @@
 #define AF_LOCAL 1
 
 int paho_connect(int fd, const struct sockaddr *address, socklen_t length);
-int paho_getsockopt(int fd, int level, int name, void *value, socklen_t *length);
 int paho_poll(struct pollfd *fds, nfds_t count, int timeout_ms);
 int paho_shutdown(int fd, int how);
 ssize_t paho_recv(int fd, void *buffer, size_t size, int flags);
@@ -18,8 +17,6 @@ int paho_socketpair(int domain, int type, int protocol, int fds[2]);
 
 #undef connect
 #define connect paho_connect
-#undef getsockopt
-#define getsockopt paho_getsockopt
 #undef poll
 #define poll(fds, count, timeout_ms) paho_poll((fds), (count), (timeout_ms))
 #undef shutdown

@@ -11,12 +11,17 @@ pub mod pcap;
 pub mod phy;
 pub mod rate;
 pub mod settings;
+pub mod shared;
+
+use std::io;
+use std::path::Path;
 
 use air::{Air, StationId, Tuning};
 use ap::Ap;
 use mac::{Mac, Memory};
 use phy::Phy;
 use settings::Settings;
+use shared::{Client, Server};
 
 /// MAC, analogue side, and their place on the air.
 pub struct Radio {
@@ -24,9 +29,13 @@ pub struct Radio {
     pub mac: Mac,
     /// The analogue side.
     pub phy: Phy,
-    /// The air.
+    /// The air, unless another board owns it.
     pub air: Air,
     station: StationId,
+    /// The air of another board.
+    elsewhere: Option<Client>,
+    /// Serves the air to other boards.
+    server: Option<Server>,
     tuned: Tuning,
     seed: u64,
     /// Nanoseconds up to which all has been seen.
@@ -44,6 +53,8 @@ impl Radio {
             phy: Phy::default(),
             air,
             station,
+            elsewhere: None,
+            server: None,
             tuned: Tuning::default(),
             seed,
             now: 0,
@@ -52,26 +63,76 @@ impl Radio {
 
     /// A reset of the chip at `now` nanoseconds; the air does not notice.
     pub fn reset(&mut self, now: u64) {
-        self.air.abort(self.station);
+        self.abort();
         self.mac = Mac::new(now);
         self.phy = Phy::default();
         self.tune();
     }
 
+    /// The air of the board that serves it at `path`, instead of one's own.
+    ///
+    /// # Errors
+    /// Nobody serves it.
+    pub fn join_air(&mut self, path: &Path) -> io::Result<()> {
+        let mut client = Client::new(path)?;
+        client.tune(self.tuned);
+        self.elsewhere = Some(client);
+        Ok(())
+    }
+
+    /// Serves the air to other boards at `path`.
+    ///
+    /// # Errors
+    /// The path is in use, or cannot be made.
+    pub fn serve_air(&mut self, path: &Path) -> io::Result<()> {
+        self.server = Some(Server::new(path)?);
+        Ok(())
+    }
+
+    /// Whether other boards share the air: it has to be looked at often then.
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        self.elsewhere.is_some() || self.server.is_some()
+    }
+
+    /// Exchanges frames with other boards.
+    pub fn poll_others(&mut self) {
+        if let Some(server) = &mut self.server {
+            server.poll(&mut self.air);
+        }
+        if let Some(client) = &mut self.elsewhere {
+            client.poll();
+        }
+    }
+
+    /// The channel that the receiver is on.
+    #[must_use]
+    pub fn channel(&self) -> Option<u8> {
+        self.tuned.channel
+    }
+
     /// When something happens next, in nanoseconds.
     #[must_use]
     pub fn next(&self) -> Option<u64> {
-        if self.mac.is_broken() { Some(self.now) } else { self.air.next() }
+        let news = self.elsewhere.as_ref().is_some_and(Client::has_news);
+        if self.mac.is_broken() || news { Some(self.now) } else { self.air.next() }
     }
 
     /// Lets the time go on to `now` nanoseconds.
     pub fn advance(&mut self, now: u64, memory: &mut Memory) {
         self.now = now;
         self.air.advance(now);
-        while let Some(heard) = self.air.heard(self.station) {
+        while let Some(heard) = match &mut self.elsewhere {
+            Some(client) => client.heard(now),
+            None => self.air.heard(self.station),
+        } {
             self.mac.heard(&heard, memory);
         }
-        if let Some(sent) = self.air.sent(self.station) {
+        let sent = match &mut self.elsewhere {
+            Some(client) => client.sent(now),
+            None => self.air.sent(self.station),
+        };
+        if let Some(sent) = sent {
             self.mac.sent(sent, memory);
             self.exchange();
         }
@@ -104,16 +165,29 @@ impl Radio {
         let tuning = self.mac.tuning(self.phy.channel());
         if tuning != self.tuned {
             self.tuned = tuning;
-            self.air.tune(self.station, tuning);
+            match &mut self.elsewhere {
+                Some(client) => client.tune(tuning),
+                None => self.air.tune(self.station, tuning),
+            }
+        }
+    }
+
+    fn abort(&mut self) {
+        match &mut self.elsewhere {
+            Some(client) => client.abort(),
+            None => self.air.abort(self.station),
         }
     }
 
     fn exchange(&mut self) {
         if self.mac.take_aborted() {
-            self.air.abort(self.station);
+            self.abort();
         }
         if let Some(sending) = self.mac.take_sending() {
-            self.air.send(self.station, sending);
+            match &mut self.elsewhere {
+                Some(client) => client.send(&sending),
+                None => self.air.send(self.station, sending),
+            }
         }
     }
 

@@ -1,11 +1,12 @@
 //! From instruction words to [`Op`]s.
 
-use super::sr;
+use crate::sr;
 
 /// What to execute. The names are the assembler's.
+#[allow(missing_docs)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub(super) enum Kind {
+pub enum Kind {
     /// Nothing was decoded here yet.
     Empty,
     /// The host wants to know before this address is executed.
@@ -122,7 +123,8 @@ pub(super) enum Kind {
 
 /// What [`Kind::Nop`] is called: field t of those that order memory and registers (isync 0, rsync
 /// 1, esync 2, dsync 3, excw 8, memw 12, extw 13, nop 15), and these.
-pub(super) mod nop {
+#[allow(missing_docs)]
+pub mod nop {
     pub const NOP: u32 = 15;
     pub const WER: u32 = 16;
     pub const IITLB: u32 = 17;
@@ -134,7 +136,8 @@ pub(super) mod nop {
 /// `rl` holds the register field r in its low half and the length in bytes in its high one:
 /// eight bytes for an instruction keep the cache small.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Op {
+pub struct Op {
+    /// What it does.
     pub kind: Kind,
     rl: u8,
     s: u8,
@@ -144,7 +147,9 @@ pub(super) struct Op {
 }
 
 impl Op {
+    /// Nothing was decoded here yet.
     pub const EMPTY: Self = Self { kind: Kind::Empty, rl: 0, s: 0, t: 0, imm: 0 };
+    /// The host wants to know.
     pub const HOOK: Self = Self { kind: Kind::Hook, rl: 0, s: 0, t: 0, imm: 0 };
 
     fn new(kind: Kind, length: u8, r: u32, s: u32, t: u32, imm: u32) -> Self {
@@ -152,21 +157,29 @@ impl Op {
         Self { kind, rl: length << 4 | nibble(r), s: nibble(s), t: nibble(t), imm }
     }
 
+    /// Length in bytes.
+    #[must_use]
     #[inline(always)]
     pub fn length(self) -> u32 {
         u32::from(self.rl >> 4)
     }
 
+    /// Field r.
+    #[must_use]
     #[inline(always)]
     pub fn r(self) -> usize {
         usize::from(self.rl & 15)
     }
 
+    /// Field s.
+    #[must_use]
     #[inline(always)]
     pub fn s(self) -> usize {
         usize::from(self.s & 15)
     }
 
+    /// Field t.
+    #[must_use]
     #[inline(always)]
     pub fn t(self) -> usize {
         usize::from(self.t & 15)
@@ -174,11 +187,9 @@ impl Op {
 }
 
 /// Constants of BEQI, BNEI, BLTI, BGEI.
-pub(super) const B4CONST: [u32; 16] =
-    [u32::MAX, 1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 16, 32, 64, 128, 256];
+pub const B4CONST: [u32; 16] = [u32::MAX, 1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 16, 32, 64, 128, 256];
 /// Constants of BLTUI, BGEUI.
-pub(super) const B4CONSTU: [u32; 16] =
-    [32768, 65536, 2, 3, 4, 5, 6, 7, 8, 10, 12, 16, 32, 64, 128, 256];
+pub const B4CONSTU: [u32; 16] = [32768, 65536, 2, 3, 4, 5, 6, 7, 8, 10, 12, 16, 32, 64, 128, 256];
 
 /// Bits `low..low + width` of `word`, sign-extended.
 fn signed(word: u32, low: u32, width: u32) -> u32 {
@@ -186,12 +197,15 @@ fn signed(word: u32, low: u32, width: u32) -> u32 {
 }
 
 /// The length in bytes of an instruction that starts with this byte.
-pub(super) fn length(first: u8) -> u32 {
+#[must_use]
+#[inline]
+pub fn length(first: u8) -> u32 {
     if first & 15 >= 8 { 2 } else { 3 }
 }
 
 /// Decodes the instruction at `pc`: `word` holds its bytes from bit 0 on.
-pub(super) fn decode(pc: u32, word: u32) -> Op {
+#[must_use]
+pub fn decode(pc: u32, word: u32) -> Op {
     let mut op = decode_fields(pc, word);
     if op.kind == Kind::Illegal {
         // For whoever shows it.

@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use super::decode::{B4CONST, B4CONSTU, Kind, Op, nop};
-use super::sr;
+use crate::decode::{B4CONST, B4CONSTU, Kind, Op, nop};
+use crate::sr;
 
 /// An instruction at its address. It displays as the assembler's text.
 ///
@@ -15,14 +15,16 @@ pub struct Instruction {
 }
 
 impl Instruction {
-    pub(super) fn new(pc: u32, op: Op) -> Self {
+    /// The instruction that was decoded at `pc`.
+    #[must_use]
+    pub fn new(pc: u32, op: Op) -> Self {
         Self { pc, op }
     }
 
     /// The instruction at `pc` whose bytes are in `word`, from bit 0 on.
     #[must_use]
     pub fn decode(pc: u32, word: u32) -> Self {
-        Self::new(pc, super::decode::decode(pc, word))
+        Self::new(pc, crate::decode::decode(pc, word))
     }
 
     /// Its length in bytes.
