@@ -286,9 +286,11 @@ fn libraries(trees: &Trees) -> Vec<Library> {
             fast: &[],
             extra: vec![trees.shim.join("shim.c")],
             own_sources: &[
+                "bsp/lx106/c/aes.S",
                 "bsp/lx106/c/atomic.c",
                 "bsp/lx106/c/console.c",
                 "bsp/lx106/c/crash.c",
+                "bsp/lx106/c/ghash.S",
                 "bsp/lx106/c/heap.c",
                 "bsp/lx106/c/log.c",
                 "bsp/lx106/c/mem.S",
@@ -296,6 +298,7 @@ fn libraries(trees: &Trees) -> Vec<Library> {
                 "bsp/lx106/c/p256.S",
                 "bsp/lx106/c/port.c",
                 "bsp/lx106/c/portasm.S",
+                "bsp/lx106/c/sha256.S",
                 "bsp/lx106/c/subword.S",
                 "bsp/lx106/c/unique.c",
                 "bsp/lx106/c/vectors.S",
@@ -391,6 +394,7 @@ fn libraries(trees: &Trees) -> Vec<Library> {
             fast: &["bignum.c", "bignum_core.c"],
             extra: vec![],
             own_sources: &[
+                "vendor/mbedtls/ciphers_alt.c",
                 "vendor/mbedtls/ecp_alt.c",
                 "vendor/mbedtls/tls_client.c",
                 "vendor/mbedtls/tls_platform.c",

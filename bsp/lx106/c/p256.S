@@ -237,7 +237,7 @@ p256_multiply:
     .endr
     .endm
 
-    .section .iram.text.p256_square, "ax"
+    .section .text.p256_square, "ax"
     .balign 4
     .global p256_square
     .type   p256_square, @function

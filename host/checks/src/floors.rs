@@ -34,7 +34,10 @@ impl Wing {
 const HOUSE: &[(Wing, &[&[&str]])] = &[
     (
         Wing::Shared,
-        &[&["app-model", "clock", "identity", "p256-lx106", "packets", "wpa"], &["board-facts"]],
+        &[
+            &["app-model", "clock", "gcm", "identity", "p256-lx106", "packets", "wpa"],
+            &["board-facts", "records"],
+        ],
     ),
     (
         Wing::Firmware,
