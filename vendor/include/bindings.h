@@ -10,6 +10,7 @@
 #include "lwip/dns.h"
 #include "lwip/etharp.h"
 #include "lwip/netif.h"
+#include "lwip/sockets.h"
 #include "lwip/tcpip.h"
 #include "lwip/timeouts.h"
 #include "lwip/udp.h"

@@ -50,6 +50,11 @@ impl Error {
         })
     }
 
+    /// The endpoint's name could not be looked up, so that TLS was never begun.
+    pub fn unresolved() -> Self {
+        Self { stage: tls_stage::TLS_STAGE_RESOLVE as u8, ..Self::default() }
+    }
+
     /// Forgets the last failure.
     pub fn clear_last() {
         // SAFETY: writes a record of the C side.
