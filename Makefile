@@ -164,10 +164,9 @@ virtual-bench: tools ## instructions per second of the virtual NodeMCU; fails be
 	@$(call host,run) --quiet $(LOCKED) -p virtual-nodemcu --example speed
 
 # Ten million inputs take minutes: not part of `make test`, which runs some 100,000.
-fuzz: setup ## ten million hostile identity regions, MQTT streams, EAPOL frames and times through what reads them
-	@export IDENTITY_FUZZ_INPUTS=$${IDENTITY_FUZZ_INPUTS:-10000000} PACKETS_FUZZ_INPUTS=$${PACKETS_FUZZ_INPUTS:-10000000} \
-		WPA_FUZZ_INPUTS=$${WPA_FUZZ_INPUTS:-10000000} CARGO_PROFILE_RELEASE_OVERFLOW_CHECKS=true; \
-		$(call host,test) --quiet $(LOCKED) --release -p identity -p packets -p wpa --test fuzz -- --nocapture
+fuzz: setup ## ten million hostile identity regions, MQTT streams, EAPOL frames and time packets through what reads them
+	@export FUZZ_INPUTS=$${FUZZ_INPUTS:-10000000} CARGO_PROFILE_RELEASE_OVERFLOW_CHECKS=true; \
+		$(call host,test) --quiet --locked --release -p clock -p identity -p packets -p wpa --test fuzz -- --nocapture
 
 target-test: setup tools ## tests of kernel, libraries and crash reports on the emulated CPU
 	@$(FIRMWARE) build --release $(LOCKED) -p target-tests

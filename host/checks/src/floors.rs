@@ -56,7 +56,7 @@ const HOUSE: &[(Wing, &[&[&str]])] = &[
             &["thing"],
         ],
     ),
-    (Wing::Tests, &[&["aws-stand-in", "board-tests", "target-tests"], &["e2e"]]),
+    (Wing::Tests, &[&["aws-stand-in", "board-tests", "fuzz", "target-tests"], &["e2e"]]),
 ];
 
 /// Stands for all boards, each a crate `firmware-NAME`: whoever adds one need not come here.
