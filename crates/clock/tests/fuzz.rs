@@ -3,7 +3,7 @@
 mod common;
 
 use clock::packet::{SIZE, answer};
-use common::{STAMP, good};
+use common::{NTP_TO_UNIX, STAMP, good};
 
 #[test]
 fn any_bytes_are_survived() {

@@ -4,7 +4,8 @@ use clock::packet::SIZE;
 
 /// The stamp of the request that it answers.
 pub const STAMP: u64 = 0x0123_4567_89AB_CDEF;
-const NTP_TO_UNIX: u32 = 2_208_988_800;
+/// Seconds from 1900 to 1970.
+pub const NTP_TO_UNIX: u32 = 2_208_988_800;
 
 /// A good answer that tells `seconds` since 1970.
 pub fn good(seconds: u32) -> [u8; SIZE] {
