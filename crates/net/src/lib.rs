@@ -11,7 +11,7 @@ mod error;
 mod interface;
 
 pub use error::Error;
-pub use interface::{Driver, Interface, NotReady};
+pub use interface::{Driver, Interface, NotReady, address};
 
 use vendor_sys as sys;
 

@@ -267,7 +267,7 @@ impl Config {
         }
         for network in &self.settings.wifi {
             let WifiSettings { ssid, passphrase } = network.get_ref();
-            identity.wifi.push(Wifi { ssid: ssid.clone(), passphrase: passphrase.0.clone() });
+            identity.wifi.push(Wifi::new(ssid.clone(), passphrase.0.clone()));
             self.check(identity, &network.span())?;
         }
         for (module, level) in &self.settings.log {
