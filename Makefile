@@ -46,7 +46,7 @@ LOCKED = $(if $(CI),--locked)
 # For tests that mostly wait: for a keep-alive, for esptool, for the AWS CLI.
 WAITING = export RUST_TEST_THREADS=4
 # Tested on this machine, with clippy's eye on them: the host programs and the pure crates.
-HOST_CRATES = $(foreach crate,app-model board-facts clock fuzz identity packets wpa \
+HOST_CRATES = $(foreach crate,app-model board-facts clock fuzz gcm identity packets records wpa \
 	process isa certificates things board cloud provisioning checks thing,-p $(crate))
 
 # Budgets in bytes. They hold what this project ships small; an application of your own may take
@@ -127,8 +127,8 @@ identity-info: tools ## THING=name: what is in it, without the secrets
 provision: tools ## make THING on AWS (AWS_PROFILE, AWS_REGION), or complete or confirm it; ROTATE=1 renews its certificate
 	@$(AWS) $(THING_TOOL) provision $(if $(filter-out 0,$(ROTATE)),--rotate $(if $(filter-out 0,$(EMULATED)),--emulated))
 
-deprovision: tools ## remove THING from AWS
-	@$(AWS) $(THING_TOOL) deprovision
+deprovision: tools ## remove THING from AWS; FOREIGN=1 also when it was not made here
+	@$(AWS) $(THING_TOOL) deprovision $(if $(filter-out 0,$(FOREIGN)),--foreign)
 
 provision-fleet: tools ## make all things of FILE (CSV with a header and a column `thing`)
 	@$(AWS) $(THING_TOOL) provision-fleet --file '$(or $(FILE),$(error name the list: make provision-fleet FILE=things.csv))'
@@ -176,9 +176,9 @@ virtual-bench: tools ## instructions per second of the virtual NodeMCU; fails be
 	@$(call host,run) --quiet $(LOCKED) -p virtual-nodemcu --example speed
 
 # Ten million inputs take minutes: not part of `make test`, which runs some 100,000.
-fuzz: setup ## ten million hostile identity regions, MQTT streams, EAPOL frames and time packets through what reads them
+fuzz: setup ## ten million hostile identity regions, MQTT streams, TLS records, ciphers, EAPOL frames and times through what reads them
 	@export FUZZ_INPUTS=$${FUZZ_INPUTS:-10000000} CARGO_PROFILE_RELEASE_OVERFLOW_CHECKS=true; \
-		$(call host,test) --quiet --locked --release -p clock -p identity -p packets -p wpa --test fuzz -- --nocapture
+		$(call host,test) --quiet $(LOCKED) --release -p clock -p gcm -p identity -p packets -p records -p wpa --test fuzz -- --nocapture
 
 target-test: setup tools ## tests of kernel, libraries and crash reports on the emulated CPU
 	@$(FIRMWARE) build --release $(LOCKED) -p target-tests

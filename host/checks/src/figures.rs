@@ -39,9 +39,9 @@ mod most {
 
     pub const FLASH: u64 = 256 * KIB;
     pub const PEAK: u64 = 44 * KIB;
-    pub const CONNECTED: u64 = 36 * KIB;
+    pub const CONNECTED: u64 = 27 * KIB;
     pub const HANDSHAKE: u64 = 130_000_000;
-    pub const PUBLISH: u64 = 300_000;
+    pub const PUBLISH: u64 = 80_000;
 }
 
 /// What one run shows.

@@ -32,7 +32,13 @@ impl Wing {
 
 /// Every crate, from the ground up: a floor may use those above it in this list.
 const HOUSE: &[(Wing, &[&[&str]])] = &[
-    (Wing::Shared, &[&["app-model", "clock", "identity", "packets", "wpa"], &["board-facts"]]),
+    (
+        Wing::Shared,
+        &[
+            &["app-model", "clock", "gcm", "identity", "packets", "wpa"],
+            &["board-facts", "records"],
+        ],
+    ),
     (
         Wing::Firmware,
         &[

@@ -345,8 +345,10 @@ fn endpoint_flaw(endpoint: &str) -> Option<&'static str> {
         return Some(COMMAND);
     }
     if lower.contains(".amazonaws.com") && lower.contains(".iot.") {
-        let first = lower.split('.').next().unwrap_or_default();
-        if !first.ends_with("-ats") {
+        let labels: Vec<&str> = lower.split('.').collect();
+        let first = labels[0];
+        // ID-ats.iot.REGION.amazonaws.com, and in China ID.ats.iot.REGION.amazonaws.com.cn.
+        if labels[1] == "iot" && !first.ends_with("-ats") {
             return Some(
                 "is of AWS's old kind (iot:Data), which the built-in roots do not cover: take what \
                  `aws iot describe-endpoint --endpoint-type iot:Data-ATS` says",

@@ -1,6 +1,8 @@
 // The tests, included by the root of each board's program.
 
 extern crate alloc;
+// Answers mbedTLS's calls for ciphers.
+extern crate tls as _;
 
 mod bench;
 mod crash;
