@@ -31,9 +31,7 @@ const CHIP_SOURCES: &[&str] = &[
 ];
 
 fn main() {
-    let of_board = |key: &str| {
-        std::env::var(key).expect("the board tells its dependents")
-    };
+    let of_board = |key: &str| std::env::var(key).expect("the board tells its dependents");
     let chip = std::env::var_os("CARGO_FEATURE_CHIP").is_some();
     let (board, own) = if chip { ("CHIP", CHIP_SOURCES) } else { ("BOARD", QEMU_SOURCES) };
     let include = of_board(&format!("DEP_{board}_INCLUDE"));

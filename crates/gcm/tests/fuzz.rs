@@ -11,7 +11,8 @@ fn agrees_with_ring() {
 
     let (messages, mut choices) = fuzz::begin(20_000);
     for _ in 0..messages {
-        let mut random = |length: usize| -> Vec<u8> { (0..length).map(|_| choices.byte()).collect() };
+        let mut random =
+            |length: usize| -> Vec<u8> { (0..length).map(|_| choices.byte()).collect() };
         let choice = random(8);
         let size = if choice[0] & 1 == 0 { 16 } else { 32 };
         let (key, nonce) = (random(size), random(12));
