@@ -28,7 +28,7 @@ enum tls_result {
 enum tls_stage {
     TLS_STAGE_NONE = 0,
     TLS_STAGE_PROFILE = 1,   /* parsing the certificates and the key */
-    TLS_STAGE_RESOLVE = 2,   /* looking up the host name (code: EAI_* of lwIP) */
+    TLS_STAGE_RESOLVE = 2,   /* looking up the host name */
     TLS_STAGE_CONNECT = 3,   /* opening the TCP connection */
     TLS_STAGE_HANDSHAKE = 4, /* TLS handshake */
     TLS_STAGE_READ = 5,

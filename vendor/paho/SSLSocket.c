@@ -94,13 +94,9 @@ bool paho_has_more(void)
 
 void paho_tls_abort(void)
 {
-    const struct linger drop_unsent = {.l_onoff = 1, .l_linger = 0};
-
     if (current != NULL) {
         current->broken = true;
-        (void)lwip_setsockopt(current->fd, SOL_SOCKET, SO_LINGER, &drop_unsent,
-                              sizeof drop_unsent);
-        (void)lwip_shutdown(current->fd, SHUT_RDWR);
+        paho_net_drop_unsent(current->fd);
     }
 }
 
