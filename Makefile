@@ -268,7 +268,7 @@ flash-test: tools virtual-board ## flashing, monitor and the firmware on virtual
 radio-test: ## the firmware over the virtual air, with Espressif's libraries: budgets, WPA2, the whole job
 ifneq ($(radio),)
 	@$(MAKE) --no-print-directory image size smoke BOARD=nodemcu
-	@$(MAKE) --no-print-directory smoke BOARD=nodemcu CPU_MHZ=160
+	@$(WAITING); $(call host,test) --quiet $(LOCKED) -p e2e --test radio
 else
 	@echo "make radio-test: left out, because there is no ESP8266_RTOS_SDK ('make sdk' fetches it)"
 endif
