@@ -1,7 +1,7 @@
 //! The clock: waits for it, keeps the time over resets, and doubts it when a certificate's dates
 //! do not fit.
 
-use net::clock::{Trust, Utc};
+use net::clock::{Date, Trust};
 use rtos::Duration;
 
 use crate::TimeStore;
@@ -24,7 +24,7 @@ pub fn wait() {
             };
             log::warn!(
                 "no answer from a time server: it is later than {} ({source}); until one answers, certificates count as begun",
-                Utc(now)
+                Date::of(now)
             );
             return;
         }

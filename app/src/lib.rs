@@ -22,6 +22,7 @@ mod clock;
 mod led;
 mod link;
 mod status;
+pub mod wifi;
 
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -46,13 +47,15 @@ pub struct TimeStore {
 }
 
 /// What a board hands to the application.
-pub struct Board<L: Led> {
+pub struct Board<L: Led, W: wifi::Wifi> {
     /// The light that the control topic switches.
     pub led: L,
     /// The flash region with credentials and settings (`crates/identity`).
     pub identity_region: &'static [u8],
     /// The network driver.
     pub network: net::Driver,
+    /// The radio, where the network is one.
+    pub wifi: Option<W>,
     /// Unpredictable 32 bits, for jitter.
     pub random: fn() -> u32,
     /// Where the time survives resets.
@@ -81,6 +84,8 @@ struct Shared {
     status: Waker,
     /// What the status tells of the other tasks.
     facts: status::Facts,
+    /// And of the radio.
+    wifi: Option<wifi::Facts>,
 }
 
 /// Stacks of the tasks, in words: what `status=debug` in the log shows as used, and a third
@@ -88,22 +93,24 @@ struct Shared {
 const LINK_STACK: u16 = 1088;
 const STATUS_STACK: u16 = 352;
 const LED_STACK: u16 = 288;
+const WIFI_STACK: u16 = 640;
 
 /// Creates the first task, which creates the others. It begins when the scheduler starts.
 ///
 /// # Panics
 /// When the heap cannot hold it: the image is wrong for its board.
-pub fn start<L: Led>(board: Board<L>) {
+pub fn start<L: Led, W: wifi::Wifi>(board: Board<L, W>) {
     // All work is done in tasks: the stack that boot has is small and the interrupts' later.
     spawn("link", LINK_STACK, rtos::priority::LINK, move || main(board));
 }
 
-fn main<L: Led>(board: Board<L>) {
+fn main<L: Led, W: wifi::Wifi>(board: Board<L, W>) {
     rtos::log::init();
     let Board {
         led,
         identity_region,
         network,
+        wifi,
         random,
         time,
         reset_reason,
@@ -140,6 +147,7 @@ fn main<L: Led>(board: Board<L>) {
         link: Waker::new().expect("heap"),
         status: Waker::new().expect("heap"),
         facts: status::Facts::new(reset_reason, crash, forget_crash),
+        wifi: wifi.is_some().then(wifi::Facts::new),
     });
     spawn("led", LED_STACK, rtos::priority::LED, {
         let shared = shared.clone();
@@ -149,6 +157,13 @@ fn main<L: Led>(board: Board<L>) {
         let shared = shared.clone();
         move || status::run(&shared)
     });
+    if let Some(radio) = wifi {
+        let networks = wifi::Networks::of(&identity);
+        spawn("wifi", WIFI_STACK, rtos::priority::LINK, {
+            let shared = shared.clone();
+            move || wifi::run(&shared, networks, radio, random)
+        });
+    }
     link::run(&shared, &identity, link::Boot { driver: network, random, time, crashes, give_up });
 }
 

@@ -37,6 +37,9 @@ const REJECTED_LINE_MS: u64 = 250;
 /// connect, [`CONNECT_TIMEOUT_S`] and the computing of its last step.
 const LIFE_S: u16 = 90;
 
+// What an identity may name can be looked up.
+const _: () = assert!(identity::MAX_HOST_NAME <= net::MAX_HOST_NAME);
+
 /// Why the device cannot begin to connect.
 enum Fault {
     /// The identity is wrong: only a person can mend that.
@@ -286,7 +289,6 @@ fn serve(
                 Err(error) => return error,
             }
         }
-        keeper.turn();
         keeper.turn();
         // While the link is down nothing is published: TCP may well survive a short loss,
         // and a longer one is found by the keep-alive.

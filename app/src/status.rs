@@ -3,10 +3,10 @@
 use alloc::string::String;
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
-use app_model::status::Status;
+use app_model::status::{self, Status};
 use rtos::{Duration, watchdog};
 
-use crate::{LedState, Shared};
+use crate::{LedState, Shared, wifi};
 
 /// Milliseconds between two statuses when nothing happens.
 const PERIOD_MS: u32 = 10_000;
@@ -74,6 +74,7 @@ pub fn run(shared: &Shared) {
         }
         let tightest = stacks.iter().min_by_key(|stack| stack.bytes);
         let facts = &shared.facts;
+        let access_point = shared.wifi.as_ref().and_then(wifi::Facts::access_point);
         let status = Status {
             uptime_s: (rtos::uptime_ms() / 1000) as u32,
             heap_free: rtos::heap::free() as u32,
@@ -84,6 +85,10 @@ pub fn run(shared: &Shared) {
             reset: facts.reset_reason,
             reconnects: facts.reconnects.load(Ordering::Acquire),
             version: env!("CARGO_PKG_VERSION"),
+            wifi: shared.wifi.as_ref().map(|wifi| status::Wifi {
+                access_point: access_point.as_ref(),
+                reconnects: wifi.reconnects(),
+            }),
             crash: facts.crash(),
         };
         // Only the newest counts: what the link has not taken makes room.

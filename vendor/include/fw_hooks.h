@@ -53,6 +53,15 @@ int64_t fw_unix_time(void);
  * lower bound until then. Implemented by crates/net. */
 bool fw_time_is_exact(void);
 
+/* A moment as the calendar has it, UTC; months and days count from 1. */
+struct fw_date {
+    uint16_t year;
+    uint8_t month, day, hour, minute, second;
+};
+
+/* The date of so many seconds since 1970. Implemented by crates/net over crates/clock. */
+void fw_date(uint32_t seconds, struct fw_date *out);
+
 /* Write bytes to the console at once, by polling: usable with interrupts off and
  * from a crashed system. Implemented in bsp/lx106/c/console.c. */
 void fw_console_write(const char *bytes, size_t length);

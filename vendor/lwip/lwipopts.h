@@ -44,6 +44,7 @@
 #define ARP_MAXAGE 60
 #define ARP_QUEUEING 0
 #define ETH_PAD_SIZE 0
+#define LWIP_SUPPORT_CUSTOM_PBUF 1 /* the radio's frames stay where they were received */
 #define IP_FORWARD 0
 #define IP_REASSEMBLY 0
 #define IP_FRAG 0

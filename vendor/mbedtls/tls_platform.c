@@ -53,31 +53,18 @@ mbedtls_ms_time_t mbedtls_ms_time(void)
     return (mbedtls_ms_time_t)xTaskGetTickCount() * portTICK_PERIOD_MS;
 }
 
-/* Days to civil date, proleptic Gregorian, for dates from 1970 on. Years are counted from
- * March so that the leap day is the last of its year. */
+/* Not picolibc's gmtime_r: its time_t has 32 bits, which end in 2038. */
 struct tm *mbedtls_platform_gmtime_r(const mbedtls_time_t *time, struct tm *out)
 {
-    const uint32_t days = (uint32_t)(*time / 86400);
-    const uint32_t seconds = (uint32_t)(*time % 86400);
-    const uint32_t from_march_0000 = days + 719468;
-    const uint32_t era = from_march_0000 / 146097;
-    const uint32_t day_of_era = from_march_0000 % 146097;
-    const uint32_t year_of_era =
-        (day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146096) / 365;
-    const uint32_t day_of_year =
-        day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    const uint32_t month_from_march = (5 * day_of_year + 2) / 153;
-    const uint32_t month =
-        month_from_march < 10 ? month_from_march + 2 : month_from_march - 10;
-
+    struct fw_date date;
+    fw_date((uint32_t)*time, &date); /* never later than 2106: fw_unix_time */
     *out = (struct tm){
-        .tm_year = (int)(year_of_era + era * 400 + (month <= 1 ? 1 : 0)) - 1900,
-        .tm_mon = (int)month,
-        .tm_mday = (int)(day_of_year - (153 * month_from_march + 2) / 5 + 1),
-        .tm_hour = (int)(seconds / 3600),
-        .tm_min = (int)(seconds / 60 % 60),
-        .tm_sec = (int)(seconds % 60),
-        .tm_wday = (int)((days + 4) % 7),
+        .tm_year = date.year - 1900,
+        .tm_mon = date.month - 1,
+        .tm_mday = date.day,
+        .tm_hour = date.hour,
+        .tm_min = date.minute,
+        .tm_sec = date.second,
     };
     return out;
 }

@@ -13,6 +13,7 @@ pub mod command;
 pub mod patience;
 pub mod status;
 pub mod throttle;
+pub mod wifi;
 
 use alloc::format;
 use alloc::string::String;

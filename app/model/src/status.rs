@@ -4,6 +4,7 @@ use alloc::string::String;
 use core::fmt::{self, Write};
 
 use crate::Led;
+use crate::wifi::AccessPoint;
 
 /// What the server publishes on the status topic in the device's name when it is gone (MQTT's last
 /// will). A status of a device that is there has `"online":true`.
@@ -16,15 +17,30 @@ pub const MAX_TEXT: usize = 32;
 pub const MAX_CRASH: usize = 96;
 
 /// Length in bytes that no status exceeds, whatever its fields hold: the key names and
-/// punctuation, five numbers, the longest LED state and four texts all of whose bytes must be
-/// escaped (`\u0000`). A usual one has about 200.
+/// punctuation, eight numbers, the longest LED state, four texts all of whose bytes must be
+/// escaped (`\u0000`) and an SSID, which is ASCII already. A usual one has about 200, with Wi-Fi 300.
 pub const MAX_LENGTH: usize = {
     const FIXED: &str = concat!(
         r#"{"online":true,"uptime_s":,"heap_free":,"heap_min":,"stack_min":,"stack_task":"","#,
-        r#""led":"off","reset":"","reconnects":,"version":"","crash":""}"#
+        r#""led":"off","reset":"","reconnects":,"version":"","wifi":{"ssid":"","#,
+        r#""bssid":"00:00:00:00:00:00","channel":,"rssi":,"reconnects":},"crash":""}"#
     );
-    FIXED.len() + 5 * "4294967295".len() + (3 * MAX_TEXT + MAX_CRASH) * r"\u0000".len()
+    FIXED.len()
+        + 6 * "4294967295".len()
+        + "255".len()
+        + "-128".len()
+        + (3 * MAX_TEXT + MAX_CRASH) * r"\u0000".len()
+        + MAX_TEXT * r"\\".len()
 };
+
+/// State of the radio.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wifi<'a> {
+    /// The access point; none while there is no connection, when nothing can be published.
+    pub access_point: Option<&'a AccessPoint>,
+    /// How often a network was joined again since boot.
+    pub reconnects: u32,
+}
 
 /// State of the device at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +63,8 @@ pub struct Status<'a> {
     pub reconnects: u32,
     /// The firmware's version.
     pub version: &'a str,
+    /// The radio, on a board that has one.
+    pub wifi: Option<Wifi<'a>>,
     /// Record of a crash that no status has told of yet.
     pub crash: Option<&'a str>,
 }
@@ -84,6 +102,29 @@ impl Status<'_> {
             self.reconnects,
             Text(self.version, MAX_TEXT),
         )?;
+        if let Some(Wifi { access_point: Some(access_point), reconnects }) = self.wifi {
+            let AccessPoint { ssid, bssid: [a, b, c, d, e, f], channel, rssi, .. } = access_point;
+            // An SSID may be any bytes; what is not ASCII shows as an escape.
+            let mut name = String::with_capacity(MAX_TEXT);
+            write!(name, "{ssid}")?;
+            write!(
+                out,
+                concat!(
+                    r#","wifi":{{"ssid":"{}","bssid":"{:02x}:{:02x}:{:02x}:{:02x}:{:02x}:{:02x}","#,
+                    r#""channel":{},"rssi":{},"reconnects":{}}}"#
+                ),
+                Text(&name, MAX_TEXT),
+                a,
+                b,
+                c,
+                d,
+                e,
+                f,
+                channel,
+                rssi,
+                reconnects
+            )?;
+        }
         if let Some(crash) = self.crash {
             write!(out, r#","crash":"{}""#, Text(crash, MAX_CRASH))?;
         }

@@ -1,7 +1,8 @@
 //! The status: its text, its escapes, its bounds.
 
 use app_model::Led;
-use app_model::status::{LAST_WILL, MAX_CRASH, MAX_LENGTH, MAX_TEXT, Status};
+use app_model::status::{LAST_WILL, MAX_CRASH, MAX_LENGTH, MAX_TEXT, Status, Wifi};
+use app_model::wifi::{AccessPoint, Security, Ssid};
 
 const USUAL: Status<'static> = Status {
     uptime_s: 4711,
@@ -13,6 +14,7 @@ const USUAL: Status<'static> = Status {
     reset: "power on",
     reconnects: 3,
     version: "0.1.0",
+    wifi: None,
     crash: None,
 };
 
@@ -78,6 +80,13 @@ fn long_texts_are_cut_between_characters() {
 fn length_is_bounded_and_the_bound_is_reached() {
     let worst = "\0".repeat(MAX_TEXT + 1);
     let worst_crash = "\0".repeat(MAX_CRASH + 1);
+    let access_point = AccessPoint {
+        ssid: Ssid::new(&[b'"'; 32]).unwrap(),
+        bssid: [0xFF; 6],
+        channel: u8::MAX,
+        rssi: i8::MIN,
+        security: Security::Wpa2,
+    };
     let json = Status {
         uptime_s: u32::MAX,
         heap_free: u32::MAX,
@@ -88,12 +97,13 @@ fn length_is_bounded_and_the_bound_is_reached() {
         reset: &worst,
         reconnects: u32::MAX,
         version: &worst,
+        wifi: Some(Wifi { access_point: Some(&access_point), reconnects: u32::MAX }),
         crash: Some(&worst_crash),
     }
     .to_json();
     parsed(&json);
     assert_eq!(json.len(), MAX_LENGTH);
-    assert_eq!(MAX_LENGTH, 1344);
+    assert_eq!(MAX_LENGTH, 1505);
     assert!(USUAL.to_json().len() <= 256, "one allocation");
 }
 
@@ -109,4 +119,27 @@ fn a_full_buffer_is_an_error() {
     let length = USUAL.to_json().len();
     assert!(USUAL.write_json(&mut Full(length)).is_ok());
     assert!(USUAL.write_json(&mut Full(length - 1)).is_err());
+}
+
+#[test]
+fn the_radio_is_told_while_it_is_connected() {
+    let access_point = AccessPoint {
+        ssid: Ssid::new(b"caf\xE9 \"upstairs\"").unwrap(),
+        bssid: [0x02, 0xA9, 0, 0, 0, 0xFF],
+        channel: 13,
+        rssi: -67,
+        security: Security::Wpa2,
+    };
+    let wifi = Wifi { access_point: Some(&access_point), reconnects: 3 };
+    let json = parsed(&Status { wifi: Some(wifi), ..USUAL }.to_json());
+    assert_eq!(json["wifi"]["ssid"], "caf\\xe9 \\\"upstairs\\\"");
+    assert_eq!(json["wifi"]["bssid"], "02:a9:00:00:00:ff");
+    assert_eq!(json["wifi"]["channel"], 13);
+    assert_eq!(json["wifi"]["rssi"], -67);
+    assert_eq!(json["wifi"]["reconnects"], 3);
+    let none = Wifi { access_point: None, reconnects: 3 };
+    assert_eq!(
+        parsed(&Status { wifi: Some(none), ..USUAL }.to_json())["wifi"],
+        serde_json::Value::Null
+    );
 }

@@ -16,7 +16,7 @@ const uint32_t board_cpu_hz = CHIP_CPU_MHZ * 1000000U;
 
 int main(void);
 
-extern uint8_t _heap_start[], _heap_end[];
+extern uint8_t _heap_start[], _dram_end[];
 
 /* --- Start ------------------------------------------------------------------------ */
 
@@ -46,7 +46,7 @@ static const char *task_before_reset(const void *task)
 {
     uint32_t block = (uint32_t)task;
     if ((block & 3) != 0 || block < (uint32_t)_heap_start ||
-        block >= (uint32_t)_heap_end - sizeof(StaticTask_t)) {
+        block >= (uint32_t)_dram_end - sizeof(StaticTask_t)) {
         return NULL;
     }
     const char *name = pcTaskGetName((TaskHandle_t)block);
@@ -162,6 +162,24 @@ void chip_gpio_write(unsigned pin, bool level)
     } else {
         GPIO.out_clear = 1U << pin;
     }
+}
+
+/* --- MAC address -------------------------------------------------------------------- */
+
+void chip_mac_address(uint8_t mac[6])
+{
+    /* As Espressif's esptool reads it: the maker's half is in the fourth word, or, on the first
+     * chips, one of two. */
+    uint32_t low = EFUSE(0), high = EFUSE(1), maker = EFUSE(3);
+    if (maker == 0) {
+        maker = ((high >> 16) & 0xFF) == 0 ? 0x18FE34U : 0xACD074U;
+    }
+    mac[0] = (uint8_t)(maker >> 16);
+    mac[1] = (uint8_t)(maker >> 8);
+    mac[2] = (uint8_t)maker;
+    mac[3] = (uint8_t)(high >> 8);
+    mac[4] = (uint8_t)high;
+    mac[5] = (uint8_t)(low >> 24);
 }
 
 /* --- Serial number ---------------------------------------------------------------- */

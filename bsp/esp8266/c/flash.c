@@ -1,6 +1,6 @@
 /* The SPI flash, through the boot ROM's functions. While they work, the cache cannot fetch:
  * what runs between Cache_Read_Disable and Cache_Read_Enable lies in IRAM, with interrupts
- * masked so that nothing else runs. */
+ * masked, the radio's NMI among them, so that nothing else runs. */
 #include "chip.h"
 
 #include "esp8266.h"
@@ -19,6 +19,10 @@ IN_IRAM("flash") static int with_cache_off(enum operation operation, uint32_t of
                                            void *memory, uint32_t length)
 {
     uint32_t ps = lx106_mask_interrupts();
+#if CHIP_RADIO
+    /* The NMI's handler calls into flash; frames wait in the radio's ring. */
+    uint32_t gate = chip_nmi_hold();
+#endif
     cache_is_off = true;
     Cache_Read_Disable();
     int result;
@@ -34,12 +38,19 @@ IN_IRAM("flash") static int with_cache_off(enum operation operation, uint32_t of
     }
     Cache_Read_Enable(0, 0, 1);
     cache_is_off = false;
+#if CHIP_RADIO
+    chip_nmi_release(gate);
+#endif
     lx106_restore_interrupts(ps);
     return result;
 }
 
 IN_IRAM("flash") void board_crash_begin(void)
 {
+#if CHIP_RADIO
+    /* For good: the report must not be interrupted by what may have caused it. */
+    (void)chip_nmi_hold();
+#endif
     if (cache_is_off) {
         Cache_Read_Enable(0, 0, 1);
         cache_is_off = false;

@@ -6,6 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "esp8266.h"
+
 /* Code that must run while the flash cannot be read. `thing iram` proves from the ELF that
  * nothing it reaches lies in flash. */
 #define IN_IRAM(part) __attribute__((noinline, section(".iram.text." part)))
@@ -26,6 +28,25 @@ void chip_gpio_write(unsigned pin, bool level);
 int chip_flash_read(uint32_t offset, void *to, size_t length);
 int chip_flash_write(uint32_t offset, const void *from, size_t length);
 int chip_flash_erase_sector(uint32_t offset);
+
+/* The chip's own MAC address, from its eFuses. */
+void chip_mac_address(uint8_t mac[6]);
+
+/* Keep the radio's NMI out, from IRAM too; what comes waits. Returns what chip_nmi_release
+ * takes. One that is on its way opens the gate again when it leaves: hence the loop. */
+static inline uint32_t chip_nmi_hold(void)
+{
+    uint32_t gate = NMI_GATE;
+    do {
+        NMI_GATE = 0;
+    } while (NMI_GATE != 0);
+    return gate;
+}
+
+static inline void chip_nmi_release(uint32_t gate)
+{
+    NMI_GATE = gate;
+}
 
 /* Start the chip's watchdog. Once, before the scheduler. */
 void chip_watchdog_start(void);

@@ -115,6 +115,11 @@ enum rtc_cause {
     RTC_CAUSE_WATCHDOG = 4,
 };
 
+/* --- Radio ------------------------------------------------------------------------ */
+
+/* Bit 0 lets the MAC's interrupt, which is the NMI, through to the core. */
+#define NMI_GATE (*(reg32 *)0x3FF00000U)
+
 /* --- Random numbers --------------------------------------------------------------- */
 
 #define WDEV_RAND (*(reg32 *)0x3FF20E44U)

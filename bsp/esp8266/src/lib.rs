@@ -3,7 +3,12 @@
 
 #![no_std]
 
+#[cfg(feature = "radio")]
+extern crate alloc;
+
 pub mod flash;
+#[cfg(feature = "radio")]
+mod radio;
 mod time;
 
 use app::LedState;
@@ -68,7 +73,12 @@ pub fn start(facts: &Facts) -> ! {
     for light in facts.other_lights {
         Lamp::new(*light);
     }
-    launch::launch(Lamp::new(facts.led), app::TimeStore { kept: time::kept, keep: time::keep })
+    #[cfg(feature = "radio")]
+    let radio = Some(radio::Radio::take());
+    #[cfg(not(feature = "radio"))]
+    let radio = None::<app::wifi::NoRadio>;
+    let time = app::TimeStore { kept: time::kept, keep: time::keep };
+    launch::launch(Lamp::new(facts.led), time, radio)
 }
 
 // bsp/esp8266/include/chip.h

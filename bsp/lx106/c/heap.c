@@ -13,12 +13,16 @@
 #include "lx106.h"
 
 extern uint8_t _heap_start[], _heap_end[];
+/* A second piece of RAM, where a linker script names one. */
+extern uint8_t _heap_high_start[] __attribute__((weak)), _heap_high_end[] __attribute__((weak));
 
 void lx106_heap_init(void)
 {
     /* The kernel keeps no reference to the table. */
     const HeapRegion_t regions[] = {
         {_heap_start, (size_t)(_heap_end - _heap_start)},
+        /* Begins at NULL, and so ends the table, where there is none. */
+        {_heap_high_start, (size_t)(_heap_high_end - _heap_high_start)},
         {NULL, 0},
     };
     vPortDefineHeapRegions(regions);

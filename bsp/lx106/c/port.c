@@ -78,8 +78,21 @@ void vPortYield(void)
 static uint32_t critical_nesting;
 static uint32_t critical_saved_ps;
 
+/* A byte of the radio's libraries, where there are such: not 0 inside their NMI, which no
+ * critical section keeps out. It calls these two nevertheless, and must not touch the nesting of
+ * the code that it interrupted. */
+extern volatile uint8_t NMIIrqIsOn __attribute__((weak));
+
+static bool in_nmi(void)
+{
+    return &NMIIrqIsOn != NULL && NMIIrqIsOn != 0;
+}
+
 void vPortEnterCritical(void)
 {
+    if (in_nmi()) {
+        return;
+    }
     uint32_t ps = lx106_mask_interrupts();
     if (critical_nesting == 0) {
         critical_saved_ps = ps;
@@ -89,6 +102,9 @@ void vPortEnterCritical(void)
 
 void vPortExitCritical(void)
 {
+    if (in_nmi()) {
+        return;
+    }
     configASSERT(critical_nesting != 0);
     if (--critical_nesting == 0) {
         lx106_restore_interrupts(critical_saved_ps);
@@ -169,9 +185,16 @@ void port_dispatch_interrupts(void)
     crash_in_interrupt = false;
 }
 
+/* The radio's libraries, where there are such, share the software interrupt: their NMI raises it
+ * for what only a level-1 interrupt may do. */
+int MacIsrSigPostDefHdl(void) __attribute__((weak));
+
 static void on_yield(void *arg)
 {
     (void)arg;
+    if (MacIsrSigPostDefHdl != NULL) {
+        (void)MacIsrSigPostDefHdl();
+    }
     port_switch_wanted = 1;
 }
 

@@ -134,6 +134,10 @@ port_restore_task:
      * report that code, whose a0 is still in EXCSAVE1 and whose PC is in EPC1. */
     crash_entry crash_double_exception, CRASH_KIND_DOUBLE_EXCEPTION, excsave1, epc1, ps
     crash_entry crash_debug, CRASH_KIND_DEBUG, excsave2, epc2, eps2
+    /* A radio driver has its own. */
+    .balign 4
+    .weak   radio_nmi
+radio_nmi:
     crash_entry crash_nmi, CRASH_KIND_NMI, excsave3, epc3, eps3
 
 /* _Noreturn void crash_software(kind, text, number, pc, file): called by C (crash.c), its

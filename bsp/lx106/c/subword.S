@@ -9,9 +9,9 @@
  * Everything else goes to the crash report as it came: stores, other instructions,
  * other addresses, and a halfword at an odd address, which would be another cause.
  *
- * PS.EXCM is set from vector to RFE, so nothing comes in between and one save area is
- * enough. An NMI handler, if one is ever installed, must not make such loads: it would
- * overwrite EPC1, EXCSAVE1 and the save area. */
+ * PS.EXCM is set from vector to RFE, so nothing comes in between but an NMI, and one save
+ * area is enough: an NMI handler must keep EPC1, EXCSAVE1 and the save area, as the radio's
+ * does (bsp/esp8266/radio/nmi.S). */
 #include "port_frame.h"
 
 /* The save area: a2..a5, SAR. */
@@ -149,5 +149,6 @@ port_load_store_error:
 
     .section .bss.subword_saved, "aw", @nobits
     .balign 4
+    .global subword_saved
 subword_saved:
     .space  SAVED_SIZE

@@ -17,10 +17,10 @@ lx106_vectors:
     wsr     a0, excsave2
     j       crash_debug
 
-    /* Level 3: the NMI. Nothing in this firmware enables one. */
+    /* Level 3: the NMI. Only the radio has one; without it, one is a fault. */
     .org 0x20
     wsr     a0, excsave3
-    j       crash_nmi
+    j       radio_nmi
 
     .org 0x30
     wsr     a0, excsave1

@@ -7,5 +7,5 @@
 #[unsafe(no_mangle)]
 extern "C" fn main() -> ! {
     let time = app::TimeStore { kept: lx106::kept_time, keep: lx106::keep_time };
-    launch::launch(board_qemu::BoardLed, time)
+    launch::launch(board_qemu::BoardLed, time, None::<app::wifi::NoRadio>)
 }

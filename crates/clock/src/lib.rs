@@ -12,11 +12,13 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+mod date;
 mod judge;
 pub mod packet;
 mod record;
 mod schedule;
 
+pub use date::Date;
 pub use judge::{Clock, FARTHEST, STEP, Trust, Verdict};
 pub use record::{Log, RECORD_WORDS, Record};
 pub use schedule::{ANSWER_S, FLOOR_S, LONGEST_S, MOST_SERVERS, PERIOD_S, SECOND_LOOK_S, Schedule};

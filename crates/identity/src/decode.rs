@@ -1,7 +1,7 @@
 //! From bytes to an identity.
 
 use crate::error::{Damage, Error, Field};
-use crate::fields::{Identity, Level, LogLevel, NtpServer, WifiNetwork, parse_dns_server};
+use crate::fields::{Identity, Level, LogLevel, NtpServer, WifiKey, WifiNetwork, parse_dns_server};
 use crate::validate::{
     MAX_CERTIFICATES, MAX_DNS_SERVERS, MAX_LOG_LEVELS, MAX_NTP_SERVERS, MAX_ROOTS,
     MAX_WIFI_NETWORKS, at_most,
@@ -186,6 +186,7 @@ fn is_repeatable(field: Field) -> bool {
         Field::Certificate
             | Field::Root
             | Field::Wifi
+            | Field::WifiKey
             | Field::NtpServer
             | Field::DnsServer
             | Field::LogLevel
@@ -214,6 +215,11 @@ fn store<'a>(identity: &mut Identity<'a>, field: Field, value: &'a [u8]) -> Resu
         Field::Wifi => {
             at_most(MAX_WIFI_NETWORKS, identity.wifi.len() + 1, field)?;
             let network = wifi(value).ok_or(field.invalid("is not an SSID and a passphrase"))?;
+            identity.wifi.push(network);
+        }
+        Field::WifiKey => {
+            at_most(MAX_WIFI_NETWORKS, identity.wifi.len() + 1, field)?;
+            let network = wifi_key(value).ok_or(field.invalid("is not an SSID and a key"))?;
             identity.wifi.push(network);
         }
         Field::NtpServer => {
@@ -254,7 +260,14 @@ fn wifi(value: &[u8]) -> Option<WifiNetwork<'_>> {
     let (ssid, rest) = counted(value)?;
     let (passphrase, rest) = counted(rest)?;
     let passphrase = core::str::from_utf8(passphrase).ok()?;
-    rest.is_empty().then_some(WifiNetwork { ssid, passphrase })
+    let key = if passphrase.is_empty() { WifiKey::None } else { WifiKey::Passphrase(passphrase) };
+    rest.is_empty().then_some(WifiNetwork { ssid, key })
+}
+
+/// Reads an SSID and a pairwise master key.
+fn wifi_key(value: &[u8]) -> Option<WifiNetwork<'_>> {
+    let (ssid, key) = counted(value)?;
+    Some(WifiNetwork { ssid, key: WifiKey::Pmk(key.try_into().ok()?) })
 }
 
 /// Splits off bytes that follow their count.

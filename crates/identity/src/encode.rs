@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use crate::decode::{Stored, copies};
 use crate::error::{Error, Field};
-use crate::fields::{DNS_PORT, Identity};
+use crate::fields::{DNS_PORT, Identity, WifiKey};
 use crate::{COPY_SIZE, FORMAT_VERSION, HEADER_LENGTH, MAGIC, REGION_SIZE, crc32};
 
 impl Identity<'_> {
@@ -50,7 +50,7 @@ impl Identity<'_> {
         Ok(region)
     }
 
-    /// All fields, in the order of their tags.
+    /// All fields, in the order of their tags, Wi-Fi networks of both tags in their own.
     fn body(&self) -> Vec<u8> {
         let mut body = Body(Vec::new());
         body.field(Field::Endpoint, &[self.endpoint.as_bytes()]);
@@ -71,10 +71,18 @@ impl Identity<'_> {
             body.field(Field::Root, &[der]);
         }
         for network in &self.wifi {
-            let passphrase = network.passphrase.as_bytes();
+            let length = [network.ssid.len() as u8];
+            let passphrase = match network.key {
+                WifiKey::Pmk(pmk) => {
+                    body.field(Field::WifiKey, &[&length, network.ssid, pmk]);
+                    continue;
+                }
+                WifiKey::Passphrase(passphrase) => passphrase.as_bytes(),
+                WifiKey::None => &[],
+            };
             body.field(
                 Field::Wifi,
-                &[&[network.ssid.len() as u8], network.ssid, &[passphrase.len() as u8], passphrase],
+                &[&length, network.ssid, &[passphrase.len() as u8], passphrase],
             );
         }
         for server in &self.own_ntp_servers {

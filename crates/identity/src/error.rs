@@ -162,11 +162,13 @@ pub enum Field {
     CleanSession = 15,
     /// Log level of a module.
     LogLevel = 16,
+    /// SSID and pairwise master key.
+    WifiKey = 17,
 }
 
 impl Field {
     /// Every field, in the order of the tags.
-    const ALL: [Self; 16] = [
+    const ALL: [Self; 17] = [
         Self::Endpoint,
         Self::Port,
         Self::ClientId,
@@ -183,6 +185,7 @@ impl Field {
         Self::BackoffCap,
         Self::CleanSession,
         Self::LogLevel,
+        Self::WifiKey,
     ];
 
     /// The field's tag in the format.
@@ -225,6 +228,7 @@ impl fmt::Display for Field {
             Self::BackoffCap => "backoff cap",
             Self::CleanSession => "clean session flag",
             Self::LogLevel => "log level",
+            Self::WifiKey => "Wi-Fi network",
         })
     }
 }

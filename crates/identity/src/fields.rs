@@ -169,18 +169,37 @@ impl fmt::Debug for SizeOf {
 pub struct WifiNetwork<'a> {
     /// The network's name: 1 to 32 bytes of any kind.
     pub ssid: &'a [u8],
-    /// WPA passphrase: 8 to 63 printable ASCII characters, or empty for an open network.
-    pub passphrase: &'a str,
+    /// How to get in.
+    pub key: WifiKey<'a>,
+}
+
+/// The key of a Wi-Fi network.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum WifiKey<'a> {
+    /// An open network.
+    None,
+    /// WPA passphrase: 8 to 63 printable ASCII characters. Of identities made before the key was
+    /// computed on the host.
+    Passphrase(&'a str),
+    /// The pairwise master key that follows from passphrase and SSID (IEEE 802.11-2020, J.4).
+    Pmk(&'a [u8; 32]),
+}
+
+impl fmt::Debug for WifiKey<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::None => "none",
+            Self::Passphrase(_) => "passphrase, hidden",
+            Self::Pmk(_) => "key, hidden",
+        })
+    }
 }
 
 impl fmt::Debug for WifiNetwork<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("WifiNetwork")
             .field("ssid", &format_args!("{}", self.ssid.escape_ascii()))
-            .field(
-                "passphrase",
-                &format_args!("{}", if self.passphrase.is_empty() { "none" } else { "hidden" }),
-            )
+            .field("key", &self.key)
             .finish()
     }
 }

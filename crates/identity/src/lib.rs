@@ -26,7 +26,7 @@ pub use error::{Damage, Error, Field};
 pub use fields::{
     DEFAULT_BACKOFF_CAP_S, DEFAULT_CONTROL_TOPIC, DEFAULT_KEEP_ALIVE_S, DEFAULT_NTP_SERVERS,
     DEFAULT_PORT, DEFAULT_STATUS_TOPIC, DNS_PORT, Identity, Level, LogLevel, NTP_PORT, NtpServer,
-    WifiNetwork, parse_dns_server,
+    WifiKey, WifiNetwork, parse_dns_server,
 };
 pub use validate::{
     BACKOFF_CAP_S, KEEP_ALIVE_S, MAX_CERTIFICATES, MAX_CLIENT_ID, MAX_DNS_SERVERS, MAX_HOST_NAME,

@@ -3,10 +3,11 @@
 use core::ops::RangeInclusive;
 
 use crate::error::{Error, Field};
-use crate::fields::Identity;
+use crate::fields::{Identity, WifiKey, WifiNetwork};
 
-/// Longest host name in bytes (RFC 1035, as text without a trailing dot).
-pub const MAX_HOST_NAME: usize = 253;
+/// Longest host name in bytes: what the device's resolver holds (`net::MAX_HOST_NAME`). RFC 1035
+/// would allow 253.
+pub const MAX_HOST_NAME: usize = 127;
 /// Longest MQTT client identifier in bytes (AWS IoT Core).
 pub const MAX_CLIENT_ID: usize = 128;
 /// Longest topic in bytes (AWS IoT Core).
@@ -109,20 +110,7 @@ impl Identity<'_> {
     /// Checks Wi-Fi networks, time servers and name servers.
     fn validate_network(&self) -> Result<(), Error> {
         at_most(MAX_WIFI_NETWORKS, self.wifi.len(), Field::Wifi)?;
-        for network in &self.wifi {
-            if !(1..=MAX_SSID).contains(&network.ssid.len()) {
-                return Err(Field::Wifi.invalid("must have an SSID of 1 to 32 bytes"));
-            }
-            let phrase = network.passphrase;
-            let fits = phrase.is_empty()
-                || ((MIN_PASSPHRASE..=MAX_PASSPHRASE).contains(&phrase.len())
-                    && phrase.bytes().all(|byte| matches!(byte, b' '..=b'~')));
-            if !fits {
-                return Err(Field::Wifi.invalid(
-                    "must have a passphrase of 8 to 63 printable ASCII characters, or none",
-                ));
-            }
-        }
+        self.wifi.iter().try_for_each(WifiNetwork::validate)?;
         at_most(MAX_NTP_SERVERS, self.own_ntp_servers.len(), Field::NtpServer)?;
         for server in &self.own_ntp_servers {
             host_name(server.host).map_err(|reason| Field::NtpServer.invalid(reason))?;
@@ -139,6 +127,30 @@ impl Identity<'_> {
             if server.port() == 0 {
                 return Err(Field::DnsServer.invalid("must not have port 0"));
             }
+        }
+        Ok(())
+    }
+}
+
+impl WifiNetwork<'_> {
+    /// Checks name and key.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] when the device could not use them.
+    pub fn validate(&self) -> Result<(), Error> {
+        if !(1..=MAX_SSID).contains(&self.ssid.len()) {
+            return Err(Field::Wifi.invalid("must have an SSID of 1 to 32 bytes"));
+        }
+        let fits = match self.key {
+            WifiKey::None | WifiKey::Pmk(_) => true,
+            WifiKey::Passphrase(phrase) => {
+                (MIN_PASSPHRASE..=MAX_PASSPHRASE).contains(&phrase.len())
+                    && phrase.bytes().all(|byte| matches!(byte, b' '..=b'~'))
+            }
+        };
+        if !fits {
+            return Err(Field::Wifi
+                .invalid("must have a passphrase of 8 to 63 printable ASCII characters, or none"));
         }
         Ok(())
     }
@@ -169,7 +181,9 @@ fn endpoint(name: &str) -> Result<(), &'static str> {
 /// Checks a host name (RFC 1123) or an IPv4 address, which has the same syntax.
 fn host_name(name: &str) -> Result<(), &'static str> {
     if !(1..=MAX_HOST_NAME).contains(&name.len()) {
-        return Err("must be a host name of 1 to 253 characters");
+        return Err(
+            "must be a host name of 1 to 127 characters, which is what the device can look up",
+        );
     }
     for label in name.split('.') {
         if !(1..=MAX_LABEL).contains(&label.len()) {

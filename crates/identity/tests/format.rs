@@ -5,7 +5,7 @@ mod common;
 use common::{Material, body_of, certificate, copy_with_header, field, full, pkcs8_key, small};
 use identity::{
     COPY_SIZE, Damage, Error, Field, Identity, Level, LogLevel, NtpServer, REGION_SIZE, Stored,
-    WifiNetwork, decode, decode_copy, next_write,
+    WifiKey, WifiNetwork, decode, decode_copy, next_write,
 };
 
 /// A copy with the given body and matching checksums.
@@ -102,6 +102,7 @@ fn bytes_are_as_documented() {
         field(9, &material.root),
         field(9, &material.root),
         field(10, b"\x04caf\xE9\x0Dcorrect horse"),
+        field(17, b"\x04homeSECRET and thirty-two bytes long"),
         field(10, b"\x04open\x00"),
         field(11, b"time.iot.test:10123"),
         field(11, b"10.0.2.2"),
@@ -232,7 +233,7 @@ fn newer_version_is_refused_and_longer_header_is_not() {
 fn unknown_tags_are_skipped() {
     let material = Material::new();
     let copy = small(&material).encode_copy(1).unwrap();
-    for tag in [0, 17, 32, 33, 0x1234, 0xFFFF] {
+    for tag in [0, 18, 32, 33, 0x1234, 0xFFFF] {
         for size in [0, 1, 2, 3, 4, 5, 4000] {
             let unknown = field(tag, &vec![0xA5; size]);
             for body in
@@ -364,8 +365,8 @@ fn host_names() {
     let material = Material::new();
     let base = || small(&material);
     let label = "a".repeat(63);
-    let longest = [&*label, &label, &label, &label[..61]].join(".");
-    assert_eq!(longest.len(), 253);
+    let longest = [&*label, &label].join(".");
+    assert_eq!(longest.len(), 127);
     for good in [
         "a",
         "localhost",
@@ -378,7 +379,7 @@ fn host_names() {
     }
     for bad in [
         "".to_owned(),
-        format!("{longest}a"),
+        [&*label, &label[..62], "a"].join("."),
         "a".repeat(64),
         ".a".into(),
         "a.".into(),
@@ -487,24 +488,30 @@ fn network_settings() {
     let material = Material::new();
     let base = || small(&material);
     let text = "x".repeat(64);
-    let wifi =
-        |ssid, passphrase| Identity { wifi: vec![WifiNetwork { ssid, passphrase }], ..base() };
-    for (ssid, passphrase) in
-        [(&b"x"[..], ""), (&[0; 32], "12345678"), (b"\xFF", &text[..63]), (b"x", "spaces ~!")]
-    {
-        assert_eq!(wifi(ssid, passphrase).validate(), Ok(()));
-    }
-    for (ssid, passphrase) in [
-        (&b""[..], ""),
-        (&[0; 33], ""),
-        (b"x", "1234567"),
-        (b"x", &text),
-        (b"x", "umläute!"),
-        (b"x", "tab\tinside"),
+    let wifi = |ssid, key| Identity { wifi: vec![WifiNetwork { ssid, key }], ..base() };
+    let phrase = WifiKey::Passphrase;
+    for (ssid, key) in [
+        (&b"x"[..], WifiKey::None),
+        (&[0; 32], phrase("12345678")),
+        (b"\xFF", phrase(&text[..63])),
+        (b"x", phrase("spaces ~!")),
+        (b"x", WifiKey::Pmk(&[0; 32])),
     ] {
-        refused(&wifi(ssid, passphrase), Field::Wifi);
+        assert_eq!(wifi(ssid, key).validate(), Ok(()));
     }
-    let network = WifiNetwork { ssid: b"x", passphrase: "" };
+    for (ssid, key) in [
+        (&b""[..], WifiKey::None),
+        (&[0; 33], WifiKey::None),
+        (b"", WifiKey::Pmk(&[0; 32])),
+        (b"x", phrase("")),
+        (b"x", phrase("1234567")),
+        (b"x", phrase(&text)),
+        (b"x", phrase("umläute!")),
+        (b"x", phrase("tab\tinside")),
+    ] {
+        refused(&wifi(ssid, key), Field::Wifi);
+    }
+    let network = WifiNetwork { ssid: b"x", key: WifiKey::None };
     refused(&Identity { wifi: vec![network; 9], ..base() }, Field::Wifi);
 
     for good in ["a.b", "10.0.2.2", "a:1", "a:65535"] {
@@ -589,6 +596,11 @@ fn decoder_refuses_values_that_the_encoder_cannot_make() {
         (16, b"", Field::LogLevel),
         (16, b"\x06*", Field::LogLevel),
         (16, b"\x03\xFF", Field::LogLevel),
+        (17, b"", Field::WifiKey),
+        (17, b"\x01x", Field::WifiKey),
+        (17, b"\x01x0123456789abcdef0123456789abcde", Field::WifiKey),
+        (17, b"\x01x0123456789abcdef0123456789abcdefg", Field::WifiKey),
+        (17, b"\x000123456789abcdef0123456789abcdef", Field::Wifi),
     ] {
         let error = decode_small_and(tag, value).unwrap_err();
         assert_eq!(reason(&error).0, field, "tag {tag} value {value:?}");
@@ -665,12 +677,12 @@ fn secrets_are_not_shown() {
             assert!(!text.contains(secret), "{text}");
         }
     }
-    assert!(format!("{identity:?}").contains("passphrase: hidden"));
-    assert!(format!("{identity:?}").contains("passphrase: none"));
+    assert!(format!("{identity:?}").contains("key: passphrase, hidden"));
+    assert!(format!("{identity:?}").contains("key: none"));
     assert_eq!(
         identity.to_string(),
         "endpoint local-ats.iot.test:443, thing kitchen_1:a-b, client id Küche, \
-         2 certificate(s), 2 own root(s), 2 Wi-Fi network(s)"
+         2 certificate(s), 2 own root(s), 3 Wi-Fi network(s)"
     );
 }
 

@@ -19,7 +19,7 @@ use vendor_sys as sys;
 
 use crate::Core;
 
-pub use clock::Trust;
+pub use clock::{Date, Trust};
 
 /// Seconds since 1970 at which this firmware was built.
 pub const BUILD_TIME: u32 = parse(env!("FW_BUILD_EPOCH"));
@@ -97,7 +97,7 @@ pub fn recall(kept: u32) {
     };
     publish(trust, now);
     if trust == Trust::Kept {
-        log::info!("it is later than {}, kept from before the reset", Utc(now));
+        log::info!("it is later than {}, kept from before the reset", Date::of(now));
     }
 }
 
@@ -197,6 +197,17 @@ extern "C" fn fw_unix_time() -> i64 {
 #[unsafe(no_mangle)]
 extern "C" fn fw_time_is_exact() -> bool {
     EXACT.load(Ordering::Acquire)
+}
+
+/// The date for that check.
+///
+/// # Safety
+/// `out` can be written.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn fw_date(seconds: u32, out: *mut sys::fw_date) {
+    let Date { year, month, day, hour, minute, second } = Date::of(seconds);
+    // SAFETY: by the caller's promise.
+    unsafe { out.write(sys::fw_date { year, month, day, hour, minute, second }) };
 }
 
 /// A timer of lwIP's, which runs in its thread with its core locked.
@@ -361,7 +372,7 @@ unsafe extern "C" fn received(
 /// # Safety
 /// The core is locked.
 unsafe fn heard(seconds: u32, before: u32, verdict: Verdict) {
-    let told = Utc(seconds);
+    let told = Date::of(seconds);
     let wait = match verdict {
         Verdict::Set => {
             log::info!("clock set by SNTP: {told}");
@@ -369,11 +380,11 @@ unsafe fn heard(seconds: u32, before: u32, verdict: Verdict) {
         }
         Verdict::Agrees => (PERIOD_S, false),
         Verdict::Corrected => {
-            log::warn!("clock corrected by SNTP: {told}, it was {}", Utc(before));
+            log::warn!("clock corrected by SNTP: {told}, it was {}", Date::of(before));
             (SECOND_LOOK_S, true)
         }
         Verdict::Doubted => {
-            log::warn!("a time server says {told}, the clock {}: asking again", Utc(before));
+            log::warn!("a time server says {told}, the clock {}: asking again", Date::of(before));
             (1, true)
         }
         Verdict::BeforeBuild => {
@@ -433,26 +444,5 @@ unsafe fn close() {
         {
             sys::udp_remove(question.pcb);
         }
-    }
-}
-
-/// Shows seconds since 1970 as `2026-01-31 12:00:00 UTC`.
-pub struct Utc(pub u32);
-
-impl fmt::Display for Utc {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Days to a civil date by counting from 1 March of year 0, so that the leap day is
-        // the last of a year (proleptic Gregorian calendar, 146097 days in 400 years).
-        let (days, rest) = (self.0 / 86400 + 719_468, self.0 % 86400);
-        let (era, day_of_era) = (days / 146_097, days % 146_097);
-        let year_of_era =
-            (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-        let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-        let shifted_month = (5 * day_of_year + 2) / 153;
-        let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-        let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
-        let year = era * 400 + year_of_era + u32::from(month <= 2);
-        let (hour, minute, second) = (rest / 3600, rest / 60 % 60, rest % 60);
-        write!(out, "{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} UTC")
     }
 }

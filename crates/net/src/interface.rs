@@ -128,13 +128,7 @@ impl Interface {
     /// # Errors
     /// What is missing.
     pub fn address(&self) -> Result<Ipv4Addr, NotReady> {
-        if !LINK_UP.load(Ordering::Acquire) {
-            return Err(NotReady::LinkDown);
-        }
-        match ADDRESS.load(Ordering::Acquire) {
-            0 => Err(NotReady::NoAddress),
-            address => Ok(Ipv4Addr::from(address.to_le_bytes())),
-        }
+        address()
     }
 
     /// Asks these name servers in turn, at most four, instead of those that DHCP names. An empty
@@ -161,6 +155,20 @@ impl Interface {
 /// An address as lwIP keeps it.
 fn in_network_order(address: Ipv4Addr) -> u32 {
     u32::from_le_bytes(address.octets())
+}
+
+/// The device's address, once there is an interface, a link, and DHCP has answered.
+///
+/// # Errors
+/// What is missing.
+pub fn address() -> Result<Ipv4Addr, NotReady> {
+    if !LINK_UP.load(Ordering::Acquire) {
+        return Err(NotReady::LinkDown);
+    }
+    match ADDRESS.load(Ordering::Acquire) {
+        0 => Err(NotReady::NoAddress),
+        address => Ok(Ipv4Addr::from(address.to_le_bytes())),
+    }
 }
 
 /// Milliseconds between two signs of life of lwIP's thread, and the seconds within which it

@@ -11,9 +11,12 @@ mod error;
 mod interface;
 
 pub use error::Error;
-pub use interface::{Driver, Interface, NotReady};
+pub use interface::{Driver, Interface, NotReady, address};
 
 use vendor_sys as sys;
+
+/// Longest host name in bytes that can be looked up.
+pub const MAX_HOST_NAME: usize = sys::DNS_MAX_NAME_LENGTH as usize - 1;
 
 /// lwIP's one lock, held until dropped: its core functions may be called meanwhile.
 struct Core;

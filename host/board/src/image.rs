@@ -135,7 +135,7 @@ impl Image {
              0x{heap:08x}  {heap_size:5} bytes  heap: tasks, network, TLS; what follows is for \
              the radio\n\
              RTC memory:\n  \
-             0x60001200    512 bytes  reset reason and crash record; survives every reset",
+             0x60001200    512 bytes  reset reason, crash record and last known time; survive every reset",
             flash = FLASH_SIZE / 1024,
             boot_file = self.boot.display(),
             code_file = self.code.display(),

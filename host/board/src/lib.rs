@@ -7,7 +7,7 @@
 //! use std::path::Path;
 //!
 //! # fn start(firmware: &board::machine::Firmware, region: &[u8]) -> anyhow::Result<()> {
-//! let machine = firmware.start(region, Path::new("target/thing"), true)?;
+//! let machine = firmware.start(region, Path::new("target/thing"), true, &VirtualNetwork::usual())?;
 //! let console = machine.console();
 //! # Ok(())
 //! # }

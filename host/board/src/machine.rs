@@ -46,15 +46,53 @@ pub struct Firmware {
     /// Folder of what was built: images, virtual board, esptool
     #[arg(long, default_value = "target")]
     pub target: PathBuf,
+    /// The firmware drives the radio: a virtual board gets a virtual access point, not a cable
+    #[arg(long)]
+    pub radio: bool,
+    /// Write what the radio sends and hears to this file, as Wireshark reads it
+    #[arg(long, requires = "radio")]
+    pub pcap: Option<PathBuf>,
+}
+
+/// The network of a virtual access point.
+#[derive(Clone, Debug)]
+pub struct VirtualNetwork {
+    /// Its name.
+    pub ssid: String,
+    /// Its passphrase; empty for an open one.
+    pub passphrase: String,
+}
+
+impl VirtualNetwork {
+    /// The one that is there when a device's settings know none.
+    #[must_use]
+    pub fn usual() -> Self {
+        Self { ssid: "virtual".to_owned(), passphrase: "no secret at all".to_owned() }
+    }
+
+    /// As `virtual-nodemcu --ap` takes it.
+    #[must_use]
+    pub fn option(&self) -> String {
+        let Self { ssid, passphrase } = self;
+        let key = if passphrase.is_empty() { String::new() } else { format!(",psk={passphrase}") };
+        format!("ssid={ssid}{key},channel=6,rssi=-50")
+    }
 }
 
 impl Firmware {
     /// Starts the board with this identity region. `folder` takes the board's files, and what
     /// the flash there holds already is not written again. With `echo` the console is printed.
+    /// `network` is what the access point is of, when the firmware has a radio.
     ///
     /// # Errors
     /// When something is missing or does not start, or flashing fails.
-    pub fn start(&self, region: &[u8], folder: &Path, echo: bool) -> Result<Box<dyn Machine>> {
+    pub fn start(
+        &self,
+        region: &[u8],
+        folder: &Path,
+        echo: bool,
+        network: &VirtualNetwork,
+    ) -> Result<Box<dyn Machine>> {
         if self.board.machine == Kind::Qemu {
             let mut options = EmulatorOptions::new(&self.elf);
             options.identity = Some(region.to_vec());
@@ -71,6 +109,12 @@ impl Firmware {
             &self.elf,
         );
         options.echo = echo;
+        if self.radio {
+            options.further.extend(["--ap".into(), network.option().into()]);
+            if let Some(file) = &self.pcap {
+                options.further.extend(["--pcap".into(), file.into()]);
+            }
+        }
         let mut board = VirtualBoard::start(&options)?;
         let identity = folder.join(format!("{}-identity.bin", self.board.name));
         files::write(&identity, region, SECRET)?;

@@ -12,19 +12,16 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use process::files;
+use process::files::{self, SECRET};
 
-/// Loads the P-256 key in `path`, or makes one; says whether it is new.
+/// Makes a P-256 key and writes it to `path`.
 ///
 /// # Errors
-/// When the file cannot be read or written, or holds another kind of key.
-pub(super) fn load_or_make(path: &Path) -> Result<(KeyPair, bool)> {
-    if let Some(key) = load(path)? {
-        return Ok((key, false));
-    }
+/// When the file cannot be written.
+pub(super) fn make(path: &Path) -> Result<KeyPair> {
     let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).context("cannot make a P-256 key")?;
-    files::write(path, key.serialize_pem().as_bytes(), 0o600)?;
-    Ok((key, true))
+    files::write(path, key.serialize_pem().as_bytes(), SECRET)?;
+    Ok(key)
 }
 
 /// The P-256 key in `path`; `None` when there is no file.
@@ -83,14 +80,13 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     #[test]
-    fn a_key_is_made_once_and_is_private() {
+    fn a_key_is_private_and_found_again() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("device.key");
-        let (first, new) = load_or_make(&path).unwrap();
-        assert!(new);
+        assert!(load(&path).unwrap().is_none());
+        let first = make(&path).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        let (second, new) = load_or_make(&path).unwrap();
-        assert!(!new);
+        let second = load(&path).unwrap().unwrap();
         assert_eq!(first.subject_public_key_info(), second.subject_public_key_info());
     }
 
@@ -100,7 +96,7 @@ mod tests {
         let path = folder.path().join("device.key");
         for text in ["", "-----BEGIN PRIVATE KEY-----\nc2VjcmV0\n-----END PRIVATE KEY-----\n"] {
             fs::write(&path, text).unwrap();
-            let error = format!("{:#}", load_or_make(&path).unwrap_err());
+            let error = format!("{:#}", load(&path).unwrap_err());
             assert!(error.contains("P-256") && !error.contains("c2VjcmV0"), "{error}");
         }
     }

@@ -27,6 +27,8 @@ mod cli;
 mod failure;
 pub mod fleet;
 mod keys;
+mod make;
+mod plan;
 mod policy;
 mod remove;
 mod rotate;
@@ -49,7 +51,7 @@ pub use rotate::Rotation;
 pub use state::{Certificate, Doing, Journal, journal};
 pub use witness::{LocalEvents, PresenceEvents, Witness};
 
-use process::files;
+use plan::Extent;
 use state::Store;
 use things::topics::Topics;
 
@@ -194,13 +196,7 @@ impl<'a> Session<'a> {
         (self.say)(&format!("endpoint     {endpoint}"));
         store.journal.endpoint = Some(endpoint);
         store.finish_swap()?;
-        self.ensure_thing(&mut store, thing)?;
-        self.ensure_policy(&mut store, policy)?;
-        let (certificate, new) = self.ensure_certificate(&mut store, Slot::Current)?;
-        self.ensure_attached(&mut store, policy, &certificate, new)?;
-        if !new {
-            self.drop_old_policies(&mut store, policy, &certificate)?;
-        }
+        self.make_all(&mut store, policy, Slot::Current, Extent::Whole)?;
         store.done(|journal| {
             topics.status.clone_into(&mut journal.status_topic);
             topics.control.clone_into(&mut journal.control_topic);
@@ -303,135 +299,6 @@ impl<'a> Session<'a> {
         Ok(endpoint)
     }
 
-    fn ensure_thing(&self, store: &mut Store, thing: &str) -> Result<()> {
-        if let Some(answer) = self.look_for("describe-thing", &[("thing-name", thing)])? {
-            (self.say)(&format!("thing {thing} exists"));
-            let arn = text(&answer, "thingArn")?;
-            return store.done(|journal| journal.thing_arn = Some(arn));
-        }
-        let answer = self.change(store, "create-thing", &[("thing-name", thing)])?;
-        let arn = text(&answer, "thingArn")?;
-        store.done(|journal| journal.thing_arn = Some(arn))?;
-        (self.say)(&format!("thing {thing} made"));
-        Ok(())
-    }
-
-    fn ensure_policy(&mut self, store: &mut Store, policy: &Policy) -> Result<()> {
-        if self.policies_seen.contains(&policy.name) {
-            return Ok(());
-        }
-        let name = policy.name.as_str();
-        if let Some(answer) = self.look_for("get-policy", &[("policy-name", name)])? {
-            if !policy.says_the_same_as(&text(&answer, "policyDocument")?) {
-                bail!(
-                    "policy {name} exists in the account but was changed there: devices with it may do \
-                     other things than intended. Compare it (AWS console, AWS IoT, Security, Policies), \
-                     delete it or set its first version as default, and run the same command again"
-                );
-            }
-            (self.say)(&format!("policy {name} exists"));
-        } else {
-            let document = policy.document.as_str();
-            let arguments = [("policy-name", name), ("policy-document", document)];
-            match self.change(store, "create-policy", &arguments) {
-                Ok(_) => {}
-                // Another program made it at the same moment; the name says what is in it.
-                Err(error) if is(&error, &Cause::Exists) => {}
-                Err(error) => return Err(error),
-            }
-            store.done(|_| ())?;
-            (self.say)(&format!("policy {name} made"));
-        }
-        self.policies_seen.insert(name.to_owned());
-        Ok(())
-    }
-
-    /// The certificate of a slot and whether it was made just now.
-    fn ensure_certificate(&self, store: &mut Store, slot: Slot) -> Result<(Certificate, bool)> {
-        let stem = slot.stem();
-        let key_path = store.path(&format!("{stem}.key"));
-        let known = slot.of(&mut store.journal).clone();
-        if let Some(certificate) = &known
-            && keys::load(&key_path)?.is_none()
-        {
-            bail!(
-                "{} is lost, and certificate {} is of no use without it: put the key back from a \
-                 backup, or run `make deprovision THING={thing}` and provision again",
-                key_path.display(),
-                certificate.id,
-                thing = store.journal.thing
-            );
-        }
-        let (key, key_is_new) = keys::load_or_make(&key_path)?;
-        if let Some(certificate) = known {
-            if let Some(pem) = self.certificate_pem(&certificate.id)? {
-                self.keep(store, slot, &certificate, &pem, &key)?;
-                (self.say)(&format!("certificate {} exists and is active", short(&certificate.id)));
-                return Ok((certificate, false));
-            }
-            (self.say)(&format!("certificate {} is gone from the account", short(&certificate.id)));
-            store.done(|journal| *slot.of(journal) = None)?;
-        } else if !key_is_new && let Some(certificate) = self.search(store, &key_path, &key)? {
-            store.done(|journal| *slot.of(journal) = Some(certificate.clone()))?;
-            let pem = self.certificate_pem(&certificate.id)?.context("it is gone again")?;
-            self.keep(store, slot, &certificate, &pem, &key)?;
-            (self.say)(&format!("certificate {} was made already", short(&certificate.id)));
-            return Ok((certificate, false));
-        }
-        let request = keys::request(&key, &store.journal.thing)?;
-        files::write(&store.path(&format!("{stem}.csr")), request.as_bytes(), 0o644)?;
-        store.about_to("iot create-certificate-from-csr")?;
-        let mut arguments = options(&[("certificate-signing-request", &request)]);
-        arguments.push("--set-as-active".to_owned());
-        let answer = self.cli.call("iot", "create-certificate-from-csr", &arguments, self.say)?;
-        let certificate = Certificate {
-            id: text(&answer, "certificateId")?,
-            arn: text(&answer, "certificateArn")?,
-        };
-        store.done(|journal| *slot.of(journal) = Some(certificate.clone()))?;
-        self.keep(store, slot, &certificate, &text(&answer, "certificatePem")?, &key)?;
-        (self.say)(&format!("certificate {} made and active", short(&certificate.id)));
-        Ok((certificate, true))
-    }
-
-    /// Writes the certificate after a look at whether it is the key's.
-    fn keep(
-        &self,
-        store: &Store,
-        slot: Slot,
-        certificate: &Certificate,
-        pem: &str,
-        key: &KeyPair,
-    ) -> Result<()> {
-        if !keys::belong_together(pem, key)? {
-            bail!(
-                "certificate {} does not belong to the private key in {}: a device with these two \
-                 could not connect. Put the right key back, or run `make deprovision THING={thing}` and \
-                 provision again",
-                certificate.id,
-                store.path(&format!("{}.key", slot.stem())).display(),
-                thing = store.journal.thing
-            );
-        }
-        files::write(&store.path(&format!("{}.pem", slot.stem())), pem.as_bytes(), 0o644)
-    }
-
-    /// An active certificate as PEM; `None` when it is gone.
-    fn certificate_pem(&self, id: &str) -> Result<Option<String>> {
-        let Some(answer) = self.look_for("describe-certificate", &[("certificate-id", id)])? else {
-            return Ok(None);
-        };
-        let description = &answer["certificateDescription"];
-        let status = text(description, "status")?;
-        if status != "ACTIVE" {
-            bail!(
-                "certificate {id} is {status}: somebody has switched it off. Activate it (AWS console, \
-                 AWS IoT, Security, Certificates), or run `make deprovision` and provision again"
-            );
-        }
-        text(description, "certificatePem").map(Some)
-    }
-
     /// Finds the certificate of `key` among those of the thing and those that the account got
     /// since the key was made.
     fn search(&self, store: &Store, key_path: &Path, key: &KeyPair) -> Result<Option<Certificate>> {
@@ -473,53 +340,6 @@ impl<'a> Session<'a> {
         let pem = text(&described["certificateDescription"], "certificatePem")?;
         // Others' certificates may have anything in them.
         Ok(keys::belong_together(&pem, key).unwrap_or(false))
-    }
-
-    fn ensure_attached(
-        &self,
-        store: &mut Store,
-        policy: &Policy,
-        certificate: &Certificate,
-        new: bool,
-    ) -> Result<()> {
-        let (name, arn) = (policy.name.as_str(), certificate.arn.as_str());
-        if new || !self.attached_policies(arn)?.iter().any(|attached| attached == name) {
-            self.change(store, "attach-policy", &[("policy-name", name), ("target", arn)])?;
-            store.done(|_| ())?;
-            (self.say)("policy attached to the certificate");
-        }
-        let thing = store.journal.thing.clone();
-        if new || !self.principals(&thing)?.iter().any(|attached| attached == arn) {
-            let arguments = [("thing-name", thing.as_str()), ("principal", arn)];
-            self.change(store, "attach-thing-principal", &arguments)?;
-            store.done(|_| ())?;
-            (self.say)("certificate attached to the thing");
-        }
-        Ok(())
-    }
-
-    /// Takes policies of other topics off the certificate: they would go on allowing those.
-    fn drop_old_policies(
-        &self,
-        store: &mut Store,
-        policy: &Policy,
-        certificate: &Certificate,
-    ) -> Result<()> {
-        for name in self.attached_policies(&certificate.arn)? {
-            if name.starts_with(policy::PREFIX) && name != policy.name {
-                store.journal.old_policies.insert(name.clone());
-                let arguments = [("policy-name", name.as_str()), ("target", &certificate.arn)];
-                self.change(store, "detach-policy", &arguments)?;
-                (self.say)(&format!("policy {name} (other topics) detached"));
-            }
-        }
-        for name in store.journal.old_policies.clone() {
-            self.delete_policy_unless_used(&name)?;
-            store.done(|journal| {
-                journal.old_policies.remove(&name);
-            })?;
-        }
-        Ok(())
     }
 
     /// Names of the policies attached to a certificate.

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
+use crate::plan::Extent;
 use crate::witness::Witness;
 use crate::{Journal, Policy, Session, Slot, short};
 use things::topics::Topics;
@@ -41,8 +42,7 @@ impl Session<'_> {
         if store.journal.retiring.is_some() {
             (self.say)("a rotation is under way: going on with it");
         } else {
-            let (next, new) = self.ensure_certificate(&mut store, Slot::Next)?;
-            self.ensure_attached(&mut store, &policy, &next, new)?;
+            self.make_all(&mut store, &policy, Slot::Next, Extent::Certificate)?;
             store.begin_swap()?;
         }
         let current =

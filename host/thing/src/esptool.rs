@@ -7,6 +7,8 @@ use board::esptool::Esptool;
 use process::output;
 
 #[derive(clap::Args)]
+// Part of verbs whose own arguments are called the same, which clap would take for one group.
+#[group(skip)]
 pub struct Arguments {
     /// Virtual environment with esptool
     #[arg(long = "esptool", default_value = "target/esptool")]

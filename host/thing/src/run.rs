@@ -16,6 +16,7 @@ use things::folder::ThingFolder;
 use things::settings::Settings;
 
 use crate::context::{Configured, Context};
+use crate::smoke;
 
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -40,14 +41,15 @@ pub fn run(context: Context, arguments: &Arguments) -> Result<()> {
     let cloud = settings.state.join("cloud");
     let mut cloud = LocalCloud::start_configured(&settings, &cloud, &config, &folder)?;
     let mut announced = cloud.running().announce(&settings.state)?;
+    let (device, network) = smoke::with_network(cloud.device_identity(), arguments.firmware.radio);
     let region = match &arguments.identity {
         Some(path) => {
             std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?
         }
-        None => cloud.device_identity().region()?,
+        None => device.region()?,
     };
     output::line(introduction(&cloud, &settings, &folder, &arguments.firmware.board))?;
-    let mut machine = arguments.firmware.start(&region, &settings.state, true)?;
+    let mut machine = arguments.firmware.start(&region, &settings.state, true, &network)?;
     announced.board_runs()?;
     let outcome = loop {
         if interrupt.happened() {

@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::context::{Configured, Context};
 use board::boards;
-use board::machine::{Firmware, Machine};
+use board::machine::{Firmware, Machine, VirtualNetwork};
 use board::status::{Led, Report, Status};
 use board_facts::Board;
 use cloud::broker::KEEP_ALIVE;
@@ -15,6 +15,7 @@ use cloud::local::LocalCloud;
 use process::interrupt::Interrupt;
 use process::output;
 use process::scratch;
+use things::device_identity::{DeviceIdentity, Wifi};
 
 /// The device, once it runs, must be done by then.
 const LIMIT: Duration = Duration::from_secs(115);
@@ -48,9 +49,10 @@ pub fn smoke(context: Context, Arguments { firmware }: &Arguments) -> Result<()>
     }
     let mut operator = cloud.operator()?;
     operator.subscribe(&cloud.topics.status)?;
-    let region = cloud.device_identity().region()?;
+    let (device, network) = with_network(cloud.device_identity(), firmware.radio);
+    let region = device.region()?;
     let mut check = Check {
-        machine: firmware.start(&region, folder.path(), false)?,
+        machine: firmware.start(&region, folder.path(), false, &network)?,
         board: firmware.board.clone(),
         operator: &mut operator,
         cloud: &cloud,
@@ -78,6 +80,23 @@ pub fn smoke(context: Context, Arguments { firmware }: &Arguments) -> Result<()>
             }
             eprintln!("---");
             Err(error)
+        }
+    }
+}
+
+/// The identity of a device with a radio, and the network to join: its preferred one, or one
+/// that is made for it.
+pub fn with_network(mut device: DeviceIdentity, radio: bool) -> (DeviceIdentity, VirtualNetwork) {
+    let usual = VirtualNetwork::usual();
+    match device.wifi.first() {
+        _ if !radio => (device, usual),
+        Some(wifi) => {
+            let (ssid, passphrase) = (wifi.ssid().to_owned(), wifi.passphrase().to_owned());
+            (device, VirtualNetwork { ssid, passphrase })
+        }
+        None => {
+            device.wifi.push(Wifi::new(usual.ssid.clone(), usual.passphrase.clone()));
+            (device, usual)
         }
     }
 }

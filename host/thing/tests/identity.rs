@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use certificates::{Authority, Credential, KeyKind, LeafRequest, Validity};
+use identity::WifiKey;
 use identity::{Level, Stored};
 use tempfile::TempDir;
 
@@ -170,8 +171,8 @@ fn every_setting_arrives() {
     let dns: Vec<String> = identity.dns_servers.iter().map(ToString::to_string).collect();
     assert_eq!(dns, ["10.0.0.1:53", "10.0.0.2:5353"]);
     assert_eq!(identity.wifi[0].ssid, "café".as_bytes());
-    assert_eq!(identity.wifi[0].passphrase, "correct horse");
-    assert_eq!(identity.wifi[1].passphrase, "");
+    assert!(matches!(identity.wifi[0].key, WifiKey::Pmk(_)));
+    assert_eq!(identity.wifi[1].key, WifiKey::None);
     let levels: Vec<_> =
         identity.log_levels.iter().map(|entry| (entry.module, entry.level)).collect();
     assert_eq!(levels, [("*", Level::Warn), ("mqtt", Level::Trace)]);
@@ -186,7 +187,7 @@ fn every_setting_arrives() {
         "certificate   CN=lamp, until ",
         "private key   present, not shown",
         "root          CN=r, until ",
-        "Wi-Fi         caf\\xc3\\xa9 (with a passphrase)",
+        "Wi-Fi         caf\\xc3\\xa9 (with a key)",
         "Wi-Fi         open (open)",
         "DNS server    10.0.0.2:5353",
         "log level     mqtt trace",
@@ -290,6 +291,10 @@ fn mistakes_in_the_config_are_shown_with_file_line_and_remedy() {
             "[network]\ndns = [\"1.1.1.1\",\"1.1.1.1\",\"1.1.1.1\",\"1.1.1.1\",\n\"1.1.1.1\"]",
             &["config.toml:3: the DNS server occurs too often"],
         ),
+        (
+            "[[wifi]]\nssid = \"a\"\npassphrase = \"short\"",
+            &["config.toml:1: the Wi-Fi network must have a passphrase of 8 to 63"],
+        ),
         ("[[wifi]]\nssid = \"\"", &["config.toml:1: the Wi-Fi network must have an SSID"]),
         ("[[wifi]]\npassphrase = \"12345678\"", &["config.toml:1: missing field `ssid`"]),
         ("[log]\nmqtt = \"loud\"", &["config.toml:2: unknown variant `loud`", "`debug`"]),
@@ -325,6 +330,9 @@ fn a_passphrase_is_never_repeated() {
 #[test]
 fn bad_endpoints_are_refused_wherever_they_come_from() {
     let place = Place::new();
+    let label = "x".repeat(63);
+    let too_long = format!("{label}.{}.iot.test", &label[..55]);
+    assert_eq!(too_long.len(), 128);
     for (endpoint, words) in [
         ("https://a-ats.iot.eu-west-1.amazonaws.com", "without https://"),
         ("a-ats.iot.eu-west-1.amazonaws.com:8883", "and port"),
@@ -332,6 +340,7 @@ fn bad_endpoints_are_refused_wherever_they_come_from() {
         ("a_b.example", "is not a host name"),
         ("10.0.0.1", "is not a host name"),
         ("localhost", "is not a host name"),
+        (&*too_long, "127 characters that the device can look up"),
         ("", "is not a host name"),
         ("a1b2c3d4e5f6g7.iot.eu-west-1.amazonaws.com", "AWS's old kind"),
         ("a-ats.credentials.iot.eu-west-1.amazonaws.com", "not the one for MQTT"),

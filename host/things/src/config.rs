@@ -267,7 +267,7 @@ impl Config {
         }
         for network in &self.settings.wifi {
             let WifiSettings { ssid, passphrase } = network.get_ref();
-            identity.wifi.push(Wifi { ssid: ssid.clone(), passphrase: passphrase.0.clone() });
+            identity.wifi.push(Wifi::new(ssid.clone(), passphrase.0.clone()));
             self.check(identity, &network.span())?;
         }
         for (module, level) in &self.settings.log {
@@ -335,8 +335,10 @@ fn endpoint_flaw(endpoint: &str) -> Option<&'static str> {
             && !label.ends_with('-')
     };
     let lower = endpoint.to_ascii_lowercase();
-    if endpoint.len() > identity::MAX_HOST_NAME
-        || !endpoint.contains('.')
+    if endpoint.len() > identity::MAX_HOST_NAME {
+        return Some("is longer than the 127 characters that the device can look up");
+    }
+    if !endpoint.contains('.')
         || !endpoint.split('.').all(label)
         || endpoint.parse::<std::net::Ipv4Addr>().is_ok()
     {

@@ -1,9 +1,12 @@
 //! What a device in the emulator is given: its identity region.
 
 use std::fmt;
+use std::num::NonZeroU32;
 
 use anyhow::Result;
-use identity::{Error, Identity, Level, LogLevel, NtpServer, WifiNetwork, parse_dns_server};
+use identity::{
+    Error, Identity, Level, LogLevel, NtpServer, WifiKey, WifiNetwork, parse_dns_server,
+};
 use rustls::pki_types::CertificateDer;
 
 use crate::endpoints::Endpoints;
@@ -40,10 +43,51 @@ pub struct DeviceIdentity {
 /// A Wi-Fi network and how to get in.
 #[derive(Clone)]
 pub struct Wifi {
+    ssid: String,
+    passphrase: String,
+    /// What follows from both. Takes milliseconds here and seconds on the device.
+    pmk: [u8; 32],
+}
+
+impl Wifi {
+    /// The name, and the passphrase, which is empty for an open network.
+    #[must_use]
+    pub fn new(ssid: String, passphrase: String) -> Self {
+        /// IEEE 802.11-2020, J.4.
+        const ROUNDS: NonZeroU32 = NonZeroU32::new(4096).unwrap();
+        let mut pmk = [0; 32];
+        ring::pbkdf2::derive(
+            ring::pbkdf2::PBKDF2_HMAC_SHA1,
+            ROUNDS,
+            ssid.as_bytes(),
+            passphrase.as_bytes(),
+            &mut pmk,
+        );
+        Self { ssid, passphrase, pmk }
+    }
+
     /// The network's name.
-    pub ssid: String,
-    /// Its passphrase; empty for an open network.
-    pub passphrase: String,
+    #[must_use]
+    pub fn ssid(&self) -> &str {
+        &self.ssid
+    }
+
+    /// The passphrase; empty for an open network.
+    #[must_use]
+    pub fn passphrase(&self) -> &str {
+        &self.passphrase
+    }
+
+    fn key(&self) -> WifiKey<'_> {
+        let passphrase = WifiKey::Passphrase(&self.passphrase);
+        let network = WifiNetwork { ssid: self.ssid.as_bytes(), key: passphrase };
+        match self.passphrase.as_str() {
+            "" => WifiKey::None,
+            // What is no passphrase must be refused as such.
+            _ if network.validate().is_err() => passphrase,
+            _ => WifiKey::Pmk(&self.pmk),
+        }
+    }
 }
 
 impl fmt::Debug for Wifi {
@@ -117,7 +161,7 @@ impl DeviceIdentity {
         fields.wifi = self
             .wifi
             .iter()
-            .map(|Wifi { ssid, passphrase }| WifiNetwork { ssid: ssid.as_bytes(), passphrase })
+            .map(|wifi| WifiNetwork { ssid: wifi.ssid.as_bytes(), key: wifi.key() })
             .collect();
         fields.own_ntp_servers = self
             .endpoints
@@ -166,8 +210,10 @@ mod tests {
             root.certificate().clone(),
         );
         device.log_levels = vec![("tls".to_owned(), Level::Debug)];
-        device.wifi =
-            vec![Wifi { ssid: "home".to_owned(), passphrase: "correct horse".to_owned() }];
+        device.wifi = vec![
+            Wifi::new("IEEE".to_owned(), "password".to_owned()),
+            Wifi::new("home".to_owned(), "correct horse".to_owned()),
+        ];
         assert!(!format!("{device:?}").contains("horse"));
         let region = device.region().unwrap();
         assert_eq!(region.len(), identity::REGION_SIZE);
@@ -177,8 +223,12 @@ mod tests {
         assert_eq!(stored.dns_servers[0].to_string(), "10.0.2.2:5300");
         assert_eq!(stored.certificates, [credential.chain[0].as_ref()]);
         assert_eq!(stored.roots.len(), 1);
-        assert_eq!(stored.wifi[0].ssid, b"home");
-        assert_eq!(stored.wifi[0].passphrase, "correct horse");
+        // The vector of IEEE 802.11-2020, J.4.2.
+        let pmk = *b"\xf4\x2c\x6f\xc5\x2d\xf0\xeb\xef\x9e\xbb\x4b\x90\xb3\x8a\x5f\x90\
+                    \x2e\x83\xfe\x1b\x13\x5a\x70\xe2\x3a\xed\x76\x2e\x97\x10\xa1\x2e";
+        assert_eq!(stored.wifi[0], WifiNetwork { ssid: b"IEEE", key: WifiKey::Pmk(&pmk) });
+        assert_eq!(stored.wifi[1].ssid, b"home");
+        assert!(!region.windows(5).any(|part| part == b"horse"), "no passphrase on the device");
         assert_eq!(stored.log_levels[0].module, "tls");
     }
 }

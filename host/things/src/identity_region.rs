@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
+use identity::WifiKey;
 use identity::{COPY_SIZE, Error, Identity, REGION_SIZE, Stored, decode_copy};
 use process::files::{self, SECRET};
 use x509_parser::prelude::{FromDer, X509Certificate};
@@ -169,7 +170,11 @@ fn describe_fields(text: &mut String, identity: &Identity<'_>) {
     }
     for network in &identity.wifi {
         let ssid = network.ssid.escape_ascii();
-        let secret = if network.passphrase.is_empty() { "open" } else { "with a passphrase" };
+        let secret = match network.key {
+            WifiKey::None => "open",
+            WifiKey::Passphrase(_) => "with a passphrase",
+            WifiKey::Pmk(_) => "with a key",
+        };
         line(text, "Wi-Fi", &format!("{ssid} ({secret})"));
     }
     for server in identity.ntp_servers() {

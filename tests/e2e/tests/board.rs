@@ -299,6 +299,32 @@ fn a_random_source_that_fails_at_start_is_told() {
     watcher.told_once("gave-up", "gave up at start: tls: the random source failed");
 }
 
+/// The last known time lies in flash, behind the identity, which is not touched.
+#[test]
+fn the_time_is_kept_over_a_power_cut() {
+    const KEPT: &str = "kept from before the reset";
+    // Behind the identity region of 16 KB.
+    let log = IDENTITY_OFFSET as usize + 0x4000;
+    let (stage, bench) = (Stage::new(), Bench::new());
+    bench.prepare(&stage.region(), |_| ());
+    let mut watcher = stage.watch();
+    let mut board = bench.board(&[]);
+    board.restart().unwrap();
+    watcher.status("status", |_| true);
+    // It is kept in the link task's turn before the status is published.
+    assert_eq!(board.console.lines().iter().filter(|line| line.contains(KEPT)).count(), 0);
+    board.kill();
+    let flash = bench.flash();
+    assert_ne!(flash[log..][..8], [0xFF; 8], "nothing was kept");
+    assert!(flash[log + 8..].iter().all(|byte| *byte == 0xFF), "more than one record");
+    assert_eq!(flash[IDENTITY_OFFSET as usize..log], stage.region(), "the identity was changed");
+    stage.cloud.servers.sntp.silence(true);
+    let mut board = bench.board(&[]);
+    board.restart().unwrap();
+    shows(&board, "it is later than 20");
+    shows(&board, KEPT);
+}
+
 /// What the client says in the clear while it sets a TLS 1.2 connection up.
 #[derive(Debug)]
 struct Handshake {

@@ -1,6 +1,6 @@
 //! Identities to test with. Certificates and keys only look like some from outside.
 
-use identity::{Identity, Level, LogLevel, NtpServer, WifiNetwork};
+use identity::{Identity, Level, LogLevel, NtpServer, WifiKey, WifiNetwork};
 
 /// A value of `SEQUENCE { SEQUENCE { filler } }`, `size` bytes long, as a certificate begins.
 pub fn certificate(size: usize, filler: u8) -> Vec<u8> {
@@ -72,8 +72,9 @@ pub fn full(material: &Material) -> Identity<'_> {
         certificates: vec![&material.device, &material.intermediate],
         roots: vec![&material.root, &material.root],
         wifi: vec![
-            WifiNetwork { ssid: b"caf\xE9", passphrase: "correct horse" },
-            WifiNetwork { ssid: b"open", passphrase: "" },
+            WifiNetwork { ssid: b"caf\xE9", key: WifiKey::Passphrase("correct horse") },
+            WifiNetwork { ssid: b"home", key: WifiKey::Pmk(b"SECRET and thirty-two bytes long") },
+            WifiNetwork { ssid: b"open", key: WifiKey::None },
         ],
         own_ntp_servers: vec![
             NtpServer { host: "time.iot.test", port: 10123 },

@@ -164,13 +164,15 @@ fn execute(
             if changes.is_empty() {
                 return Err("nothing to set: {\"do\":\"ap.set\",\"loss\":10}".to_owned());
             }
-            for (key, value) in changes {
-                let value = match value {
-                    Value::String(text) => text.clone(),
-                    Value::Bool(on) => (if *on { "on" } else { "off" }).to_owned(),
-                    other => other.to_string(),
-                };
-                ap.change(key, &value)?;
+            let changes: Vec<_> =
+                changes.into_iter().map(|(key, value)| (key, words(value))).collect();
+            // All or nothing.
+            let mut tried = ap.settings().clone();
+            for (key, value) in &changes {
+                tried.change(key, value)?;
+            }
+            for (key, value) in &changes {
+                ap.change(key, value)?;
             }
             Ok(Value::Null)
         }
@@ -295,6 +297,16 @@ fn act(machine: &mut Machine, request: &Map<String, Value>, action: &Action) -> 
     find(machine, request)?.act(action, now)?;
     machine.board.radio.serve();
     Ok(Value::Null)
+}
+
+/// A value as it is written on the command line.
+fn words(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Bool(true) => "on".to_owned(),
+        Value::Bool(false) => "off".to_owned(),
+        other => other.to_string(),
+    }
 }
 
 fn text<'a>(request: &'a Map<String, Value>, key: &str) -> Result<&'a str, String> {

@@ -299,7 +299,7 @@ static void test(void)
 }
 #endif
 
-#ifdef TEST_radio
+#if defined TEST_radio || defined TEST_radio_pair
 #include "radio.h"
 #endif
 

@@ -103,10 +103,14 @@ impl Station {
 
     /// A station on this board.
     pub fn on(board: Board) -> Self {
+        Self::with_address(board, MAC)
+    }
+
+    pub fn with_address(board: Board, address: Address) -> Self {
         let mut this = Self {
             board,
             cycle: 1,
-            address: MAC,
+            address,
             sequence: 0,
             head: RING,
             inbox: Vec::new(),
@@ -160,6 +164,13 @@ impl Station {
 
     /// One step of the board's time: to its next event, at most to `end`.
     fn step(&mut self, end: u64) {
+        let mut end = end;
+        if self.board.radio.is_shared() {
+            // As fast as the wall clock, or the others would be too late.
+            end = end.min(self.cycle + self.board.clock.cycles_in(100_000));
+            std::thread::sleep(std::time::Duration::from_micros(100));
+            self.board.radio.poll_others();
+        }
         let next = self.board.next_event(self.cycle).unwrap_or(end);
         self.cycle = next.clamp(self.cycle + 1, end.max(self.cycle + 1));
         self.board.advance(self.cycle);

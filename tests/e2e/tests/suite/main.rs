@@ -10,4 +10,5 @@ mod hostile_server;
 mod identity_region;
 mod network;
 mod session;
+mod settings;
 mod unanswered;

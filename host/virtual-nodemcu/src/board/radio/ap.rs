@@ -951,6 +951,10 @@ impl Ap {
             status::GOOD
         };
         if code == status::GOOD {
+            // What waits for the station as it was, under its old key, is not for it as it is.
+            self.queue.retain(
+                |waiting| !matches!(waiting, Waiting::Unicast { to, .. } if *to == head.transmitter),
+            );
             let client = Client { last: Some(head.sequence), ..Client::default() };
             self.clients.insert(head.transmitter, client);
             self.adopt_group_key();

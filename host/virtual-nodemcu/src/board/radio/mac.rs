@@ -51,14 +51,12 @@ mod reg {
 
 /// What the libraries of the chip use, offsets of the first and last register of each run. Others
 /// are storage too, but are named on the console.
-const KNOWN: [(u32, u32); 29] = [
+const KNOWN: [(u32, u32); 26] = [
     (0x000, 0x01C),
     (0x038, 0x03C),
     (0x06C, 0x06C),
     (0x07C, 0x088),
-    (0x098, 0x098),
-    (0x14C, 0x158),
-    (0x178, 0x1C0),
+    (0x098, 0x1C0),
     (0x1CC, 0x1D8),
     (0x400, 0x418),
     (0x800, 0x80C),
@@ -79,8 +77,7 @@ const KNOWN: [(u32, u32); 29] = [
     (0x1098, 0x10A0),
     (0x10C8, 0x10D0),
     (0x10FC, 0x1100),
-    (0x1400, 0x153C),
-    (0x1600, 0x17FC),
+    (0x1400, 0x17BC),
 ];
 
 /// Interrupts.

@@ -1,0 +1,313 @@
+//! The radio: what the application asks of it, and the supplicant between Espressif's libraries
+//! and `crates/wpa`. The C side is `bsp/esp8266/radio`.
+
+use core::cell::RefCell;
+use core::ffi::c_int;
+use core::mem::{MaybeUninit, zeroed};
+
+use alloc::vec::Vec;
+use app::wifi::{AccessPoint, Event, Reason, Security, Ssid, Target, Wifi};
+use vendor_sys as sys;
+use wpa::eapol::MAX_REPLY;
+use wpa::{Config, Progress, Supplicant, element};
+
+/// The one radio.
+pub struct Radio(());
+
+/// Most access points of one scan that are looked at.
+const MOST_FOUND: usize = 24;
+
+impl Radio {
+    /// The radio, for the application. Called once, by the board's start.
+    pub(crate) fn take() -> Self {
+        Self(())
+    }
+}
+
+impl Wifi for Radio {
+    fn is_on(&self) -> bool {
+        // SAFETY: a plain question.
+        unsafe { radio_is_on() }
+    }
+
+    fn scan(&mut self) -> bool {
+        // SAFETY: allowed at any time once the driver has started.
+        unsafe { radio_scan() == 0 }
+    }
+
+    fn found(&mut self) -> Vec<AccessPoint> {
+        let mut list: Vec<RawAccessPoint> = Vec::with_capacity(MOST_FOUND);
+        // SAFETY: writes at most so many, which there is room for, and says how many.
+        unsafe {
+            let count = radio_scanned(list.as_mut_ptr(), MOST_FOUND);
+            list.set_len(count);
+        }
+        list.iter().map(RawAccessPoint::describe).collect()
+    }
+
+    fn join(&mut self, target: &Target) -> bool {
+        let ssid = target.ssid.as_bytes();
+        let mut raw = RawTarget {
+            ssid: [0; RawAccessPoint::SSID_MAX],
+            ssid_length: ssid.len() as u8,
+            has_bssid: target.bssid.is_some(),
+            bssid: target.bssid.unwrap_or_default(),
+            channel: target.channel,
+            has_key: target.pmk.is_some(),
+            pmk: target.pmk.unwrap_or_default(),
+        };
+        raw.ssid[..ssid.len()].copy_from_slice(ssid);
+        // SAFETY: is copied.
+        unsafe { radio_join(&raw) == 0 }
+    }
+
+    fn leave(&mut self) {
+        // SAFETY: allowed at any time.
+        unsafe { radio_leave() }
+    }
+
+    fn next_event(&mut self, milliseconds: u32) -> Option<Event> {
+        let mut event = RawEvent { id: 0, reason: 0 };
+        // SAFETY: this is the one caller (`&mut self` of the one radio); fills the event.
+        let got = unsafe { radio_next_event(&mut event, milliseconds) };
+        match event.id {
+            _ if !got => None,
+            RawEvent::SCANNED => Some(Event::Scanned),
+            RawEvent::CONNECTED => Some(Event::Connected),
+            _ => Some(Event::Disconnected(Reason {
+                code: event.reason as u8,
+                key_unproven: event.reason & RawEvent::UNPROVEN != 0,
+            })),
+        }
+    }
+
+    fn current(&self) -> Option<AccessPoint> {
+        let mut current = MaybeUninit::<RawAccessPoint>::uninit();
+        // SAFETY: filled when it says so.
+        unsafe { radio_current(current.as_mut_ptr()).then(|| current.assume_init().describe()) }
+    }
+
+    fn pmk(&self, passphrase: &str, ssid: &Ssid) -> [u8; 32] {
+        wpa::key::pmk::<Sha1>(passphrase.as_bytes(), ssid.as_bytes())
+    }
+}
+
+/// `struct radio_access_point`
+#[repr(C)]
+struct RawAccessPoint {
+    bssid: [u8; 6],
+    ssid: [u8; Self::SSID_MAX],
+    ssid_length: u8,
+    channel: u8,
+    rssi: i8,
+    security: u8,
+    pairwise: u8,
+}
+
+impl RawAccessPoint {
+    const SSID_MAX: usize = 32;
+
+    fn describe(&self) -> AccessPoint {
+        /// `WIFI_CIPHER_TYPE_CCMP`, and TKIP with it.
+        const WITH_CCMP: [u8; 2] = [4, 5];
+        // `wifi_auth_mode_t`
+        let security = match self.security {
+            0 => Security::Open,
+            1 => Security::Wep,
+            3 | 4 | 7 if WITH_CCMP.contains(&self.pairwise) => Security::Wpa2,
+            2..=4 => Security::TkipOnly,
+            5 => Security::Enterprise,
+            6 => Security::Wpa3Only,
+            _ => Security::Unknown,
+        };
+        AccessPoint {
+            ssid: Ssid::new(&self.ssid[..usize::from(self.ssid_length)]).unwrap_or_default(),
+            bssid: self.bssid,
+            channel: self.channel,
+            rssi: self.rssi,
+            security,
+        }
+    }
+}
+
+/// `struct radio_target`
+#[repr(C)]
+struct RawTarget {
+    ssid: [u8; RawAccessPoint::SSID_MAX],
+    ssid_length: u8,
+    has_bssid: bool,
+    bssid: [u8; 6],
+    channel: u8,
+    has_key: bool,
+    pmk: [u8; 32],
+}
+
+/// `struct radio_event`
+#[repr(C)]
+struct RawEvent {
+    id: u32,
+    reason: u32,
+}
+
+impl RawEvent {
+    const SCANNED: u32 = 1;
+    const CONNECTED: u32 = 2;
+    const UNPROVEN: u32 = 0x100;
+}
+
+/// `struct radio_keys`
+#[repr(C)]
+struct RawKeys {
+    has_pairwise: bool,
+    pairwise: [u8; 16],
+    group_index: u8,
+    group_length: u8,
+    group: [u8; 32],
+    group_rsc: [u8; 6],
+    complete: bool,
+}
+
+/// The supplicant of the present association. The libraries' task uses it, the others only ask
+/// how far it is; each holds it with the scheduler stopped for no longer than a frame takes.
+struct Shared(RefCell<Option<Supplicant>>);
+
+// SAFETY: `with` lets one task in at a time.
+unsafe impl Sync for Shared {}
+
+static SUPPLICANT: Shared = Shared(RefCell::new(None));
+
+fn with<R>(use_it: impl FnOnce(&mut Option<Supplicant>) -> R) -> R {
+    // SAFETY: called by tasks, which do not wait in between.
+    unsafe { sys::vTaskSuspendAll() };
+    let result = use_it(&mut SUPPLICANT.0.borrow_mut());
+    // SAFETY: undoes the call above.
+    unsafe { sys::xTaskResumeAll() };
+    result
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn radio_wpa_begin(
+    pmk: *const [u8; 32],
+    own: *const [u8; 6],
+    bssid: *const [u8; 6],
+    group: u8,
+) {
+    // SAFETY: the caller's contract (radio.h): arrays of these sizes.
+    let config = unsafe { Config { pmk: *pmk, own: *own, bssid: *bssid, group } };
+    with(|supplicant| *supplicant = Some(Supplicant::new(config, None)));
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn radio_wpa_receive(
+    frame: *mut u8,
+    length: usize,
+    reply: *mut [u8; MAX_REPLY],
+) -> usize {
+    // SAFETY: the caller's contract (radio.h): so many bytes that nobody else uses, and room for
+    // the longest answer.
+    let (frame, reply) = unsafe { (core::slice::from_raw_parts_mut(frame, length), &mut *reply) };
+    let nonce = || {
+        let mut nonce = [0; 32];
+        // SAFETY: fills what it is given.
+        let code = unsafe { sys::fw_random(nonce.as_mut_ptr(), nonce.len() as _) };
+        assert_eq!(code, 0, "the random source failed");
+        nonce
+    };
+    let answer = with(|supplicant| {
+        supplicant.as_mut().map(|supplicant| supplicant.receive::<Sha1, Aes>(frame, nonce, reply))
+    });
+    match answer {
+        Some(Ok(length)) => length,
+        Some(Err(refused)) => {
+            log::warn!(target: "radio", "a key message of the access point is refused: {refused}");
+            0
+        }
+        None => 0,
+    }
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn radio_wpa_acknowledged(keys: *mut RawKeys) {
+    let install =
+        with(|supplicant| supplicant.as_mut().map(Supplicant::acknowledged)).unwrap_or_default();
+    // SAFETY: all fields may be zero.
+    let mut raw: RawKeys = unsafe { zeroed() };
+    if let Some(key) = install.pairwise {
+        (raw.has_pairwise, raw.pairwise) = (true, key);
+    }
+    if let Some(group) = install.group {
+        let key = group.key();
+        raw.group_index = group.index;
+        raw.group_length = key.len() as u8;
+        raw.group[..key.len()].copy_from_slice(key);
+        raw.group_rsc = group.rsc;
+    }
+    raw.complete = install.complete;
+    // SAFETY: the caller's contract (radio.h): room for it.
+    unsafe { keys.write(raw) };
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn radio_wpa_unproven() -> bool {
+    with(|supplicant| supplicant.as_ref().is_some_and(|one| one.progress() == Progress::Unproven))
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn radio_wpa_element(group: u8, out: *mut [u8; 22]) {
+    // SAFETY: the caller's contract (radio.h): room for it.
+    unsafe { out.write(element::own_rsn(group)) };
+}
+
+/// `struct radio_sha1`
+#[derive(Clone)]
+#[repr(C)]
+struct Sha1([u32; 23]);
+
+impl wpa::Sha1 for Sha1 {
+    fn new() -> Self {
+        let mut hash = Self([0; 23]);
+        // SAFETY: initialises it.
+        unsafe { radio_sha1_start(&mut hash) };
+        hash
+    }
+
+    fn update(&mut self, bytes: &[u8]) {
+        // SAFETY: reads the slice.
+        unsafe { radio_sha1_update(self, bytes.as_ptr(), bytes.len()) };
+    }
+
+    fn finish(mut self) -> [u8; 20] {
+        let mut digest = [0; 20];
+        // SAFETY: writes the digest.
+        unsafe { radio_sha1_finish(&mut self, &mut digest) };
+        digest
+    }
+}
+
+struct Aes([u8; 16]);
+
+impl wpa::Aes128 for Aes {
+    fn new(key: &[u8; 16]) -> Self {
+        Self(*key)
+    }
+
+    fn decrypt(&self, block: &mut [u8; 16]) {
+        // SAFETY: reads the key, changes the block.
+        unsafe { radio_aes_decrypt(&self.0, block) };
+    }
+}
+
+// bsp/esp8266/radio/radio.h, crypto.h
+unsafe extern "C" {
+    fn radio_is_on() -> bool;
+    fn radio_scan() -> c_int;
+    fn radio_scanned(list: *mut RawAccessPoint, most: usize) -> usize;
+    fn radio_join(target: *const RawTarget) -> c_int;
+    fn radio_leave();
+    fn radio_next_event(event: *mut RawEvent, milliseconds: u32) -> bool;
+    fn radio_current(current: *mut RawAccessPoint) -> bool;
+    fn radio_sha1_start(hash: *mut Sha1);
+    fn radio_sha1_update(hash: *mut Sha1, bytes: *const u8, length: usize);
+    fn radio_sha1_finish(hash: *mut Sha1, digest: *mut [u8; 20]);
+    fn radio_aes_decrypt(key: *const [u8; 16], block: *mut [u8; 16]);
+}

@@ -1,0 +1,275 @@
+//! Takes the steps that [`plan`] names, by the AWS CLI.
+
+use anyhow::{Context, Result, bail};
+use process::files::{self, PUBLIC};
+use rcgen::KeyPair;
+
+use crate::plan::{self, CertificateState, Extent, Key, PolicyState, Refusal, Seen, Step, Wanted};
+use crate::state::Store;
+use crate::{Cause, Certificate, Policy, Session, Slot, is, keys, options, short, text};
+
+/// A thing in the making.
+struct Making<'m> {
+    store: &'m mut Store,
+    policy: &'m Policy,
+    slot: Slot,
+    seen: Seen,
+    key: Option<KeyPair>,
+}
+
+impl Session<'_> {
+    /// Makes what is missing of a thing, with its certificate in this slot.
+    ///
+    /// # Errors
+    /// When a call fails, or a person has to look first.
+    pub(super) fn make_all(
+        &mut self,
+        store: &mut Store,
+        policy: &Policy,
+        slot: Slot,
+        extent: Extent,
+    ) -> Result<()> {
+        let mut seen = Seen {
+            certificate: slot.of(&mut store.journal).clone(),
+            old_policies: store.journal.old_policies.clone(),
+            ..Seen::default()
+        };
+        if self.policies_seen.contains(&policy.name) {
+            seen.policy = Some(PolicyState::Right);
+        }
+        let mut making = Making { store, policy, slot, seen, key: None };
+        let wanted = Wanted { policy: &policy.name, extent };
+        loop {
+            match plan::next(wanted, &making.seen) {
+                Ok(Some(step)) => self.take(step, &mut making)?,
+                Ok(None) => return Ok(()),
+                Err(refusal) => bail!(making.explain(&refusal)),
+            }
+        }
+    }
+
+    fn take(&mut self, step: Step, making: &mut Making<'_>) -> Result<()> {
+        let thing = making.store.journal.thing.clone();
+        let policy = making.policy.name.as_str();
+        match step {
+            Step::LookForThing => {
+                let found = self.look_for("describe-thing", &[("thing-name", &thing)])?;
+                making.seen.thing = Some(found.is_some());
+                if let Some(answer) = found {
+                    (self.say)(&format!("thing {thing} exists"));
+                    let arn = text(&answer, "thingArn")?;
+                    making.store.done(|journal| journal.thing_arn = Some(arn))?;
+                }
+            }
+            Step::MakeThing => {
+                let arguments = [("thing-name", thing.as_str())];
+                let answer = self.change(making.store, "create-thing", &arguments)?;
+                let arn = text(&answer, "thingArn")?;
+                making.store.done(|journal| journal.thing_arn = Some(arn))?;
+                making.seen.thing = Some(true);
+                (self.say)(&format!("thing {thing} made"));
+            }
+            Step::LookForPolicy => {
+                let found = self.look_for("get-policy", &[("policy-name", policy)])?;
+                making.seen.policy = Some(match found {
+                    None => PolicyState::Missing,
+                    Some(answer) => {
+                        let document = text(&answer, "policyDocument")?;
+                        if making.policy.says_the_same_as(&document) {
+                            (self.say)(&format!("policy {policy} exists"));
+                            self.policies_seen.insert(policy.to_owned());
+                            PolicyState::Right
+                        } else {
+                            PolicyState::Changed
+                        }
+                    }
+                });
+            }
+            Step::MakePolicy => {
+                let arguments =
+                    [("policy-name", policy), ("policy-document", &making.policy.document)];
+                match self.change(making.store, "create-policy", &arguments) {
+                    Ok(_) => {}
+                    // Another program made it at the same moment; the name says what is in it.
+                    Err(error) if is(&error, &Cause::Exists) => {}
+                    Err(error) => return Err(error),
+                }
+                making.store.done(|_| ())?;
+                making.seen.policy = Some(PolicyState::Right);
+                self.policies_seen.insert(policy.to_owned());
+                (self.say)(&format!("policy {policy} made"));
+            }
+            Step::LookForKey => {
+                making.key = keys::load(&making.path("key"))?;
+                let found = making.key.is_some();
+                making.seen.key = Some(if found { Key::Kept } else { Key::Missing });
+            }
+            Step::MakeKey => {
+                making.key = Some(keys::make(&making.path("key"))?);
+                making.seen.key = Some(Key::New);
+            }
+            Step::LookAtCertificate(certificate) => {
+                self.look_at_certificate(making, &certificate)?;
+            }
+            Step::SearchCertificate => {
+                making.seen.searched = true;
+                let found = self.search(making.store, &making.path("key"), making.key()?)?;
+                if let Some(certificate) = found {
+                    making.remember(Some(certificate))?;
+                }
+            }
+            Step::RequestCertificate => self.request_certificate(making)?,
+            Step::LookAtPolicies(certificate) => {
+                let attached = self.attached_policies(&certificate.arn)?;
+                making.seen.policies = Some(attached.into_iter().collect());
+            }
+            Step::AttachPolicy(certificate) => {
+                let arguments = [("policy-name", policy), ("target", &certificate.arn)];
+                self.change(making.store, "attach-policy", &arguments)?;
+                making.store.done(|_| ())?;
+                making.seen.policies.get_or_insert_default().insert(policy.to_owned());
+                (self.say)("policy attached to the certificate");
+            }
+            Step::LookAtAttachment(certificate) => {
+                making.seen.attached = Some(self.principals(&thing)?.contains(&certificate.arn));
+            }
+            Step::AttachCertificate(certificate) => {
+                let arguments = [("thing-name", &*thing), ("principal", &certificate.arn)];
+                self.change(making.store, "attach-thing-principal", &arguments)?;
+                making.store.done(|_| ())?;
+                making.seen.attached = Some(true);
+                (self.say)("certificate attached to the thing");
+            }
+            Step::DetachPolicy(certificate, name) => {
+                // Written down before it is detached: afterwards nothing leads to it any more.
+                making.store.journal.old_policies.insert(name.clone());
+                let arguments = [("policy-name", name.as_str()), ("target", &certificate.arn)];
+                self.change(making.store, "detach-policy", &arguments)?;
+                (self.say)(&format!("policy {name} (other topics) detached"));
+                making.seen.policies.get_or_insert_default().remove(&name);
+                making.seen.old_policies.insert(name);
+            }
+            Step::DeletePolicy(name) => {
+                self.delete_policy_unless_used(&name)?;
+                making.seen.old_policies.remove(&name);
+                making.store.done(|journal| {
+                    journal.old_policies.remove(&name);
+                })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks how a certificate is; one that is as it should be is written down.
+    fn look_at_certificate(
+        &self,
+        making: &mut Making<'_>,
+        certificate: &Certificate,
+    ) -> Result<()> {
+        let id = short(&certificate.id);
+        let arguments = [("certificate-id", certificate.id.as_str())];
+        let Some(answer) = self.look_for("describe-certificate", &arguments)? else {
+            if making.seen.searched {
+                bail!("certificate {id} was there a moment ago and is gone: run the command again");
+            }
+            (self.say)(&format!("certificate {id} is gone from the account"));
+            making.seen.state = Some(CertificateState::Gone);
+            return making.remember(None);
+        };
+        let description = &answer["certificateDescription"];
+        let status = text(description, "status")?;
+        making.seen.state = Some(if status == "ACTIVE" {
+            making.keep(&text(description, "certificatePem")?)?
+        } else {
+            CertificateState::Off(status)
+        });
+        if making.seen.state == Some(CertificateState::Active) {
+            let how =
+                if making.seen.searched { "was made already" } else { "exists and is active" };
+            (self.say)(&format!("certificate {id} {how}"));
+        }
+        Ok(())
+    }
+
+    fn request_certificate(&self, making: &mut Making<'_>) -> Result<()> {
+        let request = keys::request(making.key()?, &making.store.journal.thing)?;
+        files::write(&making.path("csr"), request.as_bytes(), PUBLIC)?;
+        making.store.about_to("iot create-certificate-from-csr")?;
+        let mut arguments = options(&[("certificate-signing-request", &request)]);
+        arguments.push("--set-as-active".to_owned());
+        let answer = self.cli.call("iot", "create-certificate-from-csr", &arguments, self.say)?;
+        let certificate = Certificate {
+            id: text(&answer, "certificateId")?,
+            arn: text(&answer, "certificateArn")?,
+        };
+        making.remember(Some(certificate.clone()))?;
+        let kept = making.keep(&text(&answer, "certificatePem")?)?;
+        let made = kept == CertificateState::Active;
+        making.seen.state = Some(if made { CertificateState::Made } else { kept });
+        // Nothing can be attached to it yet.
+        making.seen.policies = Some(Default::default());
+        making.seen.attached = Some(false);
+        if made {
+            (self.say)(&format!("certificate {} made and active", short(&certificate.id)));
+        }
+        Ok(())
+    }
+}
+
+impl Making<'_> {
+    /// The slot's file with this extension.
+    fn path(&self, extension: &str) -> std::path::PathBuf {
+        self.store.path(&format!("{}.{extension}", self.slot.stem()))
+    }
+
+    fn key(&self) -> Result<&KeyPair> {
+        self.key.as_ref().context("no key was looked for")
+    }
+
+    /// Puts the slot's certificate into the journal.
+    fn remember(&mut self, certificate: Option<Certificate>) -> Result<()> {
+        self.seen.certificate.clone_from(&certificate);
+        let slot = self.slot;
+        self.store.done(|journal| *slot.of(journal) = certificate)
+    }
+
+    /// Writes an active certificate, unless it is another key's.
+    fn keep(&self, pem: &str) -> Result<CertificateState> {
+        if !keys::belong_together(pem, self.key()?)? {
+            return Ok(CertificateState::Foreign);
+        }
+        files::write(&self.path("pem"), pem.as_bytes(), PUBLIC)?;
+        Ok(CertificateState::Active)
+    }
+
+    fn explain(&self, refusal: &Refusal) -> String {
+        let thing = &self.store.journal.thing;
+        let key = self.path("key");
+        match refusal {
+            Refusal::PolicyChanged => format!(
+                "policy {} exists in the account but was changed there: devices with it may do \
+                 other things than intended. Compare it (AWS console, AWS IoT, Security, Policies), \
+                 delete it or set its first version as default, and run the same command again",
+                self.policy.name
+            ),
+            Refusal::KeyLost(certificate) => format!(
+                "{} is lost, and certificate {} is of no use without it: put the key back from a \
+                 backup, or run `make deprovision THING={thing}` and provision again",
+                key.display(),
+                certificate.id,
+            ),
+            Refusal::CertificateOff(certificate, word) => format!(
+                "certificate {} is {word}: somebody has switched it off. Activate it (AWS console, \
+                 AWS IoT, Security, Certificates), or run `make deprovision` and provision again",
+                certificate.id
+            ),
+            Refusal::CertificateForeign(certificate) => format!(
+                "certificate {} does not belong to the private key in {}: a device with these two \
+                 could not connect. Put the right key back, or run `make deprovision THING={thing}` \
+                 and provision again",
+                certificate.id,
+                key.display(),
+            ),
+        }
+    }
+}
