@@ -90,7 +90,7 @@ struct Shared {
 
 /// Stacks of the tasks, in words: what `status=debug` in the log shows as used, and a third
 /// more. The link task's is deepest in a handshake.
-const LINK_STACK: u16 = 1088;
+const LINK_STACK: u16 = 1344;
 const STATUS_STACK: u16 = 352;
 const LED_STACK: u16 = 288;
 const WIFI_STACK: u16 = 640;

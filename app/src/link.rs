@@ -16,9 +16,11 @@ use rtos::{Duration, watchdog};
 use crate::clock::{self, Keeper};
 use crate::{Shared, TimeStore};
 
-/// Seconds that name look-up, TCP, TLS, CONNACK and SUBACK may take together. A handshake is 3 s
+/// Milliseconds that name look-up, TCP, TLS, CONNACK and SUBACK may take together. A handshake is 3 s
 /// of computing on the chip; the rest is for the network.
-const CONNECT_TIMEOUT_S: u16 = 30;
+const CONNECT_TIMEOUT_MS: u32 = 30_000;
+/// Milliseconds of these that the name look-up may take.
+const RESOLVE_TIMEOUT_MS: u32 = 10_000;
 /// Milliseconds between looks at the connection when nothing wakes the task.
 const LOOK_MS: u32 = 500;
 
@@ -34,7 +36,7 @@ const REJECTED_LINES: u32 = 32;
 const REJECTED_LINE_MS: u64 = 250;
 
 /// Seconds within which the task shows life. The longest that it waits in one piece is a
-/// connect, [`CONNECT_TIMEOUT_S`] and the computing of its last step.
+/// connect, [`CONNECT_TIMEOUT_MS`] and the computing of its last step.
 const LIFE_S: u16 = 90;
 
 // What an identity may name can be looked up.
@@ -141,6 +143,7 @@ fn try_run(shared: &Shared, identity: &Identity<'static>, boot: Boot) -> Result<
 
     let mut backoff = Backoff::new(identity.backoff_cap_s);
     let mut first = true;
+    let mut failures = 0;
     // Whether this client has had SUBACK for the control topic since it booted. A session exists
     // from CONNECT on, so that the server kept one says nothing about that.
     let mut subscribed = false;
@@ -153,7 +156,7 @@ fn try_run(shared: &Shared, identity: &Identity<'static>, boot: Boot) -> Result<
     loop {
         watchdog::alive(LIFE_S);
         let computing = rtos::cpu_time_us();
-        match connect(&mut client, identity) {
+        match connect(&mut client, identity, failures) {
             Ok(session_present) => {
                 let computing = rtos::cpu_time_us().wrapping_sub(computing) / 1000;
                 log::info!(
@@ -181,6 +184,7 @@ fn try_run(shared: &Shared, identity: &Identity<'static>, boot: Boot) -> Result<
                 }
             }
             Err(error) => {
+                failures += 1;
                 log::warn!("connect failed: {error}");
                 clock::look_at_failure();
             }
@@ -233,11 +237,21 @@ fn wait_for_network(
     }
 }
 
-fn connect(client: &mut Client, identity: &Identity) -> Result<bool, Error> {
+/// Connects, within the time that there is for it. Of several addresses another one comes first
+/// after each failure: one that takes a connection may still be of no use.
+fn connect(client: &mut Client, identity: &Identity, failures: usize) -> Result<bool, Error> {
+    let start = rtos::uptime_ms();
+    let mut addresses =
+        net::resolve(identity.endpoint, RESOLVE_TIMEOUT_MS).map_err(|unresolved| {
+            log::debug!("{}: {unresolved}", identity.endpoint);
+            Error::Tls(tls::Error::unresolved())
+        })?;
+    addresses.rotate(failures);
     client.connect(&Options {
         keep_alive_s: identity.keep_alive_s,
         clean_session: identity.clean_session,
-        timeout_s: CONNECT_TIMEOUT_S,
+        addresses: addresses.as_slice(),
+        timeout_ms: CONNECT_TIMEOUT_MS - (rtos::uptime_ms() - start) as u32,
         will: Some(Will {
             topic: identity.status_topic,
             payload: app_model::status::LAST_WILL,

@@ -13,6 +13,7 @@ const SOURCES: &[&str] = &[
     "c/registers.S",
     "c/registers.c",
     "c/scheduling.c",
+    "c/sha256.c",
     "c/sockets.c",
     "c/time.c",
     "c/victims.c",

@@ -10,12 +10,15 @@
 #include "lwip/dns.h"
 #include "lwip/etharp.h"
 #include "lwip/netif.h"
+#include "lwip/sockets.h"
 #include "lwip/tcpip.h"
 #include "lwip/timeouts.h"
 #include "lwip/udp.h"
 #include "net_hooks.h"
 
 #include "tls_client.h"
+
+#include "mbedtls/sha256.h"
 
 #include "MQTTClient.h"
 #include "paho_port.h"

@@ -50,6 +50,30 @@ void board_serial(uint32_t serial[2]);
  * Implemented by crates/net (SNTP). */
 int64_t fw_unix_time(void);
 
+/* The elliptic curve P-256: numbers of 32 bytes, the highest first, points x and y, signatures r and
+ * s. Those that take a secret key run in constant time, and those that take `random` bytes hide
+ * with them what the computation looks like. Each returns 0, or -1 when an argument is no secret
+ * key, no point, or not the signature. Implemented by crates/tls over crates/p256. */
+enum { FW_P256_NUMBER = 32, FW_P256_POINT = 64 };
+/* Memory for a multiplication, which the stack has not: uninitialised, and of no use after. */
+struct fw_p256_workspace {
+    uint32_t words[336];
+};
+bool fw_p256_is_secret_key(const uint8_t key[FW_P256_NUMBER]);
+bool fw_p256_is_public_key(const uint8_t key[FW_P256_POINT]);
+int fw_p256_public_key(const uint8_t secret[FW_P256_NUMBER], const uint8_t random[FW_P256_NUMBER],
+                       uint8_t public_key[FW_P256_POINT]);
+int fw_p256_shared_secret(const uint8_t secret[FW_P256_NUMBER],
+                          const uint8_t public_key[FW_P256_POINT],
+                          const uint8_t random[FW_P256_NUMBER],
+                          struct fw_p256_workspace *workspace, uint8_t shared[FW_P256_NUMBER]);
+/* `fresh` bytes that repeat do not give the key away: RFC 6979, 3.6. */
+int fw_p256_sign(const uint8_t secret[FW_P256_NUMBER], const uint8_t *hash, size_t hash_length,
+                 const uint8_t fresh[FW_P256_NUMBER], uint8_t signature[FW_P256_POINT]);
+int fw_p256_verify(const uint8_t public_key[FW_P256_POINT], const uint8_t *hash,
+                   size_t hash_length, const uint8_t signature[FW_P256_POINT],
+                   struct fw_p256_workspace *workspace);
+
 /* Whether a time server has told that, so that it is exact as far as anybody knows; it is a
  * lower bound until then. Implemented by crates/net. */
 bool fw_time_is_exact(void);
@@ -98,6 +122,31 @@ void fw_alive(uint16_t seconds);
  * every second. Implemented by the board. */
 void board_watchdog_feed(void);
 
+/* AES and AES-GCM. Implemented by crates/tls over crates/gcm, which says more of each. A key
+ * and a message are kept where the caller has room for them, in whole words, and hold
+ * secrets: the caller wipes them. */
+#define FW_AES_WORDS 61
+#define FW_GCM_KEY_WORDS 125
+#define FW_GCM_MESSAGE_WORDS 20
+
+/* Make a key of 16, 24 or 32 bytes usable. False for another size. */
+bool fw_aes_set_key(uint32_t aes[FW_AES_WORDS], const uint8_t *key, size_t size);
+bool fw_gcm_set_key(uint32_t key[FW_GCM_KEY_WORDS], const uint8_t *bytes, size_t size);
+
+/* Encrypt one block, which may lie where it was. */
+void fw_aes_encrypt(const uint32_t aes[FW_AES_WORDS], const uint8_t in[16], uint8_t out[16]);
+
+/* A message: begin, at most one call for the additional data, then the data in pieces, in
+ * place, then the tag. */
+void fw_gcm_begin(uint32_t message[FW_GCM_MESSAGE_WORDS], const uint32_t key[FW_GCM_KEY_WORDS],
+                  bool encrypt, const uint8_t *nonce, size_t size);
+void fw_gcm_additional(uint32_t message[FW_GCM_MESSAGE_WORDS],
+                       const uint32_t key[FW_GCM_KEY_WORDS], const uint8_t *data, size_t size);
+void fw_gcm_update(uint32_t message[FW_GCM_MESSAGE_WORDS], const uint32_t key[FW_GCM_KEY_WORDS],
+                   uint8_t *data, size_t size);
+void fw_gcm_tag(uint32_t message[FW_GCM_MESSAGE_WORDS], const uint32_t key[FW_GCM_KEY_WORDS],
+                uint8_t tag[16]);
+
 /* What the server sends on one MQTT connection, checked and bounded before paho sees it.
  * Implemented by crates/mqtt over crates/packets, which says more of each. */
 struct fw_packets;
@@ -124,10 +173,6 @@ void fw_packets_free(struct fw_packets *packets);
 /* Note a whole packet of ours: what it asks for may come. */
 void fw_packets_sent(struct fw_packets *packets, const uint8_t *packet, size_t length);
 
-/* How many bytes the packet that is coming in wants at least: read no more than that, and
- * take what is whole before reading on, and nothing is pushed out. */
-size_t fw_packets_wanted(const struct fw_packets *packets);
-
 /* Check and keep bytes of the server. fw_packets_commit makes visible what was offered since
  * the last one: 0, or the code of a fault that ends the connection (PAHO_ERROR_*);
  * fw_packets_discard forgets it, and all that follows: a record was forged. */
@@ -139,6 +184,78 @@ void fw_packets_discard(struct fw_packets *packets);
  * fw_packets_offer. */
 bool fw_packets_take(struct fw_packets *packets, struct fw_packet *out);
 bool fw_packets_waiting(const struct fw_packets *packets);
+
+/* Records of TLS 1.2 with AES-GCM on one connection. Implemented by crates/tls over
+ * crates/records, which says more of each. */
+struct fw_records;
+
+#define FW_RECORD_PREFIX 13                   /* in front of a record's content */
+#define FW_RECORD_OVERHEAD 29                 /* besides its content */
+#define FW_RECORD_ALERT (FW_RECORD_OVERHEAD + 2) /* a whole record with an alert */
+
+/* Takes the data of records. What is offered is not verified yet: it may decide what is kept,
+ * and nothing else. commit: what was offered since the last one is genuine. discard: it is
+ * not, and nothing follows. */
+struct fw_record_sink {
+    void *context;
+    void (*offer)(void *context, const uint8_t *bytes, size_t length);
+    void (*commit)(void *context);
+    void (*discard)(void *context);
+};
+
+/* What came of bytes. */
+enum fw_record_progress {
+    FW_RECORD_MORE = 0,    /* the record wants more */
+    FW_RECORD_DATA = 1,    /* data was committed */
+    FW_RECORD_NOTHING = 2, /* a record without data is over */
+    FW_RECORD_REFUSE = 3,  /* send the alert no_renegotiation */
+    FW_RECORD_CLOSED = 4,  /* the peer sent close_notify */
+    FW_RECORD_FAULT = 5,   /* the connection is over: see the fault */
+};
+
+enum fw_record_fault_kind {
+    FW_RECORD_VERSION = 0,
+    FW_RECORD_LENGTH = 1,
+    FW_RECORD_TAG = 2,
+    FW_RECORD_UNEXPECTED = 3,
+    FW_RECORD_MALFORMED = 4,
+    FW_RECORD_ALERTED = 5,
+    FW_RECORD_TRUNCATED = 6,
+    FW_RECORD_EXHAUSTED = 7,
+    FW_RECORD_OVER = 8,
+};
+
+struct fw_record_fault {
+    uint8_t kind;     /* enum fw_record_fault_kind */
+    uint8_t answer;   /* alert to send; 0: none */
+    uint8_t received; /* alert that the peer sent; 0: none */
+};
+
+/* The client's side, with the handshake's key block (client's key, server's key, client's
+ * salt, server's salt) for keys of `key_size` bytes, and the numbers of the next records.
+ * NULL without memory or for other sizes than 16 and 32. fw_records_free takes NULL. */
+struct fw_records *fw_records_new(const uint8_t *key_block, size_t key_size, uint64_t sent,
+                                  uint64_t received);
+void fw_records_free(struct fw_records *records);
+
+/* How many bytes to read from the stream at most. */
+size_t fw_records_wanted(const struct fw_records *records);
+
+/* Take so many bytes at most, decrypted in place. Returns enum fw_record_progress. */
+uint8_t fw_records_take(struct fw_records *records, uint8_t *bytes, size_t length,
+                        const struct fw_record_sink *sink, struct fw_record_fault *fault);
+
+/* The stream has ended. False: within a record, see the fault. */
+bool fw_records_end(struct fw_records *records, const struct fw_record_sink *sink,
+                    struct fw_record_fault *fault);
+
+/* Make a record of data in place: its content stands behind FW_RECORD_PREFIX bytes, `length`
+ * is that of the whole record. False: the numbers of records are used up. */
+bool fw_records_seal(struct fw_records *records, uint8_t *record, size_t length);
+
+/* Make a record with an alert. False: as above. */
+bool fw_records_alert(struct fw_records *records, uint8_t description,
+                      uint8_t record[FW_RECORD_ALERT]);
 
 /* Reset the board. Implemented by the board. */
 _Noreturn void board_reset(void);

@@ -47,9 +47,8 @@ int64_t tls_time(int64_t *out);
         MBEDTLS_TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,    \
         MBEDTLS_TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,  \
         MBEDTLS_TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384
-/* AWS IoT was seen to send its certificates as one record of 5.4 KB; 20 % more would do for
- * that. Its TLS library, s2n, puts up to 8087 bytes into a record unless it agrees to a maximum
- * fragment length: with less, one long retained message would break every connection. */
+/* AWS IoT was seen to send its certificates as one record of 5.4 KB, and its TLS library, s2n,
+ * puts up to 8087 bytes into one. After the handshake the records are ours, of any size. */
 #define MBEDTLS_SSL_IN_CONTENT_LEN 8192
 /* Our largest message is the certificate chain of the device. */
 #define MBEDTLS_SSL_OUT_CONTENT_LEN 2048
@@ -72,11 +71,15 @@ int64_t tls_time(int64_t *out);
 #define MBEDTLS_BIGNUM_C
 #define MBEDTLS_ECP_C
 #define MBEDTLS_ECP_DP_SECP256R1_ENABLED
-#define MBEDTLS_ECP_NIST_OPTIM /* four times faster */
-#define MBEDTLS_ECP_WINDOW_SIZE 3 /* 4: 3 % faster and 1.4 KB more at the peak; 2: 6 % slower */
-#define MBEDTLS_ECP_FIXED_POINT_OPTIM 1 /* the generator's table is in flash */
 #define MBEDTLS_ECDH_C
 #define MBEDTLS_ECDSA_C
+/* All that computes on the curve is ours: ecp_alt.c. */
+#define MBEDTLS_ECP_ALT
+#define MBEDTLS_ECDH_GEN_PUBLIC_ALT
+#define MBEDTLS_ECDH_COMPUTE_SHARED_ALT
+#define MBEDTLS_ECDSA_GENKEY_ALT
+#define MBEDTLS_ECDSA_SIGN_ALT
+#define MBEDTLS_ECDSA_VERIFY_ALT
 #define MBEDTLS_RSA_C /* Amazon Root CA 1 */
 #define MBEDTLS_PKCS1_V15
 #define MBEDTLS_MPI_MAX_SIZE 512 /* bytes: RSA 4096 */
@@ -87,11 +90,15 @@ int64_t tls_time(int64_t *out);
 /* -- Ciphers, hashes, random numbers ---------------------------------------------- */
 #define MBEDTLS_CIPHER_C
 #define MBEDTLS_AES_C
-#define MBEDTLS_AES_FEWER_TABLES /* 1 KB of tables, in RAM: flash is slow and word-only */
 #define MBEDTLS_BLOCK_CIPHER_NO_DECRYPT /* GCM and CTR only ever encrypt */
 #define MBEDTLS_GCM_C
 #define MBEDTLS_MD_C
 #define MBEDTLS_SHA256_C
+/* Ours (ciphers_alt.c), of which the inner loops are assembly. */
+#define MBEDTLS_AES_SETKEY_ENC_ALT
+#define MBEDTLS_AES_ENCRYPT_ALT
+#define MBEDTLS_GCM_ALT
+#define MBEDTLS_SHA256_PROCESS_ALT
 #define MBEDTLS_SHA384_C
 #define MBEDTLS_CTR_DRBG_C
 #define MBEDTLS_ENTROPY_C

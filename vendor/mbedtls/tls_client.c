@@ -1,6 +1,7 @@
 #include "tls_client.h"
 
-/* mbedTLS keeps the last alert in its receive buffer and gives no function for it. */
+/* mbedTLS keeps the last alert in its receive buffer, and the numbers of records, and gives no
+ * functions for them. */
 #define MBEDTLS_ALLOW_PRIVATE_ACCESS
 
 #include <stdlib.h>
@@ -17,7 +18,9 @@
 #include "mbedtls/net_sockets.h"
 #include "mbedtls/oid.h"
 #include "mbedtls/pk.h"
+#include "mbedtls/platform_util.h"
 #include "mbedtls/ssl.h"
+#include "mbedtls/ssl_ciphersuites.h"
 #include "mbedtls/x509_crt.h"
 #include "tls_platform.h"
 
@@ -30,8 +33,25 @@ struct tls_profile {
     const char *alpn[2]; /* ends with NULL; [0] is NULL when there is none */
 };
 
-/* What only a handshake needs: 2 KB that a connection then does without. */
+/* Bytes of the key block of the largest suite: two keys, two salts (RFC 5246, 6.3; RFC 5288). */
+#define KEY_BLOCK_SIZE (2 * (32 + 4))
+/* Content of a record that is sent: as much as a server that agreed to our wish for smaller
+ * records takes. */
+#define SEND_CONTENT 2048
+/* Read from the socket at a time. */
+#define RECEIVE_CHUNK 512
+/* What an alert in the middle of a connection may wait for room. */
+#define ALERT_TIMEOUT_MS 1000
+
+/* What only a handshake needs, mbedTLS's session with its two buffers included: a connection
+ * then does without. */
 struct handshake_material {
+    mbedtls_ssl_context ssl;
+    mbedtls_ssl_config config;
+    /* What the keys of records are made from; `prf` is NONE until they are known. */
+    mbedtls_tls_prf_types prf;
+    uint8_t master_secret[48];
+    uint8_t randoms[64]; /* server's, client's */
     mbedtls_x509_crt chain;
     mbedtls_pk_context key;
     mbedtls_entropy_context entropy;
@@ -39,8 +59,9 @@ struct handshake_material {
 };
 
 struct tls_session {
-    mbedtls_ssl_context ssl;
-    mbedtls_ssl_config config;
+    struct fw_records *records; /* NULL until the handshake is done */
+    uint16_t suite;
+    bool over; /* a fatal alert was sent or received: no close_notify */
     int fd;
     int sys_errno; /* of the last socket call that failed */
     uint32_t last_receive_ms;
@@ -122,6 +143,9 @@ static void material_free(struct handshake_material *material)
     if (material == NULL) {
         return;
     }
+    mbedtls_ssl_free(&material->ssl);
+    mbedtls_ssl_config_free(&material->config);
+    mbedtls_platform_zeroize(material->master_secret, sizeof material->master_secret);
     mbedtls_x509_crt_free(&material->chain);
     mbedtls_pk_free(&material->key);
     mbedtls_ctr_drbg_free(&material->random);
@@ -142,6 +166,8 @@ static struct handshake_material *material_new(const struct tls_profile *profile
         error->out_of_memory = true;
         return NULL;
     }
+    mbedtls_ssl_init(&material->ssl);
+    mbedtls_ssl_config_init(&material->config);
     mbedtls_x509_crt_init(&material->chain);
     mbedtls_pk_init(&material->key);
     mbedtls_entropy_init(&material->entropy);
@@ -331,37 +357,38 @@ static int socket_receive(void *context, unsigned char *buffer, size_t size)
 
 static void session_free(struct tls_session *session)
 {
-    mbedtls_ssl_free(&session->ssl);
-    mbedtls_ssl_config_free(&session->config);
+    fw_records_free(session->records);
     tls_free(session);
 }
 
-static void record_failure(struct tls_session *session, enum tls_stage stage, int code,
-                           uint32_t refused_before)
+/* `ssl` is mbedTLS's session while there is one, else NULL. */
+static void record_failure(struct tls_session *session, const mbedtls_ssl_context *ssl,
+                           enum tls_stage stage, int code, uint32_t refused_before)
 {
     struct tls_error error = {
         .stage = (uint8_t)stage,
         .code = code,
         .sys_errno = session->sys_errno,
-        .out_of_memory = tls_refused_allocations() != refused_before,
+        .out_of_memory = tls_refused_allocations() != refused_before
+                         || code == MBEDTLS_ERR_SSL_ALLOC_FAILED,
         .timed_out = code == MBEDTLS_ERR_SSL_TIMEOUT,
     };
-    if (stage == TLS_STAGE_HANDSHAKE) {
+    if (ssl != NULL) {
         /* All ones until a certificate was looked at. */
-        const uint32_t flags = mbedtls_ssl_get_verify_result(&session->ssl);
+        const uint32_t flags = mbedtls_ssl_get_verify_result(ssl);
         error.verify_flags = flags == UINT32_MAX ? 0 : flags;
         error.unsupported = unsupported;
-    }
-    if (code == MBEDTLS_ERR_SSL_FATAL_ALERT_MESSAGE && session->ssl.in_msg != NULL) {
-        error.alert = session->ssl.in_msg[1];
+        if (code == MBEDTLS_ERR_SSL_FATAL_ALERT_MESSAGE && ssl->in_msg != NULL) {
+            error.alert = ssl->in_msg[1];
+        }
     }
     record(&error);
 }
 
-static int run_handshake(struct tls_session *session)
+static int run_handshake(struct tls_session *session, mbedtls_ssl_context *ssl)
 {
     for (;;) {
-        const int code = mbedtls_ssl_handshake(&session->ssl);
+        const int code = mbedtls_ssl_handshake(ssl);
         short events;
 
         if (code == MBEDTLS_ERR_SSL_WANT_READ) {
@@ -443,7 +470,7 @@ static int configure(mbedtls_ssl_config *config, const struct tls_profile *profi
     mbedtls_ssl_conf_rng(config, mbedtls_ctr_drbg_random, &material->random);
     mbedtls_ssl_conf_ca_cb(config, find_roots, (void *)profile);
     mbedtls_ssl_conf_verify(config, judge_dates, NULL);
-    /* Ask for records that fit; a server that ignores the wish may still send 6.5 KB. */
+    /* Ask for records that are soon whole; a server may ignore the wish. */
     code = mbedtls_ssl_conf_max_frag_len(config, MBEDTLS_SSL_MAX_FRAG_LEN_2048);
     if (code == 0 && profile->alpn[0] != NULL) {
         code = mbedtls_ssl_conf_alpn_protocols(config, (const char **)profile->alpn);
@@ -454,13 +481,68 @@ static int configure(mbedtls_ssl_config *config, const struct tls_profile *profi
     return code;
 }
 
-/* Take what is about to be freed out of the configuration, which the session keeps. After
- * the handshake nothing uses it: there is no renegotiation, and AES-GCM in TLS 1.2 counts
- * its nonces instead of drawing them. */
-static void detach(mbedtls_ssl_config *config)
+/* mbedTLS tells the master secret when both sides have it, deep in the handshake: what needs
+ * stack comes later. */
+static void note_secret(void *context, mbedtls_ssl_key_export_type type,
+                        const unsigned char *secret, size_t secret_length,
+                        const unsigned char client_random[32],
+                        const unsigned char server_random[32], mbedtls_tls_prf_types prf)
 {
-    mbedtls_ssl_conf_rng(config, NULL, NULL);
-    (void)mbedtls_ssl_conf_own_cert(config, NULL, NULL); /* frees the list */
+    struct handshake_material *material = context;
+
+    if (type == MBEDTLS_SSL_KEY_EXPORT_TLS12_MASTER_SECRET
+        && secret_length == sizeof material->master_secret) {
+        memcpy(material->master_secret, secret, secret_length);
+        memcpy(material->randoms, server_random, 32);
+        memcpy(material->randoms + 32, client_random, 32);
+        material->prf = prf;
+    }
+}
+
+static uint64_t sequence_number(const unsigned char bytes[8])
+{
+    uint64_t number = 0;
+
+    for (unsigned i = 0; i < 8; i++) {
+        number = number << 8 | bytes[i];
+    }
+    return number;
+}
+
+/* The handshake is done: go on with records of our own. Every byte after it is still in the
+ * socket, because mbedTLS reads no farther than the record that it waits for. Not inlined: its
+ * variables would lie below the handshake, the deepest that this task's stack goes. */
+__attribute__((noinline)) static int take_over(struct tls_session *session, struct handshake_material *material)
+{
+    const mbedtls_ssl_context *ssl = &material->ssl;
+
+    session->suite = (uint16_t)mbedtls_ssl_get_ciphersuite_id_from_ssl(ssl);
+    const size_t key_size =
+        mbedtls_ssl_ciphersuite_get_cipher_key_bitlen(
+            mbedtls_ssl_ciphersuite_from_id(session->suite))
+        / 8;
+    const uint64_t sent = sequence_number(ssl->cur_out_ctr),
+                   received = sequence_number(ssl->in_ctr);
+
+    uint8_t key_block[KEY_BLOCK_SIZE];
+
+    /* A record of the handshake may hold one message too many. */
+    if (mbedtls_ssl_check_pending(ssl) != 0 || ssl->in_left != 0) {
+        return MBEDTLS_ERR_SSL_UNEXPECTED_MESSAGE;
+    }
+    /* RFC 5246, 6.3. A smaller suite takes the beginning of the same block. */
+    const int code =
+        mbedtls_ssl_tls_prf(material->prf, material->master_secret,
+                            sizeof material->master_secret, "key expansion",
+                            material->randoms, sizeof material->randoms, key_block,
+                            sizeof key_block);
+    if (code != 0) {
+        return code;
+    }
+    mbedtls_ssl_free(&material->ssl); /* its buffers first: the heap may be nearly full */
+    session->records = fw_records_new(key_block, key_size, sent, received);
+    mbedtls_platform_zeroize(key_block, sizeof key_block);
+    return session->records != NULL ? 0 : MBEDTLS_ERR_SSL_ALLOC_FAILED;
 }
 
 struct tls_session *tls_open(int fd, const char *host, const struct tls_profile *profile,
@@ -489,25 +571,26 @@ struct tls_session *tls_open(int fd, const char *host, const struct tls_profile 
     session->deadline_ms = session->last_receive_ms + timeout_ms;
     session->bounded = true;
     unsupported = TLS_SUPPORTED;
-    mbedtls_ssl_init(&session->ssl);
-    mbedtls_ssl_config_init(&session->config);
 
-    int code = configure(&session->config, profile, material);
+    mbedtls_ssl_context *ssl = &material->ssl;
+    int code = configure(&material->config, profile, material);
     if (code == 0) {
-        code = mbedtls_ssl_setup(&session->ssl, &session->config);
+        code = mbedtls_ssl_setup(ssl, &material->config);
     }
     if (code == 0) {
-        code = mbedtls_ssl_set_hostname(&session->ssl, host);
+        code = mbedtls_ssl_set_hostname(ssl, host);
     }
     if (code == 0) {
-        mbedtls_ssl_set_bio(&session->ssl, session, socket_send, socket_receive, NULL);
-        code = run_handshake(session);
+        mbedtls_ssl_set_bio(ssl, session, socket_send, socket_receive, NULL);
+        mbedtls_ssl_set_export_keys_cb(ssl, note_secret, material);
+        code = run_handshake(session, ssl);
     }
     if (code == 0) {
-        detach(&session->config);
+        code = take_over(session, material);
         session->bounded = false;
-    } else {
-        record_failure(session, TLS_STAGE_HANDSHAKE, code, refused);
+    }
+    if (code != 0) {
+        record_failure(session, ssl, TLS_STAGE_HANDSHAKE, code, refused);
         session_free(session);
         session = NULL;
     }
@@ -515,32 +598,132 @@ struct tls_session *tls_open(int fd, const char *host, const struct tls_profile 
     return session;
 }
 
-int tls_read(struct tls_session *session, void *buffer, size_t size)
-{
-    const uint32_t refused = tls_refused_allocations();
-    const int code = mbedtls_ssl_read(&session->ssl, buffer, size);
+/* -- Records ------------------------------------------------------------------------ */
 
-    if (code > 0) {
-        return code;
+/* Send all of `length` bytes. Returns 0 or an error code. */
+static int send_all(struct tls_session *session, const uint8_t *bytes, size_t length,
+                    uint32_t deadline_ms)
+{
+    while (length > 0) {
+        const int sent = socket_send(session, bytes, length);
+        if (sent > 0) {
+            bytes += sent;
+            length -= (size_t)sent;
+        } else if (sent != 0 && sent != MBEDTLS_ERR_SSL_WANT_WRITE) {
+            return sent;
+        } else if (!wait_for(session->fd, POLLOUT, deadline_ms)) {
+            return MBEDTLS_ERR_SSL_TIMEOUT;
+        }
     }
-    switch (code) {
-    case MBEDTLS_ERR_SSL_WANT_READ:
-    case MBEDTLS_ERR_SSL_WANT_WRITE:
-        return TLS_AGAIN;
-    case 0: /* end of stream without close_notify; MQTT delimits its own messages */
-    case MBEDTLS_ERR_SSL_CONN_EOF:
-    case MBEDTLS_ERR_SSL_PEER_CLOSE_NOTIFY:
-        return TLS_CLOSED;
-    default:
-        record_failure(session, TLS_STAGE_READ, code, refused);
-        return TLS_FAILED;
-    }
+    return 0;
 }
 
-bool tls_pending(const struct tls_session *session)
+static int send_alert(struct tls_session *session, uint8_t description)
 {
-    return mbedtls_ssl_get_bytes_avail(&session->ssl) > 0
-           || mbedtls_ssl_check_pending(&session->ssl) != 0;
+    uint8_t alert[FW_RECORD_ALERT];
+
+    if (!fw_records_alert(session->records, description, alert)) {
+        return MBEDTLS_ERR_SSL_COUNTER_WRAPPING;
+    }
+    return send_all(session, alert, sizeof alert, tls_now_ms() + ALERT_TIMEOUT_MS);
+}
+
+/* A record could not be taken. The peer is told why if it may be told. */
+static int refuse_record(struct tls_session *session, const struct fw_record_fault *fault)
+{
+    static const int codes[] = {
+        [FW_RECORD_VERSION] = MBEDTLS_ERR_SSL_BAD_PROTOCOL_VERSION,
+        [FW_RECORD_LENGTH] = MBEDTLS_ERR_SSL_INVALID_RECORD,
+        [FW_RECORD_TAG] = MBEDTLS_ERR_SSL_INVALID_MAC,
+        [FW_RECORD_UNEXPECTED] = MBEDTLS_ERR_SSL_UNEXPECTED_MESSAGE,
+        [FW_RECORD_MALFORMED] = MBEDTLS_ERR_SSL_DECODE_ERROR,
+        [FW_RECORD_ALERTED] = MBEDTLS_ERR_SSL_FATAL_ALERT_MESSAGE,
+        [FW_RECORD_TRUNCATED] = MBEDTLS_ERR_SSL_CONN_EOF,
+        [FW_RECORD_EXHAUSTED] = MBEDTLS_ERR_SSL_COUNTER_WRAPPING,
+        [FW_RECORD_OVER] = MBEDTLS_ERR_SSL_BAD_INPUT_DATA,
+    };
+
+    session->over = true;
+    record(&(struct tls_error){
+        .stage = TLS_STAGE_READ,
+        .code = codes[fault->kind],
+        .alert = fault->received,
+    });
+    if (fault->answer != 0) {
+        (void)send_alert(session, fault->answer);
+    }
+    return TLS_FAILED;
+}
+
+static int receive_failed(struct tls_session *session, int code)
+{
+    record_failure(session, NULL, TLS_STAGE_READ, code, tls_refused_allocations());
+    return TLS_FAILED;
+}
+
+int tls_receive(struct tls_session *session, const struct fw_record_sink *sink, size_t budget)
+{
+    uint8_t bytes[RECEIVE_CHUNK];
+    size_t total = 0;
+
+    while (total < budget) {
+        struct fw_record_fault fault;
+        size_t size = fw_records_wanted(session->records);
+        size = size < sizeof bytes ? size : sizeof bytes;
+        size = size < budget - total ? size : budget - total;
+
+        const int got = socket_receive(session, bytes, size);
+        if (got == MBEDTLS_ERR_SSL_WANT_READ) {
+            return total > 0 ? (int)total : TLS_AGAIN;
+        }
+        if (got < 0) {
+            return receive_failed(session, got);
+        }
+        if (got == 0) {
+            /* Without close_notify, which is no harm between records: MQTT delimits its own
+             * messages. */
+            return fw_records_end(session->records, sink, &fault)
+                       ? TLS_CLOSED
+                       : refuse_record(session, &fault);
+        }
+        total += (size_t)got;
+        switch (fw_records_take(session->records, bytes, (size_t)got, sink, &fault)) {
+        case FW_RECORD_DATA:
+            return (int)total;
+        case FW_RECORD_CLOSED:
+            return TLS_CLOSED;
+        case FW_RECORD_FAULT:
+            return refuse_record(session, &fault);
+        case FW_RECORD_REFUSE: {
+            const int code = send_alert(session, MBEDTLS_SSL_ALERT_MSG_NO_RENEGOTIATION);
+            if (code != 0) {
+                return receive_failed(session, code);
+            }
+            break;
+        }
+        default:
+            break;
+        }
+    }
+    return (int)total;
+}
+
+/* Send one record of application data. Returns 0 or an error code. */
+static int send_record(struct tls_session *session, const uint8_t *data, size_t size,
+                       uint32_t deadline_ms)
+{
+    uint8_t *record = tls_calloc(1, size + FW_RECORD_OVERHEAD);
+
+    if (record == NULL) {
+        return MBEDTLS_ERR_SSL_ALLOC_FAILED;
+    }
+    memcpy(record + FW_RECORD_PREFIX, data, size);
+    const int code =
+        fw_records_seal(session->records, record, size + FW_RECORD_OVERHEAD)
+            ? send_all(session, record, size + FW_RECORD_OVERHEAD, deadline_ms)
+            : MBEDTLS_ERR_SSL_COUNTER_WRAPPING;
+    tls_free(record);
+    return code;
 }
 
 int tls_write(struct tls_session *session, const void *data, size_t size,
@@ -549,37 +732,33 @@ int tls_write(struct tls_session *session, const void *data, size_t size,
     const uint32_t refused = tls_refused_allocations();
     const uint32_t deadline_ms = tls_now_ms() + timeout_ms;
     const uint8_t *next = data;
-    int code = 0;
 
     while (size > 0) {
-        code = mbedtls_ssl_write(&session->ssl, next, size);
-        if (code > 0) {
-            next += code;
-            size -= (size_t)code;
-        } else if (code == MBEDTLS_ERR_SSL_WANT_WRITE || code == MBEDTLS_ERR_SSL_WANT_READ) {
-            const short events = code == MBEDTLS_ERR_SSL_WANT_WRITE ? POLLOUT : POLLIN;
-            if (!wait_for(session->fd, events, deadline_ms)) {
-                code = MBEDTLS_ERR_SSL_TIMEOUT;
-                break;
-            }
-        } else {
-            break;
+        const size_t step = size < SEND_CONTENT ? size : SEND_CONTENT;
+        const int code = send_record(session, next, step, deadline_ms);
+        if (code != 0) {
+            session->over = true; /* part of a record may have been sent */
+            record_failure(session, NULL, TLS_STAGE_WRITE, code, refused);
+            return TLS_FAILED;
         }
+        next += step;
+        size -= step;
     }
-    if (size == 0) {
-        return 0;
-    }
-    record_failure(session, TLS_STAGE_WRITE, code, refused);
-    return TLS_FAILED;
+    return 0;
 }
 
 void tls_close(struct tls_session *session)
 {
+    uint8_t alert[FW_RECORD_ALERT];
+
     if (session == NULL) {
         return;
     }
     /* Best effort: what cannot be sent now is not waited for. */
-    (void)mbedtls_ssl_close_notify(&session->ssl);
+    if (!session->over
+        && fw_records_alert(session->records, MBEDTLS_SSL_ALERT_MSG_CLOSE_NOTIFY, alert)) {
+        (void)socket_send(session, alert, sizeof alert);
+    }
     session_free(session);
 }
 
@@ -590,5 +769,5 @@ uint32_t tls_last_receive_ms(const struct tls_session *session)
 
 uint16_t tls_cipher_suite(const struct tls_session *session)
 {
-    return (uint16_t)mbedtls_ssl_get_ciphersuite_id_from_ssl(&session->ssl);
+    return session->suite;
 }

@@ -1,10 +1,11 @@
-/* A TLS 1.2 client session over a connected lwIP socket.
+/* A TLS 1.2 client session over a connected lwIP socket. mbedTLS makes the handshake; then
+ * its session is freed and the records are ours (crates/records).
  *
  * Always verified: the chain up to a given root, the host name, and every date against
  * fw_unix_time(); "not valid yet" only once that is exact (fw_time_is_exact). Nothing here
  * can switch that off.
  *
- * One session belongs to one task at a time: the caller serialises tls_read, tls_write
+ * One session belongs to one task at a time: the caller serialises tls_receive, tls_write
  * and tls_close of a session. Sessions share nothing that changes: each handshake has its
  * own random generator, seeded from fw_random. */
 #ifndef TLS_CLIENT_H
@@ -14,7 +15,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Results of tls_read and tls_write below zero. */
+#include "fw_hooks.h"
+
+/* Results of tls_receive and tls_write below zero. */
 enum tls_result {
     TLS_AGAIN = -1,  /* nothing now: wait until the socket is readable, then call again */
     TLS_CLOSED = -2, /* the peer ended the connection in an orderly way */
@@ -25,7 +28,7 @@ enum tls_result {
 enum tls_stage {
     TLS_STAGE_NONE = 0,
     TLS_STAGE_PROFILE = 1,   /* parsing the certificates and the key */
-    TLS_STAGE_RESOLVE = 2,   /* looking up the host name (code: EAI_* of lwIP) */
+    TLS_STAGE_RESOLVE = 2,   /* looking up the host name */
     TLS_STAGE_CONNECT = 3,   /* opening the TCP connection */
     TLS_STAGE_HANDSHAKE = 4, /* TLS handshake */
     TLS_STAGE_READ = 5,
@@ -94,11 +97,11 @@ struct tls_session *tls_open(int fd, const char *host, const struct tls_profile 
                              uint32_t timeout_ms);
 #define TLS_HANDSHAKE_STACK 3328 /* used by the C code: 2.9 KB at most */
 
-/* Read up to `size` bytes without waiting. Returns how many (> 0), or enum tls_result. */
-int tls_read(struct tls_session *session, void *buffer, size_t size);
-
-/* True while decrypted bytes wait that polling the socket does not show. */
-bool tls_pending(const struct tls_session *session);
+/* Take what the socket has, without waiting: until one record of data is committed to `sink`,
+ * nothing is left, or `budget` bytes were read. A record of any legal size is decrypted as it
+ * arrives: its bytes are offered, and committed or discarded when its tag has come. Returns
+ * how many bytes were read (> 0), or enum tls_result. */
+int tls_receive(struct tls_session *session, const struct fw_record_sink *sink, size_t budget);
 
 /* Write all of `size` bytes, waiting at most `timeout_ms` in all for room. Returns 0 or
  * enum tls_result (never TLS_AGAIN: a session that could not send in time is broken). */

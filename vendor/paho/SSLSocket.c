@@ -23,7 +23,6 @@
 #include "paho_port.h"
 #include "tls_client.h"
 
-#define READ_CHUNK 128
 /* Bytes read per call before the caller may do something else. */
 #define READ_PER_CALL 2048
 /* Bytes of heap that paho takes for a packet besides its own length, list entries included,
@@ -36,6 +35,7 @@ struct paho_tls {
     const struct tls_profile *profile;
     int fd;
     bool broken; /* a write failed, or it was aborted: nothing more is sent */
+    int32_t fault; /* of what the server sent, or 0 */
 
     /* The packet that paho reads: its first bytes by getch, the rest by getdata. */
     const uint8_t *packet;
@@ -94,13 +94,9 @@ bool paho_has_more(void)
 
 void paho_tls_abort(void)
 {
-    const struct linger drop_unsent = {.l_onoff = 1, .l_linger = 0};
-
     if (current != NULL) {
         current->broken = true;
-        (void)lwip_setsockopt(current->fd, SOL_SOCKET, SO_LINGER, &drop_unsent,
-                              sizeof drop_unsent);
-        (void)lwip_shutdown(current->fd, SHUT_RDWR);
+        paho_net_drop_unsent(current->fd);
     }
 }
 
@@ -307,7 +303,7 @@ int SSLSocket_abortWrite(pending_writes *pw)
 /* Polling the socket does not show what was read from it and not handed out. */
 static void note_pending(const SSL *ssl)
 {
-    if (fw_packets_waiting(ssl->packets) || tls_pending(ssl->session)) {
+    if (fw_packets_waiting(ssl->packets)) {
         pending_socket = ssl->fd;
     }
 }
@@ -391,10 +387,31 @@ static void drop_if_many(const SSL *ssl, struct fw_packet *item)
     item->kind = FW_PACKET_PUSHED_OUT;
 }
 
+static void offer(void *context, const uint8_t *bytes, size_t length)
+{
+    SSL *const ssl = context;
+
+    fw_packets_offer(ssl->packets, bytes, length);
+}
+
+static void commit(void *context)
+{
+    SSL *const ssl = context;
+
+    ssl->fault = fw_packets_commit(ssl->packets);
+}
+
+static void discard(void *context)
+{
+    SSL *const ssl = context;
+
+    fw_packets_discard(ssl->packets);
+}
+
 /* Read until a packet is whole: TCPSOCKET_COMPLETE, TCPSOCKET_INTERRUPTED or SOCKET_ERROR. */
 static int next_packet(SSL *ssl)
 {
-    uint8_t chunk[READ_CHUNK];
+    const struct fw_record_sink sink = {ssl, offer, commit, discard};
     size_t budget = READ_PER_CALL;
 
     for (;;) {
@@ -413,10 +430,7 @@ static int next_packet(SSL *ssl)
             note_pending(ssl);
             return TCPSOCKET_INTERRUPTED;
         }
-        size_t want = fw_packets_wanted(ssl->packets);
-        want = want < sizeof chunk ? want : sizeof chunk;
-        want = want < budget ? want : budget;
-        const int got = tls_read(ssl->session, chunk, want);
+        const int got = tls_receive(ssl->session, &sink, budget);
         if (got == TLS_AGAIN) {
             return TCPSOCKET_INTERRUPTED;
         }
@@ -424,13 +438,11 @@ static int next_packet(SSL *ssl)
             closed_by_server = got == TLS_CLOSED;
             return SOCKET_ERROR;
         }
-        budget -= (size_t)got;
-        fw_packets_offer(ssl->packets, chunk, (size_t)got);
-        const int32_t fault = fw_packets_commit(ssl->packets);
-        if (fault != 0) {
-            tls_error_set(TLS_STAGE_PACKET, fault, 0);
+        if (ssl->fault != 0) {
+            tls_error_set(TLS_STAGE_PACKET, ssl->fault, 0);
             return SOCKET_ERROR;
         }
+        budget -= (size_t)got;
     }
 }
 

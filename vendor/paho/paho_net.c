@@ -1,11 +1,14 @@
-/* lwIP's calls as paho makes them: one that opens a connection waits for it, within the time
- * that there is, and leaves a record of why it failed; one that closes does so in one step. */
+/* lwIP's calls as paho makes them. It asks for the server's address, a socket and a connection,
+ * one after the other; here its socket is connected from the start, to the first address that
+ * takes the connection within the time that there is, or there is a record of why none did. It
+ * closes a socket in several steps; here in one. */
 #include <errno.h>
 #include <netdb.h>
 #include <sys/socket.h>
 
 #include "lwip/api.h"
 #include "lwip/priv/sockets_priv.h"
+#include "lwip/tcp.h"
 
 #include "paho_net.h"
 #include "paho_port.h"
@@ -14,10 +17,22 @@
 /* -- Time -------------------------------------------------------------------------- */
 
 static uint32_t deadline_ms;
+static struct sockaddr_in servers[PAHO_MAX_ADDRESSES];
+static size_t server_count;
 
-void paho_connect_within(uint32_t milliseconds)
+void paho_connect_to(const uint32_t *addresses, size_t count, uint16_t port,
+                     uint32_t timeout_ms)
 {
-    deadline_ms = tls_now_ms() + milliseconds;
+    deadline_ms = tls_now_ms() + timeout_ms;
+    server_count = count < PAHO_MAX_ADDRESSES ? count : PAHO_MAX_ADDRESSES;
+    for (size_t i = 0; i < server_count; i++) {
+        servers[i] = (struct sockaddr_in){
+            .sin_len = sizeof servers[i],
+            .sin_family = AF_INET,
+            .sin_port = lwip_htons(port),
+            .sin_addr = {.s_addr = addresses[i]},
+        };
+    }
 }
 
 uint32_t paho_net_time_left(void)
@@ -48,19 +63,6 @@ static void on_event(struct netconn *conn, enum netconn_evt event, u16_t length)
     }
 }
 
-/* Hear of the socket's events: whoever waits for several things cannot wait in a poll. */
-static void listen_to(int fd)
-{
-    struct lwip_sock *const socket = lwip_socket_dbg_get_socket(fd);
-
-    if (socket != NULL) {
-        net_core_lock();
-        note_event = socket->conn->callback;
-        socket->conn->callback = on_event;
-        net_core_unlock();
-    }
-}
-
 bool paho_net_readable(int fd)
 {
     struct pollfd poll_fd = {.fd = fd, .events = POLLIN};
@@ -70,46 +72,101 @@ bool paho_net_readable(int fd)
 
 /* -- paho's calls ------------------------------------------------------------------ */
 
+/* Any address does: paho_socket knows better. */
 int paho_getaddrinfo(const char *node, const char *service, const struct addrinfo *hints,
                      struct addrinfo **result)
 {
-    const int code = lwip_getaddrinfo(node, service, hints, result);
+    static struct addrinfo any = {
+        .ai_family = AF_INET,
+        .ai_addr = (struct sockaddr *)servers,
+    };
 
-    if (code != 0) {
-        tls_error_set(TLS_STAGE_RESOLVE, code, 0);
-    }
-    return code;
+    (void)node;
+    (void)service;
+    (void)hints;
+    *result = &any;
+    return 0;
 }
 
-/* Connect the non-blocking socket. Returns 0 or the errno. */
-static int connect_socket(int fd, const struct sockaddr *address, socklen_t length)
-{
-    struct pollfd poll_fd = {.fd = fd, .events = POLLOUT};
-    int error = 0;
-    socklen_t size = sizeof error;
+/* A SYN is sent again after 3 s, then 6 s later. Where there are other addresses left, one that
+ * does not answer the second is given up; what TCP takes must leave time for TLS. */
+#define ONE_OF_MANY_MS 4500U
+#define LAST_MS 12000U
+#define FOR_TLS_MS 8000U
 
-    if (lwip_connect(fd, address, length) == 0) {
+/* Connect the socket. Returns 0 or the errno. */
+static int connect_within(int fd, const struct sockaddr_in *server, uint32_t timeout_ms)
+{
+    struct netconn *const conn = lwip_socket_dbg_get_socket(fd)->conn;
+    struct pollfd poll_fd = {.fd = fd, .events = POLLOUT};
+
+    netconn_set_nonblocking(conn, 1);
+    if (lwip_connect(fd, (const struct sockaddr *)server, sizeof *server) == 0) {
         return 0;
     }
     if (errno != EINPROGRESS) {
         return errno;
     }
-    if (lwip_poll(&poll_fd, 1, (int)paho_net_time_left()) == 0) {
+    if (lwip_poll(&poll_fd, 1, (int)timeout_ms) == 0) {
         return ETIMEDOUT;
     }
-    return lwip_getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) == 0 ? error : errno;
+    return err_to_errno(netconn_err(conn));
+}
+
+/* Hear of the socket's events: whoever waits for several things cannot wait in a poll. Send
+ * what is written at once: it is a whole packet. */
+static void make_ready(int fd)
+{
+    struct netconn *const conn = lwip_socket_dbg_get_socket(fd)->conn;
+
+    net_core_lock();
+    note_event = conn->callback;
+    conn->callback = on_event;
+    if (conn->pcb.tcp != NULL) {
+        tcp_nagle_disable(conn->pcb.tcp);
+    }
+    net_core_unlock();
+}
+
+void paho_net_drop_unsent(int fd)
+{
+    lwip_socket_dbg_get_socket(fd)->conn->linger = 0;
+    (void)lwip_shutdown(fd, SHUT_RDWR);
+}
+
+int paho_socket(int domain, int type, int protocol)
+{
+    int error = ETIMEDOUT;
+
+    for (size_t i = 0; i < server_count; i++) {
+        const uint32_t left = paho_net_time_left();
+        const uint32_t most = i + 1 < server_count ? ONE_OF_MANY_MS : LAST_MS;
+        if (left <= FOR_TLS_MS) {
+            break;
+        }
+        const int fd = lwip_socket(domain, type, protocol);
+        if (fd < 0) {
+            error = errno;
+            break;
+        }
+        error = connect_within(fd, &servers[i],
+                               left - FOR_TLS_MS < most ? left - FOR_TLS_MS : most);
+        if (error == 0) {
+            make_ready(fd);
+            return fd;
+        }
+        (void)lwip_close(fd);
+    }
+    tls_error_set(TLS_STAGE_CONNECT, 0, error);
+    errno = error;
+    return -1;
 }
 
 int paho_connect(int fd, const struct sockaddr *address, socklen_t length)
 {
-    const int error = connect_socket(fd, address, length);
-
-    if (error != 0) {
-        tls_error_set(TLS_STAGE_CONNECT, 0, error);
-        errno = error;
-        return -1;
-    }
-    listen_to(fd);
+    (void)fd;
+    (void)address;
+    (void)length;
     return 0;
 }
 

@@ -14,13 +14,14 @@
  *   are ten.
  * - One unanswered PUBLISH or SUBSCRIBE at a time (paho_unanswered).
  * - MQTTClient_connectOptions.MQTTVersion = 4, or paho tries a failed connect again as 3.1.
- * - paho_connect_within comes before MQTTClient_connect, which does the TLS handshake in the
+ * - paho_connect_to comes before MQTTClient_connect, which does the TLS handshake in the
  *   calling task (TLS_HANDSHAKE_STACK). Why a call failed: tls_last_error(), and when that has
  *   nothing, paho_closed_by_server(). */
 #ifndef PAHO_PORT_H
 #define PAHO_PORT_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 /* Largest MQTT packet (without its fixed header) that is accepted, bytes: MAX_PACKET of
@@ -58,8 +59,12 @@
 /* ... more messages at once than can be acknowledged. */
 #define PAHO_ERROR_FLOOD 0x700
 
-/* From now, how long TCP and the TLS handshake may take together, ms. */
-void paho_connect_within(uint32_t milliseconds);
+/* The server's addresses (network byte order), tried in this order, and how long TCP and the
+ * TLS handshake may take together from now, ms. paho itself looks nothing up, and would try
+ * only one. */
+#define PAHO_MAX_ADDRESSES 8
+void paho_connect_to(const uint32_t *addresses, size_t count, uint16_t port,
+                     uint32_t timeout_ms);
 
 /* Call `event` with `context`, in lwIP's task, whenever there may be something to receive. */
 typedef void paho_event(void *context);

@@ -6,6 +6,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::ffi::{CStr, c_char, c_int, c_void};
+use core::net::Ipv4Addr;
 use core::ptr;
 use core::sync::atomic::{AtomicBool, Ordering};
 
@@ -58,8 +59,10 @@ pub struct Options<'a> {
     pub keep_alive_s: u16,
     /// Whether the server forgets subscriptions and messages between connections.
     pub clean_session: bool,
-    /// Seconds that name look-up, TCP, TLS, CONNACK and SUBACK may take together.
-    pub timeout_s: u16,
+    /// The server's addresses, in the order in which they are tried.
+    pub addresses: &'a [Ipv4Addr],
+    /// Milliseconds that TCP, TLS, CONNACK and SUBACK may take together.
+    pub timeout_ms: u32,
     /// The last will, if any.
     pub will: Option<Will<'a>>,
 }
@@ -95,6 +98,7 @@ pub struct Client {
     connection: Option<Connection>,
     uri: CString,
     client_id: CString,
+    port: u16,
     kept: usize,
     // Fields are dropped in this order; paho reads the profile until the connection is gone.
     profile: tls::Profile,
@@ -144,18 +148,21 @@ impl Client {
         }
         // SAFETY: `wake` takes the leaked waker, which lives for ever.
         unsafe { sys::paho_on_event(Some(wake), Box::into_raw(Box::new(waker)).cast()) };
-        Ok(Self { connection: None, uri, client_id, kept, profile })
+        Ok(Self { connection: None, uri, client_id, port, kept, profile })
     }
 
     /// Connects, and tells whether the server kept a session. Blocks the calling task for the
-    /// whole handshake, at most `options.timeout_s`.
+    /// whole handshake, at most `options.timeout_ms`.
     ///
     /// # Errors
     /// The layer that failed, with its code.
     pub fn connect(&mut self, options: &Options) -> Result<bool, Error> {
         self.connection = None;
-        let timeout_ms = u32::from(options.timeout_s) * 1000;
-        let connection = self.create(options, timeout_ms)?;
+        let connection = self.create(options)?;
+        let mut addresses = [0; sys::PAHO_MAX_ADDRESSES as usize];
+        for (place, address) in addresses.iter_mut().zip(options.addresses) {
+            *place = u32::from_le_bytes(address.octets());
+        }
         let text = |text: &str| CString::new(text).map_err(|_| Error::BadText);
         let will_texts = match options.will {
             Some(will) => Some((text(will.topic)?, text(will.payload)?)),
@@ -179,7 +186,7 @@ impl Client {
             struct_version: 6,
             keepAliveInterval: options.keep_alive_s.into(),
             cleansession: options.clean_session.into(),
-            connectTimeout: options.timeout_s.into(),
+            connectTimeout: options.timeout_ms.div_ceil(1000) as c_int,
             ssl: &mut ssl,
             // 3.1.1 and nothing else: otherwise a refused connect is tried again as 3.1.
             MQTTVersion: sys::MQTTVERSION_3_1_1 as c_int,
@@ -196,7 +203,12 @@ impl Client {
         tls::Error::clear_last();
         // SAFETY: paho copies what it keeps of the options; all pointers live until it returns.
         let code = unsafe {
-            sys::paho_connect_within(timeout_ms);
+            sys::paho_connect_to(
+                addresses.as_ptr(),
+                options.addresses.len().min(addresses.len()),
+                self.port,
+                options.timeout_ms,
+            );
             sys::MQTTClient_connect(connection.handle, &mut connect)
         };
         match code {
@@ -211,13 +223,13 @@ impl Client {
     }
 
     /// paho's client, not yet connected.
-    fn create(&self, options: &Options, timeout_ms: u32) -> Result<Connection, Error> {
+    fn create(&self, options: &Options) -> Result<Connection, Error> {
         if rtos::heap::largest_block() < CLIENT_HEADROOM {
             return Err(Error::OutOfMemory);
         }
         let mut connection = Connection {
             handle: ptr::null_mut(),
-            deadline_ms: rtos::uptime_ms() + u64::from(timeout_ms),
+            deadline_ms: rtos::uptime_ms() + u64::from(options.timeout_ms),
             keep_alive_ms: u32::from(options.keep_alive_s) * 1000,
             publishing: None,
         };

@@ -87,12 +87,6 @@ unsafe extern "C" fn fw_packets_sent(
 }
 
 #[unsafe(no_mangle)]
-unsafe extern "C" fn fw_packets_wanted(handle: *const sys::fw_packets) -> usize {
-    // SAFETY: C passes a live handle.
-    unsafe { guard(handle.cast_mut()) }.wanted()
-}
-
-#[unsafe(no_mangle)]
 unsafe extern "C" fn fw_packets_offer(
     handle: *mut sys::fw_packets,
     bytes: *const u8,

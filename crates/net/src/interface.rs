@@ -57,7 +57,7 @@ static ADDRESS: AtomicU32 = AtomicU32::new(0);
 /// A leaked box: lwIP's thread reads it at any time.
 static LISTENER: AtomicPtr<Waker> = AtomicPtr::new(ptr::null_mut());
 /// Most name servers that are asked in turn.
-const MOST_DNS_SERVERS: usize = sys::DNS_MAX_SERVERS as usize;
+pub(crate) const MOST_DNS_SERVERS: usize = sys::DNS_MAX_SERVERS as usize;
 /// Name servers that override DHCP's, in network byte order, the preferred one first; 0 for none.
 static DNS_OVERRIDE: [AtomicU32; MOST_DNS_SERVERS] = [const { AtomicU32::new(0) }; _];
 

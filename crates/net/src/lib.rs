@@ -1,6 +1,6 @@
-//! lwIP for safe Rust: the one network interface, and the clock.
+//! lwIP for safe Rust: the one network interface, host names, and the clock.
 //!
-//! Sockets are not here: the only connection is MQTT's, and `mqtt` owns it.
+//! The only connection is MQTT's, and `mqtt` owns it.
 
 #![no_std]
 
@@ -9,9 +9,12 @@ extern crate alloc;
 pub mod clock;
 mod error;
 mod interface;
+mod resolve;
 
+pub use dns::Addresses;
 pub use error::Error;
 pub use interface::{Driver, Interface, NotReady, address};
+pub use resolve::{Unresolved, resolve};
 
 use vendor_sys as sys;
 

@@ -53,6 +53,11 @@ impl Error {
         })
     }
 
+    /// The endpoint's name could not be looked up, so that TLS was never begun.
+    pub fn unresolved() -> Self {
+        Self { stage: tls_stage::TLS_STAGE_RESOLVE as u8, ..Self::default() }
+    }
+
     /// Forgets the last failure.
     pub fn clear_last() {
         // SAFETY: writes a record of the C side.
@@ -177,9 +182,13 @@ impl fmt::Display for Error {
         } else if let Some(fault) = self.certificate_fault() {
             write!(out, "{fault}")?;
         } else if self.alert != 0 {
+            let what = match stage {
+                tls_stage::TLS_STAGE_HANDSHAKE => "handshake",
+                _ => "connection",
+            };
             write!(
                 out,
-                "the server ended the handshake with alert {}: {}",
+                "the server ended the {what} with alert {}: {}",
                 self.alert,
                 self.alert_words()
             )?;

@@ -1,7 +1,8 @@
 //! TLS 1.2 with client certificates for safe Rust: credentials and errors.
 //!
 //! The session runs below paho, which drives it through its own socket seam
-//! (`vendor/paho/SSLSocket.c` over `vendor/mbedtls/tls_client.c`). What the owner of a
+//! (`vendor/paho/SSLSocket.c` over `vendor/mbedtls/tls_client.c`): mbedTLS makes the handshake, with
+//! ciphers of `crates/gcm`, and `crates/records` has the connection after it. What the owner of a
 //! connection has to do with TLS is here: give it a [`Profile`], and read an [`Error`].
 //! Chain, host name and dates are always verified; nothing can switch that off.
 
@@ -9,6 +10,9 @@
 
 extern crate alloc;
 
+mod ciphers;
+mod connection;
+mod curve;
 mod error;
 mod profile;
 

@@ -16,13 +16,45 @@ const BACKTRACE: &str = "Backtrace:";
 /// Before the address in what the boot ROM says of an exception that the firmware did not take.
 const ROM_CRASH: &str = "epc1=";
 
+/// What comes without a line end is shown in pieces of this many bytes.
+const LONGEST_LINE: u64 = 4096;
+
+/// Bytes of lines that are kept. When there are more, the older half is forgotten.
+const KEPT: usize = 16 << 20;
+
 #[derive(Debug, Default)]
 struct Transcript {
     lines: Vec<String>,
+    /// How many lines before these are forgotten.
+    forgotten: usize,
+    /// Bytes of all lines that are kept.
+    bytes: usize,
     /// How many sources have not ended.
     open: usize,
     /// Whoever read the echo is gone.
     unheard: bool,
+}
+
+impl Transcript {
+    /// The number of lines that came.
+    fn count(&self) -> usize {
+        self.forgotten + self.lines.len()
+    }
+
+    /// A line by its number among all that came.
+    fn get(&self, index: usize) -> Option<&String> {
+        self.lines.get(index.checked_sub(self.forgotten)?)
+    }
+
+    fn extend(&mut self, lines: Vec<String>) {
+        self.bytes += lines.iter().map(String::len).sum::<usize>();
+        self.lines.extend(lines);
+        if self.bytes > KEPT {
+            let half = self.lines.len() / 2;
+            self.bytes -= self.lines.drain(..half).map(|line| line.len()).sum::<usize>();
+            self.forgotten += half;
+        }
+    }
 }
 
 type Shared = Arc<(Mutex<Transcript>, Condvar)>;
@@ -68,7 +100,7 @@ impl Console {
         Ok(())
     }
 
-    /// All lines so far.
+    /// All lines so far; of very many, the newer ones.
     #[must_use]
     pub fn lines(&self) -> Vec<String> {
         lock(&self.shared.0).lines.clone()
@@ -77,7 +109,7 @@ impl Console {
     /// The number of lines so far: where a later [`Console::wait_for`] begins to look.
     #[must_use]
     pub fn mark(&self) -> usize {
-        lock(&self.shared.0).lines.len()
+        lock(&self.shared.0).count()
     }
 
     /// The last `count` lines as one text.
@@ -104,7 +136,9 @@ impl Console {
         let mut next = mark;
         let mut transcript = lock(&self.shared.0);
         loop {
-            while let Some(line) = transcript.lines.get(next) {
+            // What was forgotten meanwhile did not wait to be looked at.
+            next = next.max(transcript.forgotten);
+            while let Some(line) = transcript.get(next) {
                 next += 1;
                 if wanted(line) {
                     return Ok((line.clone(), next));
@@ -153,7 +187,7 @@ fn follow(source: impl Read, elf: &Path, sink: &Shared, echo: bool) {
     let mut bytes = Vec::new();
     loop {
         bytes.clear();
-        match source.read_until(b'\n', &mut bytes) {
+        match (&mut source).take(LONGEST_LINE).read_until(b'\n', &mut bytes) {
             Ok(0) | Err(_) => return,
             Ok(_) => {}
         }
@@ -173,7 +207,7 @@ fn follow(source: impl Read, elf: &Path, sink: &Shared, echo: bool) {
         let unheard = echo && lines.iter().any(|line| output::line(line).is_err());
         let mut transcript = lock(&sink.0);
         transcript.unheard |= unheard;
-        transcript.lines.extend(lines);
+        transcript.extend(lines);
         drop(transcript);
         sink.1.notify_all();
     }
@@ -250,6 +284,18 @@ mod tests {
     #[test]
     fn lines_lose_their_ends_only() {
         assert_eq!(console("a\r\n\r\n b").finish(), ["a", "", " b"]);
+    }
+
+    #[test]
+    fn a_source_without_line_ends_is_shown_in_pieces_and_not_kept_for_ever() {
+        let long = Cursor::new(vec![b'x'; 3 * KEPT]);
+        let console = Console::attach(long, Path::new("/nonexistent"), false).unwrap();
+        let limit = Duration::from_secs(60);
+        assert!(console.wait_for(0, limit, "the last piece", |line| line.is_empty()).is_err());
+        let pieces = 3 * KEPT / usize::try_from(LONGEST_LINE).unwrap();
+        assert_eq!(console.mark(), pieces);
+        let kept: usize = console.finish().iter().map(String::len).sum();
+        assert!((KEPT / 2..=KEPT).contains(&kept), "{kept}");
     }
 
     #[test]

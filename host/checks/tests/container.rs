@@ -4,6 +4,8 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use process::files;
+
 fn root() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
 }
@@ -112,6 +114,13 @@ fn the_workflow_runs_the_local_command_in_the_container() {
         assert!(root().join(file).is_file(), "{file}");
     }
     assert!(workflow.contains("actions/upload-artifact"));
+    // A tag can be moved to other code; a commit cannot.
+    for action in workflow.lines().filter_map(|line| line.split_once("uses: ")) {
+        let (_, commit) = action.1.split_once('@').unwrap();
+        let (commit, version) = commit.split_once(" # v").unwrap_or_else(|| panic!("{action:?}"));
+        assert!(commit.len() == 40 && commit.bytes().all(|byte| byte.is_ascii_hexdigit()));
+        assert!(!version.is_empty());
+    }
     let elf = "target/xtensa-esp8266-none-elf/release/firmware-*";
     assert!(workflow.contains(elf), "the image is not kept");
     assert!(workflow.contains("make --silent size > size.txt") && workflow.contains(" size.txt\n"));
@@ -131,13 +140,12 @@ fn a_working_copy_of_root_s_serves_too() {
     let copy = tempfile::tempdir().unwrap();
     let (tools, engine) = (copy.path().join("tools"), copy.path().join("engine"));
     fs::create_dir(&tools).unwrap();
-    fs::copy(root().join("tools/container"), tools.join("container")).unwrap();
+    let container = fs::read_to_string(root().join("tools/container")).unwrap();
+    files::write_program(&tools.join("container"), &container).unwrap();
     fs::create_dir(&engine).unwrap();
     let program = |name: &str, text: &str| {
         let file = engine.join(name);
-        fs::write(&file, format!("#!/bin/sh\n{text}\n")).unwrap();
-        let mode = <fs::Permissions as std::os::unix::fs::PermissionsExt>::from_mode(0o755);
-        fs::set_permissions(&file, mode).unwrap();
+        files::write_program(&file, &format!("#!/bin/sh\n{text}\n")).unwrap();
     };
     // Says what it would run, and whose the folders would be.
     program("docker", "echo \"docker $*\"");
@@ -186,9 +194,7 @@ fn without_an_engine_the_message_says_what_to_do() {
     assert!(text.contains("neither docker nor podman is installed"), "{text}");
     assert!(text.contains("make test"), "{text}");
     assert!(run("podman").contains("podman is not installed or does not answer"));
-    fs::write(tools.path().join("docker"), "#!/bin/sh\nexit 1\n").unwrap();
-    let executable = <fs::Permissions as std::os::unix::fs::PermissionsExt>::from_mode(0o755);
-    fs::set_permissions(tools.path().join("docker"), executable).unwrap();
+    files::write_program(&tools.path().join("docker"), "#!/bin/sh\nexit 1\n").unwrap();
     let text = run("");
     assert!(text.contains("docker is installed but does not answer"), "{text}");
 }

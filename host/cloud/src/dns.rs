@@ -26,7 +26,7 @@ const TIME_TO_LIVE: u32 = 10;
 
 /// Names with an answer other than [`HOST_FROM_GUEST`]; no address means that the name
 /// does not exist. Names are in lower case.
-pub type Overrides = HashMap<String, Option<Ipv4Addr>>;
+pub type Overrides = HashMap<String, Vec<Ipv4Addr>>;
 
 /// The running name server; stops when dropped.
 #[derive(Debug)]
@@ -57,10 +57,11 @@ impl DnsServer {
         self.responder.address()
     }
 
-    /// Answers `name` with `address` from now on, or denies it when that is `None`.
-    pub fn set(&self, name: &str, address: Option<Ipv4Addr>) {
+    /// Answers `name` with these addresses from now on, in this order, or denies it when there
+    /// are none.
+    pub fn set(&self, name: &str, addresses: impl IntoIterator<Item = Ipv4Addr>) {
         if let Ok(mut overrides) = self.overrides.lock() {
-            overrides.insert(name.to_lowercase(), address);
+            overrides.insert(name.to_lowercase(), addresses.into_iter().collect());
         }
     }
 
@@ -89,20 +90,22 @@ fn reply(request: &[u8], overrides: &Overrides) -> Option<Vec<u8>> {
     }
     for asked in question.questions {
         let name = asked.qname.to_string().to_lowercase();
-        match address_of(&name, overrides) {
-            None => *answer.rcode_mut() = RCODE::NameError,
-            Some(address) => {
+        match addresses_of(&name, overrides).as_slice() {
+            [] => *answer.rcode_mut() = RCODE::NameError,
+            addresses => {
                 let wants_address = matches!(asked.qtype, QTYPE::TYPE(TYPE::A) | QTYPE::ANY)
                     && matches!(asked.qclass, QCLASS::CLASS(CLASS::IN) | QCLASS::ANY);
                 // A name that exists without a record of the asked type gets an empty
                 // answer, not a denial (RFC 2308).
                 if wants_address {
-                    answer.answers.push(ResourceRecord::new(
-                        asked.qname.clone(),
-                        CLASS::IN,
-                        TIME_TO_LIVE,
-                        RData::A(A::from(address)),
-                    ));
+                    answer.answers.extend(addresses.iter().map(|address| {
+                        ResourceRecord::new(
+                            asked.qname.clone(),
+                            CLASS::IN,
+                            TIME_TO_LIVE,
+                            RData::A(A::from(*address)),
+                        )
+                    }));
                 }
             }
         }
@@ -111,12 +114,12 @@ fn reply(request: &[u8], overrides: &Overrides) -> Option<Vec<u8>> {
     answer.build_bytes_vec_compressed().ok()
 }
 
-fn address_of(name: &str, overrides: &Overrides) -> Option<Ipv4Addr> {
+fn addresses_of(name: &str, overrides: &Overrides) -> Vec<Ipv4Addr> {
     if let Some(known) = overrides.get(name) {
-        return *known;
+        return known.clone();
     }
     let inside = name.strip_suffix(ZONE).is_some_and(|host| host.ends_with('.'));
-    inside.then_some(HOST_FROM_GUEST)
+    inside.then_some(HOST_FROM_GUEST).into_iter().collect()
 }
 
 #[cfg(test)]
@@ -176,11 +179,11 @@ mod tests {
     fn overrides_win() {
         let elsewhere = Ipv4Addr::new(192, 0, 2, 1);
         let overrides = Overrides::from([
-            ("a.iot.test".to_owned(), None),
-            ("b.iot.test".to_owned(), Some(elsewhere)),
+            ("a.iot.test".to_owned(), vec![]),
+            ("b.iot.test".to_owned(), vec![elsewhere, HOST_FROM_GUEST]),
         ]);
         assert_eq!(ask("a.iot.test", TYPE::A, &overrides).0, RCODE::NameError);
-        assert_eq!(ask("b.iot.test", TYPE::A, &overrides).1, vec![elsewhere]);
+        assert_eq!(ask("b.iot.test", TYPE::A, &overrides).1, vec![elsewhere, HOST_FROM_GUEST]);
     }
 
     #[test]

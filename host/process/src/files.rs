@@ -4,11 +4,33 @@ use std::fs;
 use std::io::Write;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result};
 
 /// Mode of a file that only its owner can read: one with a private key.
 pub const SECRET: u32 = 0o600;
+
+/// Writes a program that is going to be run, such as a test's script.
+///
+/// Linux refuses to run a file while anybody has it open for writing, and a child that another
+/// thread forks at that moment has it open until its own program starts ("Text file busy"). So
+/// the file is never open in this process.
+///
+/// # Errors
+/// When the file cannot be written.
+pub fn write_program(path: &Path, text: &str) -> Result<()> {
+    let mut install = Command::new("install");
+    install.args(["-m", "755", "/dev/stdin"]).arg(path).stdin(Stdio::piped());
+    let mut attempt = || -> std::io::Result<bool> {
+        let mut child = install.spawn()?;
+        child.stdin.take().map_or(Ok(()), |mut pipe| pipe.write_all(text.as_bytes()))?;
+        Ok(child.wait()?.success())
+    };
+    let written = attempt().with_context(|| format!("cannot write {}", path.display()))?;
+    anyhow::ensure!(written, "cannot write {}", path.display());
+    Ok(())
+}
 
 /// Mode of a file that everybody can read.
 pub const PUBLIC: u32 = 0o644;
@@ -37,4 +59,47 @@ pub fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
         fs::File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
     };
     attempt().with_context(|| format!("cannot write {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    /// Without [`write_program`] one of some hundred runs fails.
+    #[test]
+    fn a_program_runs_at_once_while_others_fork() {
+        let folder = tempfile::tempdir().unwrap();
+        let over = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !over.load(Ordering::Relaxed) {
+                    Command::new("true").status().unwrap();
+                }
+            });
+            let outcomes: Vec<_> = (0..50)
+                .map(|index| {
+                    let program = folder.path().join(index.to_string());
+                    write_program(&program, "#!/bin/sh\n").unwrap();
+                    Command::new(&program).status()
+                })
+                .collect();
+            over.store(true, Ordering::Relaxed);
+            for outcome in outcomes {
+                assert!(outcome.unwrap().success());
+            }
+        });
+    }
+
+    #[test]
+    fn a_file_is_replaced_as_a_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        write(&file, b"old", PUBLIC).unwrap();
+        write(&file, b"new", SECRET).unwrap();
+        assert_eq!(fs::read(&file).unwrap(), b"new");
+        assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, SECRET);
+        let error = write(&folder.path().join("no/file"), b"", PUBLIC).unwrap_err();
+        assert!(error.to_string().contains("cannot write"), "{error}");
+    }
 }

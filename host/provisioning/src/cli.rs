@@ -15,6 +15,10 @@ use crate::failure::{Cause, Failure};
 use process::programs::Owned;
 use process::python;
 
+/// AWS detaches later than it says so: a deletion right afterwards may find the attachment still
+/// there, of a policy for up to five minutes (DeletePolicy, AWS IoT API Reference).
+const LET_GO: Duration = Duration::from_secs(310);
+
 /// How often and how patiently a throttled call is tried again.
 #[derive(Clone, Copy, Debug)]
 pub struct Patience {
@@ -22,11 +26,13 @@ pub struct Patience {
     pub tries: u32,
     /// The first pause; it doubles with each further one.
     pub pause: Duration,
+    /// How long a deletion is tried that AWS refuses because of an attachment just taken off.
+    pub let_go: Duration,
 }
 
 impl Default for Patience {
     fn default() -> Self {
-        Self { tries: 6, pause: Duration::from_secs(1) }
+        Self { tries: 6, pause: Duration::from_secs(1), let_go: LET_GO }
     }
 }
 
@@ -104,6 +110,12 @@ impl Cli {
     }
 
     /// Tries throttled calls as often as this.
+    #[must_use]
+    pub fn patience(&self) -> Patience {
+        self.patience
+    }
+
+    /// The same, with another patience.
     #[must_use]
     pub fn with_patience(mut self, patience: Patience) -> Self {
         self.patience = patience;

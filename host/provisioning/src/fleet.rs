@@ -13,7 +13,17 @@ use anyhow::{Context, Result, bail};
 use crate::state::check_name;
 use crate::{Failure, Session};
 use process::files;
+use things::problem;
 use things::topics::Topics;
+
+/// The line, from 1, on which a record begins, as an editor counts. The reader's own count is
+/// taken between the two characters of a line end, or before an empty line.
+fn line_of(text: &str, position: Option<&csv::Position>) -> usize {
+    let at = position.map_or(0, |position| usize::try_from(position.byte()).unwrap_or(usize::MAX));
+    let at = at.min(text.len());
+    let skipped = text.as_bytes()[at..].iter().take_while(|byte| b"\r\n".contains(byte)).count();
+    problem::lines_before(&text.as_bytes()[..at + skipped]) + 1
+}
 
 /// What became of one thing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,9 +68,9 @@ impl Fleet {
         let text = std::fs::read(path).with_context(|| {
             format!("cannot read {shown}, which FILE=… names (a CSV file with a column `thing`)")
         })?;
-        // Spreadsheets like to begin with a byte order mark.
-        let text = text.strip_prefix("\u{FEFF}".as_bytes()).unwrap_or(&text);
-        let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(text);
+        let text = problem::text(path, text)?;
+        let mut reader =
+            csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(text.as_bytes());
         let header = reader.headers().with_context(|| format!("{shown}: not a CSV file"))?.clone();
         let Some(column) = header.iter().position(|name| name == "thing") else {
             bail!(
@@ -69,11 +79,11 @@ impl Fleet {
                 header.iter().collect::<Vec<_>>().join(", ")
             );
         };
-        let mut lines: HashMap<String, u64> = HashMap::new();
+        let mut lines: HashMap<String, usize> = HashMap::new();
         let mut rows = Vec::new();
         for record in reader.records() {
             let record = record.with_context(|| format!("{shown}: not a CSV file"))?;
-            let line = record.position().map_or(0, csv::Position::line);
+            let line = line_of(&text, record.position());
             let thing = record.get(column).unwrap_or_default().to_owned();
             check_name(&thing).with_context(|| format!("{shown}, line {line}"))?;
             if let Some(first) = lines.insert(thing.clone(), line) {
@@ -206,12 +216,29 @@ mod tests {
             ("a\nb\n", "no column `thing`"),
             ("thing\n", "names no thing"),
             ("thing\na\nb c\n", "line 3"),
+            ("thing\r\na\r\nb c\r\n", "line 3"),
+            ("thing\ra\rb c\r", "line 3"),
+            ("thing\n\n\na\n\nb c\n", "line 6"),
+            ("thing,place\r\na,\"two\r\nlines\"\r\nb c,\r\n", "line 4"),
             ("thing\na\nb\na\n", "line 4: a is in line 2 already"),
             ("thing,place\na\n", "not a CSV file"),
             ("thing\nlocal\n", "line 2"),
         ] {
             let error = format!("{:#}", read(text).unwrap_err());
             assert!(error.contains(wanted), "{text:?}: {error}");
+        }
+    }
+    #[test]
+    fn other_encodings_are_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("things.csv");
+        for (bytes, wanted) in [
+            (&b"thing,place\r\na,K\xFCche\r\n"[..], "things.csv:2: this is text, but not in UTF-8"),
+            (b"\xFF\xFEt\0h\0", "UTF-16"),
+        ] {
+            std::fs::write(&path, bytes).unwrap();
+            let error = format!("{:#}", Fleet::read(&path).unwrap_err());
+            assert!(error.contains(wanted) && error.contains("save it as UTF-8"), "{error}");
         }
     }
 }

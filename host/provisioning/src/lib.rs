@@ -37,6 +37,7 @@ mod witness;
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use rcgen::KeyPair;
@@ -88,6 +89,9 @@ impl Slot {
         }
     }
 }
+
+/// How long to wait for AWS to let go of a policy where the next run can delete it as well.
+const SHORTLY: Duration = Duration::from_secs(15);
 
 /// An account, as a person with certain credentials sees it.
 pub struct Session<'a> {
@@ -165,12 +169,12 @@ impl<'a> Session<'a> {
         Ok(store.journal.clone())
     }
 
-    /// Makes the client with which this program sees devices connect.
+    /// Makes the client with which this program sees `thing` connect.
     ///
     /// # Errors
     /// As [`Session::provision`].
-    pub fn operator(&mut self) -> Result<PresenceEvents> {
-        let policy = Policy::operator(&self.scope);
+    pub fn operator(&mut self, thing: &str) -> Result<PresenceEvents> {
+        let policy = Policy::operator(&self.scope, thing);
         let nothing = Topics { status: String::new(), control: String::new() };
         let store = self.make(OPERATOR, &nothing, &policy)?;
         let endpoint = store.journal.endpoint.as_deref().unwrap_or_default();

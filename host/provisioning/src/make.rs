@@ -6,7 +6,7 @@ use rcgen::KeyPair;
 
 use crate::plan::{self, CertificateState, Extent, Key, PolicyState, Refusal, Seen, Step, Wanted};
 use crate::state::Store;
-use crate::{Cause, Certificate, Policy, Session, Slot, is, keys, options, short, text};
+use crate::{Cause, Certificate, Policy, SHORTLY, Session, Slot, is, keys, options, short, text};
 
 /// A thing in the making.
 struct Making<'m> {
@@ -150,8 +150,13 @@ impl Session<'_> {
                 making.seen.old_policies.insert(name);
             }
             Step::DeletePolicy(name) => {
-                self.delete_policy_unless_used(&name)?;
+                let gone = self.delete_policy_unless_used(&name, SHORTLY)?;
                 making.seen.old_policies.remove(&name);
+                if !gone {
+                    // It stays in the journal, and the next run deletes it.
+                    (self.say)(&format!("policy {name} stays for now: AWS still holds it"));
+                    return Ok(());
+                }
                 making.store.done(|journal| {
                     journal.old_policies.remove(&name);
                 })?;

@@ -64,16 +64,20 @@ impl Policy {
         Ok(policy)
     }
 
-    /// The policy of this program's own client: it may connect, and hear which clients do.
+    /// The policy of this program's own client: it may connect as the thing that it is attached
+    /// to, and hear when `thing` connects.
     #[must_use]
-    pub fn operator(scope: &str) -> Self {
+    pub fn operator(scope: &str, thing: &str) -> Self {
+        let event = format!("$aws/events/presence/connected/{thing}");
         let allow = |action: &str, resource: &str| json!({"Effect": "Allow", "Action": action, "Resource": format!("{scope}:{resource}")});
+        let mut connect = allow("iot:Connect", &format!("client/{THING}"));
+        connect["Condition"] = json!({"Bool": {"iot:Connection.Thing.IsAttached": "true"}});
         Self::named_by_content(&json!({
             "Version": "2012-10-17",
             "Statement": [
-                allow("iot:Connect", &format!("client/{THING}")),
-                allow("iot:Subscribe", "topicfilter/$aws/events/presence/connected/*"),
-                allow("iot:Receive", "topic/$aws/events/presence/connected/*"),
+                connect,
+                allow("iot:Subscribe", &format!("topicfilter/{event}")),
+                allow("iot:Receive", &format!("topic/{event}")),
             ]
         }))
     }

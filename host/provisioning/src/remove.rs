@@ -8,23 +8,25 @@ use anyhow::{Result, bail};
 use crate::state::Store;
 use crate::{Cause, Certificate, Session, is, keys, list, policy, short, texts};
 
-/// AWS detaches a little later than it says so: a deletion right afterwards may find the
-/// attachment still there. Pauses before the further attempts.
-const PAUSES: [Duration; 5] = [
-    Duration::from_millis(250),
-    Duration::from_secs(1),
-    Duration::from_secs(2),
-    Duration::from_secs(4),
-    Duration::from_secs(8),
-];
+/// The first pause before a further attempt at a deletion; each is twice the one before, up to the
+/// longest.
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+/// The longest pause between two attempts.
+const LONGEST_PAUSE: Duration = Duration::from_secs(15);
+/// From this pause on a person is told what is waited for.
+const TOLD_FROM: Duration = Duration::from_secs(2);
 
 impl Session<'_> {
     /// Removes the thing, its certificates, its policy when no other certificate has it, and
     /// the files on this machine; says each step. What is gone already is passed over.
     ///
+    /// What was not made here (a thing that this machine has no files of, a certificate on it
+    /// that these files do not know) is removed only when `foreign` says so.
+    ///
     /// # Errors
-    /// When a call fails; the same command goes on once that is mended.
-    pub fn deprovision(&mut self, thing: &str) -> Result<()> {
+    /// When a call fails; the same command goes on once that is mended. When there is something
+    /// foreign; nothing is removed then.
+    pub fn deprovision(&mut self, thing: &str, foreign: bool) -> Result<()> {
         let mut store = self.store(thing)?;
         let found = self.look_for("describe-thing", &[("thing-name", thing)])?.is_some();
         let known = store.path("thing.json").exists() || store.path("device.key").exists();
@@ -37,28 +39,72 @@ impl Session<'_> {
             ));
             return store.remove();
         }
+        let attached = if found { self.principals(thing)? } else { Vec::new() };
+        if !foreign {
+            self.refuse_what_is_foreign(&store, thing, known, &attached)?;
+        }
         self.account.clone_into(&mut store.journal.account);
         self.region.clone_into(&mut store.journal.region);
         // A call under way stays noted: its certificate has to be searched for.
         store.journal.removing = true;
         store.journal.complete = false;
         store.save()?;
-        let attached = if found { self.principals(thing)? } else { Vec::new() };
         for arn in self.everything_of(&store, &attached)? {
             self.remove_certificate(&mut store, thing, &arn, found)?;
         }
         let mut policies = store.journal.old_policies.clone();
         policies.extend(store.journal.policy.clone());
         for name in policies {
-            self.delete_policy_unless_used(&name)?;
+            if !self.delete_policy_unless_used(&name, self.cli.patience().let_go)? {
+                // The journal stays: it is what leads to the policy.
+                bail!(
+                    "AWS still holds the policy {name}, though nothing has it any more: run the \
+                     same command again in some minutes; all else of {thing} but the thing itself \
+                     is removed"
+                );
+            }
         }
         if found {
-            self.delete("delete-thing", &[("thing-name", thing)])?;
+            self.delete("delete-thing", &[("thing-name", thing)], self.cli.patience().let_go)?;
             (self.say)(&format!("thing {thing} deleted"));
         }
         let folder = store.folder().display().to_string();
         store.remove()?;
         (self.say)(&format!("keys and certificates in {folder} deleted"));
+        Ok(())
+    }
+
+    /// Fails when something of the thing was not made by the files on this machine.
+    fn refuse_what_is_foreign(
+        &self,
+        store: &Store,
+        thing: &str,
+        known: bool,
+        attached: &[String],
+    ) -> Result<()> {
+        const ANYWAY: &str = "FOREIGN=1 with the same command removes it all the same";
+        if !known {
+            bail!(
+                "{thing} is in account {}, region {}, but was not made on this machine: there is \
+                 nothing of it in {}. Nothing was removed. {ANYWAY}, with its certificates",
+                self.account,
+                self.region,
+                self.certs.display()
+            );
+        }
+        let own = self.everything_of(store, &[])?;
+        let others: Vec<&str> = attached
+            .iter()
+            .filter(|arn| !own.contains(*arn))
+            .map(|arn| arn.split_once(":cert/").map_or(arn.as_str(), |(_, id)| short(id)))
+            .collect();
+        if !others.is_empty() {
+            bail!(
+                "{thing} has certificates that were not made on this machine: {}. Nothing was \
+                 removed. {ANYWAY}",
+                others.join(", ")
+            );
+        }
         Ok(())
     }
 
@@ -138,31 +184,40 @@ impl Session<'_> {
         }
         (self.say)(&format!("certificate {name} deactivated"));
         store.about_to("iot delete-certificate")?;
-        self.delete("delete-certificate", &[("certificate-id", id)])?;
+        self.delete("delete-certificate", &[("certificate-id", id)], self.cli.patience().let_go)?;
         (self.say)(&format!("certificate {name} deleted"));
         Ok(())
     }
 
-    /// Deletes a policy of ours that no certificate has any more.
-    pub(super) fn delete_policy_unless_used(&self, name: &str) -> Result<()> {
+    /// Deletes a policy of ours that no certificate has any more, its further versions first. Says
+    /// whether all is done that can be: `false` while AWS still holds it.
+    pub(super) fn delete_policy_unless_used(&self, name: &str, limit: Duration) -> Result<bool> {
         let Some(answer) = self.look_for("list-targets-for-policy", &[("policy-name", name)])?
         else {
-            return Ok(());
+            return Ok(true);
         };
         let targets = list(&answer, "targets").len();
         if targets > 0 {
             (self.say)(&format!("policy {name} stays: {targets} other certificate(s) have it"));
-            return Ok(());
+            return Ok(true);
         }
-        match self.delete("delete-policy", &[("policy-name", name)]) {
-            Err(error) if is(&error, &Cause::Conflict) => {
-                (self.say)(&format!("policy {name} stays: AWS says that it is in use"));
-                Ok(())
+        // A person may have edited it: AWS deletes no policy that has other versions than one.
+        let versions = self.look_for("list-policy-versions", &[("policy-name", name)])?;
+        for version in list(&versions.unwrap_or_default(), "policyVersions") {
+            if version["isDefaultVersion"] == true {
+                continue;
             }
+            let Some(id) = version["versionId"].as_str() else { continue };
+            let arguments = [("policy-name", name), ("policy-version-id", id)];
+            self.delete("delete-policy-version", &arguments, limit)?;
+            (self.say)(&format!("version {id} of policy {name} deleted"));
+        }
+        match self.delete("delete-policy", &[("policy-name", name)], limit) {
+            Err(error) if is(&error, &Cause::Conflict) => Ok(false),
             Err(error) => Err(error),
             Ok(()) => {
                 (self.say)(&format!("policy {name} deleted"));
-                Ok(())
+                Ok(true)
             }
         }
     }
@@ -182,16 +237,24 @@ impl Session<'_> {
     }
 
     /// A deletion, patient with attachments that are on their way out.
-    fn delete(&self, operation: &str, arguments: &[(&str, &str)]) -> Result<()> {
-        let mut pauses = PAUSES.iter();
+    fn delete(&self, operation: &str, arguments: &[(&str, &str)], limit: Duration) -> Result<()> {
+        let mut pause = FIRST_PAUSE;
+        let mut waited = Duration::ZERO;
         loop {
             match self.look(operation, arguments) {
                 Ok(_) => return Ok(()),
                 Err(error) if is(&error, &Cause::NotFound) => return Ok(()),
-                Err(error) if is(&error, &Cause::Conflict) => match pauses.next() {
-                    Some(pause) => std::thread::sleep(*pause),
-                    None => bail!(error),
-                },
+                Err(error) if is(&error, &Cause::Conflict) && waited < limit => {
+                    if pause == TOLD_FROM {
+                        (self.say)(
+                            "AWS still holds an attachment that was taken off; that may take up to \
+                             five minutes",
+                        );
+                    }
+                    std::thread::sleep(pause);
+                    waited += pause;
+                    pause = (2 * pause).min(LONGEST_PAUSE);
+                }
                 Err(error) => return Err(error),
             }
         }

@@ -58,7 +58,7 @@ enum Verb {
     /// Make a thing on AWS: key, certificate, policy; results go to `certs/<thing>/`
     Provision(provision::Arguments),
     /// Remove a thing from AWS and from this machine
-    Deprovision(provision::Account),
+    Deprovision(provision::Removal),
     /// Provision all things of a list
     ProvisionFleet(fleet::Arguments),
     /// Run test firmware on the emulated CPU
@@ -114,7 +114,7 @@ fn perform(verb: Verb, context: Context) -> Result<()> {
         Verb::Watch => control::watch(&context),
         Verb::Smoke(arguments) => smoke::smoke(context, &arguments),
         Verb::Provision(arguments) => provision::provision(context, arguments),
-        Verb::Deprovision(account) => provision::deprovision(&context, account),
+        Verb::Deprovision(removal) => provision::deprovision(&context, removal),
         Verb::ProvisionFleet(arguments) => fleet::provision(&context, arguments),
         Verb::TargetTest(arguments) => arguments.run(),
         Verb::Bench(firmware) => checks::bench::run(&firmware.elf),

@@ -67,7 +67,7 @@ pub fn provision(context: Context, arguments: Arguments) -> Result<()> {
     let mut witness: Box<dyn Witness> = if arguments.emulated {
         Box::new(LocalEvents::new(&settings.state))
     } else {
-        Box::new(session.operator()?)
+        Box::new(session.operator(thing)?)
     };
     let mut rotation = Rotation {
         write_identity: &|_| identity_region::write(&config, &folder, &folder.identity(), &topics),
@@ -78,7 +78,17 @@ pub fn provision(context: Context, arguments: Arguments) -> Result<()> {
     Ok(())
 }
 
+#[derive(clap::Args)]
+pub struct Removal {
+    #[command(flatten)]
+    account: Account,
+    /// Remove also what was not made on this machine
+    #[arg(long)]
+    foreign: bool,
+}
+
 /// Removes a thing.
-pub fn deprovision(context: &Context, account: Account) -> Result<()> {
-    account.open(&context.things, &say)?.deprovision(&context.settings.thing)
+pub fn deprovision(context: &Context, removal: Removal) -> Result<()> {
+    let mut session = removal.account.open(&context.things, &say)?;
+    session.deprovision(&context.settings.thing, removal.foreign)
 }

@@ -298,7 +298,11 @@ fn mistakes_in_the_config_are_shown_with_file_line_and_remedy() {
         ("[[wifi]]\nssid = \"\"", &["config.toml:1: the Wi-Fi network must have an SSID"]),
         ("[[wifi]]\npassphrase = \"12345678\"", &["config.toml:1: missing field `ssid`"]),
         ("[log]\nmqtt = \"loud\"", &["config.toml:2: unknown variant `loud`", "`debug`"]),
-        ("[log]\n\"a b\" = \"info\"", &["config.toml:2: the log level must name a module"]),
+        ("[log]\n\"a b\" = \"info\"", &["config.toml:2: the device's log has no module \"a b\""]),
+        (
+            "[log]\nqmtt = \"info\"",
+            &["config.toml:2: the device's log has no module \"qmtt\"", "mqtt"],
+        ),
         ("[certificate]\nroots = [\"no.pem\"]", &["no.pem: the file cannot be read", "`roots`"]),
         ("[certificate]\nkey = \"no.key\"", &["no.key: the file cannot be read"]),
         ("\0", &["config.toml:1: "]),
@@ -307,7 +311,7 @@ fn mistakes_in_the_config_are_shown_with_file_line_and_remedy() {
         place.refused(words);
     }
     fs::write(place.file("config.toml"), b"[log]\n\"\xFF\" = \"info\"").unwrap();
-    place.refused(&["config.toml:2: this is not text (UTF-8)"]);
+    place.refused(&["config.toml:2: this is text, but not in UTF-8"]);
     place.write("config.toml", &"#\n".repeat(40_000));
     place.refused(&["config.toml: the file has 80000 bytes, and no more than 65536"]);
 }
@@ -409,7 +413,7 @@ fn certificates_that_do_not_serve() {
         place.refused(&[words]);
     }
     fs::write(place.file("certs/lamp/device.pem"), &place.credential.chain[0]).unwrap();
-    place.refused(&["device.pem:1: this is not text", "-inform DER"]);
+    place.refused(&["device.pem:1: this is no text file", "-inform DER"]);
     fs::remove_file(place.file("certs/lamp/device.pem")).unwrap();
     place.refused(&["device.pem: the file cannot be read", "make provision THING=lamp"]);
 }
@@ -452,6 +456,84 @@ fn keys_that_do_not_serve() {
     place.refused(&["others may read or write this private key (mode 0640)", "chmod 600"]);
     fs::remove_file(&key).unwrap();
     place.refused(&["device.key: the file cannot be read", "make provision THING=lamp"]);
+}
+
+/// What editors and older programs make of a PEM file.
+#[test]
+fn forms_of_pem_that_are_taken() {
+    let place = Place::new();
+    let good = place.credential.chain_pem();
+    for text in [
+        format!("\u{FEFF}{good}"),
+        good.replace('\n', "\n\n"),
+        good.replace('\n', "\r\n"),
+        good.replace("CERTIFICATE", "X509 CERTIFICATE"),
+        format!("subject=CN = lamp\n\n{good}"),
+    ] {
+        place.write("certs/lamp/device.pem", &text);
+        let region = place.make();
+        let identity = Stored::read(&region).unwrap().identity;
+        assert_eq!(identity.certificates, [place.credential.chain[0].as_ref()], "{text}");
+        fs::remove_file(place.file("certs/lamp/identity.bin")).unwrap();
+    }
+    let key = place.credential.key_pem().to_string();
+    place.write_key(format!("\u{FEFF}{}", key.replace('\n', "\r\n\r\n")).as_bytes());
+    place.make();
+}
+
+/// What is not taken is called what it is.
+#[test]
+fn forms_of_pem_that_are_not_taken() {
+    let place = Place::new();
+    let good = place.credential.chain_pem();
+    let certificate = place.file("certs/lamp/device.pem");
+    let utf_16 = |text: &str| -> Vec<u8> {
+        [0xFF, 0xFE].into_iter().chain(text.encode_utf16().flat_map(u16::to_le_bytes)).collect()
+    };
+    fs::write(&certificate, utf_16(&good)).unwrap();
+    place.refused(&["device.pem: this is text in UTF-16", "-Encoding ascii"]);
+    for (label, words) in [
+        ("TRUSTED CERTIFICATE", "openssl x509 -in"),
+        ("CERTIFICATE REQUEST", "this is the request"),
+        ("PKCS7", "openssl pkcs7 -print_certs"),
+        ("PUBLIC KEY", "the public half"),
+    ] {
+        place.write("certs/lamp/device.pem", &good.replace("CERTIFICATE", label));
+        place.refused(&[&format!("device.pem:1: here is a {label}"), words]);
+    }
+    place.put(&place.credential);
+    let key = place.file("certs/lamp/device.key").display().to_string();
+    place.write_key(&openssl(&["ec", "-in", &key, "-aes128", "-passout", "pass:secret"]));
+    place.refused(&["device.key:1: this private key is encrypted", "openssl pkey"]);
+    place.put(&place.credential);
+    let explicit = ["-param_enc", "explicit"];
+    place.write_key(&openssl(&[&["ec", "-in", &key][..], &explicit].concat()));
+    place.refused(&["device.key:1: its curve is spelled out", "named_curve"]);
+    place.put(&place.credential);
+    place.write_key(&openssl(
+        &[&["pkey", "-in", &key][..], &["-ec_param_enc", "explicit"]].concat(),
+    ));
+    place.refused(&["device.key:1: its curve is spelled out", "named_curve"]);
+}
+
+/// Endpoints of AWS's other partitions, as `describe-endpoint` gives them there.
+#[test]
+fn endpoints_of_all_partitions_are_taken() {
+    for endpoint in [
+        "a2testtesttest.ats.iot.cn-north-1.amazonaws.com.cn",
+        "a2testtesttest.ats.iot.cn-northwest-1.amazonaws.com.cn",
+        "a2testtesttest-ats.iot.us-gov-west-1.amazonaws.com",
+        "a2testtesttest-ats.iot.us-iso-east-1.c2s.ic.gov",
+    ] {
+        let place = Place::new();
+        place.write("config.toml", &format!("[connection]\nendpoint = \"{endpoint}\""));
+        let region = place.make();
+        assert_eq!(Stored::read(&region).unwrap().identity.endpoint, endpoint);
+    }
+    let place = Place::new();
+    let old = "a2testtesttest.iot.cn-north-1.amazonaws.com.cn";
+    place.write("config.toml", &format!("[connection]\nendpoint = \"{old}\""));
+    place.refused(&["AWS's old kind"]);
 }
 
 #[test]

@@ -172,7 +172,7 @@ fn without_its_folder_a_thing_is_removed_by_what_the_account_knows() {
     let bed = Bed::new("me-south-1");
     bed.provision("demo", &Topics::default()).unwrap();
     std::fs::remove_dir_all(bed.certs().join("demo")).unwrap();
-    bed.deprovision("demo").unwrap();
+    bed.session(|session| session.deprovision("demo", true)).unwrap();
     assert_eq!(bed.account(), Account::default());
 }
 
@@ -187,6 +187,64 @@ fn without_its_journal_a_thing_is_found_by_its_key() {
     assert_eq!((found.certificate, found.policy), (before.certificate, before.policy));
     assert_eq!(changes(&bed.seen()), [""; 0]);
     assert!(bed.file("demo", "device.pem").exists());
+}
+
+#[test]
+fn a_policy_that_a_person_edited_goes_with_its_versions() {
+    let bed = Bed::new("ap-southeast-5");
+    let policy = bed.provision("demo", &Topics::default()).unwrap().policy.unwrap();
+    let by_hand = |words: &[&str]| {
+        let output = Command::new(quick_aws())
+            .env_clear()
+            .envs(bed.environment())
+            .args(["--region", "ap-southeast-5", "iot"])
+            .args(words)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{output:?}");
+    };
+    let document = r#"{"Version":"2012-10-17","Statement":[]}"#;
+    let version =
+        ["create-policy-version", "--policy-name", &policy, "--policy-document", document];
+    by_hand(&[&version[..], &["--set-as-default"]].concat());
+    by_hand(&["set-default-policy-version", "--policy-name", &policy, "--policy-version-id", "1"]);
+    bed.deprovision("demo").unwrap();
+    assert!(bed.said().contains(&format!("version 2 of policy {policy} deleted")));
+    assert_eq!(bed.account(), Account::default());
+    assert!(bed.journal("demo").is_none());
+}
+
+/// AWS takes minutes to let go of a policy: what leads to it is kept until it is gone.
+#[test]
+fn a_policy_that_aws_still_holds_is_not_forgotten() {
+    let bed = Bed::new("eu-south-1");
+    bed.provision("demo", &Topics::default()).unwrap();
+    let held = Fault::Error(409, "DeleteConflictException", "The policy is still attached.");
+    bed.fault("delete-policy", held.clone(), 1000);
+    let error = bed.deprovision("demo").unwrap_err().to_string();
+    assert!(error.contains("run the same command again in some minutes"), "{error}");
+    assert!(bed.journal("demo").is_some());
+    let bed = Bed::new("eu-south-2");
+    bed.provision("demo", &Topics::default()).unwrap();
+    bed.fault("delete-policy", held, 2);
+    bed.deprovision("demo").unwrap();
+    assert_eq!(bed.account(), Account::default());
+}
+
+#[test]
+fn what_was_not_made_here_is_removed_only_when_asked() {
+    let bed = Bed::new("il-central-1");
+    bed.provision("demo", &Topics::default()).unwrap();
+    std::fs::rename(bed.file("demo", ""), bed.certs().join("elsewhere")).unwrap();
+    bed.seen();
+    let error = bed.deprovision("demo").unwrap_err().to_string();
+    assert!(
+        error.contains("was not made on this machine") && error.contains("FOREIGN=1"),
+        "{error}"
+    );
+    assert_eq!(changes(&bed.seen()), Vec::<&str>::new());
+    bed.session(|session| session.deprovision("demo", true)).unwrap();
+    assert_eq!(bed.account(), Account::default());
 }
 
 #[test]
@@ -301,7 +359,7 @@ fn throttled_calls_are_tried_again_and_then_told() {
 fn the_clis_own_errors_say_what_to_do() {
     let bed = Bed::new("ap-northeast-2");
     let error = |cli: Cli| {
-        let outcome = bed.session_with(cli, |session| session.deprovision("demo"));
+        let outcome = bed.session_with(cli, |session| session.deprovision("demo", false));
         outcome.unwrap_err().to_string()
     };
     let with = |name: &str, value: &str| {

@@ -7,6 +7,7 @@ use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, PrivateSec1KeyDer};
 use time::{Duration, OffsetDateTime};
+use x509_parser::asn1_rs::Tag;
 use x509_parser::prelude::{FromDer, X509Certificate};
 use x509_parser::public_key::PublicKey;
 
@@ -19,6 +20,11 @@ const FILE_LIMIT: u64 = 32 * 1024;
 const P256_COMMAND: &str = "the device's key must be ECC P-256: \
     `openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256` makes one, and \
     `make provision` makes key and certificate";
+
+const SPELLED_OUT: &str = "its curve is spelled out (explicit parameters) instead of named";
+const NAME_THE_CURVE: &str = "no TLS library takes that (RFC 5480, section 2.1.1): \
+    `openssl ec -in KEY -param_enc named_curve -out NEW` mends a key; a certificate must be made anew \
+    from it";
 
 /// DER of the OID 1.2.840.10045.2.1, id-ecPublicKey (RFC 5480).
 const EC_PUBLIC_KEY: &[u8] = &[0x2A, 0x86, 0x48, 0xCE, 0x3D, 0x02, 0x01];
@@ -59,7 +65,14 @@ fn blocks(file: &Path, remedy: &str) -> Result<Vec<Block>, Problem> {
         let end = format!("-----END {label}-----");
         let length =
             lines[index..].iter().position(|line| line.trim() == end).ok_or_else(damaged)?;
-        let block = lines[index..=index + length].join("\n");
+        let block = &lines[index..=index + length];
+        if block.iter().any(|line| line.starts_with("Proc-Type:") && line.contains("ENCRYPTED")) {
+            return Err(encrypted(file, index + 1));
+        }
+        // RFC 7468 lets a reader pass over blank lines; the headers of RFC 1421 end with one.
+        let headers = block.iter().any(|line| line.contains(':'));
+        let kept = block.iter().filter(|line| headers || !line.trim().is_empty());
+        let block = kept.copied().collect::<Vec<_>>().join("\n");
         let der = pem::parse(block).map_err(|_| damaged())?.into_contents();
         blocks.push(Block { label: label.to_owned(), line: index + 1, der });
         index += length + 1;
@@ -73,6 +86,37 @@ fn blocks(file: &Path, remedy: &str) -> Result<Vec<Block>, Problem> {
         ));
     }
     Ok(blocks)
+}
+
+/// A private key under a passphrase.
+fn encrypted(file: &Path, line: usize) -> Problem {
+    Problem::of(
+        file,
+        "this private key is encrypted",
+        "decrypt it: `openssl pkey -in FILE -out FILE.new`, then `chmod 600`",
+    )
+    .at_line(line)
+}
+
+/// What to do with a block of another kind, where that is known.
+fn remedy_for(label: &str, otherwise: &str) -> String {
+    match label {
+        "TRUSTED CERTIFICATE" => {
+            "openssl's own form: `openssl x509 -in FILE -out FILE.new` makes a plain certificate"
+        }
+        "CERTIFICATE REQUEST" | "NEW CERTIFICATE REQUEST" => {
+            "this is the request; take the certificate that was made of it"
+        }
+        "PKCS7" | "CMS" => {
+            "`openssl pkcs7 -print_certs -in FILE -out FILE.new` takes the certificates out"
+        }
+        "PUBLIC KEY" | "RSA PUBLIC KEY" => {
+            "this is the public half; take the file of the private key"
+        }
+        "OPENSSH PRIVATE KEY" => P256_COMMAND,
+        _ => otherwise,
+    }
+    .to_owned()
 }
 
 /// Reads all certificates of a file.
@@ -90,11 +134,12 @@ fn located_certificates(
 ) -> Result<Vec<(usize, CertificateDer<'static>)>, Problem> {
     let mut found = Vec::new();
     for Block { label, line, der } in blocks(file, remedy)? {
-        if label != "CERTIFICATE" {
+        // The second and third are the old names of the first (RFC 7468, section 5.1).
+        if !["CERTIFICATE", "X509 CERTIFICATE", "X.509 CERTIFICATE"].contains(&&*label) {
             return Err(Problem::of(
                 file,
                 format!("here is a {label}, where certificates belong"),
-                "keep certificates and key in files of their own",
+                remedy_for(&label, "keep certificates and key in files of their own"),
             )
             .at_line(line));
         }
@@ -184,7 +229,11 @@ fn p256_point(der: &[u8], line: usize, file: &Path) -> Result<Vec<u8>, Problem> 
     match key.parsed() {
         Ok(PublicKey::RSA(_)) => refused("this certificate has an RSA key"),
         Ok(PublicKey::EC(point)) => {
-            let curve = key.algorithm.parameters.as_ref().and_then(|any| any.as_oid().ok());
+            let parameters = key.algorithm.parameters.as_ref();
+            if parameters.is_some_and(|any| any.tag() == Tag::Sequence) {
+                return Err(Problem::of(file, SPELLED_OUT, NAME_THE_CURVE).at_line(line));
+            }
+            let curve = parameters.and_then(|any| any.as_oid().ok());
             if curve.is_some_and(|oid| oid.as_bytes() == P256) {
                 Ok(point.data().to_vec())
             } else {
@@ -223,14 +272,10 @@ fn private_key(
         "PRIVATE KEY" => pkcs8(&der),
         "EC PRIVATE KEY" => sec1(&der, None),
         "RSA PRIVATE KEY" => Shape::Rsa,
-        "ENCRYPTED PRIVATE KEY" => {
-            return refused(
-                "this private key is encrypted".to_owned(),
-                "decrypt it: `openssl pkey -in FILE -out FILE.new`, then `chmod 600`",
-            );
-        }
+        "ENCRYPTED PRIVATE KEY" => return Err(encrypted(file, line)),
         other => {
-            return refused(format!("here is a {other}, where the private key belongs"), remedy);
+            let what = format!("here is a {other}, where the private key belongs");
+            return refused(what, &remedy_for(other, remedy));
         }
     };
     match shape {
@@ -239,6 +284,7 @@ fn private_key(
         }
         Shape::P256(scalar) => Ok((line, PrivateSec1KeyDer::from(der).into(), scalar)),
         Shape::Rsa => refused("this is an RSA key".to_owned(), P256_COMMAND),
+        Shape::SpelledOut => refused(SPELLED_OUT.to_owned(), NAME_THE_CURVE),
         Shape::OtherCurve => {
             refused("this key is of another curve than P-256".to_owned(), P256_COMMAND)
         }
@@ -253,6 +299,8 @@ fn private_key(
 enum Shape {
     P256(Vec<u8>),
     OtherCurve,
+    /// The curve's numbers stand there instead of its name.
+    SpelledOut,
     Rsa,
     Unknown,
 }
@@ -273,6 +321,7 @@ fn pkcs8(der: &[u8]) -> Shape {
         let (kind, parameters) = value(OID, algorithm)?;
         Some(match kind {
             RSA_ENCRYPTION => Shape::Rsa,
+            EC_PUBLIC_KEY if parameters.first() == Some(&SEQUENCE) => Shape::SpelledOut,
             EC_PUBLIC_KEY => sec1(key, Some(value(OID, parameters)?.0)),
             _ => Shape::Unknown,
         })
@@ -288,7 +337,10 @@ fn sec1(der: &[u8], curve: Option<&[u8]>) -> Shape {
         let (scalar, rest) = value(OCTET_STRING, rest)?;
         let curve = match curve {
             Some(curve) => curve,
-            None => value(OID, value(CONTEXT_0, rest)?.0)?.0,
+            None => match value(CONTEXT_0, rest)?.0 {
+                [SEQUENCE, ..] => return Some(Shape::SpelledOut),
+                parameters => value(OID, parameters)?.0,
+            },
         };
         Some(match (curve == P256, scalar.len()) {
             (true, 32) => Shape::P256(scalar.to_vec()),

@@ -62,18 +62,59 @@ pub fn read_text(file: &Path, limit: u64, remedy: &str) -> Result<String, Proble
             "check that this is the file you mean",
         ));
     }
-    let bytes = std::fs::read(file).map_err(unreadable)?;
-    String::from_utf8(bytes).map_err(|error| {
-        let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];
-        let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
-        Problem::of(
+    text(file, std::fs::read(file).map_err(unreadable)?)
+}
+
+/// The text of a file with this content, which must be UTF-8; a byte order mark is taken off.
+///
+/// # Errors
+/// Says which other encoding it is, as far as that shows, and how to save the file.
+pub fn text(file: &Path, bytes: Vec<u8>) -> Result<String, Problem> {
+    if bytes.starts_with(&[0xFF, 0xFE]) || bytes.starts_with(&[0xFE, 0xFF]) {
+        return Err(Problem::of(
             file,
-            "this is not text (UTF-8)",
-            "certificates and keys must be PEM, not DER: `openssl x509 -inform DER` and \
-             `openssl pkey -inform DER` convert them",
-        )
+            "this is text in UTF-16, as PowerShell's `>` writes it",
+            "save it as UTF-8: an editor's \"Save with encoding\", or in PowerShell \
+             `Get-Content FILE | Out-File -Encoding ascii NEW`",
+        ));
+    }
+    let mut text = String::from_utf8(bytes).map_err(|error| {
+        let bytes = error.as_bytes();
+        let before = &bytes[..error.utf8_error().valid_up_to()];
+        let line = lines_before(before) + 1;
+        // Text has no control characters but tabs and line ends; DER is full of them.
+        let binary = bytes.iter().any(|byte| *byte < b' ' && !b"\t\n\r".contains(byte));
+        if binary {
+            Problem::of(
+                file,
+                "this is no text file",
+                "certificates and keys must be PEM, not DER: `openssl x509 -inform DER` and \
+                 `openssl pkey -inform DER` convert them",
+            )
+        } else {
+            Problem::of(
+                file,
+                "this is text, but not in UTF-8 (a spreadsheet's or an old editor's encoding)",
+                "save it as UTF-8 (in a spreadsheet: \"CSV UTF-8\")",
+            )
+        }
         .at_line(line)
-    })
+    })?;
+    if text.starts_with('\u{FEFF}') {
+        text.drain(..'\u{FEFF}'.len_utf8());
+    }
+    Ok(text)
+}
+
+/// Line ends in a text, as editors count them: LF, CR LF or CR alone.
+#[must_use]
+pub fn lines_before(text: &[u8]) -> usize {
+    let ends = text.iter().filter(|byte| **byte == b'\n').count();
+    let alone = text
+        .iter()
+        .enumerate()
+        .filter(|(at, byte)| **byte == b'\r' && text.get(at + 1) != Some(&b'\n'));
+    ends + alone.count()
 }
 
 #[cfg(test)]
@@ -99,6 +140,21 @@ mod tests {
         assert!(error(9).contains("has 10 bytes, and no more than 9"), "{}", error(9));
         assert_eq!(read_text(&file, 10, "").unwrap(), "0123456789");
         std::fs::write(&file, b"a\nb\xFF").unwrap();
-        assert!(error(9).contains("file:2: this is not text"), "{}", error(9));
+        assert!(error(9).contains("file:2: this is text, but not in UTF-8"), "{}", error(9));
+        std::fs::write(&file, b"\x30\x82\x01\xFF").unwrap();
+        assert!(error(9).contains("file:1: this is no text file"), "{}", error(9));
+        for bytes in [b"\xFF\xFEa\0", b"\xFE\xFF\0a"] {
+            std::fs::write(&file, bytes).unwrap();
+            assert!(error(9).contains("UTF-16") && error(9).contains("ascii"), "{}", error(9));
+        }
+        std::fs::write(&file, "\u{FEFF}a").unwrap();
+        assert_eq!(read_text(&file, 9, "").unwrap(), "a");
+    }
+
+    #[test]
+    fn lines_are_counted_as_editors_do() {
+        for text in ["a\nb\nc", "a\r\nb\r\nc", "a\rb\rc"] {
+            assert_eq!(lines_before(text.as_bytes()), 2, "{text:?}");
+        }
     }
 }

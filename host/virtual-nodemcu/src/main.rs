@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 use clap::{Parser, ValueEnum};
 use virtual_nodemcu::board::Board;
 use virtual_nodemcu::board::control::Control;
@@ -243,7 +243,7 @@ fn run(options: &Options) -> Result<ExitCode> {
     let mut machine = Machine::new(board, serial, net, options.leds.clone(), Box::new(say));
     machine.symbols = symbols;
     for settings in &options.ap {
-        machine.add_access_point(settings.clone());
+        machine.add_access_point(settings.clone()).map_err(|text| anyhow!("--ap: {text}"))?;
     }
     if let Some(path) = &options.pcap {
         let epoch = std::time::UNIX_EPOCH.elapsed().map_or(0, |time| time.as_nanos() as u64);

@@ -156,6 +156,8 @@ fn no_program_breaks_the_board() {
         (state >> 33) as u32
     };
     let mut bench = Bench::new(&[], Some(Net::new()));
+    let ap = Settings::parse("ssid=home,psk=correct horse,channel=6").unwrap();
+    bench.machine.add_access_point(ap).unwrap();
     // Where something is, and the edges.
     let places = [
         0x3FFE_8000,
@@ -266,7 +268,7 @@ fn what_every_program_of_the_sdk_needs_is_there() {
 #[test]
 fn a_program_takes_the_radios_interrupt_as_nmi() {
     let mut bench = Bench::new(&program::images("radio"), None);
-    bench.machine.add_access_point(Settings::parse("ssid=cafe,channel=11").unwrap());
+    bench.machine.add_access_point(Settings::parse("ssid=cafe,channel=11").unwrap()).unwrap();
     bench.until("ready\n");
     let mut frame = [&MAC[..], &[2, 0, 0, 0, 0, 1, 0x12, 0x34]].concat();
     frame.resize(80, 0);

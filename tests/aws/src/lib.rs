@@ -11,13 +11,13 @@
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
-use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
+use process::files;
 use process::programs::Owned;
 use process::python;
 use process::scratch;
@@ -131,6 +131,8 @@ impl Bed {
         let nowhere = self.folder.path().join("no-such-file").display().to_string();
         [
             ("AWS_ENDPOINT_URL", self.url.as_str()),
+            // Version 1 of the AWS CLI reads this one only.
+            ("AWS_DEFAULT_REGION", self.region.as_str()),
             ("AWS_ACCESS_KEY_ID", "test"),
             ("AWS_SECRET_ACCESS_KEY", "test"),
             ("AWS_CONFIG_FILE", &nowhere),
@@ -148,7 +150,11 @@ impl Bed {
         Cli::new(quick_aws().to_owned())
             .with_region(Some(self.region.clone()))
             .with_environment(&self.environment())
-            .with_patience(Patience { tries: 3, pause: Duration::from_millis(10) })
+            .with_patience(Patience {
+                tries: 3,
+                pause: Duration::from_millis(10),
+                let_go: Duration::from_secs(4),
+            })
     }
 
     /// Does something in a new session.
@@ -188,7 +194,7 @@ impl Bed {
     /// # Errors
     /// As [`Session::deprovision`].
     pub fn deprovision(&self, thing: &str) -> anyhow::Result<()> {
-        self.session(|session| session.deprovision(thing))
+        self.session(|session| session.deprovision(thing, false))
     }
 
     /// What this machine knows of a thing.
@@ -301,8 +307,7 @@ pub fn quick_aws() -> &'static Path {
             "#!/bin/sh\nexec '{}' -I -S '{}' call '{}' \"$@\"\n",
             words[0], words[1], words[2]
         );
-        std::fs::write(&program, client).unwrap();
-        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+        files::write_program(&program, &client).unwrap();
         let mut server = Command::new(python);
         server.arg(script).arg("serve").arg(&socket);
         stay(server);
@@ -542,7 +547,8 @@ fn operation(head: &str, body: &[u8]) -> String {
         ("GET", ["certificates", _]) => "describe-certificate",
         ("PUT", ["certificates", _]) => "update-certificate",
         ("DELETE", ["certificates", _]) => "delete-certificate",
-        _ => panic!("unknown request: {method} {target}"),
+        // A person's own call: it has no fault, and moto may know it.
+        _ => return format!("{method} {path}"),
     }
     .to_owned()
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use certificates::Credential;
 use cloud::pki::Pki;
-use rustls::crypto::ring;
+use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::CertificateDer;
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned};
@@ -78,8 +78,21 @@ impl Server {
         config: ServerConfig,
         serve: impl Fn(&mut Session) -> Result<()> + Send + Sync + 'static,
     ) -> Self {
+        Self::tls_with_early(config, &[], serve)
+    }
+
+    /// The same, with bytes that are sent together with the end of the handshake.
+    ///
+    /// # Panics
+    /// As [`Server::start`].
+    #[must_use]
+    pub fn tls_with_early(
+        config: ServerConfig,
+        early: &'static [u8],
+        serve: impl Fn(&mut Session) -> Result<()> + Send + Sync + 'static,
+    ) -> Self {
         let config = Arc::new(config);
-        Self::start(move |stream| serve(&mut Session::accept(&config, stream)?))
+        Self::start(move |stream| serve(&mut Session::accept(&config, stream, early)?))
     }
 
     /// The port on 127.0.0.1.
@@ -129,8 +142,21 @@ pub fn tls_config(pki: &Pki, server: &Credential) -> ServerConfig {
 /// When a certificate is unusable.
 #[must_use]
 pub fn tls_config_for(clients: &CertificateDer<'static>, server: &Credential) -> ServerConfig {
+    tls_config_of(ring::default_provider(), clients, server)
+}
+
+/// As [`tls_config_for`], with these ciphers.
+///
+/// # Panics
+/// When a certificate is unusable.
+#[must_use]
+pub fn tls_config_of(
+    provider: CryptoProvider,
+    clients: &CertificateDer<'static>,
+    server: &Credential,
+) -> ServerConfig {
     let attempt = || -> Result<ServerConfig> {
-        let provider = Arc::new(ring::default_provider());
+        let provider = Arc::new(provider);
         let mut authorities = RootCertStore::empty();
         authorities.add(clients.clone())?;
         let verifier = WebPkiClientVerifier::builder_with_provider(
@@ -153,10 +179,12 @@ pub struct Session {
 }
 
 impl Session {
-    fn accept(config: &Arc<ServerConfig>, stream: TcpStream) -> Result<Self> {
+    fn accept(config: &Arc<ServerConfig>, stream: TcpStream, early: &[u8]) -> Result<Self> {
         stream.set_nodelay(true)?;
-        let tap = Tap { stream, header: Vec::new(), left: 0, longest: 0 };
-        let connection = ServerConnection::new(Arc::clone(config))?;
+        let tap = Tap { stream, header: Vec::new(), left: 0, longest: 0, forged: false, cut: None };
+        let mut connection = ServerConnection::new(Arc::clone(config))?;
+        // Held back until there are keys, then in one write with the server's Finished.
+        connection.writer().write_all(early)?;
         let mut tls = StreamOwned::new(connection, tap);
         while tls.conn.is_handshaking() {
             tls.conn.complete_io(&mut tls.sock)?;
@@ -224,6 +252,26 @@ impl Session {
     pub fn send(&mut self, bytes: &[u8]) -> Result<()> {
         self.tls.write_all(bytes)?;
         Ok(self.tls.flush()?)
+    }
+
+    /// Sends bytes as one record whose tag is wrong.
+    ///
+    /// # Errors
+    /// When the connection has ended.
+    pub fn send_forged(&mut self, bytes: &[u8]) -> Result<()> {
+        self.tls.sock.forged = true;
+        self.send(bytes)?;
+        self.tls.sock.forged = false;
+        Ok(())
+    }
+
+    /// Sends only the first bytes of a record with these.
+    ///
+    /// # Errors
+    /// When the connection has ended.
+    pub fn send_cut(&mut self, bytes: &[u8], length: usize) -> Result<()> {
+        self.tls.sock.cut = Some(length);
+        self.send(bytes)
     }
 
     /// Ends the connection in order: close_notify, then FIN.
@@ -296,6 +344,15 @@ impl Session {
     /// Takes a packet and answers it; returns its type.
     fn answer(&mut self, suback: u8) -> Result<u8> {
         let (kind, body) = self.receive()?;
+        self.answer_to(kind, &body, suback)?;
+        Ok(kind)
+    }
+
+    /// Answers a packet of this type and content, a SUBSCRIBE with this code.
+    ///
+    /// # Errors
+    /// When the connection has ended, or a broker gets no such packet.
+    pub fn answer_to(&mut self, kind: u8, body: &[u8], suback: u8) -> Result<()> {
         match kind {
             PUBLISH => {
                 let (length, rest) = body.split_first_chunk().context("no topic")?;
@@ -310,7 +367,7 @@ impl Session {
             PINGREQ => self.send(&[PINGRESP << 4, 0])?,
             kind => bail!("the device sent packet type {kind}"),
         }
-        Ok(kind)
+        Ok(())
     }
 }
 
@@ -334,7 +391,7 @@ pub const PINGRESP: u8 = 13;
 /// Length of a TLS record's header in bytes.
 const RECORD_HEADER: usize = 5;
 
-/// A stream that notes how long the records are that it sends.
+/// A stream that notes how long the records are that it sends, and may spoil them.
 #[derive(Debug)]
 struct Tap {
     stream: TcpStream,
@@ -343,6 +400,10 @@ struct Tap {
     /// Bytes of the current record that are still to come.
     left: usize,
     longest: usize,
+    /// Change the last byte of each write, which is a record.
+    forged: bool,
+    /// Of the next record only so many bytes are sent.
+    cut: Option<usize>,
 }
 
 impl Tap {
@@ -373,6 +434,18 @@ impl Read for Tap {
 
 impl Write for Tap {
     fn write(&mut self, buffer: &[u8]) -> std::io::Result<usize> {
+        if let Some(length) = self.cut.take() {
+            self.stream.write_all(&buffer[..length])?;
+            return Ok(buffer.len());
+        }
+        if self.forged {
+            let mut spoilt = buffer.to_vec();
+            if let Some(last) = spoilt.last_mut() {
+                *last ^= 1;
+            }
+            self.stream.write_all(&spoilt)?;
+            return Ok(buffer.len());
+        }
         let written = self.stream.write(buffer)?;
         self.note(&buffer[..written]);
         Ok(written)

@@ -48,6 +48,7 @@ crate::tests_in_c! {
     "memset" => test_memset,
     "memcmp" => test_memcmp,
     "mem-long" => test_mem_long,
+    "sha256-places" => test_sha256_places,
     "arithmetic-multiply-divide" => test_multiply_divide,
     "arithmetic-shifts" => test_shifts,
     "arithmetic-double" => test_double,

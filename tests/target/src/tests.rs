@@ -1,6 +1,8 @@
 // The tests, included by the root of each board's program.
 
 extern crate alloc;
+// Answers mbedTLS's calls for ciphers.
+extern crate tls as _;
 
 mod bench;
 mod crash;
@@ -20,6 +22,7 @@ use alloc::format;
 use alloc::string::String;
 
 use lx106::ResetReason;
+use tls as _; // the curve, which mbedTLS's glue asks for
 use rtos::{Task, TaskPriority, console};
 
 /// One test.

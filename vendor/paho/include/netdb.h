@@ -9,5 +9,7 @@ int paho_getaddrinfo(const char *node, const char *service, const struct addrinf
 
 #undef getaddrinfo
 #define getaddrinfo paho_getaddrinfo
+#undef freeaddrinfo
+#define freeaddrinfo(result) ((void)(result))
 
 #endif

@@ -152,7 +152,7 @@ fn execute(
         }
         "ap.add" => {
             let settings = Settings::parse(text(request, "settings")?)?;
-            machine.add_access_point(settings);
+            machine.add_access_point(settings)?;
             Ok(Value::Null)
         }
         "ap.set" => {

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use super::control::{self, Control};
 use super::net::Net;
 use super::radio::ap::Ap;
+use super::radio::pcap::Pcap;
 use super::radio::settings::Settings;
 use super::rom::Rom;
 use super::serial::{Input, Serial};
@@ -429,6 +430,10 @@ impl Machine {
             self.board.radio.serve();
         }
         self.board.radio.poll_others();
+        if self.board.radio.air.pcap.as_ref().is_some_and(Pcap::failed) {
+            self.board.radio.air.pcap = None;
+            self.say("the capture of the air cannot be written any more: it ends here");
+        }
         let logs: Vec<_> = self.board.radio.air.aps.iter_mut().flat_map(Ap::take_log).collect();
         for line in logs {
             self.say(&line);
@@ -436,10 +441,14 @@ impl Machine {
     }
 
     /// Switches an access point on; behind all of them is one network, with the host in it.
-    pub fn add_access_point(&mut self, settings: Settings) {
+    ///
+    /// # Errors
+    /// Why there cannot be another one like that.
+    pub fn add_access_point(&mut self, settings: Settings) -> Result<(), String> {
         let now = self.board.clock.nanoseconds(self.cpu.cycles());
+        self.board.radio.add_access_point(settings, now)?;
         self.behind.get_or_insert_with(Net::new);
-        self.board.radio.add_access_point(settings, now);
+        Ok(())
     }
 
     /// Sends UART0's bytes to the host, as they look at the host's baud rate.

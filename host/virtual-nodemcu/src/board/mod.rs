@@ -73,6 +73,10 @@ const RTC_CALIBRATION: u32 = 0x6000_036C;
 /// The result: periods of the crystal in bits 19:0, bit 31 when it is there.
 const RTC_CALIBRATION_VALUE: u32 = 0x6000_0370;
 
+/// Addresses that are named because nothing is modelled there: a program that has lost its way
+/// touches them all.
+const MOST_REPORTED: usize = 256;
+
 /// Interrupt inputs of the core.
 mod line {
     pub const NIC: u32 = 1;
@@ -238,8 +242,15 @@ impl Board {
 
     /// Says once what is not modelled at `address`.
     pub fn unmodelled(&mut self, address: u32, what: impl FnOnce() -> String) {
+        if self.reported.len() > MOST_REPORTED {
+            return;
+        }
         if self.reported.insert(address) {
-            let text = what();
+            let text = if self.reported.len() > MOST_REPORTED {
+                format!("not modelled at {MOST_REPORTED} addresses; no more of them are named")
+            } else {
+                what()
+            };
             self.events.push(Event::Unmodelled(text));
         }
     }

@@ -96,7 +96,7 @@ impl Station {
     pub fn with_seed(aps: &[&str], seed: u64) -> Self {
         let mut board = Board::new(Flash::blank(1 << 20), MAC, seed);
         for ap in aps {
-            board.radio.add_access_point(settings(ap), 0);
+            board.radio.add_access_point(settings(ap), 0).unwrap();
         }
         Self::on(board)
     }

@@ -1,7 +1,7 @@
 //! Bad networks and broken servers: the device notices, says so, and comes back by itself.
 
 use std::io::Write;
-use std::net::TcpListener;
+use std::net::{Ipv4Addr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
@@ -9,6 +9,7 @@ use std::time::Duration;
 use board::status::Led;
 use certificates::{Authority, KeyKind, LeafRequest, Validity};
 use cloud::client::MqttClient;
+use cloud::dns::HOST_FROM_GUEST;
 use cloud::pki::SERVER_NAME;
 use cloud::servers::TIME_SERVER_NAME;
 use e2e::server::{Server, stay_silent, tls_config};
@@ -313,6 +314,51 @@ fn name_does_not_exist() {
     }
     stage.cloud.servers.dns.set(SERVER_NAME, Some(cloud::dns::HOST_FROM_GUEST));
     device.expect_connected();
+    device.assert_sound();
+}
+
+/// A name with two addresses: nobody is at the first, the server is at the second.
+#[test]
+fn the_second_address_of_a_name_is_tried_after_the_first() {
+    let stage = Stage::new();
+    let nobody = Ipv4Addr::new(10, 0, 2, 99);
+    stage.cloud.servers.dns.set(SERVER_NAME, [nobody, HOST_FROM_GUEST]);
+    let mut device = stage.boot_skipping_sleep();
+    device.expect_connected();
+    assert_eq!(device.count("connect failed"), 0);
+    stage.watch().switch(&mut device, Led::On);
+    device.assert_sound();
+}
+
+/// At the first somebody takes connections and is of no use.
+#[test]
+fn another_address_comes_first_after_a_failure() {
+    let mut stage = Stage::new();
+    let useless = Server::start(|_| Ok(()));
+    stage.identity.endpoints.port = useless.port();
+    stage.cloud.servers.dns.set(SERVER_NAME, [HOST_FROM_GUEST, Ipv4Addr::new(10, 0, 2, 99)]);
+    let mut device = stage.boot_skipping_sleep();
+    device.expect(PATIENCE, "connect failed: TLS: ");
+    // Now the other one first, where nobody is, which takes its time; then the useless one again.
+    let first = device.expect(PATIENCE, "next try in ");
+    let second = device.expect(PATIENCE, "connect failed: TLS: ");
+    assert!(second.ms - first.ms >= 4_000, "{first:?}, {second:?}");
+    device.assert_sound();
+}
+
+/// A name server that is silent: the look-up ends in time, and with it the attempt.
+#[test]
+fn a_silent_name_server_takes_no_longer_than_a_connect_may() {
+    let mut stage = Stage::new();
+    let mut device = stage.boot_skipping_sleep();
+    device.expect_connected();
+    stage.cloud.servers.dns.silence(true);
+    stage.cloud.servers.broker.kill();
+    let lost = expect_lost(&mut device);
+    let delay = device.expect_delay();
+    let failed =
+        device.expect(PATIENCE, "connect failed: TLS: the endpoint's name cannot be resolved");
+    assert!(failed.ms - lost.ms - delay <= 12_000, "{} ms after {lost:?}", failed.ms - lost.ms);
     device.assert_sound();
 }
 

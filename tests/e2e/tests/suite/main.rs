@@ -9,6 +9,7 @@ mod hostile_payload;
 mod hostile_server;
 mod identity_region;
 mod network;
+mod records;
 mod session;
 mod settings;
 mod unanswered;

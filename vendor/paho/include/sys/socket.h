@@ -1,6 +1,5 @@
-/* lwIP's sockets under their POSIX names. The calls that open a connection go through
- * paho_net.c, which notes why one fails (paho itself only says that it did), and so do
- * those that close one, which lwIP cannot do in several steps. */
+/* lwIP's sockets under their POSIX names. The calls that open and close a connection go through
+ * paho_net.c. */
 #ifndef FW_PAHO_SYS_SOCKET_H
 #define FW_PAHO_SYS_SOCKET_H
 
@@ -8,6 +7,7 @@
 
 #define AF_LOCAL 1
 
+int paho_socket(int domain, int type, int protocol);
 int paho_connect(int fd, const struct sockaddr *address, socklen_t length);
 int paho_poll(struct pollfd *fds, nfds_t count, int timeout_ms);
 int paho_shutdown(int fd, int how);
@@ -15,6 +15,15 @@ ssize_t paho_recv(int fd, void *buffer, size_t size, int flags);
 int paho_close(int fd);
 int paho_socketpair(int domain, int type, int protocol, int fds[2]);
 
+/* Its socket is connected, does not wait and does not delay: there is nothing to set or ask. */
+#undef setsockopt
+#define setsockopt(fd, level, name, value, length) 0
+#undef getsockopt
+#define getsockopt(fd, level, name, value, length) ((void)(length), -1)
+#undef fcntl
+#define fcntl(fd, command, value) 0
+#undef socket
+#define socket paho_socket
 #undef connect
 #define connect paho_connect
 #undef poll

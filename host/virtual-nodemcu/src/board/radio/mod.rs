@@ -23,6 +23,9 @@ use phy::Phy;
 use settings::Settings;
 use shared::{Client, Server};
 
+/// Access points of one air.
+const MOST_APS: usize = 32;
+
 /// MAC, analogue side, and their place on the air.
 pub struct Radio {
     /// The MAC.
@@ -192,10 +195,24 @@ impl Radio {
     }
 
     /// Switches an access point on at `now` nanoseconds.
-    pub fn add_access_point(&mut self, settings: Settings, now: u64) {
+    ///
+    /// # Errors
+    /// There are too many, or one has that address.
+    pub fn add_access_point(&mut self, settings: Settings, now: u64) -> Result<(), String> {
+        if self.elsewhere.is_some() {
+            return Err("the air belongs to another board: its access points are there".to_owned());
+        }
+        if self.air.aps.len() == MOST_APS {
+            return Err(format!("there are {MOST_APS} access points, no more fit"));
+        }
         self.air.advance(now);
         let number = self.air.aps.len() as u8 + 1;
-        self.air.aps.push(Ap::new(settings, number, self.seed, now));
+        let ap = Ap::new(settings, number, self.seed, now);
+        if self.air.aps.iter().any(|other| other.bssid() == ap.bssid()) {
+            return Err(format!("another access point is {}", frame::text(ap.bssid())));
+        }
+        self.air.aps.push(ap);
+        Ok(())
     }
 
     /// Access points send what came from the network behind them.
