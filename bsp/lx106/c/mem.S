@@ -9,8 +9,9 @@
  * the other are shifted together (SRC). Nothing here is constant in time: secrets are
  * compared by mbedTLS's own functions.
  *
- * The work is done in IRAM. The C library comes compiled, and its calls reach no farther than
- * flash: hence the two instructions there under each public name. */
+ * What is nearly always taken, DRAM to DRAM, lies in IRAM, the rest in flash. The C library
+ * comes compiled, and its calls reach no farther than flash: hence the two instructions there
+ * under each public name. */
 
 /* Bit of an address that is set in the memories that know only words (0x40000000 up), and
  * not in DRAM. */
@@ -376,7 +377,16 @@
 \name:
     .endm
 
+/* Go on in flash if an address in a6 is in memory that knows only words. */
+    .macro  by_words body
+    bbci    a6, WORD_ONLY_BIT, .Lbytes_known\@
+    movi    a7, \body
+    jx      a7
+.Lbytes_known\@:
+    .endm
+
     .section .iram.text.mem, "ax"
+    .literal_position
     function mem_move
     sub     a5, a2, a3
     bltu    a5, a4, .Lbackward /* it begins inside the source */
@@ -386,22 +396,19 @@
     function mem_copy
     mov     a5, a2
     or      a6, a2, a3
-    bbsi    a6, WORD_ONLY_BIT, .Lforward_by_words
+    by_words mem_copy_words
     copy_forward 0
-.Lforward_by_words:
-    copy_forward 1
 
 .Lbackward:
     or      a6, a2, a3
     add     a5, a2, a4
     add     a3, a3, a4
-    bbsi    a6, WORD_ONLY_BIT, .Lbackward_by_words
+    by_words mem_move_words
     copy_backward 0
-.Lbackward_by_words:
-    copy_backward 1
     .size   mem_copy, . - mem_copy
 
     .section .iram.text.mem_fill, "ax"
+    .literal_position
     function mem_fill
     mov     a5, a2
     extui   a3, a3, 0, 8
@@ -409,17 +416,35 @@
     or      a3, a3, a6
     slli    a6, a3, 16
     or      a3, a3, a6
-    bbsi    a2, WORD_ONLY_BIT, .Lfill_by_words
+    mov     a6, a2
+    by_words mem_fill_words
     fill    0
-.Lfill_by_words:
-    fill    1
     .size   mem_fill, . - mem_fill
 
     .section .iram.text.mem_compare, "ax"
+    .literal_position
     function mem_compare
     or      a6, a2, a3
-    bbsi    a6, WORD_ONLY_BIT, .Lcompare_by_words
+    by_words mem_compare_words
     compare 0
-.Lcompare_by_words:
-    compare 1
     .size   mem_compare, . - mem_compare
+
+    .section .text.mem_copy_words, "ax"
+    function mem_copy_words
+    copy_forward 1
+    .size   mem_copy_words, . - mem_copy_words
+
+    .section .text.mem_move_words, "ax"
+    function mem_move_words
+    copy_backward 1
+    .size   mem_move_words, . - mem_move_words
+
+    .section .text.mem_fill_words, "ax"
+    function mem_fill_words
+    fill    1
+    .size   mem_fill_words, . - mem_fill_words
+
+    .section .text.mem_compare_words, "ax"
+    function mem_compare_words
+    compare 1
+    .size   mem_compare_words, . - mem_compare_words

@@ -173,8 +173,10 @@ static void receive_all(void *arg)
         d->flags = RXD_EMPTY | RXD_IRQ | (rx_next == RX_COUNT - 1 ? RXD_WRAP : 0);
         rx_next = (rx_next + 1) % RX_COUNT;
     }
-    /* Interrupts only note that there are frames until then. */
+    /* Interrupts only note that there are frames until then. One may have posted since the
+     * flag was cleared, and brought us here before the pause was over. */
     receive_posted = true;
+    sys_untimeout(receive_all, NULL);
     sys_timeout(NET_PAUSE_MS, receive_all, NULL);
 }
 

@@ -1,6 +1,6 @@
 //! The packets of SNTP version 4 (RFC 4330; layout of RFC 5905 section 7.3).
 
-use core::fmt;
+use core::fmt::{self, Write as _};
 
 /// Bytes of a request, and the least of an answer.
 pub const SIZE: usize = 48;
@@ -36,12 +36,16 @@ pub enum Refusal {
 impl fmt::Display for Refusal {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Foreign => write!(out, "no answer to the question"),
-            Self::Unsynchronised => write!(out, "its own clock is not synchronised"),
+            Self::Foreign => out.write_str("no answer to the question"),
+            Self::Unsynchronised => out.write_str("its own clock is not synchronised"),
             Self::KissOfDeath(code) => {
-                write!(out, "it does not want to be asked ({})", code.escape_ascii())
+                out.write_str("it does not want to be asked (")?;
+                for byte in code {
+                    out.write_char(if byte.is_ascii_graphic() { char::from(*byte) } else { '?' })?;
+                }
+                out.write_str(")")
             }
-            Self::NoTime => write!(out, "it tells no time"),
+            Self::NoTime => out.write_str("it tells no time"),
         }
     }
 }

@@ -86,6 +86,8 @@ fn a_kiss_of_death_is_told() {
     });
     assert_eq!(refused, Err(Refusal::KissOfDeath(*b"RATE")));
     assert_eq!(refused.unwrap_err().to_string(), "it does not want to be asked (RATE)");
+    let strange = Refusal::KissOfDeath([b'A', 0, b'\n', 0xFF]);
+    assert_eq!(strange.to_string(), "it does not want to be asked (A???)");
 }
 
 /// The packet of a public bug report: all is well but the time of transmission.

@@ -41,7 +41,7 @@ const fn columns() -> [u32; 256] {
 }
 
 const fn double(a: u8) -> u8 {
-    a << 1 ^ (a >> 7) * 0x1B
+    (a << 1) ^ ((a >> 7) * 0x1B)
 }
 
 /// The affine part of SubBytes (FIPS 197, 5.1.1).

@@ -226,7 +226,7 @@ impl Message {
     /// The message's tag: to be sent, or to be compared by [`same`].
     #[must_use]
     pub fn tag(mut self, key: &Key) -> [u8; BLOCK] {
-        if self.length % BLOCK != 0 {
+        if !self.length.is_multiple_of(BLOCK) {
             key.multiply(&mut self.hash);
         }
         add(&mut self.hash, &[0, self.additional, 0, bit_length(self.length)]);
@@ -245,7 +245,7 @@ impl Message {
             self.hash[word] ^= u32::from(cipher) << shift;
             self.length += 1;
         }
-        if self.length % BLOCK == 0 {
+        if self.length.is_multiple_of(BLOCK) {
             key.multiply(&mut self.hash);
         }
     }

@@ -32,7 +32,7 @@ impl Schedule {
             if i % size == 0 {
                 word = kernel::substitute(word.rotate_right(8)) ^ round_constant;
                 // Times x in AES's field.
-                round_constant = round_constant << 1 ^ (round_constant >> 7) * 0x11B;
+                round_constant = (round_constant << 1) ^ ((round_constant >> 7) * 0x11B);
             } else if size == 8 && i % size == 4 {
                 word = kernel::substitute(word);
             }

@@ -279,7 +279,7 @@ impl Receiver {
 
     /// HelloRequest (7.4.1.1), which is four zeros, may be refused. Nothing else may come.
     fn on_handshake(&mut self) -> Result<Progress, Error> {
-        if self.length == 0 || self.length % 4 != 0 || !self.zeros {
+        if self.length == 0 || !self.length.is_multiple_of(4) || !self.zeros {
             return Err(Error::Unexpected);
         }
         Ok(Progress::Refuse)

@@ -13,7 +13,7 @@ fn damaged_streams() {
     let mut numbers = Numbers(0x1234_5678_9ABC_DEF1);
     let (mut whole, mut broken) = (0_u64, 0_u64);
     for _ in 0..streams {
-        let key_size = if numbers.next() % 4 == 0 { 32 } else { 16 };
+        let key_size = if numbers.next().is_multiple_of(4) { 32 } else { 16 };
         let (_, mut receiver, mut server) = connection_at(key_size, 1, 1);
         let (mut stream, mut sent, mut ends) = (Vec::new(), Vec::new(), vec![0]);
         for _ in 0..numbers.next() % 6 {

@@ -5,7 +5,7 @@ mod common;
 use std::io::{Read, Write};
 use std::sync::Arc;
 
-use common::{Log, Numbers, client, feed, record};
+use common::{Log, Numbers, feed, record};
 use records::{Content, OVERHEAD, PREFIX, Progress, Receiver, Sender, alert};
 use rustls::crypto::ring::{cipher_suite, default_provider};
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer, ServerName};
@@ -91,7 +91,7 @@ fn connect(suite: SupportedCipherSuite) -> (Sender, Receiver, ServerConnection) 
     assert_eq!((sent, received), (1, 1));
     let size = our_key.len();
     let block = [our_key, their_key, our_salt, their_salt].concat();
-    let (sender, receiver) = client(&block, size, sent, received).unwrap();
+    let (sender, receiver) = common::client(&block, size, sent, received).unwrap();
     (sender, receiver, server)
 }
 

@@ -160,9 +160,13 @@ impl fmt::Display for Error {
         } else if let Some(fault) = self.certificate_fault() {
             write!(out, "{fault}")?;
         } else if self.alert != 0 {
+            let what = match stage {
+                tls_stage::TLS_STAGE_HANDSHAKE => "handshake",
+                _ => "connection",
+            };
             write!(
                 out,
-                "the server ended the handshake with alert {}: {}",
+                "the server ended the {what} with alert {}: {}",
                 self.alert,
                 self.alert_words()
             )?;

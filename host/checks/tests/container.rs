@@ -114,6 +114,13 @@ fn the_workflow_runs_the_local_command_in_the_container() {
         assert!(root().join(file).is_file(), "{file}");
     }
     assert!(workflow.contains("actions/upload-artifact"));
+    // A tag can be moved to other code; a commit cannot.
+    for action in workflow.lines().filter_map(|line| line.split_once("uses: ")) {
+        let (_, commit) = action.1.split_once('@').unwrap();
+        let (commit, version) = commit.split_once(" # v").unwrap_or_else(|| panic!("{action:?}"));
+        assert!(commit.len() == 40 && commit.bytes().all(|byte| byte.is_ascii_hexdigit()));
+        assert!(!version.is_empty());
+    }
     let elf = "target/xtensa-esp8266-none-elf/release/firmware-*";
     assert!(workflow.contains(elf), "the image is not kept");
     assert!(workflow.contains("make --silent size > size.txt") && workflow.contains(" size.txt\n"));

@@ -298,7 +298,11 @@ fn mistakes_in_the_config_are_shown_with_file_line_and_remedy() {
         ("[[wifi]]\nssid = \"\"", &["config.toml:1: the Wi-Fi network must have an SSID"]),
         ("[[wifi]]\npassphrase = \"12345678\"", &["config.toml:1: missing field `ssid`"]),
         ("[log]\nmqtt = \"loud\"", &["config.toml:2: unknown variant `loud`", "`debug`"]),
-        ("[log]\n\"a b\" = \"info\"", &["config.toml:2: the log level must name a module"]),
+        ("[log]\n\"a b\" = \"info\"", &["config.toml:2: the device's log has no module \"a b\""]),
+        (
+            "[log]\nqmtt = \"info\"",
+            &["config.toml:2: the device's log has no module \"qmtt\"", "mqtt"],
+        ),
         ("[certificate]\nroots = [\"no.pem\"]", &["no.pem: the file cannot be read", "`roots`"]),
         ("[certificate]\nkey = \"no.key\"", &["no.key: the file cannot be read"]),
         ("\0", &["config.toml:1: "]),

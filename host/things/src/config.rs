@@ -10,6 +10,7 @@ use toml::Spanned;
 
 use crate::device_identity::{DeviceIdentity, Wifi};
 use crate::folder::ThingFolder;
+use crate::log_modules::{LOG_MODULES, is_known};
 use crate::pem_file;
 use crate::problem::{Problem, read_text};
 use crate::topics::Topics;
@@ -271,6 +272,14 @@ impl Config {
             self.check(identity, &network.span())?;
         }
         for (module, level) in &self.settings.log {
+            if !is_known(module.get_ref()) {
+                let what = format!(
+                    "the device's log has no module {:?}; it has {}, and \"*\" for all",
+                    module.get_ref(),
+                    LOG_MODULES.join(", ")
+                );
+                return Err(self.problem(&module.span(), what));
+            }
             identity.log_levels.push((module.get_ref().clone(), (*level.get_ref()).into()));
             self.check(identity, &module.span())?;
         }

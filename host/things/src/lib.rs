@@ -19,6 +19,7 @@ pub mod device_identity;
 pub mod endpoints;
 pub mod folder;
 pub mod identity_region;
+pub mod log_modules;
 pub mod pem_file;
 pub mod problem;
 pub mod settings;

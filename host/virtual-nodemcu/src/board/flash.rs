@@ -7,6 +7,7 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read as _};
 use std::os::unix::fs::FileExt as _;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 /// Bytes of the smallest erasable unit.
@@ -84,8 +85,14 @@ impl Flash {
     /// another board has it. A shorter file is filled up with
     /// 0xFF, the erased state.
     pub fn open(path: &Path, size: usize) -> io::Result<Self> {
-        let mut file =
-            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+        let mut file = OpenOptions::new()
+            // Of a new one: it will hold a private key.
+            .mode(0o600)
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(path)?;
         let metadata = file.metadata()?;
         // Looked at before it is read: a device may have no end.
         if !metadata.is_file() {
@@ -363,7 +370,12 @@ mod tests {
 
     #[test]
     fn the_file_keeps_what_was_written() {
+        use std::os::unix::fs::PermissionsExt;
+
         let path = std::env::temp_dir().join(format!("virtual-nodemcu-{}.bin", std::process::id()));
+        drop(Flash::open(&path, BLOCK).unwrap());
+        let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "a new file is its owner's alone");
         std::fs::write(&path, [1, 2, 3]).unwrap();
         let mut flash = Flash::open(&path, BLOCK).unwrap();
         write(&mut flash, 0x10, b"kept");

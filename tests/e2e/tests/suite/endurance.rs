@@ -82,9 +82,18 @@ fn outlives(ticks: u64) {
     watcher.status("a status", |_| true);
 
     let overflow_s = ticks / u64::from(TICKS_PER_S);
-    let early = u32::try_from(ticks - u64::from(120 * TICKS_PER_S)).unwrap();
-    write_word(&debugger, address_of(&Device::firmware(), "xTickCount").unwrap(), early).unwrap();
-    // To the device it seems that the server was silent for all that time.
+    let early = ticks - u64::from(120 * TICKS_PER_S);
+    let tick_count = address_of(&Device::firmware(), "xTickCount").unwrap();
+    // In steps under 2^31 ms: more looks to lwIP as if time went back.
+    let mut now = 0;
+    while now < early {
+        now = early.min(now + 400_000_000);
+        write_word(&debugger, tick_count, u32::try_from(now).unwrap()).unwrap();
+        // To the device it seems that the server was silent for all that time.
+        watcher.status("a status from after the step", |status| {
+            status.uptime_s >= now / u64::from(TICKS_PER_S)
+        });
+    }
     let before = watcher.status("a status from before the overflow", |status| {
         status.uptime_s >= overflow_s - 90 && status.uptime_s < overflow_s - 30
     });
