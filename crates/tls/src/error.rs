@@ -58,6 +58,14 @@ impl Error {
         Self { stage: tls_stage::TLS_STAGE_RESOLVE as u8, ..Self::default() }
     }
 
+    /// Whether the server has reset a connection that was set up.
+    pub fn is_reset(&self) -> bool {
+        const ECONNRESET: i32 = 104;
+        let stage = u32::from(self.stage);
+        self.errno == ECONNRESET
+            && (stage == tls_stage::TLS_STAGE_READ || stage == tls_stage::TLS_STAGE_WRITE)
+    }
+
     /// Forgets the last failure.
     pub fn clear_last() {
         // SAFETY: writes a record of the C side.
