@@ -35,7 +35,7 @@ const HOUSE: &[(Wing, &[&[&str]])] = &[
     (
         Wing::Shared,
         &[
-            &["app-model", "clock", "gcm", "identity", "packets", "wpa"],
+            &["app-model", "clock", "dns", "gcm", "identity", "packets", "wpa"],
             &["board-facts", "records"],
         ],
     ),
