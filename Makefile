@@ -39,20 +39,20 @@ FIRMWARE = RUSTC_BOOTSTRAP=1 $(CARGO)
 # .cargo/config.toml, which is for the chip, must not be found from where host cargo runs.
 host = cd / && $(CARGO) $(1) --manifest-path '$(CURDIR)/Cargo.toml' \
 	$(if $(wildcard vendor/crates/config.toml),--config '$(CURDIR)/vendor/crates/config.toml')
-HOST_TESTS = -p virtual-nodemcu -p aws-stand-in -p board-tests -p e2e
+HOST_TESTS = -p virtual-nodemcu -p aws-stand-in -p board-tests -p curve-tests -p e2e
 
 # CI takes the lock file as it is; at home a new dependency or crate enters it by itself.
 LOCKED = $(if $(CI),--locked)
 # For tests that mostly wait: for a keep-alive, for esptool, for the AWS CLI.
 WAITING = export RUST_TEST_THREADS=4
 # Tested on this machine, with clippy's eye on them: the host programs and the pure crates.
-HOST_CRATES = $(foreach crate,app-model board-facts clock dns gcm identity packets records wpa \
+HOST_CRATES = $(foreach crate,app-model board-facts clock dns gcm identity p256-lx106 packets records wpa \
 	process isa certificates things board cloud provisioning checks thing,-p $(crate))
 
 # Budgets in bytes. They hold what this project ships small; an application of your own may take
 # more (`make size FLASH_MAX=400000`): the chip has room for 950,272 bytes of code and constants.
 with_radio = $(if $(filter qemu,$(BOARD)),,$(radio))
-FLASH_MAX ?= $(if $(with_radio),475136,262144)
+FLASH_MAX ?= $(if $(with_radio),475136,278528)
 IRAM_MAX ?= $(if $(with_radio),20480,12288)
 DRAM_MAX ?= $(if $(with_radio),81920,51200)
 
@@ -90,7 +90,7 @@ AWS = $(if $(AWS_PROFILE),AWS_PROFILE='$(AWS_PROFILE)') $(if $(AWS_REGION),AWS_R
 .PHONY: help setup build tools fmt port host-crates run on off send watch smoke provision deprovision provision-fleet aws-stand-in \
 	identity identity-info test lint unit virtual-test virtual-bench fuzz target-test board-test \
 	flash-test e2e image flash flash-identity erase monitor esptool virtual-board boards new-board \
-	container soak bench size vendor env clean sdk radio-test
+	curve-test container soak bench size vendor env clean sdk radio-test
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -136,7 +136,7 @@ provision-fleet: tools ## make all things of FILE (CSV with a header and a colum
 aws-stand-in: setup ## an empty AWS account on this machine, for the verbs above in a second terminal
 	@$(call host,run) --quiet $(LOCKED) -p aws-stand-in
 
-test: lint unit size boards target-test board-test flash-test e2e bench smoke ## everything CI checks
+test: lint unit size boards target-test curve-test board-test flash-test e2e bench smoke ## everything CI checks
 	@$(MAKE) --no-print-directory bench smoke BOARD=nodemcu RADIO=0
 	@$(MAKE) --no-print-directory radio-test
 	@echo "make test: all passed"
@@ -185,6 +185,9 @@ fuzz: setup ## ten million hostile identity regions, MQTT streams, TLS records, 
 target-test: setup tools ## tests of kernel, libraries and crash reports on the emulated CPU
 	@$(FIRMWARE) build --release $(LOCKED) -p target-tests
 	@$(THING_TOOL) target-test --elf $(CHIP)/target-tests
+
+curve-test: build ## the chip's code for P-256, call by call: kernels against their twins, stack
+	@export FIRMWARE_ELF='$(CURDIR)/$(ELF)'; $(call host,test) --quiet $(LOCKED) -p curve-tests
 
 board-test: boards ## the same, and the chip's own, on the virtual NodeMCU, which then boots each board's image
 	@$(FIRMWARE) build --release $(LOCKED) -p target-tests --no-default-features --features chip

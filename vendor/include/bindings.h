@@ -18,5 +18,7 @@
 
 #include "tls_client.h"
 
+#include "mbedtls/sha256.h"
+
 #include "MQTTClient.h"
 #include "paho_port.h"

@@ -49,6 +49,30 @@ void board_serial(uint32_t serial[2]);
  * Implemented by crates/net (SNTP). */
 int64_t fw_unix_time(void);
 
+/* The elliptic curve P-256: numbers of 32 bytes, the highest first, points x and y, signatures r and
+ * s. Those that take a secret key run in constant time, and those that take `random` bytes hide
+ * with them what the computation looks like. Each returns 0, or -1 when an argument is no secret
+ * key, no point, or not the signature. Implemented by crates/tls over crates/p256. */
+enum { FW_P256_NUMBER = 32, FW_P256_POINT = 64 };
+/* Memory for a multiplication, which the stack has not: uninitialised, and of no use after. */
+struct fw_p256_workspace {
+    uint32_t words[336];
+};
+bool fw_p256_is_secret_key(const uint8_t key[FW_P256_NUMBER]);
+bool fw_p256_is_public_key(const uint8_t key[FW_P256_POINT]);
+int fw_p256_public_key(const uint8_t secret[FW_P256_NUMBER], const uint8_t random[FW_P256_NUMBER],
+                       uint8_t public_key[FW_P256_POINT]);
+int fw_p256_shared_secret(const uint8_t secret[FW_P256_NUMBER],
+                          const uint8_t public_key[FW_P256_POINT],
+                          const uint8_t random[FW_P256_NUMBER],
+                          struct fw_p256_workspace *workspace, uint8_t shared[FW_P256_NUMBER]);
+/* `fresh` bytes that repeat do not give the key away: RFC 6979, 3.6. */
+int fw_p256_sign(const uint8_t secret[FW_P256_NUMBER], const uint8_t *hash, size_t hash_length,
+                 const uint8_t fresh[FW_P256_NUMBER], uint8_t signature[FW_P256_POINT]);
+int fw_p256_verify(const uint8_t public_key[FW_P256_POINT], const uint8_t *hash,
+                   size_t hash_length, const uint8_t signature[FW_P256_POINT],
+                   struct fw_p256_workspace *workspace);
+
 /* Whether a time server has told that, so that it is exact as far as anybody knows; it is a
  * lower bound until then. Implemented by crates/net. */
 bool fw_time_is_exact(void);

@@ -12,6 +12,7 @@ extern crate alloc;
 
 mod ciphers;
 mod connection;
+mod curve;
 mod error;
 mod profile;
 

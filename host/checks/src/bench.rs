@@ -38,8 +38,12 @@ const BUDGETS: &[(&str, u64)] = &[
     ("memcmp-1k", 2_000),
     ("aes128-gcm-1k", 128_000),
     ("sha256-1k", 60_000),
-    ("ecdsa-p256-sign", 9_300_000),
-    ("ecdsa-p256-verify", 24_400_000),
+    ("p256-product", 1_320),
+    ("p256-square", 880),
+    ("ecdh-p256-key-pair", 1_600_000),
+    ("ecdh-p256", 5_000_000),
+    ("ecdsa-p256-sign", 2_200_000),
+    ("ecdsa-p256-verify", 5_500_000),
 ];
 
 /// What a step costs.

@@ -37,10 +37,10 @@ const KIB: u64 = 1024;
 mod most {
     use super::KIB;
 
-    pub const FLASH: u64 = 256 * KIB;
+    pub const FLASH: u64 = 272 * KIB;
     pub const PEAK: u64 = 44 * KIB;
     pub const CONNECTED: u64 = 27 * KIB;
-    pub const HANDSHAKE: u64 = 130_000_000;
+    pub const HANDSHAKE: u64 = 27_000_000;
     pub const PUBLISH: u64 = 80_000;
 }
 

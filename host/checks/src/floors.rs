@@ -35,7 +35,7 @@ const HOUSE: &[(Wing, &[&[&str]])] = &[
     (
         Wing::Shared,
         &[
-            &["app-model", "clock", "dns", "gcm", "identity", "packets", "wpa"],
+            &["app-model", "clock", "dns", "gcm", "identity", "p256-lx106", "packets", "wpa"],
             &["board-facts", "records"],
         ],
     ),
@@ -62,7 +62,7 @@ const HOUSE: &[(Wing, &[&[&str]])] = &[
             &["thing"],
         ],
     ),
-    (Wing::Tests, &[&["aws-stand-in", "board-tests", "target-tests"], &["e2e"]]),
+    (Wing::Tests, &[&["aws-stand-in", "board-tests", "curve-tests", "target-tests"], &["e2e"]]),
 ];
 
 /// Stands for all boards, each a crate `firmware-NAME`: whoever adds one need not come here.

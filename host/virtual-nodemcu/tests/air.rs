@@ -81,11 +81,17 @@ fn two_boards_meet_on_one_access_point_and_a_socket_rules_it() {
         (json!({ "do": "ap.set", "loss": 101 }), "from 0 to 100"),
         (json!({ "do": "ap.set", "ap": "home", "loss": 1 }), "no access point home"),
         (json!({ "do": "ap.switch" }), "channel: a number from 1 to 14"),
+        (json!({ "do": "pin", "pin": 16 }), "pin: a number from 0 to 15"),
         (json!({ "do": "ap.replay", "what": "message3" }), "no station was sent"),
     ] {
         let error = remote.ask(request.clone()).unwrap_err();
         assert!(error.contains(says), "{request}: {error}");
     }
+    let pins = remote.ask(json!({ "do": "pins" })).unwrap();
+    assert_eq!(pins["outputs"], 1 << 2, "the lamp's");
+    remote.ask(json!({ "do": "pin", "pin": 4, "high": false })).unwrap();
+    let pins = remote.ask(json!({ "do": "pins" })).unwrap();
+    assert_eq!(pins["levels"].as_u64().unwrap() & 1 << 4, 0);
     remote.ask(json!({ "do": "listen" })).unwrap();
     remote.ask(json!({ "do": "ap.set", "loss": 10, "beacons": false })).unwrap();
     let status = remote.ask(json!({ "do": "status" })).unwrap();

@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use virtual_nodemcu::board::control;
 use virtual_nodemcu::board::flash::Flash;
 use virtual_nodemcu::board::machine::Machine;
 use virtual_nodemcu::board::net::Net;
@@ -230,6 +231,55 @@ fn no_program_breaks_the_board() {
         bench.machine.board.flash.load(offset, &image);
     }
     bench.machine.reset(ResetCause::PowerOn);
+    bench.until("done\n");
+}
+
+/// Requests that are damaged, nonsense or at the edge: each is answered, and the board boots on.
+#[test]
+fn no_request_breaks_the_board() {
+    let mut bench = Bench::new(&program::images("led"), None);
+    let ap = Settings::parse("ssid=home,psk=correct horse,channel=6").unwrap();
+    bench.machine.add_access_point(ap).unwrap();
+    let requests = [
+        r#"{"id":1,"do":"status"}"#,
+        r#"{"do":"listen","on":false}"#,
+        r#"{"do":"button","pressed":false}"#,
+        r#"{"do":"pin","pin":3,"high":true}"#,
+        r#"{"do":"ap.add","settings":"ssid=b,channel=3,bssid=02:00:00:00:00:07"}"#,
+        r#"{"do":"ap.set","ap":"home","loss":99,"mute":"auth+data","psk":"another one"}"#,
+        r#"{"do":"ap.deauth","ap":"home","station":"02:00:00:00:00:01","reason":65535}"#,
+        r#"{"do":"ap.rekey","ap":"home"}"#,
+        r#"{"do":"ap.off","ap":"home","seconds":86400}"#,
+        r#"{"do":"ap.on","ap":"home"}"#,
+        r#"{"do":"ap.switch","ap":"home","channel":14,"beacons":255}"#,
+        r#"{"do":"ap.replay","ap":"home","what":"data"}"#,
+        r#"{"do":"ap.forge","ap":"home","what":"malformed"}"#,
+    ];
+    let mut state = 3u32;
+    let mut random = move |below: usize| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 8) as usize % below
+    };
+    for round in 0..20_000 {
+        let mut line = requests[random(requests.len())].as_bytes().to_vec();
+        for _ in 0..random(4) {
+            let at = random(line.len());
+            match random(4) {
+                0 => line[at] = random(256) as u8,
+                1 => line.truncate(at.max(1)),
+                2 => line[at] = br#"0919{}[]":,-e"#[random(13)],
+                _ => drop(line.splice(at..at, *b"99999")),
+            }
+        }
+        let (answer, _) = control::serve(&mut bench.machine, &line);
+        let told = answer.get("ok").is_some() != answer.get("error").is_some();
+        assert!(told, "{}: {answer}", String::from_utf8_lossy(&line));
+        if round % 1000 == 0 {
+            bench.machine.run(Some(Duration::from_millis(2)));
+        }
+    }
+    bench.machine.reset(ResetCause::PowerOn);
+    bench.seen.clear();
     bench.until("done\n");
 }
 

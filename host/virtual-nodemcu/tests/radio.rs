@@ -429,6 +429,56 @@ fn dhcp_can_be_off() {
     assert_eq!(station.wire().len(), 1);
 }
 
+/// Slots that make no sense end with an error; one that is given up, or whose MAC is reset, ends
+/// without a word, and the next frame goes.
+#[test]
+fn slots_that_are_broken_or_given_up() {
+    const SENT: u32 = 1 << 19;
+    let mut station = Station::new(&["ssid=cafe,channel=11,beacons=off"]);
+    assert!(station.join("cafe", 11, &[]));
+    let frame = frame::header(kind::NULL, flag::TO_DS, [station.bssid, MAC, station.bssid]);
+    assert_eq!(station.transmit(&frame, RATE_6M, 9).result, 4, "no such key");
+    // A descriptor that is not in RAM, one without an end, a length of nothing.
+    station.store(0x3FF2_0DC8, 0xB01C);
+    for start in [0xC100_0004, 0xC103_FFFC] {
+        station.store(0x3FF2_0DC4, start);
+        station.wait(10);
+        assert_eq!(station.load(0x3FF2_0C84) >> 28, 4);
+        assert_eq!(station.load(0x3FF2_0DC4) >> 30, 0);
+        station.store(0x3FF2_0C24, SENT);
+    }
+    for give_up in [0, 1] {
+        station.store(0x3FF2_0DC8, 0xB01C);
+        station.store(0x3FF2_0DC4, 0xC100_0000 | 0x3_0000);
+        if give_up == 0 {
+            station.store(0x3FF2_0DC4, 0x0100_0000);
+        } else {
+            station.store(0x6000_0D48, 2);
+            station.store(0x6000_0D48, 0);
+        }
+        station.wait(5_000);
+        assert_eq!(station.load(0x3FF2_0C1C) & SENT, 0, "{give_up}");
+        assert_eq!(station.transmit(&frame, RATE_6M, 0).result, 0);
+    }
+    // Slots wait for each other; both are told.
+    station.store(0x3FF2_0DC8 - 24, 0xB01C);
+    station.store(0x3FF2_0DC4 - 24, 0xC000_0000 | 0x3_0000);
+    assert_eq!(station.transmit_behind(&frame), [1, 0]);
+}
+
+#[test]
+fn a_register_that_is_not_known_is_named_once() {
+    let mut station = Station::new(&[]);
+    station.board.take_events();
+    for _ in 0..3 {
+        station.store(0x3FF2_0300, 7);
+        assert_eq!(station.load(0x3FF2_0300), 7, "it keeps what is written");
+        station.store(0x3FF2_0C14, 7);
+    }
+    let events = station.board.take_events();
+    assert_eq!(events.len(), 1, "{events:?}");
+}
+
 /// Frames of noise, and good ones with some bytes changed: nothing ends, and a station still gets
 /// in afterwards.
 #[test]

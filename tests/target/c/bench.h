@@ -29,6 +29,14 @@ void bench_gcm(uint32_t count);
 /* SHA-256 of 1 KiB. */
 void bench_sha256(uint32_t count);
 
+/* The product and the square modulo p. */
+void bench_p256_product(uint32_t count);
+void bench_p256_square(uint32_t count);
+
+/* ECDH on P-256: a key pair, and the secret shared with another's public key. */
+void bench_key_pair(uint32_t count);
+void bench_ecdh(uint32_t count);
+
 /* ECDSA on P-256 with a 32-byte hash; key and signature are in memory as numbers. */
 void bench_ecdsa_sign(uint32_t count);
 void bench_ecdsa_verify(uint32_t count);

@@ -3,6 +3,7 @@
 
 #include "bench.h"
 #include "check.h"
+#include "mbedtls/ecdh.h"
 #include "mbedtls/ecdsa.h"
 #include "mbedtls/gcm.h"
 #include "mbedtls/sha256.h"
@@ -63,10 +64,49 @@ static void make_key(void)
         mbedtls_ecp_keypair_init(&pair);
         mbedtls_mpi_init(&r);
         mbedtls_mpi_init(&s);
-        CHECK_EQUAL(mbedtls_ecp_gen_key(MBEDTLS_ECP_DP_SECP256R1, &pair, bench_random, NULL),
-                    0);
+        CHECK_EQUAL(
+            mbedtls_ecdsa_genkey(&pair, MBEDTLS_ECP_DP_SECP256R1, bench_random, NULL), 0);
         made = true;
         sign();
+    }
+}
+
+void p256_multiply(uint32_t out[10], const uint32_t a[10], const uint32_t b[10]);
+void p256_square(uint32_t out[10], const uint32_t a[10]);
+
+void bench_p256_product(uint32_t count)
+{
+    uint32_t number[10] = {1};
+    for (uint32_t i = 0; i < count; i++) {
+        p256_multiply(number, number, number);
+    }
+}
+
+void bench_p256_square(uint32_t count)
+{
+    uint32_t number[10] = {1};
+    for (uint32_t i = 0; i < count; i++) {
+        p256_square(number, number);
+    }
+}
+
+void bench_key_pair(uint32_t count)
+{
+    static mbedtls_ecp_point point;
+    make_key();
+    for (uint32_t i = 0; i < count; i++) {
+        CHECK_EQUAL(mbedtls_ecdh_gen_public(&pair.private_grp, &s, &point, bench_random, NULL),
+                    0);
+    }
+}
+
+void bench_ecdh(uint32_t count)
+{
+    make_key();
+    for (uint32_t i = 0; i < count; i++) {
+        CHECK_EQUAL(mbedtls_ecdh_compute_shared(&pair.private_grp, &s, &pair.private_Q,
+                                                &pair.private_d, bench_random, NULL),
+                    0);
     }
 }
 

@@ -31,6 +31,10 @@ benches! {
     "memcmp-1k" => bench_memcmp * 100,
     "aes128-gcm-1k" => bench_gcm * 10,
     "sha256-1k" => bench_sha256 * 20,
+    "p256-product" => bench_p256_product * 1000,
+    "p256-square" => bench_p256_square * 1000,
+    "ecdh-p256-key-pair" => bench_key_pair * 4,
+    "ecdh-p256" => bench_ecdh * 4,
     "ecdsa-p256-sign" => bench_ecdsa_sign * 4,
     "ecdsa-p256-verify" => bench_ecdsa_verify * 4,
 }

@@ -22,6 +22,7 @@ use alloc::format;
 use alloc::string::String;
 
 use lx106::ResetReason;
+use tls as _; // the curve, which mbedTLS's glue asks for
 use rtos::{Task, TaskPriority, console};
 
 /// One test.

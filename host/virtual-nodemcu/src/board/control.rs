@@ -150,6 +150,18 @@ fn execute(
             machine.press_button(flag(request, "pressed", true)?);
             Ok(Value::Null)
         }
+        "pins" => Ok(json!({
+            "levels": machine.board.gpio.levels(),
+            "outputs": machine.board.gpio.enabled(),
+        })),
+        "pin" => {
+            let pin = match request.get("pin") {
+                Some(_) => number(request, "pin", 0, 0, 15)? as u32,
+                None => return Err("pin: a number from 0 to 15".to_owned()),
+            };
+            machine.board.drive_pin(pin, flag(request, "high", true)?);
+            Ok(Value::Null)
+        }
         "ap.add" => {
             let settings = Settings::parse(text(request, "settings")?)?;
             machine.add_access_point(settings)?;
@@ -223,8 +235,8 @@ fn execute(
             act(machine, request, &Action::Forge(what))
         }
         _ => Err(format!(
-            "{what}: no such request; there are status, listen, reset, power, button, ap.add, \
-             ap.set, ap.deauth, ap.rekey, ap.off, ap.on, ap.switch, ap.replay, ap.forge"
+            "{what}: no such request; there are status, listen, reset, power, button, pins, pin, \
+             ap.add, ap.set, ap.deauth, ap.rekey, ap.off, ap.on, ap.switch, ap.replay, ap.forge"
         )),
     }
 }

@@ -405,13 +405,20 @@ impl Machine {
         for event in self.board.take_events() {
             let text = match event {
                 Event::Unmodelled(text) | Event::Crash(text) => text,
-                Event::Pin { pin, high } => match self.leds.iter().find(|led| led.pin == pin) {
-                    Some(led) => {
-                        let state = if high == led.active_low { "off" } else { "on" };
-                        format!("LED {} (GPIO{pin}) {state}", led.name)
+                Event::Pin { pin, high, time } => {
+                    if let Some(control) = &mut self.control {
+                        control.tell(
+                            &json!({ "event": "pin", "time_ns": time, "pin": pin, "high": high }),
+                        );
                     }
-                    None => format!("GPIO{pin} {}", if high { "high" } else { "low" }),
-                },
+                    match self.leds.iter().find(|led| led.pin == pin) {
+                        Some(led) => {
+                            let state = if high == led.active_low { "off" } else { "on" };
+                            format!("LED {} (GPIO{pin}) {state}", led.name)
+                        }
+                        None => format!("GPIO{pin} {}", if high { "high" } else { "low" }),
+                    }
+                }
             };
             self.say(&text);
         }

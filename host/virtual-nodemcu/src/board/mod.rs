@@ -108,6 +108,8 @@ pub enum Event {
         pin: u32,
         /// Its level.
         high: bool,
+        /// When, in nanoseconds since the board was made.
+        time: u64,
     },
     /// A program did something that the board does not model; said once per kind and address.
     Unmodelled(String),
@@ -522,7 +524,7 @@ impl Board {
             0x300 => {
                 let before = (self.gpio.levels(), self.gpio.enabled());
                 self.gpio.write(offset, value);
-                self.report_pins(before);
+                self.report_pins(before, now);
             }
             0x600 => {
                 let timer = &mut self.timers[usize::from(offset >= 0x20)];
@@ -579,12 +581,14 @@ impl Board {
         self.stop |= self.radio.next() != before;
     }
 
-    fn report_pins(&mut self, (levels, enabled): (u32, u32)) {
+    fn report_pins(&mut self, (levels, enabled): (u32, u32), now: u64) {
         let (now_levels, now_enabled) = (self.gpio.levels(), self.gpio.enabled());
         let changed = (levels ^ now_levels | enabled ^ now_enabled) & now_enabled;
         for pin in 0..16 {
             if changed >> pin & 1 != 0 {
-                self.events.push(Event::Pin { pin, high: now_levels >> pin & 1 != 0 });
+                let high = now_levels >> pin & 1 != 0;
+                let time = self.clock.nanoseconds(now);
+                self.events.push(Event::Pin { pin, high, time });
             }
         }
     }

@@ -257,6 +257,26 @@ impl Station {
         Outcome { result: status >> 28, took: self.microseconds() - start }
     }
 
+    /// Sends a frame by slot 0 while another slot is under way; the slots in the order of their
+    /// ends.
+    pub fn transmit_behind(&mut self, frame: &[u8]) -> [u32; 2] {
+        let length = frame.len() as u32 + 4;
+        assert!(self.board.write_ram(TX_BUFFER, frame));
+        self.store(TX_DESCRIPTOR, OWNER | END | length << 12 | length);
+        self.store(TX_DESCRIPTOR + 4, TX_BUFFER);
+        self.store(0x3FF2_0DC8, length | RATE_6M << 12);
+        self.store(0x3FF2_0DC4, 0xC120_0000 | TX_DESCRIPTOR & 0x3_FFFF);
+        [0, 1].map(|_| {
+            let start = self.microseconds();
+            while self.load(0x3FF2_0C20) & SENT == 0 {
+                self.step(u64::MAX);
+                assert!(self.microseconds() < start + 1_000_000, "never sent");
+            }
+            self.store(0x3FF2_0C24, SENT);
+            self.load(0x3FF2_0C84) >> 8 & 0xF
+        })
+    }
+
     /// Sends a frame with a number of its own; repeats it as the libraries do.
     pub fn send(&mut self, mut frame: Vec<u8>, rate: u32, key: u32) -> bool {
         self.sequence = (self.sequence + 1) & 0xFFF;

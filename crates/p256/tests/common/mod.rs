@@ -1,0 +1,48 @@
+//! What the tests share.
+
+// Each test program uses its own part.
+#![allow(dead_code)]
+
+use sha2::Digest;
+
+/// SHA-256 for `sign`.
+pub struct Hash(sha2::Sha256);
+
+impl p256_lx106::Sha256 for Hash {
+    fn new() -> Self {
+        Self(sha2::Sha256::new())
+    }
+    fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+    fn finish(self) -> [u8; 32] {
+        self.0.finalize().into()
+    }
+}
+
+pub fn bytes(text: &str) -> [u8; 32] {
+    hex::decode(text).expect("hexadecimal").try_into().expect("32 bytes")
+}
+
+pub fn point(x: &str, y: &str) -> [u8; 64] {
+    [bytes(x), bytes(y)].concat().try_into().expect("64 bytes")
+}
+
+/// With a workspace that another call has used.
+pub fn verify(key: &[u8; 64], hash: &[u8], signature: &[u8; 64]) -> Result<(), p256_lx106::Error> {
+    WORKSPACE.with_borrow_mut(|workspace| p256_lx106::verify(key, hash, signature, workspace))
+}
+
+pub fn shared_secret(
+    secret: &[u8; 32],
+    public: &[u8; 64],
+    random: &[u8; 32],
+) -> Result<[u8; 32], p256_lx106::Error> {
+    WORKSPACE
+        .with_borrow_mut(|workspace| p256_lx106::shared_secret(secret, public, random, workspace))
+}
+
+thread_local! {
+    static WORKSPACE: std::cell::RefCell<p256_lx106::Workspace> =
+        const { std::cell::RefCell::new(p256_lx106::Workspace::NEW) };
+}
