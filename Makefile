@@ -46,7 +46,7 @@ LOCKED = $(if $(CI),--locked)
 # For tests that mostly wait: for a keep-alive, for esptool, for the AWS CLI.
 WAITING = export RUST_TEST_THREADS=4
 # Tested on this machine, with clippy's eye on them: the host programs and the pure crates.
-HOST_CRATES = $(foreach crate,app-model board-facts clock dns gcm identity p256-lx106 packets records wpa \
+HOST_CRATES = $(foreach crate,app-model board-facts clock dns fuzz gcm identity p256-lx106 packets records wpa \
 	process isa certificates things board cloud provisioning checks thing,-p $(crate))
 
 # Budgets in bytes. They hold what this project ships small; an application of your own may take
@@ -177,9 +177,7 @@ virtual-bench: tools ## instructions per second of the virtual NodeMCU; fails be
 
 # Ten million inputs take minutes: not part of `make test`, which runs some 100,000.
 fuzz: setup ## ten million hostile identity regions, MQTT streams, TLS records, ciphers, EAPOL frames and times through what reads them
-	@export IDENTITY_FUZZ_INPUTS=$${IDENTITY_FUZZ_INPUTS:-10000000} PACKETS_FUZZ_INPUTS=$${PACKETS_FUZZ_INPUTS:-10000000} \
-		WPA_FUZZ_INPUTS=$${WPA_FUZZ_INPUTS:-10000000} CLOCK_FUZZ_INPUTS=$${CLOCK_FUZZ_INPUTS:-10000000} \
-		GCM_FUZZ_INPUTS=$${GCM_FUZZ_INPUTS:-10000000} RECORDS_FUZZ_INPUTS=$${RECORDS_FUZZ_INPUTS:-10000000} CARGO_PROFILE_RELEASE_OVERFLOW_CHECKS=true; \
+	@export FUZZ_INPUTS=$${FUZZ_INPUTS:-10000000} CARGO_PROFILE_RELEASE_OVERFLOW_CHECKS=true; \
 		$(call host,test) --quiet $(LOCKED) --release -p clock -p gcm -p identity -p packets -p records -p wpa --test fuzz -- --nocapture
 
 target-test: setup tools ## tests of kernel, libraries and crash reports on the emulated CPU
@@ -270,7 +268,7 @@ flash-test: tools virtual-board ## flashing, monitor and the firmware on virtual
 radio-test: ## the firmware over the virtual air, with Espressif's libraries: budgets, WPA2, the whole job
 ifneq ($(radio),)
 	@$(MAKE) --no-print-directory image size smoke BOARD=nodemcu
-	@$(MAKE) --no-print-directory smoke BOARD=nodemcu CPU_MHZ=160
+	@$(WAITING); $(call host,test) --quiet $(LOCKED) -p e2e --test radio
 else
 	@echo "make radio-test: left out, because there is no ESP8266_RTOS_SDK ('make sdk' fetches it)"
 endif

@@ -187,7 +187,13 @@ pub(crate) fn run(shared: &Shared, networks: Networks, mut radio: impl Wifi, ran
         }
         step = match step {
             Step::Scan if radio.scan() => match wait(&mut radio, STEP_MS) {
-                Some(Event::Scanned) => station.scanned(&radio.found(), random()),
+                Some(Event::Scanned) => {
+                    let found = radio.found();
+                    for AccessPoint { ssid, channel, rssi, security, .. } in &found {
+                        log::debug!("{ssid}: channel {channel}, {rssi} dBm, {security:?}");
+                    }
+                    station.scanned(&found, random())
+                }
                 _ => station.scan_failed(random()),
             },
             Step::Scan => station.scan_failed(random()),

@@ -1,5 +1,5 @@
-/* lwIP's driver of the virtual NodeMCU's network port. The radio of a real board has none
- * yet; this file is what it will replace. */
+/* lwIP's driver of the virtual NodeMCU's network port: the network of firmware that was built
+ * without the radio's libraries. */
 #include <stdbool.h>
 #include <string.h>
 
@@ -189,8 +189,8 @@ err_t board_netif_init(struct netif *netif)
     LWIP_ASSERT("one interface", interface == NULL);
     if (NET_PORT.id != NET_PORT_ID) {
         fw_log(FW_LOG_ERROR, "net",
-               "no network port: this firmware cannot drive the radio of a real ESP8266 yet; "
-               "run it on the virtual NodeMCU");
+               "no network port: this firmware was built without the radio's libraries "
+               "(`make sdk`, then `make flash`)");
         return ERR_IF;
     }
     service_message = tcpip_callbackmsg_new(service, NULL);

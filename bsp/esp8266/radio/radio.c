@@ -273,27 +273,6 @@ static void *no_text(const char *text, size_t *length)
     return NULL;
 }
 
-/* wifi_wpa_ie_t of a network with CCMP and a passphrase. */
-struct parsed_element {
-    uint32_t protocol, pairwise, group, key_management, capabilities;
-    size_t pmkid_count;
-    const uint8_t *pmkid;
-    uint32_t management_group;
-};
-
-static int parse_element(const uint8_t *element, size_t length, struct parsed_element *parsed)
-{
-    (void)element, (void)length;
-    enum { PROTOCOL_RSN = 2, CIPHER_CCMP = 4, KEY_PSK = 2 };
-    *parsed = (struct parsed_element){
-        .protocol = PROTOCOL_RSN,
-        .pairwise = CIPHER_CCMP,
-        .group = CIPHER_CCMP,
-        .key_management = KEY_PSK,
-    };
-    return 0;
-}
-
 static int nothing(void)
 {
     return 0;
@@ -315,7 +294,7 @@ static void *const supplicant[19] = {
     [10] = nothing,
     [11] = nothing,
     [12] = no_text,
-    [13] = parse_element,
+    [13] = radio_wpa_parse,
     [15] = nothing,
 };
 

@@ -107,6 +107,16 @@ size_t radio_wpa_receive(uint8_t *frame, size_t length, uint8_t reply[RADIO_REPL
 void radio_wpa_acknowledged(struct radio_keys *keys);
 /* True while the access point has not proven that it knows the key. */
 bool radio_wpa_unproven(void);
+/* What an RSN or WPA element of a beacon offers: wifi_wpa_ie_t. */
+struct radio_offer {
+    uint32_t protocol, pairwise, group, key_management, capabilities;
+    size_t pmkid_count;
+    const uint8_t *pmkid;
+    uint32_t management_group;
+};
+/* 0, or -1 when the element cannot be read. */
+int radio_wpa_parse(const uint8_t *element, size_t length, struct radio_offer *offer);
+
 /* The RSN element to send, 22 bytes. */
 void radio_wpa_element(uint8_t group, uint8_t element[22]);
 

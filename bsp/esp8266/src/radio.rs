@@ -9,7 +9,8 @@ use alloc::vec::Vec;
 use app::wifi::{AccessPoint, Event, Reason, Security, Ssid, Target, Wifi};
 use vendor_sys as sys;
 use wpa::eapol::MAX_REPLY;
-use wpa::{Config, Progress, Supplicant, element};
+use wpa::element::{self, Offer, akm, cipher};
+use wpa::{Config, Progress, Supplicant};
 
 /// The one radio.
 pub struct Radio(());
@@ -250,6 +251,80 @@ unsafe extern "C" fn radio_wpa_acknowledged(keys: *mut RawKeys) {
 #[unsafe(no_mangle)]
 extern "C" fn radio_wpa_unproven() -> bool {
     with(|supplicant| supplicant.as_ref().is_some_and(|one| one.progress() == Progress::Unproven))
+}
+
+/// `struct radio_offer`
+#[repr(C)]
+struct RawOffer {
+    protocol: u32,
+    pairwise: u32,
+    group: u32,
+    key_management: u32,
+    capabilities: u32,
+    pmkid_count: usize,
+    pmkid: *const u8,
+    management_group: u32,
+}
+
+/// The libraries ask what the elements of a beacon mean, in the numbers of Espressif's
+/// `esp_wifi_types.h` and, for the key management, of the wpa_supplicant that they expect.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn radio_wpa_parse(
+    element: *const u8,
+    length: usize,
+    parsed: *mut RawOffer,
+) -> c_int {
+    const WPA: u32 = 1;
+    const RSN: u32 = 2;
+    // `wifi_cipher_type_t`
+    const TKIP: u32 = 3;
+    const CCMP: u32 = 4;
+    const TKIP_AND_CCMP: u32 = 5;
+    const UNKNOWN: u32 = 7;
+
+    // SAFETY: the caller's contract (radio.h): so many bytes.
+    let bytes = unsafe { core::slice::from_raw_parts(element, length) };
+    let Some(Ok(element)) = element::elements(bytes).next() else { return -1 };
+    let (protocol, offer) = if element.id == element::RSN {
+        (RSN, Offer::rsn(element.value))
+    } else {
+        (WPA, Offer::wpa(element.value))
+    };
+    let Some(offer) = offer else { return -1 };
+    let pairwise = match (offer.pairwise.has(cipher::TKIP), offer.pairwise.has(cipher::CCMP)) {
+        (true, true) => TKIP_AND_CCMP,
+        (true, false) => TKIP,
+        (false, true) => CCMP,
+        (false, false) => UNKNOWN,
+    };
+    let group = match offer.group {
+        cipher::TKIP => TKIP,
+        cipher::CCMP => CCMP,
+        _ => UNKNOWN,
+    };
+    let key_management = [
+        (akm::ENTERPRISE, 1 << 0),
+        (akm::PSK, 1 << 1),
+        (akm::ENTERPRISE_SHA256, 1 << 7),
+        (akm::SAE, 1 << 10),
+    ]
+    .into_iter()
+    .filter(|(suite, _)| offer.akm.has(*suite))
+    .fold(0, |all, (_, bit)| all | bit);
+    // SAFETY: the caller's contract (radio.h): room for it.
+    unsafe {
+        parsed.write(RawOffer {
+            protocol,
+            pairwise,
+            group,
+            key_management,
+            capabilities: offer.capabilities.into(),
+            pmkid_count: 0,
+            pmkid: core::ptr::null(),
+            management_group: 0,
+        });
+    }
+    0
 }
 
 #[unsafe(no_mangle)]

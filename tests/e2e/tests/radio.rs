@@ -1,0 +1,283 @@
+//! The firmware with Espressif's radio libraries, over the air of the virtual NodeMCU and its
+//! access points, on good days and bad ones. `make radio-test` builds what this needs and runs it;
+//! it wants an ESP8266_RTOS_SDK.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use board::image::{BOOT_OFFSET, CODE_OFFSET, FLASH_SIZE, IDENTITY_OFFSET, Image};
+use board::virtual_board::{VirtualBoard, VirtualOptions};
+use board_facts::Board;
+use e2e::{Stage, Watcher};
+use process::files::{self, SECRET};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use things::device_identity::{DeviceIdentity, Wifi};
+use virtual_nodemcu::board::control::Remote;
+
+const HOME: &str = "ssid=home,psk=correct horse battery,channel=6,rssi=-50";
+
+/// For what happens in some seconds of the board's time, on a machine that is busy.
+const LONG: Duration = Duration::from_secs(240);
+
+fn target() -> PathBuf {
+    let program = std::env::current_exe().unwrap();
+    program.ancestors().nth(3).unwrap().to_owned()
+}
+
+fn built(path: &str) -> PathBuf {
+    let path = target().join(path);
+    assert!(path.exists(), "{} is missing: `make radio-test` builds it", path.display());
+    path
+}
+
+fn home() -> Wifi {
+    Wifi::new("home".to_owned(), "correct horse battery".to_owned())
+}
+
+/// The board says its port before it has its control socket.
+fn retry<T>(what: impl Fn() -> std::io::Result<T>) -> T {
+    let start = Instant::now();
+    loop {
+        match what() {
+            Ok(done) => return done,
+            Err(error) => assert!(start.elapsed() < LONG, "{error}"),
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// A board with the radio's firmware and its access points.
+struct Set {
+    board: VirtualBoard,
+    control: Remote,
+    _folder: TempDir,
+}
+
+impl Set {
+    fn new(identity: &DeviceIdentity, access_points: &[&str]) -> Self {
+        let folder = process::scratch::folder().unwrap();
+        let image = Image::in_folder(&built("image/nodemcu-wifi"));
+        let mut flash = vec![0xFF; FLASH_SIZE as usize];
+        for (at, bytes) in [
+            (BOOT_OFFSET, std::fs::read(&image.boot).unwrap()),
+            (CODE_OFFSET, std::fs::read(&image.code).unwrap()),
+            (IDENTITY_OFFSET, identity.region().unwrap()),
+        ] {
+            flash[at as usize..][..bytes.len()].copy_from_slice(&bytes);
+        }
+        let flash_file = folder.path().join("flash.bin");
+        files::write(&flash_file, &flash, SECRET).unwrap();
+        let socket = folder.path().join("control");
+        let mut options = VirtualOptions::new(
+            &Board::named("nodemcu").unwrap(),
+            &built("debug/virtual-nodemcu"),
+            &flash_file,
+            &built("xtensa-esp8266-none-elf/release/firmware-nodemcu"),
+        );
+        options.further.extend(["--control".into(), socket.clone().into()]);
+        for access_point in access_points {
+            options.further.extend(["--ap".into(), access_point.into()]);
+        }
+        let mut board = VirtualBoard::start(&options).unwrap();
+        board.restart().unwrap();
+        let control = retry(|| Remote::connect(&socket));
+        Self { board, control, _folder: folder }
+    }
+
+    /// Waits for a line with this in it, from `mark` on; the mark behind it.
+    #[track_caller]
+    fn shows(&self, mark: usize, wanted: &str) -> usize {
+        match self.board.console.wait_for(mark, LONG, wanted, |line| line.contains(wanted)) {
+            Ok((_, mark)) => mark,
+            Err(error) => panic!("{error:#}\n{}", self.board.console.tail(60)),
+        }
+    }
+
+    fn mark(&self) -> usize {
+        self.board.console.mark()
+    }
+
+    #[track_caller]
+    fn ask(&mut self, request: Value) -> Value {
+        self.control.ask(request).unwrap()
+    }
+
+    /// No crash, and no reset but the first.
+    #[track_caller]
+    fn is_whole(&self) {
+        let text = self.board.console.tail(5000);
+        for sign in ["*** CRASH", "[board] fault", "[board] reset: watchdog"] {
+            assert!(!text.contains(sign), "{text}");
+        }
+    }
+}
+
+fn stage() -> Stage {
+    let mut stage = Stage::new();
+    stage.identity.wifi = vec![home()];
+    stage
+}
+
+/// A status that says this of the radio.
+#[track_caller]
+fn reports(watcher: &mut Watcher, wanted: impl Fn(&Value) -> bool) -> Value {
+    loop {
+        let payload: Value = serde_json::from_slice(&watcher.payload(LONG)).unwrap();
+        if wanted(&payload) {
+            return payload;
+        }
+    }
+}
+
+fn wifi_reconnects(status: &Value) -> u64 {
+    status["wifi"]["reconnects"].as_u64().unwrap_or_default()
+}
+
+#[test]
+fn by_wpa2_to_the_cloud() {
+    let stage = stage();
+    let mut watcher = stage.watch();
+    let set = Set::new(&stage.identity, &[HOME]);
+    set.shows(0, "joined home");
+    let status = reports(&mut watcher, |status| status["online"] == true);
+    assert_eq!(status["wifi"]["ssid"], "home", "{status}");
+    assert_eq!(status["wifi"]["channel"], 6);
+    assert_eq!(status["wifi"]["rssi"], -50);
+    assert!(status["heap_free"].as_u64().unwrap() >= 20 * 1024, "{status}");
+    assert!(status["heap_min"].as_u64().unwrap() >= 10 * 1024, "{status}");
+    set.is_whole();
+}
+
+/// MQTT's session goes on over a short loss of the radio.
+#[test]
+fn thrown_out_and_back_in_the_same_session() {
+    let stage = stage();
+    let mut watcher = stage.watch();
+    let mut set = Set::new(&stage.identity, &[HOME]);
+    let first = reports(&mut watcher, |status| status["online"] == true);
+    let mut heap = Vec::new();
+    for round in 1..=10 {
+        let mark = set.mark();
+        set.ask(json!({"do": "ap.deauth", "reason": 7}));
+        set.shows(mark, "home ended the connection (reason 7)");
+        set.shows(mark, "joined home");
+        let status = reports(&mut watcher, |status| wifi_reconnects(status) >= round);
+        assert_eq!(status["reconnects"], first["reconnects"], "{status}");
+        heap.push(status["heap_free"].as_u64().unwrap());
+    }
+    let (low, high) = (heap.iter().min().unwrap(), heap.iter().max().unwrap());
+    assert!(high - low < 2048, "the heap is not level: {heap:?}");
+    set.is_whole();
+}
+
+#[test]
+fn the_access_point_is_switched_off_and_on() {
+    let stage = stage();
+    let mut watcher = stage.watch();
+    let mut set = Set::new(&stage.identity, &[HOME]);
+    reports(&mut watcher, |status| status["online"] == true);
+    let mark = set.mark();
+    set.ask(json!({"do": "ap.off"}));
+    let mark = set.shows(mark, "home fell silent");
+    set.shows(mark, "home is not in reach");
+    set.ask(json!({"do": "ap.on"}));
+    set.shows(mark, "joined home");
+    reports(&mut watcher, |status| wifi_reconnects(status) >= 1);
+    set.is_whole();
+}
+
+#[test]
+fn the_second_network_when_the_first_is_not_there_and_back() {
+    let mut stage = stage();
+    stage.identity.wifi = vec![
+        Wifi::new("cellar".to_owned(), "another passphrase".to_owned()),
+        home(),
+        Wifi::new("open house".to_owned(), String::new()),
+    ];
+    let open = "ssid=open house,channel=11,rssi=-40";
+    let far = "ssid=home,psk=correct horse battery,channel=1,rssi=-80";
+    let mut set = Set::new(&stage.identity, &[open, far, HOME]);
+    // The preferred of those in reach, and its strongest access point.
+    let mark = set.shows(0, "joined home");
+    let line = set.board.console.tail(5000);
+    assert!(line.contains("channel 6, -50 dBm"), "{line}");
+    set.ask(json!({"do": "ap.off", "ap": "02:a9:00:00:00:03"}));
+    let mark = set.shows(mark, "home fell silent");
+    set.shows(mark, "channel 1, -80 dBm");
+    set.is_whole();
+}
+
+#[test]
+fn hidden_and_mixed_networks() {
+    for access_point in [
+        "ssid=home,psk=correct horse battery,channel=3,hidden",
+        "ssid=home,psk=correct horse battery,security=mixed",
+        "ssid=home,psk=correct horse battery,security=transition,ht",
+    ] {
+        let stage = stage();
+        let set = Set::new(&stage.identity, &[access_point]);
+        set.shows(0, "joined home");
+        set.shows(0, "net: address 10.0.2.15");
+        set.is_whole();
+    }
+}
+
+#[test]
+fn each_trouble_has_its_line() {
+    let stage = stage();
+    let with = |more: &str| format!("{HOME},{more}");
+    for (access_point, line) in [
+        ("ssid=home,psk=not the passphrase".to_owned(), "home does not take the key"),
+        ("ssid=other,psk=correct horse battery".to_owned(), "home is not in reach"),
+        ("ssid=home".to_owned(), "home has no key here"),
+        (with("refuse=full"), "home has no room for one more"),
+        (with("dhcp=off"), "home gives no address"),
+        (with("security=wep"), "home is protected by WEP"),
+        (with("security=wpa"), "home offers TKIP only"),
+        (with("security=wpa3"), "home offers WPA3 only"),
+        (with("security=enterprise"), "home is WPA2 Enterprise"),
+    ] {
+        let set = Set::new(&stage.identity, &[&access_point]);
+        set.shows(0, line);
+        set.is_whole();
+    }
+}
+
+/// Renewed keys, replayed and forged messages, and lost frames: the session goes on.
+#[test]
+fn a_bad_day_on_the_air() {
+    let stage = stage();
+    let mut watcher = stage.watch();
+    let mut set = Set::new(&stage.identity, &[HOME]);
+    let first = reports(&mut watcher, |status| status["online"] == true);
+    set.ask(json!({"do": "ap.set", "loss": 10}));
+    for _ in 0..2 {
+        set.ask(json!({"do": "ap.rekey"}));
+        for what in ["message1", "message3", "group", "malformed"] {
+            set.ask(json!({"do": "ap.forge", "what": what}));
+        }
+        for what in ["message1", "message3", "group", "data"] {
+            set.ask(json!({"do": "ap.replay", "what": what}));
+        }
+        let status = reports(&mut watcher, |_| true);
+        assert_eq!(status["reconnects"], first["reconnects"], "{status}");
+        assert_eq!(wifi_reconnects(&status), 0, "{status}");
+    }
+    set.shows(0, "a key message of the access point is refused");
+    set.is_whole();
+}
+
+/// What is wrong with message 3 keeps the device out, and nothing else.
+#[test]
+fn a_third_message_that_lies() {
+    let stage = stage();
+    for lie in ["wrong-mic", "wrong-key-data", "no-group-key"] {
+        let access_point = format!("{HOME},message3={lie}");
+        let mut set = Set::new(&stage.identity, &[&access_point]);
+        let mark = set.shows(0, "a key message of the access point is refused");
+        set.ask(json!({"do": "ap.set", "message3": "good"}));
+        set.shows(mark, "joined home");
+        set.is_whole();
+    }
+}
