@@ -76,7 +76,8 @@ IMAGE = target/image/$(CHIP_BOARD)$(if $(fast),-$(CPU_MHZ))$(if $(radio),-wifi)
 IDENTITY ?= certs/$(THING)/identity.bin
 # What `make run` and `make smoke` run: QEMU takes the ELF; a virtual board is flashed.
 MACHINE = $(if $(filter qemu,$(BOARD)),build,image virtual-board)
-FIRMWARE_ON_BOARD = --board $(BOARD) --elf $(ELF) --image $(IMAGE) $(if $(with_radio),--radio $(if $(PCAP),--pcap '$(PCAP)'))
+FIRMWARE_ON_BOARD = --board $(BOARD) --elf $(ELF) --image $(IMAGE) $(if $(with_radio),--radio $(if $(PCAP),--pcap '$(PCAP)')) \
+	$(if $(VIRTUAL),--virtual '$(VIRTUAL)')
 ESPBAUD ?= 460800
 MONITORBAUD ?= 115200
 export ESPPORT

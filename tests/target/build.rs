@@ -22,6 +22,7 @@ const SOURCES: &[&str] = &[
 ];
 const QEMU_SOURCES: &[&str] = &["c/qemu/host.c", "c/qemu/irq_source.c"];
 const CHIP_SOURCES: &[&str] = &[
+    "c/chip/console.c",
     "c/chip/generator.c",
     "c/chip/health.c",
     "c/chip/host.c",
