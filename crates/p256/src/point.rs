@@ -152,7 +152,7 @@ impl Point {
 
     /// The point's coordinates; of infinity 0, 0.
     #[inline(never)]
-    pub fn to_affine(&self) -> (Num, Num) {
+    pub fn affine(&self) -> (Num, Num) {
         let inverse = self.z.inverse();
         let mut power = Field::ZERO;
         power.set_square(&inverse);
