@@ -90,7 +90,7 @@ AWS = $(if $(AWS_PROFILE),AWS_PROFILE='$(AWS_PROFILE)') $(if $(AWS_REGION),AWS_R
 .PHONY: help setup build tools fmt port host-crates run on off send watch smoke provision deprovision provision-fleet aws-stand-in \
 	identity identity-info test lint unit virtual-test virtual-bench fuzz target-test board-test \
 	flash-test e2e image flash flash-identity erase monitor esptool virtual-board boards new-board \
-	curve-test container soak bench size vendor env clean sdk radio-test
+	curve-test container audit soak bench size vendor env clean sdk radio-test
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -140,6 +140,9 @@ test: lint unit size boards target-test curve-test board-test flash-test e2e ben
 	@$(MAKE) --no-print-directory bench smoke BOARD=nodemcu RADIO=0
 	@$(MAKE) --no-print-directory radio-test
 	@echo "make test: all passed"
+
+audit: tools ## what is known against the versions of the C libraries and crates (vendor/advisories.toml, cargo audit)
+	@$(THING_TOOL) audit
 
 lint: tools ## rustfmt, clippy, no private key under version control, no crate that climbs the floors
 	@$(THING_TOOL) check-secrets
