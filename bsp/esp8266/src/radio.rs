@@ -10,7 +10,7 @@ use app::wifi::{AccessPoint, Event, Reason, Security, Ssid, Target, Wifi};
 use vendor_sys as sys;
 use wpa::eapol::MAX_REPLY;
 use wpa::element::{self, Offer, akm, cipher};
-use wpa::{Config, Progress, Supplicant};
+use wpa::{Config, Heard, Progress, Supplicant};
 
 /// The one radio.
 pub struct Radio(());
@@ -58,6 +58,7 @@ impl Wifi for Radio {
             pmk: target.pmk.unwrap_or_default(),
         };
         raw.ssid[..ssid.len()].copy_from_slice(ssid);
+        with(|state| state.heard = Heard::new());
         // SAFETY: is copied.
         unsafe { radio_join(&raw) == 0 }
     }
@@ -168,16 +169,22 @@ struct RawKeys {
     complete: bool,
 }
 
-/// The supplicant of the present association. The libraries' task uses it, the others only ask
-/// how far it is; each holds it with the scheduler stopped for no longer than a frame takes.
-struct Shared(RefCell<Option<Supplicant>>);
+/// The supplicant of the present association, and the RSN elements that were heard since the
+/// station began to join. The libraries' task uses it, the others only ask how far it is; each
+/// holds it with the scheduler stopped for no longer than a frame takes.
+struct State {
+    supplicant: Option<Supplicant>,
+    heard: Heard,
+}
+
+struct Shared(RefCell<State>);
 
 // SAFETY: `with` lets one task in at a time.
 unsafe impl Sync for Shared {}
 
-static SUPPLICANT: Shared = Shared(RefCell::new(None));
+static SUPPLICANT: Shared = Shared(RefCell::new(State { supplicant: None, heard: Heard::new() }));
 
-fn with<R>(use_it: impl FnOnce(&mut Option<Supplicant>) -> R) -> R {
+fn with<R>(use_it: impl FnOnce(&mut State) -> R) -> R {
     // SAFETY: called by tasks, which do not wait in between.
     unsafe { sys::vTaskSuspendAll() };
     let result = use_it(&mut SUPPLICANT.0.borrow_mut());
@@ -195,7 +202,7 @@ unsafe extern "C" fn radio_wpa_begin(
 ) {
     // SAFETY: the caller's contract (radio.h): arrays of these sizes.
     let config = unsafe { Config { pmk: *pmk, own: *own, bssid: *bssid, group } };
-    with(|supplicant| *supplicant = Some(Supplicant::new(config, None)));
+    with(|state| state.supplicant = Some(Supplicant::new(config, state.heard.clone())));
 }
 
 #[unsafe(no_mangle)]
@@ -214,8 +221,9 @@ unsafe extern "C" fn radio_wpa_receive(
         assert_eq!(code, 0, "the random source failed");
         nonce
     };
-    let answer = with(|supplicant| {
-        supplicant.as_mut().map(|supplicant| supplicant.receive::<Sha1, Aes>(frame, nonce, reply))
+    let answer = with(|state| {
+        let supplicant = state.supplicant.as_mut()?;
+        Some(supplicant.receive::<Sha1, Aes>(frame, nonce, reply))
     });
     match answer {
         Some(Ok(length)) => length,
@@ -230,7 +238,7 @@ unsafe extern "C" fn radio_wpa_receive(
 #[unsafe(no_mangle)]
 unsafe extern "C" fn radio_wpa_acknowledged(keys: *mut RawKeys) {
     let install =
-        with(|supplicant| supplicant.as_mut().map(Supplicant::acknowledged)).unwrap_or_default();
+        with(|state| state.supplicant.as_mut().map(Supplicant::acknowledged)).unwrap_or_default();
     // SAFETY: all fields may be zero.
     let mut raw: RawKeys = unsafe { zeroed() };
     if let Some(key) = install.pairwise {
@@ -250,7 +258,7 @@ unsafe extern "C" fn radio_wpa_acknowledged(keys: *mut RawKeys) {
 
 #[unsafe(no_mangle)]
 extern "C" fn radio_wpa_unproven() -> bool {
-    with(|supplicant| supplicant.as_ref().is_some_and(|one| one.progress() == Progress::Unproven))
+    with(|state| state.supplicant.as_ref().is_some_and(|one| one.progress() == Progress::Unproven))
 }
 
 /// `struct radio_offer`
@@ -286,6 +294,7 @@ unsafe extern "C" fn radio_wpa_parse(
     let bytes = unsafe { core::slice::from_raw_parts(element, length) };
     let Some(Ok(element)) = element::elements(bytes).next() else { return -1 };
     let (protocol, offer) = if element.id == element::RSN {
+        with(|state| state.heard.hear(element.whole));
         (RSN, Offer::rsn(element.value))
     } else {
         (WPA, Offer::wpa(element.value))
