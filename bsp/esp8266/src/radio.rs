@@ -58,7 +58,6 @@ impl Wifi for Radio {
             pmk: target.pmk.unwrap_or_default(),
         };
         raw.ssid[..ssid.len()].copy_from_slice(ssid);
-        with(|state| state.heard = Heard::new());
         // SAFETY: is copied.
         unsafe { radio_join(&raw) == 0 }
     }
@@ -169,22 +168,16 @@ struct RawKeys {
     complete: bool,
 }
 
-/// The supplicant of the present association, and the RSN elements that were heard since the
-/// station began to join. The libraries' task uses it, the others only ask how far it is; each
-/// holds it with the scheduler stopped for no longer than a frame takes.
-struct State {
-    supplicant: Option<Supplicant>,
-    heard: Heard,
-}
-
-struct Shared(RefCell<State>);
+/// The supplicant of the present association. The libraries' task uses it, the others only ask
+/// how far it is; each holds it with the scheduler stopped for no longer than a frame takes.
+struct Shared(RefCell<Option<Supplicant>>);
 
 // SAFETY: `with` lets one task in at a time.
 unsafe impl Sync for Shared {}
 
-static SUPPLICANT: Shared = Shared(RefCell::new(State { supplicant: None, heard: Heard::new() }));
+static SUPPLICANT: Shared = Shared(RefCell::new(None));
 
-fn with<R>(use_it: impl FnOnce(&mut State) -> R) -> R {
+fn with<R>(use_it: impl FnOnce(&mut Option<Supplicant>) -> R) -> R {
     // SAFETY: called by tasks, which do not wait in between.
     unsafe { sys::vTaskSuspendAll() };
     let result = use_it(&mut SUPPLICANT.0.borrow_mut());
@@ -202,7 +195,7 @@ unsafe extern "C" fn radio_wpa_begin(
 ) {
     // SAFETY: the caller's contract (radio.h): arrays of these sizes.
     let config = unsafe { Config { pmk: *pmk, own: *own, bssid: *bssid, group } };
-    with(|state| state.supplicant = Some(Supplicant::new(config, state.heard.clone())));
+    with(|supplicant| *supplicant = Some(Supplicant::new(config, Heard::new())));
 }
 
 #[unsafe(no_mangle)]
@@ -221,9 +214,8 @@ unsafe extern "C" fn radio_wpa_receive(
         assert_eq!(code, 0, "the random source failed");
         nonce
     };
-    let answer = with(|state| {
-        let supplicant = state.supplicant.as_mut()?;
-        Some(supplicant.receive::<Sha1, Aes>(frame, nonce, reply))
+    let answer = with(|supplicant| {
+        supplicant.as_mut().map(|supplicant| supplicant.receive::<Sha1, Aes>(frame, nonce, reply))
     });
     match answer {
         Some(Ok(length)) => length,
@@ -238,7 +230,7 @@ unsafe extern "C" fn radio_wpa_receive(
 #[unsafe(no_mangle)]
 unsafe extern "C" fn radio_wpa_acknowledged(keys: *mut RawKeys) {
     let install =
-        with(|state| state.supplicant.as_mut().map(Supplicant::acknowledged)).unwrap_or_default();
+        with(|supplicant| supplicant.as_mut().map(Supplicant::acknowledged)).unwrap_or_default();
     // SAFETY: all fields may be zero.
     let mut raw: RawKeys = unsafe { zeroed() };
     if let Some(key) = install.pairwise {
@@ -258,7 +250,7 @@ unsafe extern "C" fn radio_wpa_acknowledged(keys: *mut RawKeys) {
 
 #[unsafe(no_mangle)]
 extern "C" fn radio_wpa_unproven() -> bool {
-    with(|state| state.supplicant.as_ref().is_some_and(|one| one.progress() == Progress::Unproven))
+    with(|supplicant| supplicant.as_ref().is_some_and(|one| one.progress() == Progress::Unproven))
 }
 
 /// `struct radio_offer`
@@ -294,7 +286,6 @@ unsafe extern "C" fn radio_wpa_parse(
     let bytes = unsafe { core::slice::from_raw_parts(element, length) };
     let Some(Ok(element)) = element::elements(bytes).next() else { return -1 };
     let (protocol, offer) = if element.id == element::RSN {
-        with(|state| state.heard.hear(element.whole));
         (RSN, Offer::rsn(element.value))
     } else {
         (WPA, Offer::wpa(element.value))
