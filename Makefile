@@ -46,7 +46,7 @@ LOCKED = $(if $(CI),--locked)
 # For tests that mostly wait: for a keep-alive, for esptool, for the AWS CLI.
 WAITING = export RUST_TEST_THREADS=4
 # Tested on this machine, with clippy's eye on them: the host programs and the pure crates.
-HOST_CRATES = $(foreach crate,app-model board-facts clock dns gcm identity p256-lx106 packets records wpa \
+HOST_CRATES = $(foreach crate,app-model board-facts clock dns fuzz gcm identity p256-lx106 packets records wpa \
 	process isa certificates things board cloud provisioning checks thing,-p $(crate))
 
 # Budgets in bytes. They hold what this project ships small; an application of your own may take
@@ -76,7 +76,8 @@ IMAGE = target/image/$(CHIP_BOARD)$(if $(fast),-$(CPU_MHZ))$(if $(radio),-wifi)
 IDENTITY ?= certs/$(THING)/identity.bin
 # What `make run` and `make smoke` run: QEMU takes the ELF; a virtual board is flashed.
 MACHINE = $(if $(filter qemu,$(BOARD)),build,image virtual-board)
-FIRMWARE_ON_BOARD = --board $(BOARD) --elf $(ELF) --image $(IMAGE) $(if $(with_radio),--radio $(if $(PCAP),--pcap '$(PCAP)'))
+FIRMWARE_ON_BOARD = --board $(BOARD) --elf $(ELF) --image $(IMAGE) $(if $(with_radio),--radio $(if $(PCAP),--pcap '$(PCAP)')) \
+	$(if $(VIRTUAL),--virtual '$(VIRTUAL)')
 ESPBAUD ?= 460800
 MONITORBAUD ?= 115200
 export ESPPORT
@@ -180,9 +181,7 @@ virtual-bench: tools ## instructions per second of the virtual NodeMCU; fails be
 
 # Ten million inputs take minutes: not part of `make test`, which runs some 100,000.
 fuzz: setup ## ten million hostile identity regions, MQTT streams, TLS records, ciphers, EAPOL frames and times through what reads them
-	@export IDENTITY_FUZZ_INPUTS=$${IDENTITY_FUZZ_INPUTS:-10000000} PACKETS_FUZZ_INPUTS=$${PACKETS_FUZZ_INPUTS:-10000000} \
-		WPA_FUZZ_INPUTS=$${WPA_FUZZ_INPUTS:-10000000} CLOCK_FUZZ_INPUTS=$${CLOCK_FUZZ_INPUTS:-10000000} \
-		GCM_FUZZ_INPUTS=$${GCM_FUZZ_INPUTS:-10000000} RECORDS_FUZZ_INPUTS=$${RECORDS_FUZZ_INPUTS:-10000000} CARGO_PROFILE_RELEASE_OVERFLOW_CHECKS=true; \
+	@export FUZZ_INPUTS=$${FUZZ_INPUTS:-10000000} CARGO_PROFILE_RELEASE_OVERFLOW_CHECKS=true; \
 		$(call host,test) --quiet $(LOCKED) --release -p clock -p gcm -p identity -p packets -p records -p wpa --test fuzz -- --nocapture
 
 target-test: setup tools ## tests of kernel, libraries and crash reports on the emulated CPU

@@ -12,6 +12,9 @@ use std::hash::{Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::process::{Command, exit};
 
+#[path = "vendor/layout.rs"]
+mod layout;
+
 /// One C library: where its files lie, which are compiled, and how.
 struct Library {
     /// Name of the archive.
@@ -46,6 +49,7 @@ fn main() {
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
 
     println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-changed=vendor/layout.rs");
     for folder in OWN_INPUTS {
         println!("cargo::rerun-if-changed={folder}");
     }
@@ -536,7 +540,7 @@ fn bindings(trees: &Trees, toolchain: &Toolchain, out: &Path) {
         arguments.push("-isystem".into());
         arguments.push(system.display().to_string());
     }
-    bindgen::Builder::default()
+    let bindings = bindgen::Builder::default()
         .header("vendor/include/bindings.h")
         .clang_args(arguments)
         .use_core()
@@ -545,9 +549,41 @@ fn bindings(trees: &Trees, toolchain: &Toolchain, out: &Path) {
         .prepend_enum_name(false)
         .generate_comments(false)
         .derive_default(true)
-        .layout_tests(false)
+        // The one of clang, which nobody uses.
+        .blocklist_type("max_align_t")
+        .layout_tests(true)
         .generate()
-        .unwrap_or_else(|error| fail(&format!("bindgen: {error}. It needs libclang 14 (Debian's libclang-14-dev, `make setup`)").replace('\n', " ")))
-        .write_to_file(out.join("bindings.rs"))
-        .expect("OUT_DIR is writable");
+        .unwrap_or_else(|error| fail(&format!("bindgen: {error}. It needs libclang 14 (Debian's libclang-14-dev, `make setup`)").replace('\n', " ")));
+    bindings.write_to_file(out.join("bindings.rs")).expect("OUT_DIR is writable");
+    check_layouts(&bindings.to_string(), trees, toolchain, out);
+}
+
+/// Has the cross compiler confirm every size, alignment and offset in the bindings.
+fn check_layouts(bindings: &str, trees: &Trees, toolchain: &Toolchain, out: &Path) {
+    const HEADER: &str = "vendor/include/bindings.h";
+    /// There are some hundreds; none would mean that bindgen words them differently now.
+    const LEAST: usize = 500;
+    let gcc = |arguments: &[&str], source: &Path| {
+        let mut command = Command::new(&toolchain.gcc);
+        command.args(toolchain.flags()).args(arguments).arg("-Ivendor/paho/include");
+        for include in includes(trees) {
+            command.arg("-I").arg(include);
+        }
+        command.arg(source).output().unwrap_or_else(|error| {
+            fail(&format!("{} does not run: {error}", toolchain.gcc.display()))
+        })
+    };
+    let preprocessed = gcc(&["-E", "-P"], Path::new(HEADER));
+    let (text, count) =
+        layout::assertions("bindings.h", bindings, &String::from_utf8_lossy(&preprocessed.stdout));
+    let source = out.join("layout.c");
+    fs::write(&source, text).expect("OUT_DIR is writable");
+    let checked = gcc(&["-fsyntax-only", "-w"], &source);
+    if !checked.status.success() || count < LEAST {
+        let said = String::from_utf8_lossy(&checked.stderr);
+        let wrong = said.lines().find(|line| line.contains("error:")).unwrap_or("no assertions");
+        fail(&format!(
+            "the bindings do not fit what the C compiler makes of {HEADER} ({count} facts): {wrong}"
+        ));
+    }
 }

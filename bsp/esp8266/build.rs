@@ -8,6 +8,8 @@ use std::process::exit;
 
 use sha2::{Digest, Sha256};
 
+include!("../own_c.rs");
+
 /// The chip's C and assembly, lowest first.
 const SOURCES: &[&str] =
     &["c/start.S", "c/chip.c", "c/flash.c", "c/health.c", "c/random.c", "c/watchdog.c"];
@@ -20,21 +22,15 @@ const RADIO_SOURCES: &[&str] =
     &["radio/nmi.S", "radio/adapter.c", "radio/radio.c", "radio/crypto.c"];
 
 fn main() {
-    // Told by the root build script, so that every C file is compiled alike.
-    let told = |name: &str| env::var(format!("DEP_ESP8266_{name}")).expect("vendor-sys tells it");
     let here = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets it"));
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets it"));
-    let gcc = told("GCC");
     let fast = env::var_os("CARGO_FEATURE_CPU_160MHZ").is_some();
     let radio = env::var_os("CARGO_FEATURE_RADIO").is_some();
 
-    let mut build = cc::Build::new();
-    build.compiler(&gcc).archiver(gcc.replace("gcc", "ar")).ranlib(gcc.replace("gcc", "ranlib"));
-    build.no_default_flags(true).inherit_rustflags(false).cargo_metadata(false);
-    build.flags(told("FLAGS").split(' ')).flags(["-Os", "-Wall", "-Wextra", "-Werror"]);
+    let mut build = own_c();
     build.define("CHIP_CPU_MHZ", if fast { "160" } else { "80" });
     build.define("CHIP_RADIO", if radio { "1" } else { "0" });
-    build.includes(told("INCLUDES").split(':')).include("include").include("c").files(SOURCES);
+    build.include("include").include("c").files(SOURCES);
     if radio {
         let sdk = Sdk::find();
         let includes = told("INCLUDES");
@@ -53,17 +49,15 @@ fn main() {
     } else {
         build.files(PORT_SOURCES);
     }
-    build.compile("chip");
+    link_own_c(&build, "chip");
 
-    println!("cargo::rustc-link-search=native={}", out.display());
-    println!("cargo::rustc-link-lib=static:-bundle=chip");
     let memory = here.join("link").join(if radio { "radio" } else { "plain" });
     println!("cargo::rustc-link-search=native={}", memory.display());
     println!("cargo::metadata=LINK_SCRIPT={}", here.join("link/esp8266.ld").display());
     // For test firmware, which looks inside.
     println!("cargo::metadata=INCLUDE={}", here.join("include").display());
     println!("cargo::metadata=SOURCES={}", here.join("c").display());
-    for input in ["c", "radio", "include", "link", "build.rs"] {
+    for input in ["c", "radio", "include", "link", "build.rs", "../own_c.rs"] {
         println!("cargo::rerun-if-changed={input}");
     }
     println!("cargo::rerun-if-env-changed=ESP8266_SDK");

@@ -11,7 +11,7 @@ const SOURCES: &[&str] = &["c/start.S", "c/board.c", "c/semihost.c", "c/open_eth
 fn main() {
     let out = env::var("OUT_DIR").expect("cargo sets it");
     board_facts::build::qemu_board();
-    compile_own_c("board", SOURCES, &["c", &out]);
+    link_own_c(own_c().includes(["c", &out]).files(SOURCES), "board");
 
     let here = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets it"));
     let script = here.join("link/qemu.ld");

@@ -22,6 +22,7 @@ const SOURCES: &[&str] = &[
 ];
 const QEMU_SOURCES: &[&str] = &["c/qemu/host.c", "c/qemu/irq_source.c"];
 const CHIP_SOURCES: &[&str] = &[
+    "c/chip/console.c",
     "c/chip/generator.c",
     "c/chip/health.c",
     "c/chip/host.c",
@@ -31,19 +32,19 @@ const CHIP_SOURCES: &[&str] = &[
 ];
 
 fn main() {
-    let told = |key: &str| std::env::var(key).expect("the board tells its dependents");
+    let of_board = |key: &str| std::env::var(key).expect("the board tells its dependents");
     let chip = std::env::var_os("CARGO_FEATURE_CHIP").is_some();
     let (board, own) = if chip { ("CHIP", CHIP_SOURCES) } else { ("BOARD", QEMU_SOURCES) };
-    let include = told(&format!("DEP_{board}_INCLUDE"));
+    let include = of_board(&format!("DEP_{board}_INCLUDE"));
     // port_frame.h, the one header of the port that tests look into.
     let mut includes = vec!["c", &include, "../../bsp/lx106/c", "../../vendor/paho/include"];
     let inside;
     if chip {
-        inside = told("DEP_CHIP_SOURCES");
+        inside = of_board("DEP_CHIP_SOURCES");
         includes.push(&inside);
     }
-    compile_own_c("target_tests", &[SOURCES, own].concat(), &includes);
-    board_facts::build::link_by(&told(&format!("DEP_{board}_LINK_SCRIPT")));
+    link_own_c(own_c().includes(&includes).files(SOURCES).files(own), "target_tests");
+    board_facts::build::link_by(&of_board(&format!("DEP_{board}_LINK_SCRIPT")));
     println!("cargo::rerun-if-changed=c");
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-changed=../../bsp/own_c.rs");

@@ -18,7 +18,8 @@ enum fw_log_level {
 };
 
 /* Log one line from C. `module` is a short lower-case name ("mqtt"), `format` is
- * printf's without floating point; lines are cut at 160 bytes.
+ * printf's without floating point; lines are cut at 160 bytes, which
+ * shows.
  * Implemented in bsp/lx106/c/log.c, which formats and calls fw_log_line. */
 void fw_log(enum fw_log_level level, const char *module, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
@@ -86,9 +87,24 @@ struct fw_date {
 /* The date of so many seconds since 1970. Implemented by crates/net over crates/clock. */
 void fw_date(uint32_t seconds, struct fw_date *out);
 
-/* Write bytes to the console at once, by polling: usable with interrupts off and
- * from a crashed system. Implemented in bsp/lx106/c/console.c. */
+/* Write bytes to the console, from anywhere. They go into a ring, which the board empties; when it
+ * is full, a task waits 50 ms at most, then the bytes are dropped, counted and told.
+ * Implemented in bsp/lx106/c/console.c. */
 void fw_console_write(const char *bytes, size_t length);
+
+/* From now on bytes are sent at once, by polling, and what the ring holds first: for a system that
+ * has crashed or is about to be reset. With interrupts masked. Implemented there too. */
+void fw_console_direct(void);
+
+/* Lines dropped since boot. Implemented there too. */
+uint32_t fw_console_lost(void);
+
+/* The next byte of the ring, or -1: for the board, with interrupts masked. Implemented there too. */
+int fw_console_next(void);
+
+/* There are bytes in the ring: take them, now or by interrupt. Interrupts are masked. Implemented
+ * by the board. */
+void board_console_start(void);
 
 /* Send one byte, by polling. Implemented by the board. */
 void board_console_put(char c);

@@ -16,6 +16,7 @@
 #include "mbedtls/entropy.h"
 #include "mbedtls/error.h"
 #include "mbedtls/net_sockets.h"
+#include "mbedtls/oid.h"
 #include "mbedtls/pk.h"
 #include "mbedtls/platform_util.h"
 #include "mbedtls/ssl.h"
@@ -238,6 +239,51 @@ void tls_profile_free(struct tls_profile *profile)
     tls_free(profile);
 }
 
+/* -- The server's certificates ----------------------------------------------------- */
+
+/* enum tls_unsupported of this handshake; there is one at a time. */
+static uint8_t unsupported;
+
+static uint8_t unsupported_by(int code)
+{
+    switch (code) {
+    case MBEDTLS_ERR_PK_UNKNOWN_NAMED_CURVE:
+    case MBEDTLS_ERR_PK_FEATURE_UNAVAILABLE:
+        return TLS_UNSUPPORTED_CURVE;
+    case MBEDTLS_ERR_PK_UNKNOWN_PK_ALG:
+        return TLS_UNSUPPORTED_KEY;
+    case MBEDTLS_ERR_X509_UNKNOWN_SIG_ALG + MBEDTLS_ERR_OID_NOT_FOUND:
+        return TLS_UNSUPPORTED_SIGNATURE;
+    default:
+        return TLS_SUPPORTED;
+    }
+}
+
+int __real_mbedtls_x509_crt_parse_der_nocopy(mbedtls_x509_crt *chain,
+                                             const unsigned char *der, size_t length);
+int __wrap_mbedtls_x509_crt_parse_der_nocopy(mbedtls_x509_crt *chain,
+                                             const unsigned char *der, size_t length);
+
+/* The linker puts this in front of mbedTLS's function (--wrap in tools/xtensa-link). mbedTLS skips
+ * a certificate whose signature it does not know, since the chain may do without it, but ends the
+ * handshake over a key that it does not know. A certificate that is not needed does no harm: say
+ * the same of both. The first is the server's own, which is needed. */
+int __wrap_mbedtls_x509_crt_parse_der_nocopy(mbedtls_x509_crt *chain,
+                                             const unsigned char *der, size_t length)
+{
+    const bool first = chain->version == 0;
+    const int code = __real_mbedtls_x509_crt_parse_der_nocopy(chain, der, length);
+    const uint8_t kind = unsupported_by(code);
+
+    if (kind != TLS_SUPPORTED) {
+        unsupported = kind;
+        if (!first) {
+            return MBEDTLS_ERR_X509_UNKNOWN_SIG_ALG + MBEDTLS_ERR_OID_NOT_FOUND;
+        }
+    }
+    return code;
+}
+
 /* -- Socket ----------------------------------------------------------------------- */
 
 /* Milliseconds until `deadline_ms`, 0 when it has passed. */
@@ -331,6 +377,7 @@ static void record_failure(struct tls_session *session, const mbedtls_ssl_contex
         /* All ones until a certificate was looked at. */
         const uint32_t flags = mbedtls_ssl_get_verify_result(ssl);
         error.verify_flags = flags == UINT32_MAX ? 0 : flags;
+        error.unsupported = unsupported;
         if (code == MBEDTLS_ERR_SSL_FATAL_ALERT_MESSAGE && ssl->in_msg != NULL) {
             error.alert = ssl->in_msg[1];
         }
@@ -523,6 +570,7 @@ struct tls_session *tls_open(int fd, const char *host, const struct tls_profile 
     session->last_receive_ms = tls_now_ms();
     session->deadline_ms = session->last_receive_ms + timeout_ms;
     session->bounded = true;
+    unsupported = TLS_SUPPORTED;
 
     mbedtls_ssl_context *ssl = &material->ssl;
     int code = configure(&material->config, profile, material);

@@ -36,6 +36,14 @@ enum tls_stage {
     TLS_STAGE_PACKET = 7,    /* the bytes were no acceptable MQTT (code: see paho_port.h) */
 };
 
+/* What a certificate of the server's chain uses that this device cannot. */
+enum tls_unsupported {
+    TLS_SUPPORTED = 0,
+    TLS_UNSUPPORTED_CURVE = 1,     /* a key on another elliptic curve than P-256 */
+    TLS_UNSUPPORTED_KEY = 2,       /* a key of another kind than RSA and elliptic curve */
+    TLS_UNSUPPORTED_SIGNATURE = 3, /* a signature of another kind */
+};
+
 /* The last failure, kept until the next one or until tls_error_clear(). */
 struct tls_error {
     int32_t code;          /* mbedTLS error (negative), or the one named at the stage */
@@ -45,6 +53,7 @@ struct tls_error {
     uint8_t alert;         /* TLS alert the peer sent, 0 if none */
     bool out_of_memory;    /* the heap refused an allocation on the way */
     bool timed_out;        /* a deadline of ours passed */
+    uint8_t unsupported;   /* enum tls_unsupported: of a certificate that the server sent */
     uint8_t item;          /* TLS_STAGE_PROFILE: index of the bad certificate, in order
                               roots, chain; or one of TLS_ITEM_* */
 };

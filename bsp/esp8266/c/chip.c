@@ -23,6 +23,7 @@ extern uint8_t _heap_start[], _dram_end[];
 #define CONSOLE_BAUD 115200U
 
 static void console_drain(void);
+static void console_init(void);
 
 static enum lx106_reset_reason hardware_reset_reason(void)
 {
@@ -77,7 +78,7 @@ static _Noreturn __attribute__((noinline)) void run(const void *task)
     IOMUX(IOMUX_U0RXD) = (IOMUX(IOMUX_U0RXD) & ~IOMUX_FUNCTION_MASK) | IOMUX_FUNCTION(0U);
     UART0.clock_divider = APB_HZ / CONSOLE_BAUD;
     UART0.conf0 = UART_CONF0_8_BITS | UART_CONF0_1_STOP;
-    UART0.int_enable = 0;
+    console_init();
     /* Whatever the other rate left on the reader's screen, ours begins on a line of its own. */
     fw_console_write("\n", 1);
 
@@ -127,6 +128,34 @@ void board_console_put(char c)
 {
     console_wait(UART_FIFO_SIZE - 2);
     UART0.fifo = (uint8_t)c;
+}
+
+/* The interrupt comes when so many bytes are left: 2.8 ms until the line falls silent. */
+#define UART_REFILL_AT 32U
+
+static void on_console_interrupt(void *arg)
+{
+    (void)arg;
+    while (UART_STATUS_TX_COUNT(UART0.status) < UART_FIFO_SIZE - 2) {
+        int c = fw_console_next();
+        if (c < 0) {
+            UART0.int_enable = 0;
+            return;
+        }
+        UART0.fifo = (uint8_t)c;
+    }
+}
+
+void board_console_start(void)
+{
+    UART0.int_enable = UART_INT_TX_EMPTY;
+}
+
+static void console_init(void)
+{
+    UART0.int_enable = 0;
+    UART0.conf1 = UART_CONF1_EMPTY_THRESHOLD(UART_REFILL_AT);
+    lx106_irq_attach(UART_IRQ, on_console_interrupt, NULL);
 }
 
 /* --- Pins ------------------------------------------------------------------------- */

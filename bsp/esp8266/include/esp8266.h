@@ -36,13 +36,18 @@ struct uart_registers {
     reg32 clock_divider;
     reg32 autobaud;
     reg32 status;
-    reg32 conf0;
+    reg32 conf0, conf1;
 };
 #define UART0 (*(struct uart_registers *)0x60000000U)
 #define UART_STATUS_TX_COUNT(status) (((status) >> 16) & 0xFFU)
 #define UART_CONF0_8_BITS (3U << 2)
 #define UART_CONF0_1_STOP (1U << 4)
 #define UART_FIFO_SIZE 128U
+#define UART_CONF1_EMPTY_THRESHOLD(bytes) ((bytes) << 8)
+/* As long as no more bytes wait than that. */
+#define UART_INT_TX_EMPTY (1U << 1)
+/* Level-triggered, shared by both UARTs. */
+#define UART_IRQ 5U
 
 /* --- GPIO and pin functions -------------------------------------------------------- */
 

@@ -262,6 +262,8 @@ const char *lx106_reset_reason_name(enum lx106_reset_reason reason)
 
 void lx106_restart(void)
 {
+    (void)lx106_mask_interrupts();
+    fw_console_direct();
     note_write(LX106_RESET_SOFTWARE);
     board_reset();
 }
@@ -269,6 +271,7 @@ void lx106_restart(void)
 void lx106_give_up(const char *why, size_t length)
 {
     (void)lx106_mask_interrupts();
+    fw_console_direct();
     count_crash();
     fw_console_write("\n*** ", 5);
     record_clear();
@@ -553,6 +556,7 @@ void crash_main(uint32_t kind, const char *text, uint32_t number, uint32_t pc,
     }
     state = CRASHING;
 
+    fw_console_direct();
     count_crash();
     put_text("\n*** CRASH ");
     record_clear();

@@ -1,6 +1,7 @@
 /* printf-style logging for C: formats a bounded line and hands it to the Rust logger. */
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "fw_hooks.h"
 
@@ -19,7 +20,9 @@ void fw_log(enum fw_log_level level, const char *module, const char *format, ...
         return; /* the format itself is wrong; there is nothing to show */
     }
     if (length > LINE_MAX_LENGTH) {
+        static const char cut[] = " [...]";
         length = LINE_MAX_LENGTH;
+        memcpy(line + length - (sizeof(cut) - 1), cut, sizeof(cut) - 1);
     }
     /* Libraries end their messages with a newline; the logger adds its own. */
     while (length > 0 && (line[length - 1] == '\n' || line[length - 1] == '\r')) {

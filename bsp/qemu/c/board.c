@@ -58,6 +58,14 @@ void board_console_put(char c)
     uart[UART_THR] = (uint8_t)c;
 }
 
+void board_console_start(void)
+{
+    /* The emulator takes any byte at once: its UART needs no interrupt. */
+    for (int c = fw_console_next(); c >= 0; c = fw_console_next()) {
+        board_console_put((char)c);
+    }
+}
+
 /* --- LED -------------------------------------------------------------------------- */
 
 void board_led_write(bool level)

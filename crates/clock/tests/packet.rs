@@ -1,22 +1,9 @@
 //! Answers of time servers, kind and hostile.
 
+mod common;
+
 use clock::packet::{Refusal, SIZE, answer, request};
-
-const STAMP: u64 = 0x0123_4567_89AB_CDEF;
-const NTP_TO_UNIX: u32 = 2_208_988_800;
-
-/// A good answer that tells `seconds` since 1970.
-fn good(seconds: u32) -> [u8; SIZE] {
-    let mut packet = [0; SIZE];
-    packet[0] = 4 << 3 | 4;
-    packet[1] = 2;
-    packet[4..8].copy_from_slice(&0x100_u32.to_be_bytes());
-    packet[8..12].copy_from_slice(&0x100_u32.to_be_bytes());
-    packet[12..16].copy_from_slice(b"TEST");
-    packet[24..32].copy_from_slice(&STAMP.to_be_bytes());
-    packet[40..44].copy_from_slice(&seconds.wrapping_add(NTP_TO_UNIX).to_be_bytes());
-    packet
-}
+use common::{STAMP, good};
 
 fn changed(change: impl FnOnce(&mut [u8; SIZE])) -> Result<u32, Refusal> {
     let mut packet = good(1_800_000_000);

@@ -5,21 +5,14 @@ mod common;
 use common::run;
 use gcm::Direction;
 
-/// As many random messages as `GCM_FUZZ_INPUTS` says, or 20,000.
 #[test]
 fn agrees_with_ring() {
     use ring::aead;
 
-    let messages = std::env::var("GCM_FUZZ_INPUTS").map_or(20_000, |text| text.parse().unwrap());
-    let mut seed = 0x9E37_79B9_7F4A_7C15_u64;
-    let mut next = move || {
-        seed ^= seed << 13;
-        seed ^= seed >> 7;
-        seed ^= seed << 17;
-        seed
-    };
+    let (messages, mut choices) = fuzz::begin(20_000);
     for _ in 0..messages {
-        let mut random = |length: usize| -> Vec<u8> { (0..length).map(|_| next() as u8).collect() };
+        let mut random =
+            |length: usize| -> Vec<u8> { (0..length).map(|_| choices.byte()).collect() };
         let choice = random(8);
         let size = if choice[0] & 1 == 0 { 16 } else { 32 };
         let (key, nonce) = (random(size), random(12));

@@ -1,54 +1,17 @@
 //! Decoding survives any bytes, and what it takes is what the encoder would have made.
-//!
-//! The inputs follow from a seed, so that a failure can be repeated:
-//! `IDENTITY_FUZZ_INPUTS` is their number (200000 when not set) and `IDENTITY_FUZZ_SEED` the seed
-//! (1 when not set). `make fuzz` runs ten million, optimised and with arithmetic still checked.
 
 mod common;
 
 use common::{Material, body_of, copy_with_header, crc32, field, full, pkcs8_key, small};
+use fuzz::Random;
 use identity::{
     COPY_SIZE, Error, Identity, MAX_CERTIFICATES, MAX_DNS_SERVERS, MAX_LOG_LEVELS, MAX_NTP_SERVERS,
     MAX_ROOTS, MAX_WIFI_NETWORKS, REGION_SIZE, Stored, decode_copy,
 };
 
-/// xorshift64* (Vigna): small and good enough to choose inputs.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        self.0.wrapping_mul(0x2545_F491_4F6C_DD1D)
-    }
-
-    /// A number below `limit`, which is not 0.
-    fn below(&mut self, limit: usize) -> usize {
-        (self.next() >> 33) as usize % limit
-    }
-
-    /// True once in `n`.
-    fn once_in(&mut self, n: usize) -> bool {
-        self.below(n) == 0
-    }
-
-    fn byte(&mut self) -> u8 {
-        const TELLING: [u8; 16] =
-            [0, 1, 2, 3, 4, 7, 0x20, b'.', b':', b'/', 0x30, 0x7F, 0x80, 0x82, 0xFE, 0xFF];
-        if self.once_in(2) { TELLING[self.below(TELLING.len())] } else { (self.next() >> 56) as u8 }
-    }
-
-    fn bytes(&mut self, limit: usize) -> Vec<u8> {
-        let length = self.below(limit);
-        (0..length).map(|_| self.byte()).collect()
-    }
-}
-
-fn setting(name: &str, default: u64) -> u64 {
-    std::env::var(name)
-        .map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name} must be a number")))
-}
+/// Bytes that mean something in a region.
+const TELLING: [u8; 16] =
+    [0, 1, 2, 3, 4, 7, 0x20, b'.', b':', b'/', 0x30, 0x7F, 0x80, 0x82, 0xFE, 0xFF];
 
 /// Changes bytes here and there, without regard to structure.
 fn scribble(random: &mut Random, bytes: &mut Vec<u8>) {
@@ -124,10 +87,10 @@ fn copy(random: &mut Random, bodies: &[Vec<u8>]) -> Vec<u8> {
         1 => random.bytes(200),
         _ => change_fields(random, body),
     };
-    let version = if random.once_in(16) { random.next() as u16 } else { 1 };
+    let version = if random.once_in(16) { random.number() as u16 } else { 1 };
     let more = vec![random.byte(); random.below(64) & !3];
     let more = if random.once_in(8) { &*more } else { &[] };
-    let sequence = if random.once_in(4) { random.next() as u32 } else { random.below(3) as u32 };
+    let sequence = if random.once_in(4) { random.number() as u32 } else { random.below(3) as u32 };
     let mut copy = copy_with_header(version, more, sequence, &body);
     match random.below(16) {
         0 => scribble(random, &mut copy),
@@ -165,10 +128,8 @@ fn check(random: &mut Random, identity: &Identity<'_>) {
 
 #[test]
 fn decoding_survives_any_bytes() {
-    let inputs = setting("IDENTITY_FUZZ_INPUTS", 200_000);
-    let seed = setting("IDENTITY_FUZZ_SEED", 1);
-    // xorshift must not start from zero.
-    let mut random = Random(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
+    let (inputs, random) = fuzz::begin(200_000);
+    let mut random = random.with_telling(&TELLING);
     let material = Material::new();
     let pkcs8 = Material { key: pkcs8_key(), ..Material::new() };
     let bodies = [small(&material), small(&pkcs8), small(&material), full(&material)]

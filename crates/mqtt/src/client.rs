@@ -428,10 +428,12 @@ unsafe fn store(topic: &CStr, message: &sys::MQTTClient_message, kept: usize) ->
 }
 
 /// Why a connection is gone: what broke it, or else that the server has closed it in answer to
-/// `step`, or else that no answer came.
+/// `step`, or else that no answer came. A server that closes while it still has bytes of ours
+/// unread resets the connection (RFC 1122, 4.2.2.13): that says the same.
 fn end_cause(step: Step) -> Error {
     // SAFETY: reads a flag of the seam.
     match (tls::Error::last(), unsafe { sys::paho_closed_by_server() }) {
+        (Some(error), _) if error.is_reset() && step != Step::Serve => Error::Closed(step),
         (Some(error), _) => Error::Tls(error),
         (None, true) => Error::Closed(step),
         (None, false) => Error::Timeout,

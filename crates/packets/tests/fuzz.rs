@@ -1,36 +1,7 @@
 //! The guard survives any bytes, cut anywhere, and hands out the same whatever the cuts.
-//!
-//! The inputs follow from a seed, so that a failure can be repeated: `PACKETS_FUZZ_INPUTS` is their
-//! number (100000 when not set) and `PACKETS_FUZZ_SEED` the seed (1 when not set). `make fuzz` runs
-//! ten million, optimised and with arithmetic still checked.
 
+use fuzz::Random;
 use packets::{Fault, Guard, Item, MAX_PACKET};
-
-/// xorshift64* (Vigna): small and good enough to choose inputs.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        self.0.wrapping_mul(0x2545_F491_4F6C_DD1D)
-    }
-
-    /// A number below `limit`, which is not 0.
-    fn below(&mut self, limit: usize) -> usize {
-        (self.next() >> 33) as usize % limit
-    }
-
-    fn byte(&mut self) -> u8 {
-        (self.next() >> 56) as u8
-    }
-}
-
-fn setting(name: &str, default: u64) -> u64 {
-    std::env::var(name)
-        .map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name} must be a number")))
-}
 
 const CONNECT: [u8; 14] = [0x10, 12, 0, 4, b'M', b'Q', b'T', b'T', 4, 2, 0, 30, 0, 0];
 
@@ -111,13 +82,12 @@ fn run(bytes: &[u8], mut cut: impl FnMut() -> usize, drain: bool) -> (Vec<String
 
 #[test]
 fn any_bytes_are_survived_and_cuts_do_not_matter() {
-    let mut random = Random(setting("PACKETS_FUZZ_SEED", 1).max(1));
-    let inputs = setting("PACKETS_FUZZ_INPUTS", 100_000);
+    let (inputs, mut random) = fuzz::begin(100_000);
     let (mut items, mut faults, mut records) = (0, 0, 0);
     for input in 0..inputs {
         let bytes = stream(&mut random);
         let byte_by_byte = run(&bytes, || 1, true);
-        let mut cuts = Random(random.next() | 1);
+        let mut cuts = Random::new(random.number());
         let in_pieces = run(&bytes, || cuts.below(300) + 1, true);
         // What is complete before a fault may be lost with it; nothing else may differ.
         assert_eq!(byte_by_byte.1, in_pieces.1, "input {input}");

@@ -6,11 +6,10 @@ mod common;
 use common::{Log, Numbers, connection_at, record};
 use records::{Content, Progress, alert};
 
-/// As many streams as `RECORDS_FUZZ_INPUTS` says, or 20,000.
 #[test]
 fn damaged_streams() {
-    let streams = std::env::var("RECORDS_FUZZ_INPUTS").map_or(20_000, |text| text.parse().unwrap());
-    let mut numbers = Numbers(0x1234_5678_9ABC_DEF1);
+    let (streams, mut choices) = fuzz::begin(20_000);
+    let mut numbers = Numbers(choices.number() | 1);
     let (mut whole, mut broken) = (0_u64, 0_u64);
     for _ in 0..streams {
         let key_size = if numbers.next().is_multiple_of(4) { 32 } else { 16 };

@@ -14,7 +14,10 @@ use crate::console;
 
 /// Longest line, in bytes; what is longer is cut, so that a hostile payload cannot flood the
 /// console through a log line.
-const LINE: usize = 192;
+const LINE: usize = 256;
+
+/// Stands at the end of a line that was cut.
+const CUT: &str = " [...]";
 
 struct Console;
 
@@ -89,6 +92,9 @@ fn module(target: &str) -> &str {
 struct Line {
     bytes: [u8; LINE],
     length: usize,
+    /// Where the line can end to make room for [`CUT`].
+    fits: usize,
+    cut: bool,
 }
 
 impl Write for Line {
@@ -99,12 +105,16 @@ impl Write for Line {
             let mut utf8 = [0; 4];
             let utf8 = character.encode_utf8(&mut utf8).as_bytes();
             // One byte is kept back for the line's end.
-            let Some(room) = self.bytes[..LINE - 1].get_mut(self.length..self.length + utf8.len())
-            else {
+            let end = self.length + utf8.len();
+            if self.cut || end > LINE - 1 {
+                self.cut = true;
                 return Ok(());
-            };
-            room.copy_from_slice(utf8);
-            self.length += utf8.len();
+            }
+            self.bytes[self.length..end].copy_from_slice(utf8);
+            self.length = end;
+            if end + CUT.len() < LINE {
+                self.fits = end;
+            }
         }
         Ok(())
     }
@@ -118,9 +128,13 @@ fn line(level: Level, module: &str, text: core::fmt::Arguments) {
         Level::Debug => 'D',
         Level::Trace => 'T',
     };
-    let mut line = Line { bytes: [0; LINE], length: 0 };
+    let mut line = Line { bytes: [0; LINE], length: 0, fits: 0, cut: false };
     // `Line` never fails.
     let _ = write!(line, "{letter} ({}) {module}: {text}", crate::uptime_ms());
+    if line.cut {
+        line.length = line.fits + CUT.len();
+        line.bytes[line.fits..line.length].copy_from_slice(CUT.as_bytes());
+    }
     line.bytes[line.length] = b'\n';
     let whole = core::str::from_utf8(&line.bytes[..=line.length]).unwrap_or("?\n");
     // One call is one piece: the board keeps two tasks' lines apart.

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use sys::tls_stage;
+use sys::{tls_stage, tls_unsupported};
 use vendor_sys as sys;
 
 /// The record of a failure that `tls_client.c` keeps: mbedTLS's code, the certificate's
@@ -23,6 +23,8 @@ pub struct Error {
     pub out_of_memory: bool,
     /// A deadline of ours passed.
     pub timed_out: bool,
+    /// `enum tls_unsupported`: what a certificate of the server's uses that this device cannot.
+    pub unsupported: u8,
     /// At stage `PROFILE`: index of the bad certificate, roots first; 255 for the key, 254 for
     /// the random source.
     pub item: u8,
@@ -46,6 +48,7 @@ impl Error {
             alert: raw.alert,
             out_of_memory: raw.out_of_memory,
             timed_out: raw.timed_out,
+            unsupported: raw.unsupported,
             item: raw.item,
         })
     }
@@ -53,6 +56,14 @@ impl Error {
     /// The endpoint's name could not be looked up, so that TLS was never begun.
     pub fn unresolved() -> Self {
         Self { stage: tls_stage::TLS_STAGE_RESOLVE as u8, ..Self::default() }
+    }
+
+    /// Whether the server has reset a connection that was set up.
+    pub fn is_reset(&self) -> bool {
+        const ECONNRESET: i32 = 104;
+        let stage = u32::from(self.stage);
+        self.errno == ECONNRESET
+            && (stage == tls_stage::TLS_STAGE_READ || stage == tls_stage::TLS_STAGE_WRITE)
     }
 
     /// Forgets the last failure.
@@ -79,7 +90,17 @@ impl Error {
     /// What is wrong with the server's certificate, worst first.
     fn certificate_fault(&self) -> Option<&'static str> {
         // mbedtls/x509.h.
-        const FAULTS: [(u32, &str); 7] = [
+        const NOT_TRUSTED: u32 = 0x0000_0008;
+        const FAULTS: [(u32, &str); 9] = [
+            (0x0000_4000, "a certificate of the server is signed with a hash that is too weak"),
+            (
+                0x0000_8000,
+                "a certificate of the server has a kind of key that this device does not take",
+            ),
+            (
+                0x0001_0000,
+                "a certificate of the server has a key that is too short, or an elliptic curve other than P-256",
+            ),
             (0x0000_0004, "the server's certificate is for another host name: check the endpoint"),
             (0x0000_0001, "the server's certificate has expired (or this device's clock is wrong)"),
             (
@@ -91,12 +112,29 @@ impl Error {
                 "the server's certificate is not signed by a root that this device trusts: wrong endpoint, or a root is missing in the identity",
             ),
             (0x0000_0002, "the server's certificate is revoked"),
-            (
-                0x0001_C000,
-                "the server's certificate uses a hash, algorithm or key that is too weak",
-            ),
             (0xFFFF_FFFF, "the server's certificate is not acceptable"),
         ];
+        // What could not be read is missing in the chain.
+        if self.verify_flags & NOT_TRUSTED != 0 || self.verify_flags == 0 {
+            match u32::from(self.unsupported) {
+                tls_unsupported::TLS_UNSUPPORTED_CURVE => {
+                    return Some(
+                        "a certificate of the server has a key on an elliptic curve other than P-256, which this device does not support",
+                    );
+                }
+                tls_unsupported::TLS_UNSUPPORTED_KEY => {
+                    return Some(
+                        "a certificate of the server has a key that is neither RSA nor on an elliptic curve, which this device does not support",
+                    );
+                }
+                tls_unsupported::TLS_UNSUPPORTED_SIGNATURE => {
+                    return Some(
+                        "a certificate of the server is signed by an algorithm that this device does not support (it knows RSA PKCS#1 and ECDSA, with SHA-256, 384 and 512)",
+                    );
+                }
+                _ => {}
+            }
+        }
         FAULTS.iter().find(|(mask, _)| self.verify_flags & mask != 0).map(|(_, words)| *words)
     }
 
@@ -198,7 +236,11 @@ fn words(code: i32) -> &'static str {
         0x7880 => "the server ended the session",
         0x7700 => "an unexpected message",
         0x004C | 0x004E => "the network gave it up",
-        _ => "see the code in mbedtls/ssl.h",
+        0x2100..=0x2F80 => "see the code in mbedtls/x509.h",
+        0x3880..=0x3F80 => "see the code in mbedtls/pk.h",
+        0x4B00..=0x4F80 => "see the code in mbedtls/ecp.h",
+        0x6000..=0x7F80 => "see the code in mbedtls/ssl.h",
+        _ => "see the code in mbedtls/error.h",
     }
 }
 

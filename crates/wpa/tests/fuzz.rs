@@ -1,40 +1,14 @@
 //! Hostile frames: nothing panics, and what was not signed installs nothing.
-//!
-//! The inputs follow from a seed, so that a failure can be repeated: `WPA_FUZZ_INPUTS` is their
-//! number (200000 when not set) and `WPA_FUZZ_SEED` the seed (1 when not set). `make fuzz` runs ten
-//! million, optimised and with arithmetic still checked.
 
 mod common;
 
 use common::{Authenticator, RSN, answer, connected, half_way, station};
+use fuzz::Random;
 use wpa::element::{Offer, Security, elements};
 use wpa::{Install, Supplicant};
 
-/// xorshift64* (Vigna): small and good enough to choose inputs.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        self.0.wrapping_mul(0x2545_F491_4F6C_DD1D)
-    }
-
-    fn below(&mut self, limit: usize) -> usize {
-        (self.next() >> 33) as usize % limit
-    }
-
-    fn byte(&mut self) -> u8 {
-        const TELLING: [u8; 12] = [0, 1, 2, 3, 8, 0x0A, 0x13, 0x30, 0x5F, 0xCA, 0xDD, 0xFF];
-        if self.below(2) == 0 { TELLING[self.below(12)] } else { (self.next() >> 56) as u8 }
-    }
-}
-
-fn setting(name: &str, default: u64) -> u64 {
-    std::env::var(name)
-        .map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name} must be a number")))
-}
+/// Bytes that mean something in a frame.
+const TELLING: [u8; 12] = [0, 1, 2, 3, 8, 0x0A, 0x13, 0x30, 0x5F, 0xCA, 0xDD, 0xFF];
 
 /// Changes bytes, cuts off or adds some.
 fn scribble(random: &mut Random, bytes: &mut Vec<u8>) {
@@ -116,8 +90,8 @@ fn beacons(random: &mut Random) {
 
 #[test]
 fn hostile_frames() {
-    let inputs = setting("WPA_FUZZ_INPUTS", 200_000);
-    let mut random = Random(setting("WPA_FUZZ_SEED", 1).max(1));
+    let (inputs, random) = fuzz::begin(200_000);
+    let mut random = random.with_telling(&TELLING);
     let mut done = 0;
     while done < inputs {
         without_the_key(&mut random);

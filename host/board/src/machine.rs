@@ -52,6 +52,14 @@ pub struct Firmware {
     /// Write what the radio sends and hears to this file, as Wireshark reads it
     #[arg(long, requires = "radio")]
     pub pcap: Option<PathBuf>,
+    /// Further options for the virtual board, separated by blanks
+    #[arg(
+        long = "virtual",
+        value_name = "OPTIONS",
+        default_value = "",
+        allow_hyphen_values = true
+    )]
+    pub further: String,
 }
 
 /// The network of a virtual access point.
@@ -115,6 +123,7 @@ impl Firmware {
                 options.further.extend(["--pcap".into(), file.into()]);
             }
         }
+        options.further.extend(self.further.split_whitespace().map(Into::into));
         let mut board = VirtualBoard::start(&options)?;
         let identity = folder.join(format!("{}-identity.bin", self.board.name));
         files::write(&identity, region, SECRET)?;

@@ -374,6 +374,36 @@ fn pem_text(label: &str, der: &[u8]) -> String {
     )
 }
 
+/// A server's credential with a chain of RSA certificates as AWS IoT shows it, leaf, authority and
+/// two cross-signed roots, with as many bytes (1480, 1122, 1174 and 1145, give or take a few), and
+/// the first of these roots, which devices trust: the most that a handshake has to hold.
+///
+/// # Errors
+/// When a key cannot be made.
+pub fn largest_chain(server_name: &str) -> Result<(Credential, CertificateDer<'static>)> {
+    const BYTES: usize = 1480 + 1122 + 1174 + 1145;
+    let year = Validity::for_days(365);
+    let root = |name: &str| Authority::root(name, KeyKind::Rsa2048, year);
+    let (oldest, older, trusted) =
+        (root("Oldest root")?, root("Older root")?, root("Trusted root")?);
+    let issuer = trusted.intermediate("RSA server authority", KeyKind::Rsa2048, year)?;
+    let cross_signed = [
+        trusted.cross_signed_by(&older, "Trusted root", year)?,
+        older.cross_signed_by(&oldest, "Older root", year)?,
+    ];
+    let mut request = LeafRequest::server(&[server_name]);
+    request.key = KeyKind::Rsa2048;
+    request.padding = 1;
+    let size = |credential: &Credential| {
+        credential.chain.iter().chain(&cross_signed).map(|certificate| certificate.len()).sum()
+    };
+    let bare: usize = size(&issuer.issue(&request)?);
+    request.padding = BYTES.saturating_sub(bare);
+    let mut credential = issuer.issue(&request)?;
+    credential.chain.extend(cross_signed);
+    Ok((credential, trusted.certificate().clone()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -402,5 +432,13 @@ mod tests {
         let (_, issuer) = X509Certificate::from_der(&issuer.certificate).unwrap();
         let (_, certificate) = X509Certificate::from_der(certificate).unwrap();
         certificate.verify_signature(Some(issuer.public_key())).is_ok()
+    }
+
+    #[test]
+    fn the_largest_chain_is_as_large_as_that_of_aws() {
+        let (credential, _) = largest_chain("local-ats.iot.test").unwrap();
+        assert_eq!(credential.chain.len(), 4);
+        let bytes: usize = credential.chain.iter().map(|certificate| certificate.len()).sum();
+        assert!(bytes.abs_diff(4921) < 16, "{bytes} bytes");
     }
 }

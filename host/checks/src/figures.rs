@@ -9,14 +9,13 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use identity::Level;
-use rustls::pki_types::CertificateDer;
+use identity::{Level, MAX_TOPIC};
 
 use crate::budget::{self, Figure};
 use crate::size::Image;
 use board::qemu::{Emulator, EmulatorOptions, INSTRUCTION_SHIFT};
 use board::status::{Report, Status};
-use certificates::{Authority, Credential, KeyKind, LeafRequest, Validity};
+use certificates::KeyKind;
 use cloud::client::MqttClient;
 use cloud::local::LocalCloud;
 use cloud::pki::SERVER_NAME;
@@ -79,7 +78,7 @@ fn figures(image: &Image, ecdsa: &Run, rsa: &Run) -> Vec<Figure> {
         bytes("IRAM", image.iram(), None),
         bytes("static DRAM", fixed, None),
         bytes("RAM at most, ECDSA chain", in_use(ecdsa.first.heap_min), Some(most::PEAK)),
-        bytes("RAM at most, RSA chain", in_use(rsa.first.heap_min), Some(most::PEAK)),
+        bytes("RAM at most, largest RSA chain", in_use(rsa.first.heap_min), Some(most::PEAK)),
         bytes("RAM connected", in_use(ecdsa.settled.heap_free), Some(most::CONNECTED)),
         instructions("connect, ECDSA chain", ecdsa.connect_instructions, Some(most::HANDSHAKE)),
         instructions("connect, RSA chain", rsa.connect_instructions, None),
@@ -87,15 +86,22 @@ fn figures(image: &Image, ecdsa: &Run, rsa: &Run) -> Vec<Figure> {
     ]
 }
 
-/// Runs the firmware against a server with keys of that kind.
+/// Runs the firmware against a server with keys of that kind; with RSA at its worst, with the
+/// largest chain and the longest topics.
 fn measure(settings: &Settings, elf: &Path, key: KeyKind) -> Result<Run> {
     let folder = scratch::folder()?;
     let mut root = None;
-    let cloud = LocalCloud::start_with(settings, folder.path(), |pki, options| {
+    let mut settings = settings.clone();
+    if let KeyKind::Rsa2048 = key {
+        let longest = |name: &str| format!("{}/{name}", "x".repeat(MAX_TOPIC - 1 - name.len()));
+        settings.status_topic = longest("status");
+        settings.control_topic = longest("control");
+    }
+    let cloud = LocalCloud::start_with(&settings, folder.path(), |pki, options| {
         match key {
             KeyKind::P256 => options.server = pki.server.clone(),
             KeyKind::Rsa2048 => {
-                let (authority, server) = rsa_chain()?;
+                let (server, authority) = certificates::largest_chain(SERVER_NAME)?;
                 root = Some(authority);
                 options.server = server;
             }
@@ -117,17 +123,6 @@ fn measure(settings: &Settings, elf: &Path, key: KeyKind) -> Result<Run> {
     let deadline = Instant::now() + LIMIT;
     watch(&emulator, &mut operator, deadline)
         .with_context(|| format!("the device's console ends with\n{}", emulator.console.tail(20)))
-}
-
-/// A root of its own, and a server's certificate with an intermediate: RSA all the way, as
-/// Amazon Root CA 1 signs it.
-fn rsa_chain() -> Result<(CertificateDer<'static>, Credential)> {
-    let validity = Validity::for_days(30);
-    let root = Authority::root("RSA root", KeyKind::Rsa2048, validity)?;
-    let between = root.intermediate("RSA server authority", KeyKind::Rsa2048, validity)?;
-    let mut request = LeafRequest::server(&[SERVER_NAME]);
-    request.key = KeyKind::Rsa2048;
-    Ok((root.certificate().clone(), between.issue(&request)?))
 }
 
 /// Waits until the device has settled.

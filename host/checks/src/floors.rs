@@ -62,7 +62,10 @@ const HOUSE: &[(Wing, &[&[&str]])] = &[
             &["thing"],
         ],
     ),
-    (Wing::Tests, &[&["aws-stand-in", "board-tests", "curve-tests", "target-tests"], &["e2e"]]),
+    (
+        Wing::Tests,
+        &[&["aws-stand-in", "board-tests", "curve-tests", "fuzz", "target-tests"], &["e2e"]],
+    ),
 ];
 
 /// Stands for all boards, each a crate `firmware-NAME`: whoever adds one need not come here.

@@ -283,6 +283,19 @@ fn no_request_breaks_the_board() {
     bench.until("done\n");
 }
 
+/// Whatever is looked at in between: an idle board waits for the wall clock.
+#[test]
+fn the_boards_time_never_runs_ahead_of_the_wall_clock() {
+    let mut bench = Bench::new(&program::images("led"), Some(Net::new()));
+    bench.machine.add_access_point(Settings::parse("ssid=cafe").unwrap()).unwrap();
+    bench.until("done\n");
+    let time = |bench: &Bench| bench.machine.board.clock.nanoseconds(bench.machine.cpu.cycles());
+    let (start, before) = (Instant::now(), time(&bench));
+    bench.machine.run(Some(Duration::from_millis(500)));
+    let passed = Duration::from_nanos(time(&bench) - before);
+    assert!(passed <= start.elapsed() + Duration::from_millis(5), "{passed:?}");
+}
+
 #[test]
 fn flash_is_not_there_while_the_cache_is_off() {
     let mut bench = Bench::new(&program::images("cache_off"), None);

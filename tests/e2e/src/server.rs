@@ -341,8 +341,11 @@ impl Session {
         Ok(())
     }
 
-    /// Takes a packet and answers it; returns its type.
-    fn answer(&mut self, suback: u8) -> Result<u8> {
+    /// Takes a packet and answers it, a SUBSCRIBE with this code; returns its type.
+    ///
+    /// # Errors
+    /// When the connection ends.
+    pub fn answer(&mut self, suback: u8) -> Result<u8> {
         let (kind, body) = self.receive()?;
         self.answer_to(kind, &body, suback)?;
         Ok(kind)
@@ -365,6 +368,8 @@ impl Session {
                 self.send(&[SUBACK << 4, 3, id[0], id[1], suback])?;
             }
             PINGREQ => self.send(&[PINGRESP << 4, 0])?,
+            // Of what a test has published.
+            PUBACK => {}
             kind => bail!("the device sent packet type {kind}"),
         }
         Ok(())

@@ -16,6 +16,7 @@ mod in_c {
         "subword-loads-preempted" => test_subword_loads_preempted,
         "random-health" => test_random_health,
         "random-source" => test_random_source,
+        "console-keeps-nobody-waiting" => test_console_keeps_nobody_waiting,
         early
         "subword-loads-before-scheduler" => test_subword_loads_early,
     }
@@ -33,6 +34,7 @@ unsafe extern "C" {
     safe fn victim_masked();
     safe fn victim_endless_handler();
     safe fn test_generator();
+    safe fn test_console_flood();
 }
 
 /// A sector behind the cache's window, which no firmware uses.
@@ -133,6 +135,15 @@ pub const TESTS: &[Test] = &[
         Exception,
         &[ALIGNMENT, "Context: task test", " victim_unaligned_store at ", "record: "],
     ),
+    Test {
+        ends: Ends::Shows(&[
+            "one of thirty lines with interrupts masked",
+            "*** the console was too slow: ",
+            "19 lines dropped",
+            "the console is back",
+        ]),
+        ..Test::new("console-flood", || test_console_flood())
+    },
     Test { ends: Ends::ReturnsEachBoot, ..Test::new("random-generator", || test_generator()) },
     // Nothing is left to print a report; the next boot knows the task by its traces in RAM.
     Test {

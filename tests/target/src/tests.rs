@@ -42,9 +42,6 @@ enum Ends {
     /// The same, at each boot anew: the host compares what they show.
     #[cfg(feature = "chip")]
     ReturnsEachBoot,
-    /// The same, and the console must show this, in this order.
-    #[cfg(feature = "chip")]
-    Shows(&'static [&'static str]),
     /// By a reset, whose reason the next boot judges.
     Resets {
         reason: ResetReason,
@@ -114,8 +111,6 @@ fn list() -> ! {
         say(&format!("test: {}", test.name));
         let shows: &[&str] = match test.ends {
             Ends::Resets { shows, .. } => shows,
-            #[cfg(feature = "chip")]
-            Ends::Shows(shows) => shows,
             _ => &[],
         };
         shows.iter().for_each(|text| say(&format!("shows: {text}")));

@@ -248,7 +248,12 @@ impl Machine {
             let wait = if self.held.is_some() {
                 Duration::from_millis(5)
             } else {
-                stop = self.slice();
+                // What looks often at the outside waits in several pieces. The ROM's loader serves its
+                // host at once: no time passes for it.
+                let served = self.rom.is_loading() && self.board.uarts[0].waiting() > 0;
+                if served || self.ahead().is_zero() {
+                    stop = self.slice();
+                }
                 if stop.is_some() { Duration::ZERO } else { self.ahead() }
             };
             if let Some(end) = self.over() {

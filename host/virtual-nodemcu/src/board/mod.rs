@@ -288,7 +288,12 @@ impl Board {
             let left = due.saturating_sub(self.clock.nanoseconds(now));
             now + self.clock.cycles_in(left) + 1
         });
-        timers.into_iter().chain(watchdog).chain(radio).min()
+        let hz = self.clock.bus_hz();
+        let uarts = self.uarts.iter().filter_map(|uart| uart.next(hz)).map(|due| {
+            let left = due.saturating_sub(self.clock.nanoseconds(now));
+            now + self.clock.cycles_in(left) + 2
+        });
+        timers.into_iter().chain(watchdog).chain(radio).chain(uarts).min()
     }
 
     /// Lets devices see that it is cycle `now`.
@@ -298,7 +303,10 @@ impl Board {
         for timer in &mut self.timers {
             timer.advance(tick);
         }
-        let time = self.clock.nanoseconds(now);
+        let (time, hz) = (self.clock.nanoseconds(now), self.clock.bus_hz());
+        for uart in &mut self.uarts {
+            uart.advance(time, hz);
+        }
         if self.watchdog.advance(time) == Some(Bite::Reset) {
             self.demand_reset(ResetCause::Watchdog);
         }
@@ -471,8 +479,12 @@ impl Board {
     fn peripheral_load(&mut self, address: u32, now: u64) -> u32 {
         let offset = address & 0xFF;
         match address & 0xF00 {
-            0x000 => self.uarts[0].read(offset),
-            0xF00 => self.uarts[1].read(offset),
+            0x000 | 0xF00 => {
+                let (time, hz) = (self.clock.nanoseconds(now), self.clock.bus_hz());
+                let uart = &mut self.uarts[usize::from(address & 0xF00 != 0)];
+                uart.advance(time, hz);
+                uart.read(offset)
+            }
             0x100 => self.spi[1].read(offset),
             0x200 => self.spi[0].read(offset),
             0x300 => match address {
@@ -505,10 +517,14 @@ impl Board {
     fn peripheral_store(&mut self, address: u32, value: u32, now: u64) {
         let offset = address & 0xFF;
         match address & 0xF00 {
-            0x000 => {
-                self.uarts[0].write(offset, value);
+            0x000 | 0xF00 => {
+                let (time, hz) = (self.clock.nanoseconds(now), self.clock.bus_hz());
+                let uart = &mut self.uarts[usize::from(address & 0xF00 != 0)];
+                uart.advance(time, hz);
+                uart.write(offset, value, time, hz);
+                // What it waits for now comes at another moment.
+                self.stop = true;
             }
-            0xF00 => self.uarts[1].write(offset, value),
             0x100 => self.spi[1].write(offset, value, &mut self.flash),
             0x200 => {
                 self.spi[0].write(offset, value, &mut self.flash);

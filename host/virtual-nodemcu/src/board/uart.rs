@@ -1,7 +1,8 @@
 //! A UART: FIFOs, interrupts, and what arrives when the two ends disagree about the baud rate.
 //!
-//! A byte takes no time: the transmit FIFO is always empty again when looked at, and bytes from
-//! the host wait (outside, without limit) until the receive FIFO has room, so it never overruns.
+//! What the program sends takes its time: ten bits a byte, at the divider's rate. Who writes to a
+//! full FIFO loses the byte. What the ROM's functions send takes none, and bytes from the host wait
+//! (outside, without limit) until the receive FIFO has room, so it never overruns.
 
 use std::collections::VecDeque;
 
@@ -26,6 +27,9 @@ const INT_RX_FULL: u32 = 1 << 0;
 const INT_TX_EMPTY: u32 = 1 << 1;
 const INT_RX_TIMEOUT: u32 = 1 << 8;
 const CONF0_RX_RESET: u32 = 1 << 17;
+const CONF0_TX_RESET: u32 = 1 << 18;
+/// Start bit, eight of data, stop bit.
+const BITS: u64 = 10;
 const CONF1_TIMEOUT_ENABLE: u32 = 1 << 31;
 /// Modem lines and RXD are high when idle.
 const STATUS_IDLE: u32 = 1 << 15;
@@ -37,6 +41,9 @@ pub struct Uart {
     raised: u32,
     receive: VecDeque<u8>,
     incoming: VecDeque<u8>,
+    transmit: VecDeque<u8>,
+    /// The byte on the wire, and when it will have left, in nanoseconds.
+    shifting: Option<(u8, u64)>,
     sent: Vec<u8>,
 }
 
@@ -52,6 +59,8 @@ impl Default for Uart {
             raised: 0,
             receive: VecDeque::new(),
             incoming: VecDeque::new(),
+            transmit: VecDeque::new(),
+            shifting: None,
             sent: Vec::new(),
         }
     }
@@ -75,6 +84,11 @@ impl Uart {
         self.registers[reg::CLKDIV as usize / 4] = (hz / u64::from(baud.max(1))) as u32;
     }
 
+    /// Sets the divider itself.
+    pub fn set_divider(&mut self, divider: u32) {
+        self.registers[reg::CLKDIV as usize / 4] = divider;
+    }
+
     /// Bytes from the host, as they arrive at the pin.
     pub fn push(&mut self, bytes: impl IntoIterator<Item = u8>) {
         self.incoming.extend(bytes);
@@ -94,9 +108,39 @@ impl Uart {
         self.receive.len() + self.incoming.len()
     }
 
-    /// Sends past the registers, as the ROM does.
+    /// Sends past the registers, as the ROM does, behind what waits in the FIFO.
     pub fn send(&mut self, bytes: &[u8]) {
+        self.sent.extend(self.shifting.take().map(|(byte, _)| byte));
+        self.sent.extend(self.transmit.drain(..));
         self.sent.extend_from_slice(bytes);
+    }
+
+    /// Lets bytes leave until the moment `now` (ns), at the bus clock `hz`.
+    pub fn advance(&mut self, now: u64, hz: u64) {
+        let byte_ns = self.byte_ns(hz);
+        while let Some((byte, left)) = self.shifting.filter(|(_, left)| *left <= now) {
+            self.sent.push(byte);
+            self.shifting = self.transmit.pop_front().map(|next| (next, left + byte_ns));
+        }
+    }
+
+    /// When (ns) the FIFO will be as empty as the program wants to be told, if it is not yet.
+    #[must_use]
+    pub fn next(&self, hz: u64) -> Option<u64> {
+        let over = self.transmit.len().checked_sub(self.empty_threshold())?;
+        let (_, left) = self.shifting?;
+        let wanted = self.get(reg::INT_ENA) & INT_TX_EMPTY != 0 && over > 0;
+        wanted.then(|| left + (over as u64 - 1) * self.byte_ns(hz))
+    }
+
+    /// How long a byte takes; none while the divider is 0.
+    fn byte_ns(&self, hz: u64) -> u64 {
+        let divider = u64::from(self.get(reg::CLKDIV) & 0xF_FFFF);
+        (BITS * divider * 1_000_000_000).checked_div(hz).unwrap_or(0)
+    }
+
+    fn empty_threshold(&self) -> usize {
+        (self.get(reg::CONF1) >> 8 & 0x7F) as usize
     }
 
     /// What was sent since the last call.
@@ -121,15 +165,23 @@ impl Uart {
             reg::INT_RAW => self.raw(),
             reg::INT_ST => self.raw() & self.get(reg::INT_ENA),
             reg::INT_CLR => 0,
-            reg::STATUS => STATUS_IDLE | self.receive.len().min(0xFF) as u32,
+            reg::STATUS => {
+                let (waiting, room) = (self.receive.len(), self.transmit.len());
+                STATUS_IDLE | waiting.min(0xFF) as u32 | (room as u32) << 16
+            }
             _ => self.registers.get(offset as usize / 4).copied().unwrap_or(0),
         }
     }
 
-    /// Writes the register at `offset`.
-    pub fn write(&mut self, offset: u32, value: u32) {
+    /// Writes the register at `offset`, at the moment `now` (ns) and the bus clock `hz`.
+    pub fn write(&mut self, offset: u32, value: u32, now: u64, hz: u64) {
         match offset {
-            reg::FIFO => self.sent.push(value as u8),
+            reg::FIFO if self.shifting.is_none() => {
+                self.shifting = Some((value as u8, now + self.byte_ns(hz)));
+            }
+            reg::FIFO if self.transmit.len() < FIFO_SIZE => self.transmit.push_back(value as u8),
+            // Full: the byte is lost.
+            reg::FIFO => {}
             reg::INT_CLR => self.raised &= !value,
             reg::INT_RAW | reg::INT_ST | reg::STATUS | reg::DATE => {}
             _ => {
@@ -138,6 +190,9 @@ impl Uart {
                 }
                 if offset == reg::CONF0 && value & CONF0_RX_RESET != 0 {
                     self.receive.clear();
+                }
+                if offset == reg::CONF0 && value & CONF0_TX_RESET != 0 {
+                    self.transmit.clear();
                 }
                 self.fill();
             }
@@ -152,7 +207,8 @@ impl Uart {
     fn raw(&self) -> u32 {
         let threshold = (self.get(reg::CONF1) & 0x7F).max(1) as usize;
         let full = if self.receive.len() >= threshold { INT_RX_FULL } else { 0 };
-        self.raised | full | INT_TX_EMPTY
+        let empty = if self.transmit.len() <= self.empty_threshold() { INT_TX_EMPTY } else { 0 };
+        self.raised | full | empty
     }
 
     fn fill(&mut self) {
@@ -224,11 +280,49 @@ pub fn over_the_wire(bytes: &[u8], sender: u32, receiver: u32) -> Vec<u8> {
 mod tests {
     use super::*;
 
+    const HZ: u64 = 80_000_000;
+
+    fn write(uart: &mut Uart, offset: u32, value: u32) {
+        uart.write(offset, value, 0, HZ);
+    }
+
+    /// 86.75 us a byte at 115200 baud.
+    #[test]
+    fn what_is_sent_takes_its_time() {
+        const BYTE: u64 = 86_750;
+        let mut uart = Uart::default();
+        write(&mut uart, reg::CLKDIV, 694);
+        write(&mut uart, reg::CONF1, 32 << 8);
+        let waiting = |uart: &mut Uart| uart.read(reg::STATUS) >> 16 & 0xFF;
+        for byte in 0..150 {
+            write(&mut uart, reg::FIFO, byte);
+        }
+        assert_eq!(waiting(&mut uart), 128, "one is on the wire, and what found no room is lost");
+        assert!(!uart.interrupt());
+        write(&mut uart, reg::INT_ENA, INT_TX_EMPTY);
+        assert!(!uart.interrupt());
+        let due = uart.next(HZ).unwrap();
+        assert_eq!(due, 96 * BYTE);
+        uart.advance(due - 1, HZ);
+        assert!(!uart.interrupt());
+        uart.advance(due, HZ);
+        assert!(uart.interrupt());
+        assert_eq!((waiting(&mut uart), uart.next(HZ)), (32, None));
+        uart.advance(129 * BYTE, HZ);
+        assert_eq!(uart.take_sent(), (0..129).collect::<Vec<u8>>());
+        // The wire was idle: what follows takes its time from then on.
+        uart.write(reg::FIFO, 1, 1_000_000_000, HZ);
+        uart.advance(1_000_000_000 + BYTE - 1, HZ);
+        assert!(!uart.has_sent());
+        uart.send(b"rom");
+        assert_eq!(uart.take_sent(), b"\x01rom", "the ROM waits for nothing, in order");
+    }
+
     #[test]
     fn receive_interrupts_and_fifo() {
         let mut uart = Uart::default();
-        uart.write(reg::CONF1, 120 | 2 << 24 | CONF1_TIMEOUT_ENABLE);
-        uart.write(reg::INT_ENA, INT_RX_FULL | INT_RX_TIMEOUT);
+        write(&mut uart, reg::CONF1, 120 | 2 << 24 | CONF1_TIMEOUT_ENABLE);
+        write(&mut uart, reg::INT_ENA, INT_RX_FULL | INT_RX_TIMEOUT);
         assert!(!uart.interrupt());
         uart.push([1; 300]);
         assert_eq!(uart.read(reg::STATUS) & 0xFF, 128, "the rest waits outside");
@@ -237,7 +331,7 @@ mod tests {
             assert_eq!(uart.read(reg::FIFO), 1);
         }
         assert_eq!(uart.read(reg::STATUS) & 0xFF, 0);
-        uart.write(reg::INT_CLR, 0x1FF);
+        write(&mut uart, reg::INT_CLR, 0x1FF);
         assert!(!uart.interrupt());
         uart.push([7]);
         assert_eq!(uart.read(reg::INT_ST), INT_RX_TIMEOUT);
@@ -246,7 +340,7 @@ mod tests {
     #[test]
     fn divider_sets_the_baud_rate() {
         let mut uart = Uart::default();
-        uart.write(reg::CLKDIV, 694);
+        write(&mut uart, reg::CLKDIV, 694);
         assert_eq!(uart.baud(80_000_000), 115_273);
         assert_eq!(uart.baud(52_000_000), 74_927, "the ROM's, before the PLL is set");
     }

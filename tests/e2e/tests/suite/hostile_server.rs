@@ -15,6 +15,8 @@ use cloud::pki::{Pki, SERVER_NAME};
 use e2e::server::{Server, stay_silent, tls_config, tls_config_for, trickle};
 use e2e::{Device, Relay, SOON, Stage};
 use process::programs::{self, Owned};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 /// For the device's 20 s for a handshake and 30 s for a connection.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -423,5 +425,50 @@ fn server_that_sends_broken_packets() {
     device.expect(PATIENCE, "subscribed to ");
     let mut watcher = stage.watch();
     watcher.switch(&mut device, Led::On);
+    device.assert_sound();
+}
+
+/// A certificate on P-384, signed by itself, and its key, both as DER.
+fn stranger(name: &str) -> (CertificateDer<'static>, PrivateKeyDer<'static>) {
+    let folder = process::scratch::folder().unwrap();
+    let file = |name: &str| folder.path().join(name);
+    let made = Command::new("openssl")
+        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:secp384r1"])
+        .args(["-nodes", "-outform", "DER", "-subj", &format!("/CN={name}"), "-days", "30"])
+        .arg("-addext")
+        .arg(format!("subjectAltName=DNS:{name}"))
+        .arg("-out")
+        .arg(file("certificate"))
+        .arg("-keyout")
+        .arg(file("key.pem"))
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let certificate = std::fs::read(file("certificate")).unwrap().into();
+    (certificate, PrivateKeyDer::from_pem_file(file("key.pem")).unwrap())
+}
+
+/// What the chain can do without is not looked at.
+#[test]
+fn unneeded_certificate_of_another_curve() {
+    let stage = Stage::with(|_, options| {
+        options.server.chain.insert(1, stranger("Stranger").0);
+        Ok(())
+    });
+    let mut device = stage.boot();
+    device.expect_connected();
+    device.assert_sound();
+}
+
+#[test]
+fn certificate_of_another_curve() {
+    let mut stage = Stage::new();
+    let (certificate, key) = stranger(SERVER_NAME);
+    let credential = Credential { chain: vec![certificate], key };
+    let config = tls_config(&stage.cloud.pki, &credential);
+    let server = Server::tls(config, |session| session.serve());
+    stage.identity.endpoints.port = server.port();
+    let mut device = stage.boot();
+    device.expect(SOON, "a key on an elliptic curve other than P-256, which this device does not");
     device.assert_sound();
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 use board::status::Led;
-use e2e::server::{PUBLISH, SUBACK, SUBSCRIBE, Server, Session, tls_config};
+use e2e::server::{PUBACK, PUBLISH, SUBACK, SUBSCRIBE, Server, Session, tls_config};
 use e2e::{Device, SOON, Stage};
 
 /// For a time-out of the device and the slowness of the machine.
@@ -69,11 +69,11 @@ fn suback(session: &mut Session, body: &[u8], code: u8) -> Result<()> {
     session.send(&[SUBACK << 4, 3, body[0], body[1], code])
 }
 
-/// Publishes `on` when the first status has come, and serves on.
+/// Publishes `on` when the first status has come, which is acknowledged, and serves on.
 fn command(session: &mut Session, topic: &str) -> Result<()> {
-    let (kind, _) = session.receive()?;
-    anyhow::ensure!(kind == PUBLISH, "packet type {kind}, no status");
+    while session.answer(1)? != PUBLISH {}
     session.publish(topic, Some(1), b"on")?;
+    while session.answer(1)? != PUBACK {}
     session.serve()
 }
 

@@ -8,11 +8,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use board::status::{Led, Report, Status};
-use certificates::{Authority, Credential, KeyKind, LeafRequest, Validity};
 use cloud::pki::SERVER_NAME;
 use e2e::server::{PUBLISH, SUBSCRIBE, Server, Session, tls_config};
 use e2e::{SOON, Stage};
-use rustls::pki_types::CertificateDer;
 
 /// For a time-out of the device and the slowness of the machine.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -115,36 +113,12 @@ fn a_status_without_acknowledgement_is_repeated_and_then_given_up() {
     device.assert_sound();
 }
 
-/// A chain of RSA certificates as AWS IoT shows it, leaf, authority and two cross-signed roots, with
-/// as many bytes (1480, 1122, 1174 and 1145), and the first of the roots, which devices trust.
-fn aws_like_chain() -> (Credential, CertificateDer<'static>) {
-    const BYTES: usize = 1480 + 1122 + 1174 + 1145;
-    let year = Validity::for_days(365);
-    let root = |name: &str| Authority::root(name, KeyKind::Rsa2048, year).expect("a root");
-    let (oldest, older, trusted) = (root("Oldest root"), root("Older root"), root("Trusted root"));
-    let issuer = trusted.intermediate("RSA server authority", KeyKind::Rsa2048, year).unwrap();
-    let chain = |padding| {
-        let mut request = LeafRequest::server(&[SERVER_NAME]);
-        request.key = KeyKind::Rsa2048;
-        request.padding = padding;
-        let mut credential = issuer.issue(&request).expect("a certificate");
-        credential.chain.push(trusted.cross_signed_by(&older, "Trusted root", year).unwrap());
-        credential.chain.push(older.cross_signed_by(&oldest, "Older root", year).unwrap());
-        let bytes: usize = credential.chain.iter().map(|certificate| certificate.len()).sum();
-        (credential, bytes)
-    };
-    let (_, bare) = chain(1);
-    let (credential, bytes) = chain(BYTES - bare);
-    assert!(bytes.abs_diff(BYTES) < 16, "{bytes} bytes");
-    (credential, trusted.certificate().clone())
-}
-
 /// AWS closes the connection when the policy does not allow the topic. However often it does, there
 /// is memory for the next handshake, and as soon as the policy is mended the device works.
 #[test]
 fn closed_at_each_publish_with_the_largest_chain() {
     let mut stage = Stage::new();
-    let (credential, root) = aws_like_chain();
+    let (credential, root) = certificates::largest_chain(SERVER_NAME).expect("a chain");
     stage.identity.roots = vec![root];
     stage.identity.topics.status = format!("site/{}/status", "x".repeat(76));
     assert_eq!(stage.identity.topics.status.len(), 88);

@@ -11,6 +11,7 @@ void test_exit(int status)
     char line[24];
     (void)lx106_mask_interrupts();
     (void)snprintf(line, sizeof(line), "exit %d\n", status);
+    fw_console_direct();
     fw_console_write(line, strlen(line));
     for (;;) {
         board_watchdog_feed();

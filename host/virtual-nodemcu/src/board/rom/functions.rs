@@ -164,7 +164,7 @@ impl Functions {
             // uart_div_modify(uart, divider)
             0x39D8 => {
                 if let Some(uart) = board.uarts.get_mut(a2 as usize) {
-                    uart.write(crate::board::uart::reg::CLKDIV, a3);
+                    uart.set_divider(a3);
                 }
                 None
             }
