@@ -91,7 +91,7 @@ AWS = $(if $(AWS_PROFILE),AWS_PROFILE='$(AWS_PROFILE)') $(if $(AWS_REGION),AWS_R
 .PHONY: help setup build tools fmt port host-crates run on off send watch smoke provision deprovision provision-fleet aws-stand-in \
 	identity identity-info test lint unit virtual-test virtual-bench fuzz target-test board-test \
 	flash-test e2e image flash flash-identity erase monitor esptool virtual-board boards new-board \
-	curve-test container soak bench size vendor env clean sdk radio-test
+	curve-test constant-time curve-fuzz container soak bench size vendor env clean sdk radio-test
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -188,8 +188,16 @@ target-test: setup tools ## tests of kernel, libraries and crash reports on the 
 	@$(FIRMWARE) build --release $(LOCKED) -p target-tests
 	@$(THING_TOOL) target-test --elf $(CHIP)/target-tests
 
-curve-test: build ## the chip's code for P-256, call by call: kernels against their twins, stack
+curve-test: build ## the chip's code for P-256, call by call: kernels against their twins, constant time, stack
 	@export FIRMWARE_ELF='$(CURDIR)/$(ELF)'; $(call host,test) --quiet $(LOCKED) -p curve-tests
+
+constant-time: build ## (minutes) 1,000 secrets through key pair, ECDH and signature: one course for all
+	@export FIRMWARE_ELF='$(CURDIR)/$(ELF)' CURVE_SCALARS=$${CURVE_SCALARS:-1000}; \
+		$(call host,test) $(LOCKED) -p curve-tests --test constant_time -- --nocapture
+
+curve-fuzz: setup ## (an hour and more) ten million operations on P-256, compared with another library's
+	@export P256_FUZZ_OPERATIONS=$${P256_FUZZ_OPERATIONS:-10000000} CARGO_PROFILE_RELEASE_OVERFLOW_CHECKS=true; \
+		$(call host,test) --quiet $(LOCKED) --release -p p256-lx106 --test differential
 
 board-test: boards ## the same, and the chip's own, on the virtual NodeMCU, which then boots each board's image
 	@$(FIRMWARE) build --release $(LOCKED) -p target-tests --no-default-features --features chip

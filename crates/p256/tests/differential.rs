@@ -1,5 +1,5 @@
 //! The same operations by RustCrypto's `p256`, on numbers at the edges and on random ones: 20,000
-//! here, as many as P256_FUZZ_OPERATIONS says in `make fuzz`.
+//! here, as many as P256_FUZZ_OPERATIONS says in `make curve-fuzz`.
 
 mod common;
 
