@@ -127,7 +127,8 @@ impl Image {
              firmware: two copies of credentials and settings\n\
              RAM for instructions:\n  \
              0x{iram:08x}  {iram_size:5} bytes  vectors, context switch, emulated loads, flash \
-             driver; up to 12 KB are ours, the rest is for the radio\n\
+             driver, memcpy and its like, kernels of ciphers and curves; up to 12 KB are ours, \
+             the rest is for the radio\n\
              RAM for data:\n  \
              0x{stack:08x}  {stack_size:5} bytes  stack of boot and interrupts\n  \
              0x{data:08x}  {data_size:5} bytes  variables with a value\n  \

@@ -35,7 +35,7 @@ const HOUSE: &[(Wing, &[&[&str]])] = &[
     (
         Wing::Shared,
         &[
-            &["app-model", "clock", "gcm", "identity", "p256-lx106", "packets", "wpa"],
+            &["app-model", "clock", "dns", "gcm", "identity", "p256-lx106", "packets", "wpa"],
             &["board-facts", "records"],
         ],
     ),
