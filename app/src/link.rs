@@ -40,7 +40,7 @@ const REJECTED_LINE_MS: u64 = 250;
 const LIFE_S: u16 = 90;
 
 // What an identity may name can be looked up.
-const _: () = assert!(identity::MAX_HOST_NAME <= net::MAX_HOST_NAME);
+const _: () = assert!(identity::MAX_TIME_SERVER <= net::MAX_TIME_SERVER);
 
 /// Why the device cannot begin to connect.
 enum Fault {

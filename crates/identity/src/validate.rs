@@ -5,9 +5,10 @@ use core::ops::RangeInclusive;
 use crate::error::{Error, Field};
 use crate::fields::{Identity, WifiKey, WifiNetwork};
 
-/// Longest host name in bytes: what the device's resolver holds (`net::MAX_HOST_NAME`). RFC 1035
-/// would allow 253.
-pub const MAX_HOST_NAME: usize = 127;
+/// Longest host name in bytes (RFC 1035, as text without a trailing dot).
+pub const MAX_HOST_NAME: usize = 253;
+/// Longest name of a time server in bytes: what lwIP looks up (`net::MAX_TIME_SERVER`).
+pub const MAX_TIME_SERVER: usize = 127;
 /// Longest MQTT client identifier in bytes (AWS IoT Core).
 pub const MAX_CLIENT_ID: usize = 128;
 /// Longest topic in bytes (AWS IoT Core).
@@ -114,6 +115,11 @@ impl Identity<'_> {
         at_most(MAX_NTP_SERVERS, self.own_ntp_servers.len(), Field::NtpServer)?;
         for server in &self.own_ntp_servers {
             host_name(server.host).map_err(|reason| Field::NtpServer.invalid(reason))?;
+            if server.host.len() > MAX_TIME_SERVER {
+                return Err(Field::NtpServer.invalid(
+                    "must have a name of at most 127 characters, which is what the device looks up",
+                ));
+            }
             if server.port == 0 {
                 return Err(Field::NtpServer.invalid("must not have port 0"));
             }
@@ -181,9 +187,7 @@ fn endpoint(name: &str) -> Result<(), &'static str> {
 /// Checks a host name (RFC 1123) or an IPv4 address, which has the same syntax.
 fn host_name(name: &str) -> Result<(), &'static str> {
     if !(1..=MAX_HOST_NAME).contains(&name.len()) {
-        return Err(
-            "must be a host name of 1 to 127 characters, which is what the device can look up",
-        );
+        return Err("must be a host name of 1 to 253 characters");
     }
     for label in name.split('.') {
         if !(1..=MAX_LABEL).contains(&label.len()) {

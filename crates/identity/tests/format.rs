@@ -365,8 +365,8 @@ fn host_names() {
     let material = Material::new();
     let base = || small(&material);
     let label = "a".repeat(63);
-    let longest = [&*label, &label].join(".");
-    assert_eq!(longest.len(), 127);
+    let longest = [&*label, &label, &label, &label[..61]].join(".");
+    assert_eq!(longest.len(), 253);
     for good in [
         "a",
         "localhost",
@@ -379,7 +379,7 @@ fn host_names() {
     }
     for bad in [
         "".to_owned(),
-        [&*label, &label[..62], "a"].join("."),
+        format!("{longest}a"),
         "a".repeat(64),
         ".a".into(),
         "a.".into(),
@@ -524,7 +524,11 @@ fn network_settings() {
         let error = NtpServer::parse(bad).unwrap_err();
         assert_eq!(reason(&error).0, Field::NtpServer);
     }
-    for (host, port) in [("", 1), ("a", 0), ("a b", 1), ("::1", 1)] {
+    let longest = [&*"a".repeat(63), &"a".repeat(63)].join(".");
+    let named = |host| Identity { own_ntp_servers: vec![NtpServer { host, port: 1 }], ..base() };
+    assert_eq!(named(&longest).validate(), Ok(()));
+    let too_long = format!("a.{longest}");
+    for (host, port) in [("", 1), ("a", 0), ("a b", 1), ("::1", 1), (&*too_long, 1)] {
         refused(
             &Identity { own_ntp_servers: vec![NtpServer { host, port }], ..base() },
             Field::NtpServer,

@@ -18,8 +18,8 @@ pub use resolve::{Unresolved, resolve};
 
 use vendor_sys as sys;
 
-/// Longest host name in bytes that can be looked up.
-pub const MAX_HOST_NAME: usize = sys::DNS_MAX_NAME_LENGTH as usize - 1;
+/// Longest name of a time server in bytes.
+pub const MAX_TIME_SERVER: usize = sys::DNS_MAX_NAME_LENGTH as usize - 1;
 
 /// lwIP's one lock, held until dropped: its core functions may be called meanwhile.
 struct Core;

@@ -151,6 +151,8 @@ impl Point {
     }
 
     /// The point's coordinates; of infinity 0, 0.
+    // Large: by value it would be copied to the stack.
+    #[allow(clippy::wrong_self_convention)]
     #[inline(never)]
     pub fn to_affine(&self) -> (Num, Num) {
         let inverse = self.z.inverse();

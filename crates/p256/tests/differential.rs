@@ -71,7 +71,7 @@ impl Random {
     /// An edge as often as not.
     fn number(&mut self) -> [u8; 32] {
         let at = self.next() as usize;
-        if at % 2 == 0 { self.edges[at / 2 % self.edges.len()] } else { self.any() }
+        if at.is_multiple_of(2) { self.edges[at / 2 % self.edges.len()] } else { self.any() }
     }
 }
 

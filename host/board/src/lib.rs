@@ -6,8 +6,11 @@
 //! ```no_run
 //! use std::path::Path;
 //!
-//! # fn start(firmware: &board::machine::Firmware, region: &[u8]) -> anyhow::Result<()> {
-//! let machine = firmware.start(region, Path::new("target/thing"), true, &VirtualNetwork::usual())?;
+//! use board::machine::{Firmware, VirtualNetwork};
+//!
+//! # fn start(firmware: &Firmware, region: &[u8]) -> anyhow::Result<()> {
+//! let network = VirtualNetwork::usual();
+//! let machine = firmware.start(region, Path::new("target/thing"), true, &network)?;
 //! let console = machine.console();
 //! # Ok(())
 //! # }

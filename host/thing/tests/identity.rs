@@ -335,8 +335,8 @@ fn a_passphrase_is_never_repeated() {
 fn bad_endpoints_are_refused_wherever_they_come_from() {
     let place = Place::new();
     let label = "x".repeat(63);
-    let too_long = format!("{label}.{}.iot.test", &label[..55]);
-    assert_eq!(too_long.len(), 128);
+    let too_long = [&*label, &label, &label, &label[..53], "iot.test"].join(".");
+    assert_eq!(too_long.len(), 254);
     for (endpoint, words) in [
         ("https://a-ats.iot.eu-west-1.amazonaws.com", "without https://"),
         ("a-ats.iot.eu-west-1.amazonaws.com:8883", "and port"),
@@ -344,7 +344,7 @@ fn bad_endpoints_are_refused_wherever_they_come_from() {
         ("a_b.example", "is not a host name"),
         ("10.0.0.1", "is not a host name"),
         ("localhost", "is not a host name"),
-        (&*too_long, "127 characters that the device can look up"),
+        (&*too_long, "is not a host name"),
         ("", "is not a host name"),
         ("a1b2c3d4e5f6g7.iot.eu-west-1.amazonaws.com", "AWS's old kind"),
         ("a-ats.credentials.iot.eu-west-1.amazonaws.com", "not the one for MQTT"),

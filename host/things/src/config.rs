@@ -344,10 +344,8 @@ fn endpoint_flaw(endpoint: &str) -> Option<&'static str> {
             && !label.ends_with('-')
     };
     let lower = endpoint.to_ascii_lowercase();
-    if endpoint.len() > identity::MAX_HOST_NAME {
-        return Some("is longer than the 127 characters that the device can look up");
-    }
-    if !endpoint.contains('.')
+    if endpoint.len() > identity::MAX_HOST_NAME
+        || !endpoint.contains('.')
         || !endpoint.split('.').all(label)
         || endpoint.parse::<std::net::Ipv4Addr>().is_ok()
     {

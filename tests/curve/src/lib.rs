@@ -270,6 +270,7 @@ pub struct Random(pub u64);
 
 impl Random {
     /// The next 64 bits.
+    #[allow(clippy::should_implement_trait)] // without an end it is no iterator
     pub fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut x = self.0;
