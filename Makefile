@@ -52,8 +52,8 @@ HOST_CRATES = $(foreach crate,app-model board-facts clock dns fuzz gcm identity 
 # Budgets in bytes. They hold what this project ships small; an application of your own may take
 # more (`make size FLASH_MAX=400000`): the chip has room for 950,272 bytes of code and constants.
 with_radio = $(if $(filter qemu,$(BOARD)),,$(radio))
-FLASH_MAX ?= $(if $(with_radio),475136,278528)
-IRAM_MAX ?= $(if $(with_radio),20480,12288)
+FLASH_MAX ?= $(if $(with_radio),491520,278528)
+IRAM_MAX ?= $(if $(with_radio),26624,12288)
 DRAM_MAX ?= $(if $(with_radio),81920,51200)
 
 # Espressif's libraries for the radio, which a board's firmware is linked with when they are there:
@@ -153,6 +153,9 @@ lint: tools ## rustfmt, clippy, no private key under version control, no crate t
 		-p target-tests -- -D warnings
 	@$(FIRMWARE) clippy --quiet $(LOCKED) --release -p target-tests --no-default-features \
 		--features chip -- -D warnings
+ifneq ($(radio),)
+	@$(FIRMWARE) clippy --quiet $(LOCKED) --release -p firmware-nodemcu --features radio -- -D warnings
+endif
 	@$(call host,clippy) --quiet $(LOCKED) $(HOST_CRATES) $(HOST_TESTS) --all-targets -- -D warnings
 
 fmt: setup ## format all Rust
