@@ -52,8 +52,8 @@ HOST_CRATES = $(foreach crate,app-model board-facts clock dns fuzz gcm identity 
 # Budgets in bytes. They hold what this project ships small; an application of your own may take
 # more (`make size FLASH_MAX=400000`): the chip has room for 950,272 bytes of code and constants.
 with_radio = $(if $(filter qemu,$(BOARD)),,$(radio))
-FLASH_MAX ?= $(if $(with_radio),475136,294912)
-IRAM_MAX ?= $(if $(with_radio),20480,12288)
+FLASH_MAX ?= $(if $(with_radio),491520,303104)
+IRAM_MAX ?= $(if $(with_radio),26624,12288)
 DRAM_MAX ?= $(if $(with_radio),81920,51200)
 
 # Espressif's libraries for the radio, which a board's firmware is linked with when they are there:
@@ -91,7 +91,7 @@ AWS = $(if $(AWS_PROFILE),AWS_PROFILE='$(AWS_PROFILE)') $(if $(AWS_REGION),AWS_R
 .PHONY: help setup build tools fmt port host-crates run on off send watch smoke provision deprovision provision-fleet aws-stand-in \
 	identity identity-info test lint unit virtual-test virtual-bench fuzz target-test board-test \
 	flash-test e2e image flash flash-identity erase monitor esptool virtual-board boards new-board \
-	curve-test constant-time curve-fuzz container soak bench size vendor env clean sdk radio-test
+	curve-test constant-time curve-fuzz container audit soak bench size vendor env clean sdk radio-test
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -142,6 +142,9 @@ test: lint unit size boards target-test curve-test board-test flash-test e2e ben
 	@$(MAKE) --no-print-directory radio-test
 	@echo "make test: all passed"
 
+audit: tools ## what is known against the versions of the C libraries and crates (vendor/advisories.toml, cargo audit)
+	@$(THING_TOOL) audit
+
 lint: tools ## rustfmt, clippy, no private key under version control, no crate that climbs the floors
 	@$(THING_TOOL) check-secrets
 	@($(call host,metadata) $(LOCKED) --no-deps --format-version 1) | $(THING_TOOL) check-floors
@@ -150,6 +153,9 @@ lint: tools ## rustfmt, clippy, no private key under version control, no crate t
 		-p target-tests -- -D warnings
 	@$(FIRMWARE) clippy --quiet $(LOCKED) --release -p target-tests --no-default-features \
 		--features chip -- -D warnings
+ifneq ($(radio),)
+	@$(FIRMWARE) clippy --quiet $(LOCKED) --release -p firmware-nodemcu --features radio -- -D warnings
+endif
 	@$(call host,clippy) --quiet $(LOCKED) $(HOST_CRATES) $(HOST_TESTS) --all-targets -- -D warnings
 
 fmt: setup ## format all Rust

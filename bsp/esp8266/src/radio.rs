@@ -10,7 +10,7 @@ use app::wifi::{AccessPoint, Event, Reason, Security, Ssid, Target, Wifi};
 use vendor_sys as sys;
 use wpa::eapol::MAX_REPLY;
 use wpa::element::{self, Offer, akm, cipher};
-use wpa::{Config, Progress, Supplicant};
+use wpa::{Config, Heard, Progress, Supplicant};
 
 /// The one radio.
 pub struct Radio(());
@@ -195,7 +195,7 @@ unsafe extern "C" fn radio_wpa_begin(
 ) {
     // SAFETY: the caller's contract (radio.h): arrays of these sizes.
     let config = unsafe { Config { pmk: *pmk, own: *own, bssid: *bssid, group } };
-    with(|supplicant| *supplicant = Some(Supplicant::new(config, None)));
+    with(|supplicant| *supplicant = Some(Supplicant::new(config, Heard::new())));
 }
 
 #[unsafe(no_mangle)]

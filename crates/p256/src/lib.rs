@@ -138,7 +138,7 @@ pub fn public_key(secret_key: &[u8; 32], random: &[u8; 32]) -> Result<[u8; 64], 
     let mut point = Point::INFINITY;
     point::multiply_generator(&number, &blind(random), &mut point);
     wipe_num(&mut number);
-    let (x, y) = point.to_affine();
+    let (x, y) = point.affine();
     Ok(joined(&x, &y))
 }
 
@@ -157,7 +157,7 @@ pub fn shared_secret(
     let mut number = secret(secret_key)?;
     point::multiply(&number, &point, &blind(random), workspace);
     wipe_num(&mut number);
-    let (x, _) = workspace.sum.to_affine();
+    let (x, _) = workspace.sum.affine();
     Ok(x.to_bytes())
 }
 
@@ -205,7 +205,7 @@ pub fn sign<H: Sha256>(
 fn x_of_multiple(nonce: &Num, random: &[u8; 32]) -> Num {
     let mut point = Point::INFINITY;
     point::multiply_generator(nonce, &blind(random), &mut point);
-    point.to_affine().0.reduce(&N)
+    point.affine().0.reduce(&N)
 }
 
 /// (hash + r key) / nonce modulo n, both parts of the fraction times a random number.

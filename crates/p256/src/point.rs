@@ -154,7 +154,7 @@ impl Point {
     // Large: by value it would be copied to the stack.
     #[allow(clippy::wrong_self_convention)]
     #[inline(never)]
-    pub fn to_affine(&self) -> (Num, Num) {
+    pub fn affine(&self) -> (Num, Num) {
         let inverse = self.z.inverse();
         let mut power = Field::ZERO;
         power.set_square(&inverse);

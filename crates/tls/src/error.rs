@@ -129,7 +129,7 @@ impl Error {
                 }
                 tls_unsupported::TLS_UNSUPPORTED_SIGNATURE => {
                     return Some(
-                        "a certificate of the server is signed by an algorithm that this device does not support (it knows RSA PKCS#1 and ECDSA, with SHA-256, 384 and 512)",
+                        "a certificate of the server is signed by an algorithm that this device does not support (it knows RSA PKCS#1 and ECDSA, with SHA-256 and SHA-384)",
                     );
                 }
                 _ => {}

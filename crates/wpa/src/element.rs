@@ -14,7 +14,7 @@ const OUI: [u8; 3] = [0x00, 0x0F, 0xAC];
 const WPA: [u8; 4] = [0x00, 0x50, 0xF2, 1];
 
 /// Longest RSN element that is kept for comparison, header included.
-pub const MAX_RSN: usize = 96;
+pub const MAX_RSN: usize = 64;
 
 /// The elements in a row of them; an `Err` when one is cut off, which ends the row.
 pub fn elements(bytes: &[u8]) -> impl Iterator<Item = Result<Element<'_>, Cut>> {

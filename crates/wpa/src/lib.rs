@@ -16,7 +16,7 @@ pub mod element;
 pub mod key;
 mod supplicant;
 
-pub use supplicant::{Config, GroupKey, Install, Progress, Refused, Supplicant};
+pub use supplicant::{Config, GroupKey, Heard, Install, Progress, Refused, Supplicant};
 
 /// A running SHA-1 (FIPS 180-4).
 pub trait Sha1: Clone {

@@ -110,6 +110,56 @@ pub struct Install {
     pub complete: bool,
 }
 
+/// The last few RSN elements that were heard on the way to an association. A driver may not know
+/// which access point each is of; what none of them had was sent by nobody.
+#[derive(Clone)]
+pub struct Heard {
+    elements: [([u8; MAX_RSN], u8); Self::MOST],
+    next: usize,
+}
+
+impl Default for Heard {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Heard {
+    const MOST: usize = 4;
+
+    /// None so far.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { elements: [([0; MAX_RSN], 0); Self::MOST], next: 0 }
+    }
+
+    /// An element was heard, header included. One that is too long to keep is not kept.
+    pub fn hear(&mut self, element: &[u8]) {
+        let known = self.iter().any(|one| one == element);
+        if known || element.len() > MAX_RSN {
+            return;
+        }
+        let (bytes, length) = &mut self.elements[self.next];
+        bytes[..element.len()].copy_from_slice(element);
+        *length = element.len() as u8;
+        self.next = (self.next + 1) % Self::MOST;
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        self.elements
+            .iter()
+            .map(|(bytes, length)| &bytes[..usize::from(*length)])
+            .filter(|element| !element.is_empty())
+    }
+
+    /// Whether it may be of a beacon: it was heard, or nothing was, or it cannot be kept.
+    fn may_be(&self, element: &[u8]) -> bool {
+        element.len() > MAX_RSN
+            || self.iter().next().is_none()
+            || self.iter().any(|one| one == element)
+    }
+}
+
 /// How far a handshake came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Progress {
@@ -127,7 +177,7 @@ pub enum Progress {
 /// One handshake and what follows it. A new association needs a new one.
 pub struct Supplicant {
     config: Config,
-    beacon: Option<([u8; MAX_RSN], usize)>,
+    heard: Heard,
     /// Of the last frame whose code was right.
     replay: Option<u64>,
     /// Of the handshake that is under way.
@@ -141,21 +191,13 @@ pub struct Supplicant {
 }
 
 impl Supplicant {
-    /// Before an association. `beacon` are the elements of the access point's beacon or probe
-    /// response: with them, a changed RSN element in the handshake is refused.
+    /// Before an association. `heard` are the RSN elements that beacons and probe responses had:
+    /// with another one in the handshake than any of them, somebody has changed the beacon.
     #[must_use]
-    pub fn new(config: Config, beacon: Option<&[u8]>) -> Self {
-        let rsn = beacon
-            .and_then(|bytes| element::elements(bytes).flatten().find(|one| one.id == element::RSN))
-            .filter(|element| element.whole.len() <= MAX_RSN)
-            .map(|element| {
-                let mut kept = [0; MAX_RSN];
-                kept[..element.whole.len()].copy_from_slice(element.whole);
-                (kept, element.whole.len())
-            });
+    pub fn new(config: Config, heard: Heard) -> Self {
         Self {
             config,
-            beacon: rsn,
+            heard,
             replay: None,
             nonces: None,
             candidate: None,
@@ -280,16 +322,13 @@ impl Supplicant {
         let data = unwrap::<A>(&ptk.kek, frame.data()).ok_or(Refused::Wrapping)?;
         let data = KeyData::parse(data)?;
         let rsn = data.rsn.ok_or(Refused::RsnChanged)?;
-        match &self.beacon {
-            Some((kept, length)) if kept[..*length] != *rsn.whole => {
-                return Err(Refused::RsnChanged);
-            }
-            // Without the beacon's: what it offers must be what was asked for.
-            _ => match element::Offer::rsn(rsn.value) {
-                Some(offer)
-                    if offer.group == self.config.group && offer.pairwise.has(cipher::CCMP) => {}
-                _ => return Err(Refused::RsnChanged),
-            },
+        let offer = element::Offer::rsn(rsn.value).ok_or(Refused::RsnChanged)?;
+        // Also that of another access point must offer what was asked for.
+        if !self.heard.may_be(rsn.whole)
+            || offer.group != self.config.group
+            || !offer.pairwise.has(cipher::CCMP)
+        {
+            return Err(Refused::RsnChanged);
         }
         let group = self.group_key(&data, rsc)?;
 

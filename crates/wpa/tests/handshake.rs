@@ -5,7 +5,7 @@ mod common;
 
 use common::{Authenticator, BSSID, RSN, STATION};
 use common::{answer, answer_fresh, connected, half_way, station, station_with};
-use wpa::{Config, Progress, Supplicant};
+use wpa::{Config, Heard, Progress, Supplicant};
 
 #[test]
 fn four_messages_and_both_keys() {
@@ -119,7 +119,7 @@ fn padding_of_the_link_is_not_the_frame() {
 #[test]
 fn a_wrong_passphrase_leaves_it_unproven() {
     let config = Config { pmk: [9; 32], own: STATION, bssid: BSSID, group: 4 };
-    let mut station = Supplicant::new(config, Some(&RSN));
+    let mut station = Supplicant::new(config, Heard::new());
     let mut ap = Authenticator::new();
     assert_ne!(ap.pmk, [9; 32]);
     for _ in 0..4 {

@@ -234,3 +234,32 @@ fn a_third_message_in_clear() {
     ap.sign(&mut third);
     assert_eq!(answer(&mut station, &third), Err(Refused::Information(0x03CA)));
 }
+
+/// A driver hears several access points, and cannot tell which element is whose.
+#[test]
+fn one_of_those_that_were_heard() {
+    let mut beacons = Vec::new();
+    for capabilities in 1..=3 {
+        let mut other = RSN;
+        other[20] = capabilities;
+        beacons.extend(other);
+    }
+    let third = |beacons: &[u8]| {
+        let (mut station, mut ap) = (station_with(4, Some(beacons)), Authenticator::new());
+        let second = answer(&mut station, &ap.message_1()).unwrap();
+        assert!(ap.take_message_2(&second));
+        answer(&mut station, &ap.message_3())
+    };
+    assert_eq!(third(&beacons), Err(Refused::RsnChanged));
+    beacons.extend(RSN);
+    assert!(third(&beacons).is_ok());
+    // The same again takes no place; a fifth takes the oldest's.
+    beacons.extend(RSN);
+    assert!(third(&beacons).is_ok());
+    for capabilities in 5..=8 {
+        let mut other = RSN;
+        other[20] = capabilities;
+        beacons.extend(other);
+    }
+    assert_eq!(third(&beacons), Err(Refused::RsnChanged));
+}

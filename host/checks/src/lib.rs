@@ -9,6 +9,7 @@
 //! # }
 //! ```
 
+pub mod audit;
 pub mod bench;
 pub mod budget;
 pub mod figures;

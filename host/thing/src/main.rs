@@ -71,6 +71,8 @@ enum Verb {
     Size(verdicts::Size),
     /// Prove that what runs with the flash cache off reaches nothing in flash
     Iram(verdicts::Elf),
+    /// Hold what is built in against the known faults of its versions
+    Audit,
     /// Fail when a private key is under version control
     CheckSecrets,
     /// Fail when a crate depends on one that is no floor below its own; reads `cargo metadata`'s
@@ -121,6 +123,7 @@ fn perform(verb: Verb, context: Context) -> Result<()> {
         Verb::Figures(firmware) => checks::figures::run(&context.settings, &firmware.elf),
         Verb::Size(arguments) => checks::size::report(&arguments.firmware.elf, &arguments.budget),
         Verb::Iram(firmware) => checks::iram::check(&firmware.elf),
+        Verb::Audit => checks::audit::check(),
         Verb::CheckSecrets => checks::secrets::check(),
         Verb::CheckFloors => checks::floors::check(std::io::stdin().lock()),
         Verb::Image(arguments) => image::make(&arguments),

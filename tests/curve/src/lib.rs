@@ -270,8 +270,7 @@ pub struct Random(pub u64);
 
 impl Random {
     /// The next 64 bits.
-    #[allow(clippy::should_implement_trait)] // without an end it is no iterator
-    pub fn next(&mut self) -> u64 {
+    pub fn word(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut x = self.0;
         x = (x ^ x >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -281,6 +280,6 @@ impl Random {
 
     /// So many bytes.
     pub fn bytes<const N: usize>(&mut self) -> [u8; N] {
-        std::array::from_fn(|_| self.next() as u8)
+        std::array::from_fn(|_| self.word() as u8)
     }
 }

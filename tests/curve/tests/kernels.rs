@@ -6,9 +6,9 @@ use p256_lx106::kernel::{self, COUNT, Limbs};
 
 /// Limbs in range: each from a few kinds.
 fn limbs(random: &mut Random) -> Limbs {
-    let kind = random.next() % 6;
+    let kind = random.word() % 6;
     let half = |i: usize, random: &mut Random| -> i16 {
-        let any = random.next();
+        let any = random.word();
         match (kind, i) {
             (_, COUNT) => 0,
             (0, _) => 0,

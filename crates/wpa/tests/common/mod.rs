@@ -7,7 +7,7 @@ use aes::cipher::{BlockDecrypt, KeyInit};
 use hmac::{Hmac, Mac as _};
 use sha1::Digest;
 use wpa::eapol::MAX_REPLY;
-use wpa::{Config, Refused, Supplicant};
+use wpa::{Config, Heard, Refused, Supplicant};
 
 #[derive(Clone)]
 pub struct Sha1(sha1::Sha1);
@@ -202,7 +202,13 @@ pub fn station() -> Supplicant {
 }
 
 pub fn station_with(group: u8, beacon: Option<&[u8]>) -> Supplicant {
-    Supplicant::new(Config { pmk: PMK, own: STATION, bssid: BSSID, group }, beacon)
+    let mut heard = Heard::new();
+    for element in wpa::element::elements(beacon.unwrap_or_default()).flatten() {
+        if element.id == wpa::element::RSN {
+            heard.hear(element.whole);
+        }
+    }
+    Supplicant::new(Config { pmk: PMK, own: STATION, bssid: BSSID, group }, heard)
 }
 
 /// What the station answers.
