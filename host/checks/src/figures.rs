@@ -36,7 +36,7 @@ const KIB: u64 = 1024;
 mod most {
     use super::KIB;
 
-    pub const FLASH: u64 = 272 * KIB;
+    pub const FLASH: u64 = 304 * KIB;
     pub const PEAK_ECDSA: u64 = 37 * KIB;
     pub const PEAK_RSA: u64 = 44 * KIB;
     pub const CONNECTED: u64 = 27 * KIB;

@@ -36,7 +36,7 @@ pub fn send(context: &Context, message: &str) -> Result<()> {
     if message.is_empty() {
         bail!("send what? make send MESSAGE='{{\"led\":\"on\"}}'");
     }
-    let (running, mut operator) = join(&context.settings.state)?;
+    let (running, mut operator) = join_device(&context.settings.state)?;
     operator.publish(&running.topics.control, message.as_bytes(), false)?;
     output::line(format!(
         "sent to {}; what the device makes of it, it says on its console",
@@ -49,7 +49,7 @@ pub fn send(context: &Context, message: &str) -> Result<()> {
 /// # Errors
 /// When nothing runs, or the device does not answer within ten seconds.
 fn switch(state: &Path, led: Led) -> Result<()> {
-    let (running, mut operator) = join(state)?;
+    let (running, mut operator) = join_device(state)?;
     operator.subscribe(&running.topics.status)?;
     operator.publish(&running.topics.control, led.word().as_bytes(), false)?;
     output::line(format!("sent \"{}\" to {}", led.word(), running.topics.control))?;
@@ -96,11 +96,16 @@ pub fn watch(context: &Context) -> Result<()> {
     Ok(())
 }
 
-fn join(state: &Path) -> Result<(Running, MqttClient)> {
-    let running = Running::find(state)?;
-    if !running.board_runs {
+/// As [`join`], for what is said to the device: it must run.
+fn join_device(state: &Path) -> Result<(Running, MqttClient)> {
+    if !Running::find(state)?.board_runs {
         bail!("the board is still being flashed: try again when its console shows lines");
     }
+    join(state)
+}
+
+fn join(state: &Path) -> Result<(Running, MqttClient)> {
+    let running = Running::find(state)?;
     let pki = Pki::open(&running.certs, &running.thing, &[])?;
     let operator = MqttClient::connect(&operator_options(&pki, running.operator_port))
         .context("the local cloud does not answer: is `make run` just starting?")?;

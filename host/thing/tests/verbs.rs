@@ -94,7 +94,11 @@ fn without_a_cloud_the_message_says_what_to_do() {
 fn on_and_off_wait_for_the_device() {
     let folder = tempfile::tempdir().unwrap();
     let cloud = LocalCloud::start(&settings(folder.path()), &folder.path().join("cloud")).unwrap();
-    let _announced = cloud.running().announce(folder.path()).unwrap();
+    let mut announced = cloud.running().announce(folder.path()).unwrap();
+    let output = finish(folder.path(), "on");
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success() && error.contains("still being flashed"), "{error}");
+    announced.board_runs().unwrap();
     let device = FakeDevice::start(&cloud);
     for verb in ["on", "off"] {
         let output = finish(folder.path(), verb);
