@@ -54,7 +54,9 @@ struct reset_note {
 #define NOTE_MAGIC 0x4E4F5434U /* "NOT4" */
 
 /* In RAM that neither the loader nor the start code touches. */
-static volatile struct reset_note note __attribute__((section(".noinit")));
+/* The linker scripts put it first: the next firmware, which may keep other things there as well,
+ * must find it where this one left it. */
+static volatile struct reset_note note __attribute__((section(".noinit.first")));
 
 static enum lx106_reset_reason boot_reason;
 
