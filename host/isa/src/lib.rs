@@ -7,7 +7,7 @@
 //! // j . + 8, at 0x40100000
 //! let jump = Instruction::decode(0x4010_0000, 0x0001_06);
 //! assert_eq!(jump.length(), 3);
-//! assert_eq!(jump.to_string(), "j 0x40100008");
+//! assert_eq!(jump.to_string(), "j 40100008");
 //! ```
 
 pub mod decode;
