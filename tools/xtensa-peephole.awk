@@ -9,6 +9,8 @@
 #   movi a8, 4; beq a2, a8, L         beqi a2, 4, L
 #   beq a2, a3, M; j L; M:            bne a2, a3, L
 #
+# Literals that nobody is left to load go, and the others come to the section of their function.
+#
 # A register that is left out is one of a8 to a11, which no call keeps and no call reads, and each
 # path that leads on from there is followed until one writes it, calls or returns.
 
@@ -226,8 +228,18 @@ END {
         }
     for (i = 1; i <= NR; i++) {
         k = is_instruction[i]
-        if (k && gone[k] || i in literal_line && uses[literal_line[i]] == 0)
+        if (i in literal_line) {
+            # LLVM writes them before it has turned to the section of their function.
+            if (uses[literal_line[i]] > 0)
+                waiting = waiting line[i] "\n"
             continue
+        }
+        if (k && gone[k])
+            continue
+        if (line[i] !~ /^(\t\.(text|section|literal_position).*)?$/) {
+            printf "%s", waiting
+            waiting = ""
+        }
         if (!(k && changed[k]))
             print line[i]
         else
