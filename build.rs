@@ -409,10 +409,7 @@ fn libraries(trees: &Trees) -> Vec<Library> {
                 ("bignum.c", &["-O2"]),
                 ("bignum_core.c", &["-O2"]),
                 // Ours stands in front of mbedTLS's: see tls_client.c.
-                (
-                    "ssl_tls.c",
-                    &["-Dmbedtls_x509_crt_parse_der_nocopy=tls_parse_peer_certificate"],
-                ),
+                ("ssl_tls.c", &["-Dmbedtls_x509_crt_parse_der_nocopy=tls_parse_peer_certificate"]),
             ],
             extra: vec![],
             own_sources: &[
