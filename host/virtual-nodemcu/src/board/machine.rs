@@ -143,7 +143,7 @@ impl Machine {
         console: Box<dyn FnMut(&str)>,
     ) -> Self {
         let mut cpu = Cpu::new();
-        Rom::install(&mut cpu);
+        Rom::install(&mut cpu, &board);
         let board_gpio0 = board.gpio.levels() & 1 != 0;
         let mut machine = Self {
             cpu,

@@ -18,7 +18,7 @@ use loader::{Action, Loader};
 /// UART0's speed until a program sets it, in baud.
 pub const BAUD: u32 = 74_880;
 /// Where `esptool` reads which chip it talks to, and what stands there.
-const CHIP_MAGIC: (u32, u32) = (0x4000_1000, 0xFFF0_C101);
+pub const CHIP_MAGIC: (u32, u32) = (0x4000_1000, 0xFFF0_C101);
 /// `idle: waiti 15; j idle`, where nothing of the ROM's published functions is.
 const IDLE: u32 = 0x4000_FF00;
 /// Waits until CCOUNT has advanced by a2: `rsr a3; 1: rsr a4; sub a4, a4, a3; bltu a4, a2, 1b; ret`.
@@ -69,7 +69,10 @@ pub struct Rom {
 
 impl Rom {
     /// Tells the core at which addresses the ROM has to be called.
-    pub fn install(cpu: &mut Cpu) {
+    pub fn install(cpu: &mut Cpu, board: &Board) {
+        if board.has_rom() {
+            return;
+        }
         for address in (super::ROM.start..super::ROM.end).step_by(4) {
             if !is_code(address) {
                 cpu.add_hook(address);
@@ -81,6 +84,9 @@ impl Rom {
     pub fn boot(&mut self, cpu: &mut Cpu, board: &mut Board) {
         *self = Self::default();
         cpu.reset();
+        if board.has_rom() {
+            return;
+        }
         board.uarts[0].set_baud(BAUD, board.clock.bus_hz());
         functions::initialise(board);
         let mode = board.gpio.boot_mode();
