@@ -99,6 +99,8 @@ pub enum ResetCause {
     External = 2,
     /// The watchdog.
     Watchdog = 4,
+    /// The end of a deep sleep: RAM is lost, RTC memory is not.
+    DeepSleep = 5,
 }
 
 /// What the board has to say to whoever watches it.
@@ -203,8 +205,10 @@ impl Board {
     /// What is wrong with the dump.
     pub fn set_rom(&mut self, dump: &[u8]) -> Result<(), String> {
         let length = dump.len();
-        let bytes = Box::<[u8; ROM_SIZE]>::try_from(dump.to_vec().into_boxed_slice())
-            .map_err(|_| format!("a dump of the boot ROM has {ROM_SIZE} bytes, this has {length}"))?;
+        let bytes =
+            Box::<[u8; ROM_SIZE]>::try_from(dump.to_vec().into_boxed_slice()).map_err(|_| {
+                format!("a dump of the boot ROM has {ROM_SIZE} bytes, this has {length}")
+            })?;
         let at = (rom::CHIP_MAGIC.0 - ROM.start) as usize;
         if word_at(&bytes[..], at) != rom::CHIP_MAGIC.1 {
             let (address, magic) = rom::CHIP_MAGIC;
