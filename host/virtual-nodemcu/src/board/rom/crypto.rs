@@ -176,7 +176,7 @@ impl Hash {
         guest.store32(high_at, (after >> 32) as u32)?;
         let used = (bits >> 3 & 63) as u32;
         let buffer = self.buffer(context);
-        let mut data = guest.load_bytes(buffer, used, false)?;
+        let mut data = guest.load_bytes(buffer, used)?;
         data.extend(bytes);
         let mut chunks = data.chunks_exact(64);
         for chunk in &mut chunks {
@@ -239,7 +239,7 @@ fn parts(guest: &mut Guest, count: u32, addresses: u32, lengths: u32) -> Done<Ve
     for n in 0..count {
         let at = guest.load32(addresses.wrapping_add(n.wrapping_mul(4)))?;
         let length = guest.load32(lengths.wrapping_add(n.wrapping_mul(4)))?;
-        whole.extend(guest.load_bytes(at, length, false)?);
+        whole.extend(guest.load_bytes(at, length)?);
         if whole.len() > 0x40_0000 {
             return Err(Refused { cause: Cause::LoadProhibited, address: at });
         }
@@ -260,7 +260,7 @@ pub fn call(offset: u32, guest: &mut Guest) -> Done<Option<End>> {
         // The same for SHA-1.
         0x9834 | 0xB5A8 => {
             let hash = if offset == 0x9834 { MD5 } else { SHA1 };
-            let bytes = guest.load_bytes(a3, a4, false)?;
+            let bytes = guest.load_bytes(a3, a4)?;
             hash.update(a2, &bytes, guest)?;
             End::Plain
         }
@@ -274,7 +274,7 @@ pub fn call(offset: u32, guest: &mut Guest) -> Done<Option<End>> {
         // SHA1Transform(state, block)
         0xA364 => {
             let mut block = [0; 64];
-            block.copy_from_slice(&guest.load_bytes(a3, 64, false)?);
+            block.copy_from_slice(&guest.load_bytes(a3, 64)?);
             SHA1.block(a2, &block, guest)?;
             End::Plain
         }
@@ -291,7 +291,7 @@ pub fn call(offset: u32, guest: &mut Guest) -> Done<Option<End>> {
             if a4 >= MOST_PARTS {
                 return Ok(Some(End::Value(u32::MAX)));
             }
-            let key = guest.load_bytes(a2, a3, false)?;
+            let key = guest.load_bytes(a2, a3)?;
             let message = parts(guest, a4, a5, a6)?;
             guest.store_bytes(a7, &hash.hmac(&key, &message), false)?;
             End::Value(0)
@@ -299,17 +299,17 @@ pub fn call(offset: u32, guest: &mut Guest) -> Done<Option<End>> {
         // hmac_md5, hmac_sha1(key, length, data, length, digest)
         0xA2CC | 0xBA28 => {
             let hash = if offset == 0xA2CC { MD5 } else { SHA1 };
-            let key = guest.load_bytes(a2, a3, false)?;
-            let message = guest.load_bytes(a4, a5, false)?;
+            let key = guest.load_bytes(a2, a3)?;
+            let message = guest.load_bytes(a4, a5)?;
             guest.store_bytes(a6, &hash.hmac(&key, &message), false)?;
             End::Value(0)
         }
         // sha1_prf(key, length, label, data, length, out, length): IEEE 802.11, 12.7.1.2
         0xBA48 => {
-            let key = guest.load_bytes(a2, a3, false)?;
+            let key = guest.load_bytes(a2, a3)?;
             let mut message = guest.load_string(a4, 0x1000)?;
             message.push(0);
-            message.extend(guest.load_bytes(a5, a6, false)?);
+            message.extend(guest.load_bytes(a5, a6)?);
             message.push(0);
             let wanted = guest.argument(6)?.min(0x1000) as usize;
             let mut out = Vec::new();
@@ -325,7 +325,7 @@ pub fn call(offset: u32, guest: &mut Guest) -> Done<Option<End>> {
         // pbkdf2_sha1(passphrase, ssid, length, iterations, out, length): RFC 8018, 5.2
         0xB840 => {
             let passphrase = guest.load_string(a2, 0x100)?;
-            let salt = guest.load_bytes(a3, a4, false)?;
+            let salt = guest.load_bytes(a3, a4)?;
             let mut out = vec![0; a7.min(0x100) as usize];
             // More is no passphrase's; a program that asks for billions must not stop the board.
             pbkdf2::pbkdf2_hmac::<sha1::Sha1>(&passphrase, &salt, a5.clamp(1, 0x1_0000), &mut out);
@@ -334,7 +334,7 @@ pub fn call(offset: u32, guest: &mut Guest) -> Done<Option<End>> {
         }
         // rijndaelKeySetupEnc, rijndaelKeySetupDec(schedule, key)
         0x9300 | 0x8DD0 => {
-            let key = guest.load_bytes(a3, 16, false)?;
+            let key = guest.load_bytes(a3, 16)?;
             let mut schedule = schedule(&key);
             if offset == 0x8DD0 {
                 schedule = reversed(&schedule);
@@ -346,8 +346,8 @@ pub fn call(offset: u32, guest: &mut Guest) -> Done<Option<End>> {
         }
         // aes_unwrap(key, count, wrapped, out): RFC 3394
         0x9410 => {
-            let key: [u8; 16] = guest.load_bytes(a2, 16, false)?.try_into().unwrap_or_default();
-            let wrapped = guest.load_bytes(a4, 8 * (a3.min(0x100) + 1), false)?;
+            let key: [u8; 16] = guest.load_bytes(a2, 16)?.try_into().unwrap_or_default();
+            let wrapped = guest.load_bytes(a4, 8 * (a3.min(0x100) + 1))?;
             let mut out = vec![0; wrapped.len() - 8];
             let good = aes_kw::KekAes128::from(key).unwrap(&wrapped, &mut out).is_ok();
             if good {
@@ -357,8 +357,8 @@ pub fn call(offset: u32, guest: &mut Guest) -> Done<Option<End>> {
         }
         // rc4_skip(key, length, skip, data, length)
         0xDD68 => {
-            let key = guest.load_bytes(a2, a3.min(256), false)?;
-            let data = guest.load_bytes(a5, a6, false)?;
+            let key = guest.load_bytes(a2, a3.min(256))?;
+            let data = guest.load_bytes(a5, a6)?;
             let skip = a4.min(0x1_0000) as usize;
             guest.store_bytes(a5, &rc4(&key, skip, &data), false)?;
             End::Value(0)

@@ -74,11 +74,17 @@ pub fn call(offset: u32, guest: &mut Guest) -> Done<Option<End>> {
             End::Value(0)
         }
         // SPIRead(offset, destination, size), SPI_read_data(chip, offset, destination, size)
-        0x4B1C => read(guest, a2, a3, a4)?,
-        0x42AC => read(guest, a3, a4, arguments[3])?,
+        0x4B1C => {
+            let chip = guest.load32(FLASH_CHIP)?;
+            read(guest, chip, a2, a3, a4)?
+        }
+        0x42AC => read(guest, a2, a3, a4, arguments[3])?,
         // SPIWrite(offset, source, size), SPI_page_program(chip, offset, source, size)
-        0x4A4C => write(guest, a2, a3, a4)?,
-        0x4174 => write(guest, a3, a4, arguments[3])?,
+        0x4A4C => {
+            let chip = guest.load32(FLASH_CHIP)?;
+            write(guest, chip, a2, a3, a4)?
+        }
+        0x4174 => write(guest, a2, a3, a4, arguments[3])?,
         // SPIEraseSector, SPIEraseBlock, SPIEraseChip, SPIEraseArea(offset, size),
         // SPI_sector_erase(chip, offset)
         0x4A00 => status(erase_sector(a2, guest.board)),
@@ -107,15 +113,14 @@ fn status(good: bool) -> End {
     End::Value(u32::from(!good))
 }
 
-fn within_limit(offset: u32, size: u32, guest: &mut Guest) -> Done<bool> {
-    let chip = guest.load32(FLASH_CHIP)?;
+fn within_limit(chip: u32, offset: u32, size: u32, guest: &mut Guest) -> Done<bool> {
     let limit = guest.load32(chip.wrapping_add(CHIP_SIZE))?;
     Ok(offset.checked_add(size).is_some_and(|end| end <= limit))
 }
 
 /// Whole words, whatever the size: the rest of the last one comes from flash too.
-fn read(guest: &mut Guest, offset: u32, to: u32, size: u32) -> Done<End> {
-    if !within_limit(offset, size, guest)? {
+fn read(guest: &mut Guest, chip: u32, offset: u32, to: u32, size: u32) -> Done<End> {
+    if !within_limit(chip, offset, size, guest)? {
         return Ok(End::Value(1));
     }
     let mut bytes = vec![0; size.min(MOST).next_multiple_of(4) as usize];
@@ -124,11 +129,11 @@ fn read(guest: &mut Guest, offset: u32, to: u32, size: u32) -> Done<End> {
     Ok(End::Value(0))
 }
 
-fn write(guest: &mut Guest, offset: u32, from: u32, size: u32) -> Done<End> {
-    if offset % 4 != 0 || size % 4 != 0 || !within_limit(offset, size, guest)? {
+fn write(guest: &mut Guest, chip: u32, offset: u32, from: u32, size: u32) -> Done<End> {
+    if offset % 4 != 0 || size % 4 != 0 || !within_limit(chip, offset, size, guest)? {
         return Ok(End::Value(1));
     }
-    let bytes = guest.load_bytes(from, size.min(MOST), true)?;
+    let bytes = guest.load_bytes(from, size.min(MOST))?;
     Ok(status(write_flash(offset, &bytes, guest.board)))
 }
 

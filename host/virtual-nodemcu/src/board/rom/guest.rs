@@ -88,19 +88,31 @@ impl Guest<'_> {
         self.board.load32(address, now).map_err(|cause| Refused { cause, address })
     }
 
-    /// Loads a half-word as the core would.
+    /// Loads a half-word. Where the bus knows words only (flash, IRAM), the right half of one: the
+    /// chip faults there, and a program's handler makes up for it instruction by instruction,
+    /// which it cannot do for a function that the host does.
     pub fn load16(&mut self, address: u32) -> Done<u16> {
         if !address.is_multiple_of(2) {
             return Err(Refused { cause: Cause::LoadStoreAlignment, address });
         }
         let now = self.cpu.cycles();
-        self.board.load16(address, now).map_err(|cause| Refused { cause, address })
+        match self.board.load16(address, now) {
+            Err(Cause::LoadStoreError) => {
+                Ok((self.load32(address & !3)? >> (8 * (address & 2))) as u16)
+            }
+            result => result.map_err(|cause| Refused { cause, address }),
+        }
     }
 
-    /// Loads a byte as the core would.
+    /// Loads a byte; the same goes for it.
     pub fn load8(&mut self, address: u32) -> Done<u8> {
         let now = self.cpu.cycles();
-        self.board.load8(address, now).map_err(|cause| Refused { cause, address })
+        match self.board.load8(address, now) {
+            Err(Cause::LoadStoreError) => {
+                Ok((self.load32(address & !3)? >> (8 * (address & 3))) as u8)
+            }
+            result => result.map_err(|cause| Refused { cause, address }),
+        }
     }
 
     /// Stores a word as the core would.
@@ -138,25 +150,12 @@ impl Guest<'_> {
         self.store32(address, old & !mask | value)
     }
 
-    /// Loads as the ROM does: with `words` aligned words, wherever it begins, and bytes for the
-    /// rest.
-    pub fn load_bytes(&mut self, address: u32, size: u32, words: bool) -> Done<Vec<u8>> {
-        let mut bytes = Vec::with_capacity(length(size));
-        if words {
-            let skipped = address % 4;
-            let whole = size & !3;
-            let mut at = address & !3;
-            while (bytes.len() as u32) < whole + skipped && whole > 0 {
-                bytes.extend(self.load32(at)?.to_le_bytes());
-                at = at.wrapping_add(4);
-            }
-            bytes.drain(..(skipped as usize).min(bytes.len()));
-            bytes.truncate(whole as usize);
+    /// Loads bytes.
+    pub fn load_bytes(&mut self, address: u32, size: u32) -> Done<Vec<u8>> {
+        if let Some(bytes) = self.board.read_memory(address, length(size)) {
+            return Ok(bytes);
         }
-        for offset in bytes.len() as u32..size {
-            bytes.push(self.load8(address.wrapping_add(offset))?);
-        }
-        Ok(bytes)
+        (0..length(size) as u32).map(|offset| self.load8(address.wrapping_add(offset))).collect()
     }
 
     /// Stores as the core would.
@@ -183,25 +182,13 @@ impl Guest<'_> {
         self.store_bytes(address, &vec![byte; length(count)], address.is_multiple_of(4))
     }
 
-    /// A zero-terminated string of at most `limit` bytes, without its end. Words are loaded where
-    /// they are aligned: text lies in flash too.
+    /// A zero-terminated string of at most `limit` bytes, without its end.
     pub fn load_string(&mut self, at: u32, limit: u32) -> Done<Vec<u8>> {
-        let limit = length(limit);
         let mut text = Vec::new();
-        while text.len() < limit {
-            let address = at.wrapping_add(text.len() as u32);
-            if address.is_multiple_of(4) {
-                for byte in self.load32(address)?.to_le_bytes() {
-                    if byte == 0 || text.len() == limit {
-                        return Ok(text);
-                    }
-                    text.push(byte);
-                }
-            } else {
-                match self.load8(address)? {
-                    0 => break,
-                    byte => text.push(byte),
-                }
+        for offset in 0..length(limit) as u32 {
+            match self.load8(at.wrapping_add(offset))? {
+                0 => break,
+                byte => text.push(byte),
             }
         }
         Ok(text)

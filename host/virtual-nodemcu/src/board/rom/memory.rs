@@ -41,14 +41,14 @@ pub fn call(offset: u32, guest: &mut Guest) -> Done<Option<End>> {
         // memcpy, ets_memcpy, xthal_memcpy, memmove, ets_memmove
         0xDF48 | 0x18B4 | 0x06C4 | 0xE04C | 0x18C4 => {
             let words = a2.is_multiple_of(4);
-            let bytes = guest.load_bytes(a3, a4, words)?;
+            let bytes = guest.load_bytes(a3, a4)?;
             guest.store_bytes(a2, &bytes, words)?;
             End::Value(a2)
         }
         // xthal_bcopy(from, to, count)
         0x0688 => {
             let words = a3.is_multiple_of(4);
-            let bytes = guest.load_bytes(a2, a4, words)?;
+            let bytes = guest.load_bytes(a2, a4)?;
             guest.store_bytes(a3, &bytes, words)?;
             End::Plain
         }
@@ -63,9 +63,8 @@ pub fn call(offset: u32, guest: &mut Guest) -> Done<Option<End>> {
         }
         // memcmp, ets_memcmp
         0xDEA8 | 0x18D4 => {
-            let words = a2.is_multiple_of(4) && a3.is_multiple_of(4);
-            let left = guest.load_bytes(a2, a4, words)?;
-            let right = guest.load_bytes(a3, a4, words)?;
+            let left = guest.load_bytes(a2, a4)?;
+            let right = guest.load_bytes(a3, a4)?;
             End::Value(difference(&left, &right))
         }
         // strlen, ets_strlen
