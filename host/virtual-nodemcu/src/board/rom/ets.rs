@@ -6,7 +6,6 @@ use super::script::{Frame, Script, Step};
 use super::xtos::{self, VPRI};
 use super::{WAIT, functions};
 use crate::board::ResetCause;
-use crate::cpu::sr;
 
 /// The function that runs when there is nothing to do, its argument, and the tasks that have
 /// something to do, a bit each.
@@ -475,5 +474,4 @@ pub fn initialise(words: &mut functions::Words) {
     words.set(WDT + 4, 6);
     words.set(WDT + 8, 12);
     words.set(VPRI, u32::MAX);
-    let _ = sr::INTENABLE;
 }

@@ -130,7 +130,8 @@ fn read(guest: &mut Guest, chip: u32, offset: u32, to: u32, size: u32) -> Done<E
 }
 
 fn write(guest: &mut Guest, chip: u32, offset: u32, from: u32, size: u32) -> Done<End> {
-    if offset % 4 != 0 || size % 4 != 0 || !within_limit(chip, offset, size, guest)? {
+    let aligned = offset.is_multiple_of(4) && size.is_multiple_of(4);
+    if !aligned || !within_limit(chip, offset, size, guest)? {
         return Ok(End::Value(1));
     }
     let bytes = guest.load_bytes(from, size.min(MOST))?;

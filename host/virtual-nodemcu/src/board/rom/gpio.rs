@@ -1,6 +1,5 @@
 //! Pins, and descriptors of the DMA that other functions build on.
 
-use super::ets;
 use super::guest::{Done, End, Guest};
 use super::script::{Frame, Script, Step};
 use super::xtos;
@@ -211,6 +210,5 @@ fn build_chain(guest: &mut Guest, arguments: [u32; 5]) -> Done<End> {
     }
     guest.store32(head_out, first)?;
     guest.store32(tail_out, at)?;
-    let _ = ets::CPU_MHZ;
     Ok(End::Plain)
 }

@@ -14,7 +14,7 @@ mod guest;
 pub mod image;
 pub mod loader;
 mod memory;
-mod names;
+pub mod names;
 mod phy;
 mod print;
 mod script;

@@ -8,6 +8,11 @@ pub fn of(offset: u32) -> Option<&'static str> {
     Some(NAMES[at].1)
 }
 
+/// Offsets of all that has a name.
+pub fn offsets() -> impl Iterator<Item = u32> {
+    NAMES.iter().map(|(offset, _)| (*offset).into())
+}
+
 /// By offset.
 #[rustfmt::skip]
 const NAMES: [(u16, &str); 346] = [

@@ -310,8 +310,7 @@ fn write_char(frame: &mut Frame, guest: &mut Guest) -> Done<Step> {
 
 /// Gives the text's characters to a function, one after another: which of them is the next counts
 /// in the frame, and the text is made anew each time.
-fn put(frame: &mut Frame, guest: &mut Guest, function: u32, text: &[u8], next: usize) -> Step {
-    let _ = guest;
+fn put(frame: &mut Frame, function: u32, text: &[u8], next: usize) -> Step {
     let n = frame.locals[next] as usize;
     match text.get(n) {
         None => Step::End(End::Value(text.len() as u32)),
@@ -326,7 +325,7 @@ fn put(frame: &mut Frame, guest: &mut Guest, function: u32, text: &[u8], next: u
 fn vprintf(frame: &mut Frame, guest: &mut Guest) -> Done<Step> {
     let [function, at, stack, registers, index, ..] = frame.locals;
     let text = format(guest, at, Source::List(Arguments { stack, registers, index }))?;
-    Ok(put(frame, guest, function, &text, 6))
+    Ok(put(frame, function, &text, 6))
 }
 
 /// The arguments of a function that has a frame: those in registers are its locals.
@@ -367,7 +366,7 @@ fn external(frame: &mut Frame, guest: &mut Guest, writer: u32) -> Done<Step> {
     }
     let text = format(guest, frame.locals[0], list(frame))?;
     if frame.locals[PHASE] == 1 {
-        match put(frame, guest, writer, &text, COUNT) {
+        match put(frame, writer, &text, COUNT) {
             Step::End(_) => frame.locals[PHASE] = 2,
             step => return Ok(step),
         }

@@ -4,7 +4,7 @@
 use super::guest::{Done, End, Guest, ps};
 use super::{RETURN_FROM_HANDLER, RETURN_FROM_INTERRUPT, Rom, functions};
 use crate::board::ROM;
-use crate::cpu::{Cause, sr};
+use crate::cpu::sr;
 
 /// Where the exception vector goes, by cause; and the functions in C behind it.
 const HANDLERS: u32 = 0x3FFF_C000;
@@ -349,6 +349,5 @@ fn unhandled_in_c(guest: &mut Guest) -> End {
          excvaddr={excvaddr:#010x}, depc={depc:#010x}\r\n"
     );
     guest.board.uarts[0].send(text.as_bytes());
-    let _ = Cause::IllegalInstruction;
     unhandled(guest)
 }
