@@ -137,8 +137,9 @@ struct Text<'a>(&'a str, usize);
 
 impl fmt::Display for Text<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = &self.0[..self.0.floor_char_boundary(self.1)];
-        for character in text.chars() {
+        // Not a slice of the text: what core says of a bad one costs 6 KB of flash.
+        let fits = |(at, character): &(usize, char)| at + character.len_utf8() <= self.1;
+        for (_, character) in self.0.char_indices().take_while(fits) {
             match character {
                 '"' | '\\' => write!(f, "\\{character}")?,
                 '\0'..' ' => write!(f, "\\u{:04x}", u32::from(character))?,

@@ -83,8 +83,8 @@ impl log::Log for Console {
 /// the product, not for a file.
 fn module(target: &str) -> &str {
     match target.strip_prefix("app::") {
-        Some(task) => task.split("::").next().unwrap_or(task),
-        None => target.split("::").next().unwrap_or(target),
+        Some(task) => task.split(':').next().unwrap_or(task),
+        None => target.split(':').next().unwrap_or(target),
     }
 }
 
