@@ -40,7 +40,7 @@ START_TIME_TYPE MQTTTime_start_clock(void)
 
 START_TIME_TYPE MQTTTime_now(void)
 {
-    const int64_t ms = now_ms();
+    const uint64_t ms = (uint64_t)now_ms();
 
     return (START_TIME_TYPE){
         .tv_sec = (time_t)(ms / 1000),

@@ -317,6 +317,13 @@ int os_get_random(uint8_t *bytes, size_t length)
     return fw_random(bytes, length);
 }
 
+/* Stands for what they have for being an access point (memory.ld). */
+void radio_is_no_access_point(void);
+void radio_is_no_access_point(void)
+{
+    crash_assert("the radio is a station", __FILE_NAME__, __LINE__);
+}
+
 /* --- What they print ----------------------------------------------------------------- */
 
 /* An assertion of theirs prints this, file and line, and loops for ever: from any context, the
