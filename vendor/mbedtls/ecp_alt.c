@@ -15,6 +15,7 @@
 #include "mbedtls/ecp.h"
 #include "mbedtls/error.h"
 #include "mbedtls/platform_util.h"
+#include "verified.h"
 
 enum {
     NUMBER = FW_P256_NUMBER,
@@ -461,6 +462,26 @@ int mbedtls_ecdsa_sign(mbedtls_ecp_group *grp, mbedtls_mpi *r, mbedtls_mpi *s,
     return code;
 }
 
+/* Whether this was verified before; `now`: it is. Not inlined: what it puts on the stack would lie
+ * below the verification. */
+__attribute__((noinline)) static bool is_known(const uint8_t public_key[POINT],
+                                               const uint8_t *hash, size_t hash_length,
+                                               const uint8_t signature[POINT], bool now)
+{
+    const struct verified_part parts[] = {
+        {public_key, POINT},
+        {hash, hash_length},
+        {signature, POINT},
+    };
+    const size_t count = sizeof parts / sizeof parts[0];
+
+    if (now) {
+        verified_remember(parts, count);
+        return true;
+    }
+    return verified_before(parts, count);
+}
+
 int mbedtls_ecdsa_verify(mbedtls_ecp_group *grp, const unsigned char *buf, size_t blen,
                          const mbedtls_ecp_point *Q, const mbedtls_mpi *r, const mbedtls_mpi *s)
 {
@@ -478,11 +499,18 @@ int mbedtls_ecdsa_verify(mbedtls_ecp_group *grp, const unsigned char *buf, size_
         mbedtls_mpi_write_binary(s, signature + NUMBER, NUMBER) != 0) {
         return MBEDTLS_ERR_ECP_VERIFY_FAILED;
     }
+    if (is_known(public_key, buf, blen, signature, false)) {
+        return 0;
+    }
     struct fw_p256_workspace *workspace = tls_calloc(1, sizeof *workspace);
     if (workspace == NULL) {
         return MBEDTLS_ERR_ECP_ALLOC_FAILED;
     }
     code = fw_p256_verify(public_key, buf, blen, signature, workspace);
     tls_free(workspace);
-    return code == 0 ? 0 : MBEDTLS_ERR_ECP_VERIFY_FAILED;
+    if (code != 0) {
+        return MBEDTLS_ERR_ECP_VERIFY_FAILED;
+    }
+    (void)is_known(public_key, buf, blen, signature, true);
+    return 0;
 }

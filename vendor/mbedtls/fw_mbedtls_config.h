@@ -81,11 +81,9 @@ int64_t tls_time(int64_t *out);
 #define MBEDTLS_ECDSA_SIGN_ALT
 #define MBEDTLS_ECDSA_VERIFY_ALT
 #define MBEDTLS_RSA_C /* Amazon Root CA 1 */
+#define MBEDTLS_RSA_ALT /* signatures are verified, and nothing else: rsa_alt.c */
 #define MBEDTLS_PKCS1_V15
-#define MBEDTLS_MPI_MAX_SIZE 512 /* bytes: RSA 4096 */
 #define MBEDTLS_SHA512_SMALLER /* SHA-384 is for AES-256 suites, which few servers choose */
-#define MBEDTLS_MPI_WINDOW_SIZE 1 /* RSA is only verified; a window pays in private operations */
-#define MBEDTLS_NO_UDBL_DIVISION /* the core has no divider, the 64-bit one is a long call */
 
 /* -- Ciphers, hashes, random numbers ---------------------------------------------- */
 #define MBEDTLS_CIPHER_C

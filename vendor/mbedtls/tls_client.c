@@ -22,7 +22,9 @@
 #include "mbedtls/ssl.h"
 #include "mbedtls/ssl_ciphersuites.h"
 #include "mbedtls/x509_crt.h"
+#include "rsa_alt.h"
 #include "tls_platform.h"
+#include "verified.h"
 
 struct tls_profile {
     const struct tls_der *roots;
@@ -213,6 +215,7 @@ struct tls_profile *tls_profile_new(const struct tls_profile_config *from)
     profile->chain_count = from->chain_count;
     profile->key = from->key;
     profile->alpn[0] = from->alpn;
+    verified_forget(); /* there may be other roots now */
 
     /* Find out now, and not at the first connection, whether all of it is usable. */
     struct handshake_material *material = NULL;
@@ -267,12 +270,17 @@ int __wrap_mbedtls_x509_crt_parse_der_nocopy(mbedtls_x509_crt *chain,
 /* The linker puts this in front of mbedTLS's function (--wrap in tools/xtensa-link). mbedTLS skips
  * a certificate whose signature it does not know, since the chain may do without it, but ends the
  * handshake over a key that it does not know. A certificate that is not needed does no harm: say
- * the same of both. The first is the server's own, which is needed. */
+ * the same of both. The first is the server's own, which is needed.
+ *
+ * What is parsed without a copy outlives the certificate, and so its RSA key. */
 int __wrap_mbedtls_x509_crt_parse_der_nocopy(mbedtls_x509_crt *chain,
                                              const unsigned char *der, size_t length)
 {
     const bool first = chain->version == 0;
+
+    rsa_borrow_keys(true);
     const int code = __real_mbedtls_x509_crt_parse_der_nocopy(chain, der, length);
+    rsa_borrow_keys(false);
     const uint8_t kind = unsupported_by(code);
 
     if (kind != TLS_SUPPORTED) {
@@ -388,9 +396,15 @@ static void record_failure(struct tls_session *session, const mbedtls_ssl_contex
 static int run_handshake(struct tls_session *session, mbedtls_ssl_context *ssl)
 {
     for (;;) {
-        const int code = mbedtls_ssl_handshake(ssl);
+        /* This step verifies certificates, and nothing else. */
+        verified_in_chain(ssl->state == MBEDTLS_SSL_SERVER_CERTIFICATE);
+        const int code = mbedtls_ssl_handshake_step(ssl);
+        verified_in_chain(false);
         short events;
 
+        if (code == 0 && !mbedtls_ssl_is_handshake_over(ssl)) {
+            continue;
+        }
         if (code == MBEDTLS_ERR_SSL_WANT_READ) {
             events = POLLIN;
         } else if (code == MBEDTLS_ERR_SSL_WANT_WRITE) {
