@@ -13,7 +13,6 @@
 #include "fw_hooks.h"
 #include "lwip/sockets.h"
 #include "mbedtls/ctr_drbg.h"
-#include "mbedtls/entropy.h"
 #include "mbedtls/error.h"
 #include "mbedtls/net_sockets.h"
 #include "mbedtls/oid.h"
@@ -23,6 +22,7 @@
 #include "mbedtls/ssl_ciphersuites.h"
 #include "mbedtls/x509_crt.h"
 #include "rsa_alt.h"
+#include "ssl_misc.h"
 #include "tls_platform.h"
 #include "verified.h"
 
@@ -56,7 +56,6 @@ struct handshake_material {
     uint8_t randoms[64]; /* server's, client's */
     mbedtls_x509_crt chain;
     mbedtls_pk_context key;
-    mbedtls_entropy_context entropy;
     mbedtls_ctr_drbg_context random;
 };
 
@@ -122,15 +121,31 @@ static int parse_certificates(mbedtls_x509_crt *list, const struct tls_der *docu
     return 0;
 }
 
+/* A list of certificates to be sent, not parsed: a handshake needs nothing of the device's own but
+ * their bytes, and names and keys would take some hundred more of the heap. */
+static int list_chain(mbedtls_x509_crt *list, const struct tls_profile *profile)
+{
+    for (size_t i = 0; i < profile->chain_count; i++) {
+        if (i > 0) {
+            list->next = tls_calloc(1, sizeof *list);
+            if (list->next == NULL) {
+                return MBEDTLS_ERR_X509_ALLOC_FAILED;
+            }
+            list = list->next;
+        }
+        list->raw.p = (unsigned char *)profile->chain[i].data;
+        list->raw.len = profile->chain[i].length;
+    }
+    return 0;
+}
+
 static int fill_material(struct handshake_material *material,
                          const struct tls_profile *profile, struct tls_error *error)
 {
     error->item = TLS_ITEM_RANDOM;
-    int code = tls_random_seed(&material->random, &material->entropy, profile->key.data,
-                               profile->key.length);
+    int code = tls_random_seed(&material->random, profile->key.data, profile->key.length);
     if (code == 0) {
-        code = parse_certificates(&material->chain, profile->chain, profile->chain_count,
-                                  profile->root_count, error);
+        code = list_chain(&material->chain, profile);
     }
     if (code == 0) {
         error->item = TLS_ITEM_KEY;
@@ -151,11 +166,10 @@ static void material_free(struct handshake_material *material)
     mbedtls_x509_crt_free(&material->chain);
     mbedtls_pk_free(&material->key);
     mbedtls_ctr_drbg_free(&material->random);
-    mbedtls_entropy_free(&material->entropy);
     tls_free(material);
 }
 
-/* Parse the profile's documents. On failure returns NULL and describes it in `error`. */
+/* Make what a handshake needs of the profile. On failure returns NULL and describes it in `error`. */
 static struct handshake_material *material_new(const struct tls_profile *profile,
                                                struct tls_error *error)
 {
@@ -172,7 +186,6 @@ static struct handshake_material *material_new(const struct tls_profile *profile
     mbedtls_ssl_config_init(&material->config);
     mbedtls_x509_crt_init(&material->chain);
     mbedtls_pk_init(&material->key);
-    mbedtls_entropy_init(&material->entropy);
     mbedtls_ctr_drbg_init(&material->random);
     error->code = fill_material(material, profile, error);
     if (error->code != 0) {
@@ -183,18 +196,31 @@ static struct handshake_material *material_new(const struct tls_profile *profile
     return material;
 }
 
-/* Whether all roots parse. On failure describes it in `error`. */
-static bool check_roots(const struct tls_profile *profile, struct tls_error *error)
+/* Whether all certificates parse, and the key belongs to the first of the device's own. Returns 0
+ * or an error code, and says in `error` what it is about. */
+static int check_profile(const struct tls_profile *profile, struct tls_error *error)
 {
-    const uint32_t refused = tls_refused_allocations();
-    mbedtls_x509_crt roots;
+    mbedtls_x509_crt certificates;
 
-    mbedtls_x509_crt_init(&roots);
-    error->stage = TLS_STAGE_PROFILE;
-    error->code = parse_certificates(&roots, profile->roots, profile->root_count, 0, error);
-    error->out_of_memory = error->code != 0 && tls_refused_allocations() != refused;
-    mbedtls_x509_crt_free(&roots);
-    return error->code == 0;
+    mbedtls_x509_crt_init(&certificates);
+    int code = parse_certificates(&certificates, profile->roots, profile->root_count, 0, error);
+    mbedtls_x509_crt_free(&certificates);
+    if (code != 0) {
+        return code;
+    }
+    code = parse_certificates(&certificates, profile->chain, profile->chain_count,
+                              profile->root_count, error);
+    if (code == 0) {
+        struct handshake_material *material = material_new(profile, error);
+        code = error->code;
+        if (material != NULL) {
+            code = mbedtls_pk_check_pair(&certificates.pk, &material->key,
+                                         mbedtls_ctr_drbg_random, &material->random);
+        }
+        material_free(material);
+    }
+    mbedtls_x509_crt_free(&certificates);
+    return code;
 }
 
 struct tls_profile *tls_profile_new(const struct tls_profile_config *from)
@@ -218,17 +244,10 @@ struct tls_profile *tls_profile_new(const struct tls_profile_config *from)
     verified_forget(); /* there may be other roots now */
 
     /* Find out now, and not at the first connection, whether all of it is usable. */
-    struct handshake_material *material = NULL;
-    if (check_roots(profile, &error)) {
-        material = material_new(profile, &error);
-    }
-    if (material != NULL) {
-        const uint32_t refused = tls_refused_allocations();
-        error.code = mbedtls_pk_check_pair(&material->chain.pk, &material->key,
-                                           mbedtls_ctr_drbg_random, &material->random);
-        error.out_of_memory = error.code != 0 && tls_refused_allocations() != refused;
-        material_free(material);
-    }
+    const uint32_t refused = tls_refused_allocations();
+    error.stage = TLS_STAGE_PROFILE;
+    error.code = check_profile(profile, &error);
+    error.out_of_memory = error.code != 0 && tls_refused_allocations() != refused;
     if (error.code != 0) {
         record(&error);
         tls_free(profile);
@@ -393,11 +412,26 @@ static void record_failure(struct tls_session *session, const mbedtls_ssl_contex
     record(&error);
 }
 
+/* The suite is agreed on, and so is which of two hashes over the handshake is wanted; the other
+ * would take 340 bytes where memory is shortest, while certificates are verified. */
+static void drop_other_hash(mbedtls_ssl_context *ssl)
+{
+    mbedtls_ssl_handshake_params *handshake = ssl->handshake;
+
+    mbedtls_md_free(handshake->ciphersuite_info->mac == MBEDTLS_MD_SHA384
+                        ? &handshake->fin_sha256
+                        : &handshake->fin_sha384);
+}
+
 static int run_handshake(struct tls_session *session, mbedtls_ssl_context *ssl)
 {
     for (;;) {
         /* This step verifies certificates, and nothing else. */
-        verified_in_chain(ssl->state == MBEDTLS_SSL_SERVER_CERTIFICATE);
+        const bool in_chain = ssl->state == MBEDTLS_SSL_SERVER_CERTIFICATE;
+        if (in_chain) {
+            drop_other_hash(ssl);
+        }
+        verified_in_chain(in_chain);
         const int code = mbedtls_ssl_handshake_step(ssl);
         verified_in_chain(false);
         short events;

@@ -6,6 +6,7 @@
 //! says how much CPU time a connection took of it.
 
 use std::path::Path;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -139,23 +140,41 @@ fn watch(emulator: &Emulator, operator: &mut MqttClient, deadline: Instant) -> R
             Report::Offline => bail!("the broker has lost the device"),
         }
     }
-    let lines = emulator.console.lines();
     // An instruction takes 2^shift nanoseconds.
     let instructions = |nanoseconds: u64| nanoseconds >> INSTRUCTION_SHIFT;
-    let connect = lines
-        .iter()
-        .find_map(|line| computing(line, " ms of computing"))
+    // The console may be read later than the statuses.
+    let connect = figures_of(emulator, " ms of computing", 1, deadline)
         .context("the device does not say how much computing a connection took")?;
-    let connect_instructions = instructions(connect * 1_000_000);
-    let publish = lines
-        .iter()
-        .rev()
-        .find_map(|line| computing(line, " us of computing"))
+    let connect_instructions = instructions(connect[0] * 1_000_000);
+    let publish = figures_of(emulator, " us of computing", SETTLED - 1, deadline)
         .context("the device does not say how much computing a publish took")?;
+    // Now and then the link task does something else meanwhile.
+    let publish = publish.into_iter().min().context("no publish")?;
     let publish_instructions = instructions(publish * 1_000);
     let settled = statuses.pop().context("no status")?;
     let first = statuses.into_iter().next().unwrap_or_else(|| settled.clone());
     Ok(Run { connect_instructions, publish_instructions, first, settled })
+}
+
+/// The first so many numbers that the log tells with this unit.
+fn figures_of(
+    emulator: &Emulator,
+    unit: &str,
+    count: usize,
+    deadline: Instant,
+) -> Option<Vec<u64>> {
+    loop {
+        let lines = emulator.console.lines();
+        let found: Vec<u64> =
+            lines.iter().filter_map(|line| computing(line, unit)).take(count).collect();
+        if found.len() == count {
+            return Some(found);
+        }
+        if Instant::now() > deadline {
+            return None;
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
 }
 
 /// Reads the number of `... connected to HOST:PORT with N ms of computing` and the like.
