@@ -242,7 +242,8 @@ impl Program {
         self.cpu.set_reg(1, STACK);
         self.cpu.set_pc(entry);
         self.cpu.set_special(sr::PS, 0);
-        let mut recorder = Recorder::<ALL> { path: EMPTY, lowest: STACK, highest: STACK, fault: None };
+        let mut recorder =
+            Recorder::<ALL> { path: EMPTY, lowest: STACK, highest: STACK, fault: None };
         let before = self.cpu.instructions();
         let stop = loop {
             let stop = self.cpu.run_traced(&mut self.memory, &mut recorder, 1 << 20);

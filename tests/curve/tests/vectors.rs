@@ -205,7 +205,10 @@ fn signatures_are_verified() {
         let (mut key, mut secret) = ([0; 64], secret);
         let arguments = &mut [Buffer(&mut secret), Buffer(&mut [1; 32]), Buffer(&mut key)];
         assert_eq!(program.result("fw_p256_public_key", arguments).expect("it returns"), 0);
-        assert_eq!(key[..32], hex(b"60FED4BA255A9D31C961EB74C6356D68C049B8923B61FA6CE669622E60F29FB6"));
+        assert_eq!(
+            key[..32],
+            hex(b"60FED4BA255A9D31C961EB74C6356D68C049B8923B61FA6CE669622E60F29FB6")
+        );
         let (mut hash, mut signature) = (SHA256(b"sample"), [0; 64]);
         let result = program
             .result(

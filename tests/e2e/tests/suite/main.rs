@@ -10,6 +10,7 @@ mod hostile_server;
 mod identity_region;
 mod network;
 mod records;
+mod remembered;
 mod session;
 mod settings;
 mod unanswered;
