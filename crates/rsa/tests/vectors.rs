@@ -102,8 +102,8 @@ fn a_hash_that_is_not_at_the_end_is_refused() {
     }
 }
 
-/// The same where the garbage is in the padding (Go's CVE-free check of 2006 and others): the end
-/// is right, cubes modulo a power of 2 can be had for any odd end.
+/// The same where the garbage is in the padding: the end is right, for every odd end is that of a
+/// cube.
 #[test]
 fn a_hash_behind_garbage_is_refused() {
     let hash = (0u8..).map(|i| sha256(&[i])).find(|hash| hash[31] % 2 == 1).expect("one is odd");
