@@ -44,6 +44,7 @@ const HOUSE: &[(Wing, &[&[&str]])] = &[
                 "p256-lx106",
                 "packets",
                 "rsa-lx106",
+                "soft-i2c",
                 "wpa",
             ],
             &["board-facts", "records"],
