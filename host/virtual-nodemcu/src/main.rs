@@ -25,6 +25,7 @@ use virtual_nodemcu::debug::gdb::Server;
 use virtual_nodemcu::debug::profile::Profile;
 use virtual_nodemcu::debug::symbols::Symbols;
 use virtual_nodemcu::debug::trace::Tracer;
+use virtual_nodemcu::parts::Spec;
 
 /// Exit status after a power cut that was armed.
 const POWER_CUT: u8 = 3;
@@ -88,6 +89,15 @@ struct Options {
     /// (docs/virtual-nodemcu.md)
     #[arg(long, value_name = "SOCKET")]
     control: Option<PathBuf>,
+
+    /// A part wired to pins, as dht22:D4,temperature=21.5; may be given several times. Kinds: led,
+    /// button, dht22, ds18b20, bme280, ssd1306, servo
+    #[arg(long = "part", value_name = "KIND:PIN[+PIN][,KEY=VALUE]...")]
+    parts: Vec<Spec>,
+
+    /// What the ADC measures, 0 to 1023
+    #[arg(long, value_name = "VALUE", default_value_t = 0, value_parser = clap::value_parser!(u16).range(0..=1023))]
+    adc: u16,
 
     /// Write the air to a file as Wireshark reads it: pcap with radiotap headers
     #[arg(long, value_name = "FILE")]
@@ -215,7 +225,11 @@ fn run(options: &Options) -> Result<ExitCode> {
         Random::Repeats => noise::Kind::Repeats,
         Random::FailsOnce => noise::Kind::FailsOnce,
     });
-    board.drive_pin(0, !options.gpio0_low);
+    board.set_gpio0_low(options.gpio0_low);
+    for spec in &options.parts {
+        board.add_part_like(spec).map_err(|text| anyhow!("--part: {text}"))?;
+    }
+    board.adc = options.adc;
     let net = (options.net == Network::User).then(Net::new);
     let symbols = Rc::new(match &options.elf {
         Some(path) => Symbols::read(path).with_context(|| format!("--elf {}", path.display()))?,

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use super::control::{self, Control};
+use super::control::{self, About, Control};
+use super::recent::{Quiet, Recent};
+use super::flash::Writer;
 use super::net::Net;
 use super::radio::ap::Ap;
 use super::radio::pcap::Pcap;
@@ -77,6 +79,11 @@ pub struct Machine {
     held: Option<Instant>,
     /// Since when EN is low only because of its capacitor.
     charging: Option<Instant>,
+    /// The button RST is held.
+    rst: bool,
+    unpowered: bool,
+    recent: Recent,
+    quiet: Quiet,
     /// Wall clock and the board's time (ns) at the same moment.
     base: (Instant, u64),
     /// Ends [`run`](Self::run) once it is set, from a signal handler or another thread.
@@ -161,6 +168,10 @@ impl Machine {
             rts: false,
             held: None,
             charging: None,
+            rst: false,
+            unpowered: false,
+            recent: Recent::default(),
+            quiet: Quiet::default(),
             base: (Instant::now(), 0),
             switch: Arc::default(),
             observer: None,
@@ -205,7 +216,11 @@ impl Machine {
         (self.console)(text);
         if let Some(control) = &mut self.control {
             let time = self.board.clock.nanoseconds(self.cpu.cycles());
-            control.tell(&json!({ "event": "console", "time_ns": time, "text": text }));
+            self.recent.console(text);
+            control.tell(
+                About::Console,
+                &json!({ "event": "console", "time_ns": time, "text": text }),
+            );
         }
     }
 
@@ -220,15 +235,77 @@ impl Machine {
         self.modem_lines(self.dtr, self.rts);
     }
 
+    /// The button RST: EN is low while it is pressed.
+    pub fn press_reset(&mut self, pressed: bool) {
+        if pressed {
+            self.hold();
+        }
+        self.rst = pressed;
+        if !pressed {
+            self.release_unless_held();
+        }
+    }
+
+    /// Switches the power off, or on; on again is off and on.
+    pub fn set_power(&mut self, on: bool) {
+        if !on {
+            if !self.unpowered {
+                self.hold();
+                self.unpowered = true;
+                self.say("power off");
+            }
+        } else if std::mem::take(&mut self.unpowered) {
+            self.held = None;
+            self.base = (Instant::now(), self.board.clock.nanoseconds(self.cpu.cycles()));
+            self.reset(ResetCause::PowerOn);
+            if self.en_is_low() {
+                self.hold();
+            }
+        } else {
+            self.reset(ResetCause::PowerOn);
+        }
+    }
+
+    /// Whether the board has power, and whether the chip is held in reset.
+    #[must_use]
+    pub fn is_powered_and_held(&self) -> (bool, bool) {
+        (!self.unpowered, self.held.is_some())
+    }
+
+    /// The LEDs of the board.
+    #[must_use]
+    pub fn leds(&self) -> &[Led] {
+        &self.leds
+    }
+
+    /// What was said lately, while there is a control socket: the serial port's bytes and the
+    /// console's lines.
+    #[must_use]
+    pub fn recent(&self) -> &Recent {
+        &self.recent
+    }
+
+    /// Bytes for UART0 as a terminal sends them that runs at the chip's own speed.
+    pub fn type_in(&mut self, bytes: &[u8]) {
+        if self.held.is_none() && self.board.uarts[0].waiting() <= MOST_WAITING {
+            self.board.uarts[0].push(bytes.iter().copied());
+        }
+    }
+
     /// Does what came over the control socket.
     fn obey(&mut self) {
         let Some(requests) = self.control.as_mut().map(Control::requests) else { return };
+        if !requests.is_empty() {
+            // So that what is done has the right time.
+            self.board.advance(self.cpu.cycles());
+        }
         for (who, line) in requests {
             let (answer, listens) = control::serve(self, &line);
             if let Some(control) = &mut self.control {
                 control.answer(who, &answer);
                 if let Some(listens) = listens {
                     control.set_listening(who, listens);
+                    self.board.watched = control.watched();
                 }
             }
         }
@@ -321,6 +398,8 @@ impl Machine {
     /// Lets the core run to the next event, at most up to the cycle `end`. With `single` a
     /// function of the ROM counts as an instruction.
     fn turn(&mut self, end: u64, single: bool) -> Turn {
+        self.board.flash.writer =
+            if self.rom.is_loading() { Writer::Loader } else { Writer::Program };
         if self.rom.is_loading() {
             self.rom.serve(&mut self.cpu, &mut self.board);
         }
@@ -392,7 +471,7 @@ impl Machine {
         }
         if self.charging.is_some_and(|since| since.elapsed() >= EN_DELAY) {
             self.charging = None;
-            self.release();
+            self.release_unless_held();
         }
     }
 
@@ -407,16 +486,23 @@ impl Machine {
             let text = fault.text(&self.symbols);
             self.say(&text);
         }
+        let now = self.board.clock.nanoseconds(self.cpu.cycles());
         for event in self.board.take_events() {
             let text = match event {
                 Event::Unmodelled(text) | Event::Crash(text) => text,
                 Event::Pin { pin, high, time } => {
                     if let Some(control) = &mut self.control {
-                        control.tell(
-                            &json!({ "event": "pin", "time_ns": time, "pin": pin, "high": high }),
-                        );
+                        let event =
+                            json!({ "event": "pin", "time_ns": time, "pin": pin, "high": high });
+                        control.tell(About::Outputs, &event);
                     }
-                    match self.leds.iter().find(|led| led.pin == pin) {
+                    let led = self.leds.iter().find(|led| led.pin == pin);
+                    // A part says itself what it does.
+                    let spoken_for = led.is_none() && self.board.parts.pins() >> pin & 1 != 0;
+                    if spoken_for || !self.quiet.speaks(pin, time) {
+                        continue;
+                    }
+                    match led {
                         Some(led) => {
                             let state = if high == led.active_low { "off" } else { "on" };
                             format!("LED {} (GPIO{pin}) {state}", led.name)
@@ -424,8 +510,23 @@ impl Machine {
                         None => format!("GPIO{pin} {}", if high { "high" } else { "low" }),
                     }
                 }
+                Event::Level { pin, high, time } => {
+                    if let Some(control) = &mut self.control {
+                        let event =
+                            json!({ "event": "level", "time_ns": time, "pin": pin, "high": high });
+                        control.tell(About::Level(pin), &event);
+                    }
+                    continue;
+                }
             };
             self.say(&text);
+        }
+        for (pin, count) in self.quiet.take(now) {
+            let high = self.board.gpio.levels() >> pin & 1 != 0;
+            self.say(&format!(
+                "GPIO{pin}: {count} more changes, not named one by one; now {}",
+                if high { "high" } else { "low" }
+            ));
         }
         if let Some(net) = &mut self.net {
             for frame in self.board.nic.take_sent() {
@@ -470,6 +571,14 @@ impl Machine {
             let baud = self.chip_baud();
             let seen = uart::over_the_wire(&bytes, baud, self.host_baud);
             self.serial.send(&seen);
+            if let Some(control) = &mut self.control {
+                self.recent.serial(&bytes);
+                let time = self.board.clock.nanoseconds(self.cpu.cycles());
+                let text = control::latin1(&bytes);
+                let event =
+                    json!({ "event": "serial", "time_ns": time, "baud": baud, "data": text });
+                control.tell(About::Serial, &event);
+            }
         }
         let log = self.board.uarts[1].take_sent();
         if !log.is_empty() {
@@ -515,20 +624,35 @@ impl Machine {
     /// The two transistors: DTR alone pulls GPIO0 low, RTS alone EN; both or none, nothing.
     fn modem_lines(&mut self, dtr: bool, rts: bool) {
         (self.dtr, self.rts) = (dtr, rts);
-        self.board.drive_pin(0, !(dtr && !rts || self.button));
+        self.board.set_gpio0_low(dtr && !rts || self.button);
         if rts && !dtr {
             self.charging = None;
-            if self.held.is_none() {
-                self.flush();
-                self.held = Some(Instant::now());
-            }
+            self.hold();
         } else if self.held.is_some() {
             if dtr && rts {
                 self.charging = Some(Instant::now());
             } else {
                 self.charging = None;
-                self.release();
+                self.release_unless_held();
             }
+        }
+    }
+
+    /// Whether somebody pulls EN low.
+    fn en_is_low(&self) -> bool {
+        self.unpowered || self.rst || self.rts && !self.dtr
+    }
+
+    fn hold(&mut self) {
+        if self.held.is_none() {
+            self.flush();
+            self.held = Some(Instant::now());
+        }
+    }
+
+    fn release_unless_held(&mut self) {
+        if self.held.is_some() && !self.en_is_low() && self.charging.is_none() {
+            self.release();
         }
     }
 
