@@ -81,8 +81,9 @@ impl Control {
     /// # Errors
     /// The path is in use, or cannot be made.
     pub fn new(path: &Path) -> io::Result<Self> {
-        let socket = Some((listen(path)?, path.to_owned()));
-        Ok(Self { socket, ..Self::default() })
+        let mut control = Self::default();
+        control.socket = Some((listen(path)?, path.to_owned()));
+        Ok(control)
     }
 
     /// Takes clients from there too.

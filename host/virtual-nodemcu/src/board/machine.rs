@@ -7,12 +7,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::control::{self, About, Control};
-use super::recent::{Quiet, Recent};
 use super::flash::Writer;
 use super::net::Net;
 use super::radio::ap::Ap;
 use super::radio::pcap::Pcap;
 use super::radio::settings::Settings;
+use super::recent::{Quiet, Recent};
 use super::rom::Rom;
 use super::serial::{Input, Serial};
 use super::{Board, Event, ResetCause, uart};
@@ -197,6 +197,9 @@ impl Machine {
         self.flush();
         self.board.reset(cause, self.cpu.cycles());
         self.rom.boot(&mut self.cpu, &mut self.board);
+        // What the loader was given to run writes for the host too: esptool's stub.
+        let loads = self.board.gpio.boot_mode() == 1;
+        self.board.flash.writer = if loads { Writer::Loader } else { Writer::Program };
         let mode = match self.board.gpio.boot_mode() {
             1 => "serial loader (GPIO0 low)",
             3 => "flash",
@@ -398,8 +401,6 @@ impl Machine {
     /// Lets the core run to the next event, at most up to the cycle `end`. With `single` a
     /// function of the ROM counts as an instruction.
     fn turn(&mut self, end: u64, single: bool) -> Turn {
-        self.board.flash.writer =
-            if self.rom.is_loading() { Writer::Loader } else { Writer::Program };
         if self.rom.is_loading() {
             self.rom.serve(&mut self.cpu, &mut self.board);
         }

@@ -181,9 +181,7 @@ pub fn pin(text: &str) -> Result<u32, String> {
     let number = |digits: &str| digits.parse::<u32>().ok();
     let found = match (upper.strip_prefix("GPIO"), upper.strip_prefix('D')) {
         (Some(digits), _) => number(digits),
-        (_, Some(digits)) => {
-            number(digits).and_then(|place| PLACES.get(place as usize).copied())
-        }
+        (_, Some(digits)) => number(digits).and_then(|place| PLACES.get(place as usize).copied()),
         _ => number(&upper),
     };
     match found {

@@ -204,7 +204,13 @@ impl Bme280 {
         match register {
             reg::ID => ID,
             reg::CTRL_HUM => self.ctrl_hum,
-            reg::STATUS => if now < self.busy_until { MEASURING } else { 0 },
+            reg::STATUS => {
+                if now < self.busy_until {
+                    MEASURING
+                } else {
+                    0
+                }
+            }
             reg::CTRL_MEAS => {
                 // Forced mode ends by itself.
                 let forced = matches!(self.ctrl_meas & 3, 1 | 2);
@@ -287,7 +293,11 @@ impl I2cDevice for Bme280 {
                 };
             }
             _ => {
-                return Err(unknown("bme280", key, "temperature, pressure (Pa), humidity, address"));
+                return Err(unknown(
+                    "bme280",
+                    key,
+                    "temperature, pressure (Pa), humidity, address",
+                ));
             }
         }
         Ok(())
@@ -305,8 +315,7 @@ impl I2cDevice for Bme280 {
 
     fn power_on(&mut self) {
         let Self { address, temperature, pressure, humidity, measured, .. } = *self;
-        *self =
-            Self { address, temperature, pressure, humidity, measured, ..Self::default() };
+        *self = Self { address, temperature, pressure, humidity, measured, ..Self::default() };
     }
 }
 

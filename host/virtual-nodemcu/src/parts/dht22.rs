@@ -141,7 +141,9 @@ mod tests {
         let falls: Vec<_> = bench.edges.iter().filter(|edge| !edge.2).map(|edge| edge.0).collect();
         // The host's own release, then the answer's 80 us, then 40 bits.
         let bits: Vec<_> = rises.iter().zip(&falls).skip(2).map(|(r, f)| f - r > 48 * US).collect();
-        bits.chunks(8).map(|byte| byte.iter().fold(0, |all, bit| all << 1 | u8::from(*bit))).collect()
+        bits.chunks(8)
+            .map(|byte| byte.iter().fold(0, |all, bit| all << 1 | u8::from(*bit)))
+            .collect()
     }
 
     #[test]

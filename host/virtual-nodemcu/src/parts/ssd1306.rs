@@ -272,7 +272,11 @@ mod tests {
     #[test]
     fn page_mode_and_single_control_bytes_and_nonsense() {
         let mut bench = Bench::new(&["ssd1306:D2+D1,height=32"]);
-        send(&mut bench, 0x3C, &[0x80, 0xAF, 0x80, 0xA1, 0x80, 0xC8, 0x80, 0xB1, 0x80, 0x05, 0x80, 0x11]);
+        send(
+            &mut bench,
+            0x3C,
+            &[0x80, 0xAF, 0x80, 0xA1, 0x80, 0xC8, 0x80, 0xB1, 0x80, 0x05, 0x80, 0x11],
+        );
         send(&mut bench, 0x3C, &[0xC0, 0x01, 0x40, 0x01]);
         assert_eq!(&row(&bench, 8)[20..24], ".##.");
         assert_eq!(bench.state("ssd1306")["screen"].as_array().unwrap().len(), 32);
