@@ -3,9 +3,10 @@
 //! [`cpu`] is the LX106 core alone. It knows no memory map: whoever runs it brings a
 //! [`cpu::Bus`]. [`board`] is that memory map with all devices, flash, boot ROM and serial line.
 //! [`parts`] is what one wires to its pins. [`debug`] is for those who look into a program: trace,
-//! profile, GDB.
+//! profile, GDB; [`web`] shows the board on a page.
 
 pub mod board;
 pub mod cpu;
 pub mod debug;
 pub mod parts;
+pub mod web;

@@ -26,6 +26,7 @@ use virtual_nodemcu::debug::profile::Profile;
 use virtual_nodemcu::debug::symbols::Symbols;
 use virtual_nodemcu::debug::trace::Tracer;
 use virtual_nodemcu::parts::Spec;
+use virtual_nodemcu::web;
 
 /// Exit status after a power cut that was armed.
 const POWER_CUT: u8 = 3;
@@ -89,6 +90,11 @@ struct Options {
     /// (docs/virtual-nodemcu.md)
     #[arg(long, value_name = "SOCKET")]
     control: Option<PathBuf>,
+
+    /// Show the board on a web page at this address of loopback, as 127.0.0.1:8080; port 0 takes a
+    /// free one, which the console names
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    web: Option<SocketAddr>,
 
     /// A part wired to pins, as dht22:D4,temperature=21.5; may be given several times. Kinds: led,
     /// button, dht22, ds18b20, bme280, ssd1306, servo
@@ -275,9 +281,19 @@ fn run(options: &Options) -> Result<ExitCode> {
             format!("--join-air {}: is there a board with --air?", path.display())
         })?;
     }
-    if let Some(path) = &options.control {
-        let control =
-            Control::new(path).with_context(|| format!("--control {}", path.display()))?;
+    if options.control.is_some() || options.web.is_some() {
+        let mut control = match &options.control {
+            Some(path) => {
+                Control::new(path).with_context(|| format!("--control {}", path.display()))?
+            }
+            None => Control::default(),
+        };
+        if let Some(address) = options.web {
+            let (address, pages) =
+                web::serve(address).with_context(|| format!("--web {address}"))?;
+            say(&format!("page: http://{address}/"));
+            control.accept_from(pages);
+        }
         machine.set_control(control);
     }
     if tracer.is_some() || profile.is_some() {

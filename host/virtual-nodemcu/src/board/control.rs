@@ -45,7 +45,8 @@ pub enum About {
 /// What a client wants to be told.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Interest {
-    events: bool,
+    console: bool,
+    outputs: bool,
     serial: bool,
     /// Pins, a bit each.
     levels: u32,
@@ -54,7 +55,8 @@ pub struct Interest {
 impl Interest {
     fn covers(self, about: About) -> bool {
         match about {
-            About::Console | About::Outputs => self.events,
+            About::Console => self.console,
+            About::Outputs => self.outputs,
             About::Serial => self.serial,
             About::Level(pin) => self.levels >> pin & 1 != 0,
         }
@@ -211,8 +213,10 @@ fn execute(
         .ok_or("what to do is missing: {\"do\":\"status\"}")?;
     match what {
         "listen" => {
+            let on = flag(request, "on", true)?;
             let mut interest = Interest {
-                events: flag(request, "on", true)?,
+                console: on,
+                outputs: flag(request, "outputs", on)?,
                 serial: flag(request, "serial", false)?,
                 levels: 0,
             };
