@@ -82,6 +82,10 @@ pub struct Machine {
     /// The button RST is held.
     rst: bool,
     unpowered: bool,
+    /// Whether the board's time keeps to the wall clock; otherwise it goes as fast as the host can.
+    pub paced: bool,
+    /// Whether the host's end of the serial line always has the speed of the chip.
+    pub follows_baud: bool,
     recent: Recent,
     quiet: Quiet,
     /// Wall clock and the board's time (ns) at the same moment.
@@ -170,6 +174,8 @@ impl Machine {
             charging: None,
             rst: false,
             unpowered: false,
+            paced: true,
+            follows_baud: false,
             recent: Recent::default(),
             quiet: Quiet::default(),
             base: (Instant::now(), 0),
@@ -346,6 +352,29 @@ impl Machine {
         }
     }
 
+    /// Runs for `time` by the board's own clock, unless something ends it before.
+    pub fn run_for(&mut self, time: Duration) -> Option<End> {
+        let end = self.cpu.cycles() + self.board.clock.cycles_in(time.as_nanos() as u64).max(1);
+        while self.cpu.cycles() < end {
+            let wait = self.ahead();
+            if self.held.is_some() || self.switch.load(Ordering::Relaxed) {
+                self.outside(wait);
+                return self.over();
+            }
+            if wait.is_zero()
+                && let Some(stop) = self.slice_to(end.min(self.cpu.cycles() + SLICE))
+            {
+                return Some(End::Stopped(stop));
+            }
+            if let Some(end) = self.over() {
+                return Some(end);
+            }
+            let wait = self.ahead();
+            self.outside(wait);
+        }
+        None
+    }
+
     /// Executes one instruction, or one function of the ROM; asleep, one cycle passes. While EN
     /// is low nothing is executed. The wall clock plays no part.
     ///
@@ -388,7 +417,10 @@ impl Machine {
 
     /// Lets the core run until the outside gets its turn, or to a stop.
     fn slice(&mut self) -> Option<Stop> {
-        let end = self.cpu.cycles() + SLICE;
+        self.slice_to(self.cpu.cycles() + SLICE)
+    }
+
+    fn slice_to(&mut self, end: u64) -> Option<Stop> {
         loop {
             match self.turn(end, false) {
                 Turn::Again => {}
@@ -439,6 +471,9 @@ impl Machine {
 
     /// How long the wall clock needs to catch up with the board.
     fn ahead(&mut self) -> Duration {
+        if !self.paced {
+            return Duration::ZERO;
+        }
         let board = self.board.clock.nanoseconds(self.cpu.cycles());
         let passed = Duration::from_nanos(board.saturating_sub(self.base.1));
         let wall = self.base.0.elapsed();
@@ -570,6 +605,9 @@ impl Machine {
         let bytes = self.board.uarts[0].take_sent();
         if !bytes.is_empty() {
             let baud = self.chip_baud();
+            if self.follows_baud {
+                self.host_baud = baud;
+            }
             let seen = uart::over_the_wire(&bytes, baud, self.host_baud);
             self.serial.send(&seen);
             if let Some(control) = &mut self.control {
@@ -603,6 +641,9 @@ impl Machine {
                             .to_owned()
                     });
                     return;
+                }
+                if self.follows_baud {
+                    self.host_baud = self.chip_baud();
                 }
                 if self.rom.measures_baud() {
                     let hz = self.board.clock.bus_hz();

@@ -265,7 +265,11 @@ mod tests {
         assert!(write(&mut bench, 0x76 << 1 | 1));
         read(&mut bench, true);
         stop(&mut bench);
+        assert!(!bench.level(4), "it sends its next byte: a zero, so there is no stop");
+        // Nine clocks free the wire, as every master knows.
+        read(&mut bench, false);
         stop(&mut bench);
+        assert!(bench.level(4) && bench.level(5));
         assert_eq!(registers(&mut bench, 0x76, 0xD0, 1), [0x60]);
     }
 }
