@@ -28,6 +28,36 @@ use virtual_nodemcu::debug::trace::Tracer;
 use virtual_nodemcu::parts::Spec;
 use virtual_nodemcu::web;
 
+/// What `--help` says behind the options.
+const MANUAL: &str = "\
+EXAMPLES
+  A board with a page, to be flashed through RFC 2217, which resets by DTR and RTS:
+    virtual-nodemcu --flash board.bin --rfc2217 127.0.0.1:4000 --web 127.0.0.1:8080
+    esptool --port rfc2217://127.0.0.1:4000 write-flash 0 firmware.bin
+
+  A pseudo-terminal, in the serial loader at first; then the REPL of MicroPython:
+    virtual-nodemcu --flash board.bin --pty /tmp/board --gpio0-low
+    esptool --port /tmp/board --before no-reset --after no-reset write-flash 0 micropython.bin
+    virtual-nodemcu --flash board.bin --pty /tmp/board
+    mpremote connect /tmp/board
+
+  A network, a sensor and a screen:
+    virtual-nodemcu --flash board.bin --ap ssid=home,psk=passphrase \\
+        --part dht22:D5,temperature=21.5 --part ssd1306:D2+D1
+
+  Scripts rule it by the control socket (CONTROL.md):
+    virtual-nodemcu --flash board.bin --control /tmp/control
+    echo '{\"do\":\"status\"}' | socat - UNIX-CONNECT:/tmp/control
+
+EXIT STATUS
+  0  switched off (Ctrl-C, SIGTERM)
+  1  it could not start, or the flash file could not be written any more
+  2  an option is wrong
+  3  the power cut of --power-cut-after
+
+FILES
+  The flash file holds what is in flash, from address 0 on. Only one board at a time can have it.";
+
 /// Exit status after a power cut that was armed.
 const POWER_CUT: u8 = 3;
 /// Functions of the profile that the console shows; the file has all.
@@ -38,7 +68,7 @@ const PROFILE_LINES: usize = 20;
 /// Its serial port is an RFC 2217 server on loopback (or a pseudo-terminal); its console, which
 /// shows resets, LEDs and what went wrong, is standard output. Ctrl-C switches it off.
 #[derive(Parser)]
-#[command(version)]
+#[command(version, after_long_help = MANUAL)]
 struct Options {
     /// File with the contents of the flash chip; made blank if it is not there
     #[arg(long, value_name = "FILE")]
@@ -70,7 +100,7 @@ struct Options {
     mac: [u8; 6],
 
     /// Network behind the network port
-    #[arg(long, value_enum, default_value_t = Network::User)]
+    #[arg(long, value_enum, default_value_t = Network::usual())]
     net: Network,
 
     /// A virtual access point, as ssid=home,psk=passphrase,channel=6,rssi=-50; may be given several
@@ -162,6 +192,13 @@ enum Network {
     User,
     /// No cable
     None,
+}
+
+impl Network {
+    /// What is built in.
+    fn usual() -> Self {
+        if cfg!(feature = "network") { Self::User } else { Self::None }
+    }
 }
 
 #[derive(Clone, Copy, ValueEnum)]

@@ -28,8 +28,7 @@ impl Bench {
         let flash = program::flash(folder.path(), "flash.bin", "echo");
         let mut all = vec!["--net", "none", "--control", socket.to_str().unwrap()];
         all.extend(options);
-        let mut board = Process::new(&flash, &all);
-        board.line("reset: power on");
+        let board = Process::new(&flash, &all);
         let remote = connect(&socket);
         Self { board, remote, _folder: folder }
     }
@@ -64,7 +63,14 @@ impl Bench {
 }
 
 fn connect(socket: &Path) -> Remote {
-    let remote = Remote::connect(socket).unwrap();
+    let start = std::time::Instant::now();
+    let remote = loop {
+        match Remote::connect(socket) {
+            Ok(remote) => break remote,
+            Err(error) => assert!(start.elapsed() < process::PATIENCE, "{error}"),
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    };
     let mut stream = BufReader::new(UnixStream::connect(socket).unwrap());
     let mut line = String::new();
     stream.read_line(&mut line).unwrap();

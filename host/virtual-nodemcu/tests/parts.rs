@@ -51,7 +51,7 @@ fn a_program_reads_sensors_draws_turns_a_servo_and_hears_a_button() {
 }
 
 /// A part of the test's own: an inverter from D1 to D2, 100 ns late.
-struct Inverter(Option<(u64, bool)>);
+struct Inverter(Option<u64>);
 
 impl Part for Inverter {
     fn kind(&self) -> &'static str {
@@ -60,18 +60,20 @@ impl Part for Inverter {
     fn pins(&self) -> Vec<u32> {
         vec![5, 4]
     }
-    fn edge(&mut self, wires: &mut Wires<'_>, pin: u32, high: bool) {
+    fn edge(&mut self, wires: &mut Wires<'_>, pin: u32, _: bool) {
         if pin == 5 {
-            self.0 = Some((wires.now() + 100, !high));
+            self.0 = Some(wires.now() + 100);
         }
+    }
+    fn power_on(&mut self, wires: &mut Wires<'_>) {
+        self.wake(wires);
     }
     fn wake(&mut self, wires: &mut Wires<'_>) {
-        if let Some((_, high)) = self.0.take() {
-            wires.drive(4, if high { Drive::High } else { Drive::Low });
-        }
+        self.0 = None;
+        wires.drive(4, if wires.level(5) { Drive::Low } else { Drive::High });
     }
     fn next(&self) -> Option<u64> {
-        self.0.map(|(time, _)| time)
+        self.0
     }
     fn set(&mut self, _: &str, _: &str, _: &mut Wires<'_>) -> Result<(), String> {
         Err("nothing to set".to_owned())

@@ -223,9 +223,9 @@ impl Machine {
     /// Says something on the console.
     pub fn say(&mut self, text: &str) {
         (self.console)(text);
+        self.recent.console(text);
         if let Some(control) = &mut self.control {
             let time = self.board.clock.nanoseconds(self.cpu.cycles());
-            self.recent.console(text);
             control.tell(
                 About::Console,
                 &json!({ "event": "console", "time_ns": time, "text": text }),
@@ -287,8 +287,7 @@ impl Machine {
         &self.leds
     }
 
-    /// What was said lately, while there is a control socket: the serial port's bytes and the
-    /// console's lines.
+    /// What was said lately: the serial port's bytes and the console's lines.
     #[must_use]
     pub fn recent(&self) -> &Recent {
         &self.recent
@@ -610,8 +609,8 @@ impl Machine {
             }
             let seen = uart::over_the_wire(&bytes, baud, self.host_baud);
             self.serial.send(&seen);
+            self.recent.serial(&bytes);
             if let Some(control) = &mut self.control {
-                self.recent.serial(&bytes);
                 let time = self.board.clock.nanoseconds(self.cpu.cycles());
                 let text = control::latin1(&bytes);
                 let event =

@@ -5,6 +5,10 @@ pub mod control;
 pub mod flash;
 pub mod gpio;
 pub mod machine;
+#[cfg(feature = "network")]
+pub mod net;
+#[cfg(not(feature = "network"))]
+#[path = "no_net.rs"]
 pub mod net;
 pub mod nic;
 pub mod noise;
@@ -250,7 +254,7 @@ impl Board {
             self.dram.fill(0xA5);
             self.rtc_memory.fill(0xA5);
             self.flash.power_on();
-            self.parts.power_on();
+            self.parts.power_on(self.gpio.levels(), time);
         }
         self.cause = cause;
         self.dport = [0; 64];

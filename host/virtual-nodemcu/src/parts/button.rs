@@ -83,6 +83,12 @@ impl Part for Button {
         Ok(())
     }
 
+    fn power_on(&mut self, wires: &mut Wires<'_>) {
+        // Whoever presses it goes on pressing.
+        self.script.clear();
+        wires.drive(self.pin, if self.pressed { Drive::Low } else { Drive::Open });
+    }
+
     fn state(&self, _now: u64) -> Value {
         json!({ "pressed": self.pressed, "bounce_ms": self.bounce as f64 / MS as f64 })
     }

@@ -119,7 +119,7 @@ impl Part for Dht22 {
         })
     }
 
-    fn power_on(&mut self) {
+    fn power_on(&mut self, _wires: &mut Wires<'_>) {
         self.script.clear();
         self.fell = None;
     }

@@ -275,7 +275,7 @@ impl Part for Ds18b20 {
         })
     }
 
-    fn power_on(&mut self) {
+    fn power_on(&mut self, _wires: &mut Wires<'_>) {
         self.register = POWER_ON;
         self.scratchpad = self.eeprom;
         self.state = State::Deaf;

@@ -164,7 +164,7 @@ impl<D: I2cDevice> Part for I2c<D> {
         self.device.state(now)
     }
 
-    fn power_on(&mut self) {
+    fn power_on(&mut self, _wires: &mut Wires<'_>) {
         self.phase = Phase::Idle;
         self.device.power_on();
     }

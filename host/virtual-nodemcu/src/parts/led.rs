@@ -82,7 +82,7 @@ impl Part for Led {
         self.changes += 1;
     }
 
-    fn wake(&mut self, wires: &mut Wires<'_>) {
+    fn power_on(&mut self, wires: &mut Wires<'_>) {
         self.account(wires.now());
         self.level = wires.level(self.pin);
     }

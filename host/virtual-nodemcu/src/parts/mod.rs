@@ -99,8 +99,8 @@ pub trait Part {
     /// What it measures, shows or does at the time `now` (nanoseconds).
     fn state(&self, now: u64) -> Value;
 
-    /// The power came on.
-    fn power_on(&mut self) {}
+    /// The power came on, or it was wired to a board that has power.
+    fn power_on(&mut self, _wires: &mut Wires<'_>) {}
 }
 
 /// What a part will do to one pin, and when.
@@ -195,7 +195,7 @@ impl Parts {
     pub(crate) fn add(
         &mut self,
         name: String,
-        mut part: Box<dyn Part>,
+        part: Box<dyn Part>,
         (now, levels): (u64, u32),
     ) -> Result<(), String> {
         if self.list.len() >= MOST {
@@ -208,9 +208,8 @@ impl Parts {
         if pins & !PINS != 0 || pins == 0 {
             return Err(format!("{name}: its pins are not among GPIO0 to GPIO15"));
         }
-        part.power_on();
         let mut wired = Wired { name, part, pins, low: 0, high: 0 };
-        wired.with(now, levels, |part, wires| part.wake(wires));
+        wired.with(now, levels, |part, wires| part.power_on(wires));
         self.list.push(wired);
         self.pins |= pins;
         self.plan();
@@ -268,10 +267,10 @@ impl Parts {
         Ok(self.list[self.find(name)?].part.state(now))
     }
 
-    pub(crate) fn power_on(&mut self) {
+    pub(crate) fn power_on(&mut self, levels: u32, now: u64) {
         for one in &mut self.list {
-            one.part.power_on();
             (one.low, one.high) = (0, 0);
+            one.with(now, levels, |part, wires| part.power_on(wires));
         }
         self.plan();
     }

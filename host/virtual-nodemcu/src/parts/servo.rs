@@ -75,7 +75,7 @@ impl Part for Servo {
         })
     }
 
-    fn power_on(&mut self) {
+    fn power_on(&mut self, _wires: &mut Wires<'_>) {
         *self = Self::new(self.pin);
     }
 }

@@ -56,12 +56,13 @@ function connect() {
     $("link").textContent = "running";
     $("link").className = "pill good";
     try {
+      // First this, so that nothing is missed between the two; what came twice is cleared.
+      await ask({ do: "listen", on: true, outputs: false, serial: true });
       const recent = await ask({ do: "recent" });
       terminal.clear();
       terminal.write(bytes(recent.serial));
       $("console").textContent = "";
       for (const line of recent.console) say(line, null);
-      await ask({ do: "listen", on: true, outputs: false, serial: true });
       for (const [what, every] of polls) poll(what, every, socket);
     } catch (error) {
       hint(error.message);
