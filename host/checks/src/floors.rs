@@ -35,7 +35,17 @@ const HOUSE: &[(Wing, &[&[&str]])] = &[
     (
         Wing::Shared,
         &[
-            &["app-model", "clock", "dns", "gcm", "identity", "p256-lx106", "packets", "wpa"],
+            &[
+                "app-model",
+                "clock",
+                "dns",
+                "gcm",
+                "identity",
+                "p256-lx106",
+                "packets",
+                "soft-i2c",
+                "wpa",
+            ],
             &["board-facts", "records"],
         ],
     ),
