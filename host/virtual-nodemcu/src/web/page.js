@@ -277,8 +277,8 @@ function drawBoard() {
   draw(board, "rect", { x: 118, y: 392, width: 34, height: 26, rx: 2, fill: "#0a0d11", stroke: "#2b333d" });
   draw(board, "text", { x: 180, y: 258, "text-anchor": "middle", class: "silk", "font-size": 12 }, "NODEMCU");
   draw(board, "rect", { x: 146, y: 506, width: 68, height: 48, rx: 5, fill: "url(#metal)" });
-  key(board, 92, 470, "RST", "rst");
-  key(board, 222, 470, "FLASH", "flash");
+  key(board, 102, 468, "RST", "rst");
+  key(board, 212, 468, "FLASH", "flash");
   LEFT.forEach((pin, at) => drawPin(board, pin, 84, 30 + at * 34, -1));
   RIGHT.forEach((pin, at) => drawPin(board, pin, 276, 30 + at * 34, 1));
 }
@@ -373,7 +373,9 @@ async function showStatus() {
   before = { instructions: status.instructions, now };
   $("mac").textContent = status.mac;
   $("boot").textContent = { 1: "serial loader", 3: "runs from flash" }[status.boot] || "";
-  $("baud").textContent = status.baud + " baud";
+  // A divider of the clock hits them nearly.
+  const usual = [9600, 19200, 38400, 57600, 74880, 115200, 230400, 460800, 921600];
+  $("baud").textContent = (usual.find((baud) => Math.abs(baud - status.baud) < baud / 50) || status.baud) + " baud";
   if (document.activeElement !== $("adc")) {
     $("adc").value = status.adc;
     $("adc-value").textContent = status.adc;
@@ -479,7 +481,8 @@ async function showParts() {
     }
     const shown = new Set(["screen", "temperature", "humidity", "pressure"]);
     const facts = Object.entries(part.state).filter(([key]) => !shown.has(key));
-    const text = facts.map(([key, value]) => `${key.replaceAll("_", " ")} ${value}`).join(" · ");
+    const say = (value) => ({ true: "yes", false: "no", null: "–" })[value] ?? value;
+    const text = facts.map(([key, value]) => `${key.replaceAll("_", " ")}: ${say(value)}`).join(" · ");
     card.querySelector(".facts").textContent = text;
   });
 }
@@ -495,7 +498,7 @@ async function showFlash() {
   const colours = { ".": "#1d242d", b: "#388bfd", l: "#3fb950", p: "#e3b341" };
   const cell = canvas.width / COLUMNS;
   const rows = Math.ceil(map.map.length / COLUMNS);
-  canvas.height = Math.max(rows * 10, 40);
+  canvas.height = rows * 17;
   const height = canvas.height / rows;
   const context = canvas.getContext("2d");
   context.clearRect(0, 0, canvas.width, canvas.height);
@@ -529,7 +532,7 @@ function published(text) {
   $("status-card").hidden = false;
   history.push(status);
   if (history.length > 600) history.shift();
-  $("status-when").textContent = `${history.length} published`;
+  $("status-when").textContent = `${status.heap_free} bytes free, ${status.heap_min ?? "?"} at the least; ${history.length} published`;
   const list = $("status");
   list.textContent = "";
   for (const [name, value] of Object.entries(status)) {
@@ -550,7 +553,6 @@ function published(text) {
     if (points.length === 1) points.push(`632,${y(history[0][key] || 0).toFixed(1)}`);
     draw(plot, "polyline", { class: name, points: points.join(" ") });
   }
-  draw(plot, "text", { x: 10, y: 16 }, `${status.heap_free} bytes free, ${status.heap_min ?? "?"} at the least`);
 }
 
 const polls = [[showStatus, 300], [showPins, 150], [showParts, 250], [showFlash, 2000]];
