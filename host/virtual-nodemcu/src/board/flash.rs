@@ -60,6 +60,21 @@ pub struct Flash {
     powered: bool,
     /// Changed ranges (offset, length) not yet fetched by [`Flash::take_changes`].
     changes: Vec<(usize, usize)>,
+    /// Who is writing, and who wrote each sector last.
+    pub writer: Writer,
+    writers: Vec<Writer>,
+}
+
+/// Who wrote a sector.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Writer {
+    /// It was there when the board was made.
+    #[default]
+    Before,
+    /// The serial loader of the ROM, for a host.
+    Loader,
+    /// The program.
+    Program,
 }
 
 impl Flash {
@@ -75,6 +90,8 @@ impl Flash {
             cut_after: None,
             powered: true,
             changes: Vec::new(),
+            writer: Writer::Before,
+            writers: vec![Writer::Before; size / SECTOR],
         }
     }
 
@@ -127,6 +144,21 @@ impl Flash {
     #[must_use]
     pub fn data(&self) -> &[u8] {
         &self.data
+    }
+
+    /// A character for each sector: `.` erased, else by whom it was written last: `b` before this
+    /// board was made, `l` by the serial loader, `p` by the program.
+    #[must_use]
+    pub fn map(&self) -> String {
+        let sectors = self.data.chunks(SECTOR).zip(&self.writers);
+        sectors
+            .map(|(sector, writer)| match writer {
+                _ if sector.iter().all(|byte| *byte == 0xFF) => '.',
+                Writer::Before => 'b',
+                Writer::Loader => 'l',
+                Writer::Program => 'p',
+            })
+            .collect()
     }
 
     /// Changes contents past all rules, as a programmer clip would.
@@ -281,6 +313,10 @@ impl Flash {
 
     fn changed(&mut self, offset: usize, length: usize) {
         self.changes.push((offset, length));
+        let last = (offset + length).saturating_sub(1) / SECTOR;
+        if let Some(sectors) = self.writers.get_mut(offset / SECTOR..=last) {
+            sectors.fill(self.writer);
+        }
         if let Some(file) = &self.file
             && let Err(e) = file.write_all_at(&self.data[offset..offset + length], offset as u64)
         {
@@ -366,6 +402,18 @@ mod tests {
             assert_eq!(erased, length);
             assert_eq!(flash.data()[start], 0xFF);
         }
+    }
+
+    #[test]
+    fn the_map_says_who_wrote() {
+        let mut flash = Flash::blank(BLOCK);
+        flash.load(SECTOR, &[0]);
+        flash.writer = Writer::Loader;
+        write(&mut flash, 2 * SECTOR as u32, b"loader");
+        write(&mut flash, 3 * SECTOR as u32, b"loader");
+        flash.writer = Writer::Program;
+        write(&mut flash, 3 * SECTOR as u32 + 0x100, b"program");
+        assert_eq!(flash.map(), ".blp............");
     }
 
     #[test]
