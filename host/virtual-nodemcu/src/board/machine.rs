@@ -342,7 +342,7 @@ impl Machine {
                 // host at once: no time passes for it.
                 let served = self.rom.is_loading() && self.board.uarts[0].waiting() > 0;
                 if served || self.ahead().is_zero() {
-                    stop = self.slice(u64::MAX);
+                    stop = self.slice_to(self.cpu.cycles() + SLICE);
                 }
                 if stop.is_some() { Duration::ZERO } else { self.ahead() }
             };
@@ -445,11 +445,7 @@ impl Machine {
         self.observer.as_ref().is_some_and(blind).then_some(End::Blind)
     }
 
-    /// Lets the core run until the outside gets its turn, or to a stop.
-    fn slice(&mut self) -> Option<Stop> {
-        self.slice_to(self.cpu.cycles() + SLICE)
-    }
-
+    /// Lets the core run to `end`, when the outside gets its turn, or to a stop.
     fn slice_to(&mut self, end: u64) -> Option<Stop> {
         loop {
             match self.turn(end, false) {
