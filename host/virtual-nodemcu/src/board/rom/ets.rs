@@ -229,7 +229,8 @@ fn post(guest: &mut Guest, priority: u32, signal: u32, parameter: u32) -> Done<u
         let event = queue.wrapping_add(8 * u32::from(put));
         guest.store32(event.wrapping_add(4), parameter)?;
         guest.store32(event, signal)?;
-        let next = if put + 1 == length { 0 } else { put + 1 };
+        let next = put.wrapping_add(1);
+        let next = if next == length { 0 } else { next };
         guest.store8(at.wrapping_add(9), next)?;
         guest.store8(at.wrapping_add(11), count + 1)?;
         if count == 0 {

@@ -164,7 +164,7 @@ pub fn call(offset: u32, guest: &mut Guest) -> Done<Option<End>> {
             let mhz = a2 as i32;
             End::Value(byte(match mhz {
                 2484 => 14,
-                ..2484 => (mhz - 2407) / 5,
+                ..2484 => mhz.wrapping_sub(2407) / 5,
                 2485..5000 => (mhz - 2512) / 20 + 15,
                 _ => (mhz - 5000) / 5,
             } as u32))
@@ -491,7 +491,8 @@ fn tone_power(frame: &mut Frame, guest: &mut Guest) -> Done<Step> {
         let by = guest.load16(at.wrapping_add(2))? as i16;
         let value = i32::from(value).wrapping_shl(shift);
         let sum =
-            frame.locals[2].wrapping_add((value / i32::from(if by == 0 { 1 } else { by })) as u32);
+            frame.locals[2]
+                .wrapping_add(value.wrapping_div(i32::from(if by == 0 { 1 } else { by })) as u32);
         frame.locals[2] = half(sum);
     } else {
         frame.locals[2] = 0;
