@@ -403,11 +403,10 @@ fn libraries(trees: &Trees) -> Vec<Library> {
                 "x509.c",
                 "x509_crt.c",
             ],
-            // Ours stands in front of mbedTLS's: see tls_client.c.
-            special: &[(
-                "ssl_tls.c",
-                &["-Dmbedtls_x509_crt_parse_der_nocopy=tls_parse_peer_certificate"],
-            )],
+            special: &[
+                // Ours stands in front of mbedTLS's: see tls_client.c.
+                ("ssl_tls.c", &["-Dmbedtls_x509_crt_parse_der_nocopy=tls_parse_peer_certificate"]),
+            ],
             extra: vec![],
             own_sources: &[
                 "vendor/mbedtls/ciphers_alt.c",

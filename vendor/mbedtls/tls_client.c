@@ -108,13 +108,22 @@ void tls_error_set(enum tls_stage stage, int32_t code, int32_t sys_errno)
 
 /* -- Profile ---------------------------------------------------------------------- */
 
+/* Parse a certificate that is not copied. Its bytes outlive what is made of them, and so an RSA key
+ * may point to them. */
+static int parse_in_place(mbedtls_x509_crt *list, const unsigned char *der, size_t length)
+{
+    rsa_borrow_keys(true);
+    const int code = mbedtls_x509_crt_parse_der_nocopy(list, der, length);
+    rsa_borrow_keys(false);
+    return code;
+}
+
 static int parse_certificates(mbedtls_x509_crt *list, const struct tls_der *documents,
                               size_t count, size_t first_item, struct tls_error *error)
 {
     for (size_t i = 0; i < count; i++) {
         error->item = (uint8_t)(first_item + i);
-        int code = mbedtls_x509_crt_parse_der_nocopy(list, documents[i].data,
-                                                     documents[i].length);
+        const int code = parse_in_place(list, documents[i].data, documents[i].length);
         if (code != 0) {
             return code;
         }
@@ -285,17 +294,12 @@ static uint8_t unsupported_by(int code)
 /* mbedTLS calls this instead of its own function (a macro of build.rs for ssl_tls.c). It skips
  * a certificate whose signature it does not know, since the chain may do without it, but ends the
  * handshake over a key that it does not know. A certificate that is not needed does no harm: say
- * the same of both. The first is the server's own, which is needed.
- *
- * What is parsed without a copy outlives the certificate, and so its RSA key. */
+ * the same of both. The first is the server's own, which is needed. */
 int tls_parse_peer_certificate(mbedtls_x509_crt *chain, const unsigned char *der, size_t length);
 int tls_parse_peer_certificate(mbedtls_x509_crt *chain, const unsigned char *der, size_t length)
 {
     const bool first = chain->version == 0;
-
-    rsa_borrow_keys(true);
-    const int code = mbedtls_x509_crt_parse_der_nocopy(chain, der, length);
-    rsa_borrow_keys(false);
+    const int code = parse_in_place(chain, der, length);
     const uint8_t kind = unsupported_by(code);
 
     if (kind != TLS_SUPPORTED) {
@@ -468,8 +472,8 @@ static int find_roots(void *context, const mbedtls_x509_crt *child,
             return MBEDTLS_ERR_X509_ALLOC_FAILED;
         }
         mbedtls_x509_crt_init(root);
-        const int code = mbedtls_x509_crt_parse_der_nocopy(root, profile->roots[i].data,
-                                                           profile->roots[i].length);
+        const int code =
+            parse_in_place(root, profile->roots[i].data, profile->roots[i].length);
         if (code == 0 && same_name(&root->subject_raw, &child->issuer_raw)) {
             root->next = *candidates;
             *candidates = root;
