@@ -228,7 +228,7 @@ board-test: boards ## the same, and the chip's own, on the virtual NodeMCU, whic
 		--image '$(CURDIR)/target/image/target-tests' $(foreach image,$(CHIP_BOARDS) nodemcu-160, \
 		--firmware '$(CURDIR)/target/image/$(image)')
 
-soak: build setup ## (half an hour) the heap over 4000 reconnects
+soak: build setup ## (half an hour) the heap over 4000 reconnects, a flood of commands for minutes
 	@export FIRMWARE_ELF='$(CURDIR)/$(ELF)'; $(call host,test) $(LOCKED) -p e2e -- --ignored --nocapture endurance
 
 e2e: build tools ## the firmware against real brokers, kind and hostile
