@@ -122,7 +122,7 @@ const SAR_TOUT: u32 = 1 << 21;
 /// eight by 279/256 above an offset of 21, and take a sixteenth of the sum of eight.
 fn sar_sample(value: u16) -> u32 {
     let doubled = u32::from(value.min(1023)) * 2;
-    !(doubled & 0x700 | ((doubled & 0xFF) * 256).div_ceil(279) + 21)
+    !(doubled & 0x700 | (((doubled & 0xFF) * 256).div_ceil(279) + 21))
 }
 
 /// What the ROM reports as reset cause.

@@ -48,8 +48,8 @@ struct Raw {
 /// The temperature in the unit of the other formulas.
 fn fine(adc: u32) -> i32 {
     let adc = adc as i32;
-    let first = ((adc >> 3) - (T1 << 1)) * T[0] >> 11;
-    let second = (((adc >> 4) - T1) * ((adc >> 4) - T1) >> 12) * T[1] >> 14;
+    let first = (((adc >> 3) - (T1 << 1)) * T[0]) >> 11;
+    let second = (((((adc >> 4) - T1) * ((adc >> 4) - T1)) >> 12) * T[1]) >> 14;
     first + second
 }
 
@@ -62,15 +62,15 @@ fn temperature(adc: u32) -> i32 {
 fn pressure(adc: u32, fine: i32) -> i64 {
     let [p2, p3, p4, p5, p6, p7, p8, p9] = P;
     let var1 = i64::from(fine) - 128_000;
-    let var2 = var1 * var1 * p6 + (var1 * p5 << 17) + (p4 << 35);
-    let var1 = (var1 * var1 * p3 >> 8) + (var1 * p2 << 12);
-    let var1 = ((1 << 47) + var1) * P1 >> 33;
+    let var2 = var1 * var1 * p6 + ((var1 * p5) << 17) + (p4 << 35);
+    let var1 = ((var1 * var1 * p3) >> 8) + ((var1 * p2) << 12);
+    let var1 = (((1 << 47) + var1) * P1) >> 33;
     if var1 == 0 {
         return 0;
     }
     let p = (((1_048_576 - i64::from(adc)) << 31) - var2) * 3125 / var1;
-    let first = p9 * (p >> 13) * (p >> 13) >> 25;
-    let second = p8 * p >> 19;
+    let first = (p9 * (p >> 13) * (p >> 13)) >> 25;
+    let second = (p8 * p) >> 19;
     ((p + first + second) >> 8) + (p7 << 4)
 }
 
@@ -78,10 +78,10 @@ fn pressure(adc: u32, fine: i32) -> i64 {
 fn humidity(adc: u32, fine: i32) -> i32 {
     let v = i64::from(fine - 76_800);
     let [h1, h2, h3, h4, h5, h6] = [H1, H2, H3, H4, H5, H6].map(i64::from);
-    let slope = (v * h6 >> 10) * ((v * h3 >> 11) + 32_768) >> 10;
+    let slope = (((v * h6) >> 10) * (((v * h3) >> 11) + 32_768)) >> 10;
     let v = (((i64::from(adc) << 14) - (h4 << 20) - h5 * v + 16_384) >> 15)
         * (((slope + 2_097_152) * h2 + 8192) >> 14);
-    let v = v - (((v >> 15) * (v >> 15) >> 7) * h1 >> 4);
+    let v = v - (((((v >> 15) * (v >> 15)) >> 7) * h1) >> 4);
     (v.clamp(0, 419_430_400) >> 12) as i32
 }
 

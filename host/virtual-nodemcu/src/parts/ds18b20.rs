@@ -116,7 +116,7 @@ impl Ds18b20 {
         let coarse = 3 - u32::from(self.scratchpad[2] >> 5 & 3);
         self.register = self.temperature >> coarse << coarse;
         self.conversions += 1;
-        self.state = State::Busy(now + (750 * MS >> coarse));
+        self.state = State::Busy(now + ((750 * MS) >> coarse));
     }
 
     /// A bit to send in the slot that begins, if it is its turn to send.

@@ -109,19 +109,24 @@ impl Browser {
         }
     }
 
-    /// The value of a JavaScript expression.
-    pub fn value(&mut self, expression: &str) -> Value {
+    /// What comes of a JavaScript expression.
+    fn evaluate(&mut self, expression: &str) -> Value {
         let parameters =
             json!({ "expression": expression, "returnByValue": true, "awaitPromise": true });
-        let mut result = self.call("Runtime.evaluate", parameters);
+        self.call("Runtime.evaluate", parameters)
+    }
+
+    /// The value of a JavaScript expression.
+    pub fn value(&mut self, expression: &str) -> Value {
+        let mut result = self.evaluate(expression);
         assert!(result.get("exceptionDetails").is_none(), "{expression}: {result}");
         result["result"]["value"].take()
     }
 
-    /// Waits until an expression is true.
+    /// Waits until an expression is true; one that fails is not, as of a page that is still blank.
     pub fn until(&mut self, expression: &str) {
         let start = Instant::now();
-        while self.value(expression) != true {
+        while self.evaluate(expression)["result"]["value"] != true {
             if start.elapsed() > PATIENCE {
                 let page = self.value("document.body.innerText");
                 panic!("never: {expression}\n{page}\n{:#?}", self.complaints);
