@@ -46,7 +46,7 @@ LOCKED = $(if $(CI),--locked)
 # For tests that mostly wait: for a keep-alive, for esptool, for the AWS CLI.
 WAITING = export RUST_TEST_THREADS=4
 # Tested on this machine, with clippy's eye on them: the host programs and the pure crates.
-HOST_CRATES = $(foreach crate,app-model board-facts clock dns fuzz gcm identity p256-lx106 packets records soft-i2c wpa \
+HOST_CRATES = $(foreach crate,app-model board-facts clock dns fuzz gcm identity p256-lx106 packets records rsa-lx106 soft-i2c wpa \
 	process isa certificates things board cloud provisioning checks thing,-p $(crate))
 
 # Budgets in bytes. They hold what this project ships small; an application of your own may take
@@ -215,16 +215,17 @@ target-test: setup tools ## tests of kernel, libraries and crash reports on the 
 	@$(FIRMWARE) build --release $(LOCKED) -p target-tests
 	@$(THING_TOOL) target-test --elf $(CHIP)/target-tests
 
-curve-test: build ## the chip's code for P-256, call by call: kernels against their twins, constant time, stack
+curve-test: build ## the chip's code for P-256 and RSA, call by call: kernels against their twins, constant time, stack, vectors [VECTORS=all]
 	@export FIRMWARE_ELF='$(CURDIR)/$(ELF)'; $(call host,test) --quiet $(LOCKED) -p curve-tests
 
 constant-time: build ## (minutes) 1,000 secrets through key pair, ECDH and signature: one course for all
 	@export FIRMWARE_ELF='$(CURDIR)/$(ELF)' CURVE_SCALARS=$${CURVE_SCALARS:-1000}; \
 		$(call host,test) $(LOCKED) -p curve-tests --test constant_time -- --nocapture
 
-curve-fuzz: setup ## (an hour and more) ten million operations on P-256, compared with another library's
-	@export P256_FUZZ_OPERATIONS=$${P256_FUZZ_OPERATIONS:-10000000} CARGO_PROFILE_RELEASE_OVERFLOW_CHECKS=true; \
-		$(call host,test) --quiet $(LOCKED) --release -p p256-lx106 --test differential
+curve-fuzz: setup ## (an hour and more) ten million operations on P-256 and 100,000 of RSA, compared with another library's
+	@export P256_FUZZ_OPERATIONS=$${P256_FUZZ_OPERATIONS:-10000000} RSA_FUZZ_OPERATIONS=$${RSA_FUZZ_OPERATIONS:-100000} \
+		CARGO_PROFILE_RELEASE_OVERFLOW_CHECKS=true; \
+		$(call host,test) --quiet $(LOCKED) --release -p p256-lx106 -p rsa-lx106 --test differential
 
 board-test: boards ## the same, and the chip's own, on the virtual NodeMCU, which then boots each board's image
 	@$(FIRMWARE) build --release $(LOCKED) -p target-tests --no-default-features --features chip
