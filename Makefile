@@ -98,7 +98,7 @@ AWS = $(if $(AWS_PROFILE),AWS_PROFILE='$(AWS_PROFILE)') $(if $(AWS_REGION),AWS_R
 .PHONY: help setup build tools fmt port host-crates run on off send watch smoke provision deprovision provision-fleet aws-stand-in \
 	identity identity-info test lint unit virtual-test virtual-bench fuzz target-test board-test \
 	flash-test e2e image flash flash-identity erase monitor esptool virtual-board boards new-board \
-	page-test crate-test curve-test constant-time curve-fuzz container audit soak bench size vendor env clean sdk radio-test
+	page-test crate-test curve-test constant-time curve-fuzz container audit soak bench size vendor env clean sdk radio-test radio-soak
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -305,12 +305,20 @@ flash-test: tools virtual-board ## flashing, monitor and the firmware on virtual
 	@$(MAKE) --no-print-directory image BOARD=nodemcu RADIO=0 >/dev/null
 	@$(WAITING); $(call host,test) --quiet $(LOCKED) -p e2e --test board
 
-radio-test: ## the firmware over the virtual air, with Espressif's libraries: budgets, WPA2, the whole job
+radio-test: ## the firmware over the virtual air, with Espressif's libraries: budgets, WPA2, the whole job, bad days
 ifneq ($(radio),)
 	@$(MAKE) --no-print-directory image size smoke BOARD=nodemcu
-	@$(WAITING); $(call host,test) --quiet $(LOCKED) -p e2e --test radio
+	@$(WAITING); $(call host,test) --quiet $(LOCKED) -p e2e --test radio --test radio_load
 else
 	@echo "make radio-test: left out, because there is no ESP8266_RTOS_SDK ('make sdk' fetches it)"
+endif
+
+radio-soak: ## (minutes) an hour of the board's time: traffic, flash writes, lost frames, new keys, new connections
+ifneq ($(radio),)
+	@$(MAKE) --no-print-directory image BOARD=nodemcu
+	@$(call host,test) $(LOCKED) -p e2e --test radio_load -- --ignored --nocapture
+else
+	@echo "make radio-soak: left out, because there is no ESP8266_RTOS_SDK ('make sdk' fetches it)"
 endif
 
 container: ## a shell in the container that CI uses (docker or podman)

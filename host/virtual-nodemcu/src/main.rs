@@ -13,7 +13,7 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use clap::{Parser, ValueEnum};
 use virtual_nodemcu::board::Board;
 use virtual_nodemcu::board::control::Control;
-use virtual_nodemcu::board::flash::Flash;
+use virtual_nodemcu::board::flash::{self, Flash};
 use virtual_nodemcu::board::machine::{End, Led, Machine};
 use virtual_nodemcu::board::net::Net;
 use virtual_nodemcu::board::noise;
@@ -161,6 +161,10 @@ struct Options {
     #[arg(long, value_name = "BYTES")]
     power_cut_after: Option<u64>,
 
+    /// How long the ROM's functions wait for the flash
+    #[arg(long, value_enum, default_value_t = FlashSpeed::AtOnce)]
+    flash_speed: FlashSpeed,
+
     /// The ELF that the image was made of: names functions in trace and profile
     #[arg(long, value_name = "FILE")]
     elf: Option<PathBuf>,
@@ -207,6 +211,16 @@ impl Network {
 }
 
 #[derive(Clone, Copy, ValueEnum)]
+enum FlashSpeed {
+    /// No time
+    AtOnce,
+    /// As its data sheet calls typical: 0.4 ms a page, 45 ms a sector
+    Typical,
+    /// The longest of its data sheet: 3 ms a page, 400 ms a sector
+    Worst,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
 enum Random {
     /// As good as the chip's
     Good,
@@ -250,6 +264,11 @@ fn run(options: &Options) -> Result<ExitCode> {
     if let Some(bytes) = options.power_cut_after {
         flash.cut_power_after(bytes);
     }
+    flash.set_speed(match options.flash_speed {
+        FlashSpeed::AtOnce => flash::Speed::AtOnce,
+        FlashSpeed::Typical => flash::Speed::Typical,
+        FlashSpeed::Worst => flash::Speed::Worst,
+    });
     if !options.rfc2217.ip().is_loopback() {
         bail!("{}: the serial port has no password, so it is for loopback only", options.rfc2217);
     }

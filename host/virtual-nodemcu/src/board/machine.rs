@@ -342,7 +342,7 @@ impl Machine {
                 // host at once: no time passes for it.
                 let served = self.rom.is_loading() && self.board.uarts[0].waiting() > 0;
                 if served || self.ahead().is_zero() {
-                    stop = self.slice();
+                    stop = self.slice_to(self.cpu.cycles() + SLICE);
                 }
                 if stop.is_some() { Duration::ZERO } else { self.ahead() }
             };
@@ -375,6 +375,32 @@ impl Machine {
             }
             let wait = self.ahead();
             self.outside(wait);
+        }
+        None
+    }
+
+    /// Runs for `time` of the board's own, as fast as the host can: for whoever is the network too,
+    /// since another one behind the board goes by the wall clock. While EN is low nothing happens.
+    ///
+    /// Returns early, with nothing, when the board has sent frames that nobody has taken.
+    pub fn run_board_time(&mut self, time: Duration) -> Option<End> {
+        let now = |machine: &Self| machine.board.clock.nanoseconds(machine.cpu.cycles());
+        let end = now(self) + u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        while now(self) < end && self.held.is_none() {
+            if self.switch.load(Ordering::Relaxed) {
+                return Some(End::SwitchedOff);
+            }
+            let stop = self.slice_to(
+                self.cpu.cycles() + self.board.clock.cycles_in(end - now(self)).clamp(1, SLICE),
+            );
+            let over = self.over();
+            self.outside(Duration::ZERO);
+            if let Some(end) = over.or(stop.map(End::Stopped)) {
+                return Some(end);
+            }
+            if self.board.has_frames() {
+                break;
+            }
         }
         None
     }
@@ -419,11 +445,7 @@ impl Machine {
         self.observer.as_ref().is_some_and(blind).then_some(End::Blind)
     }
 
-    /// Lets the core run until the outside gets its turn, or to a stop.
-    fn slice(&mut self) -> Option<Stop> {
-        self.slice_to(self.cpu.cycles() + SLICE)
-    }
-
+    /// Lets the core run to `end`, when the outside gets its turn, or to a stop.
     fn slice_to(&mut self, end: u64) -> Option<Stop> {
         loop {
             match self.turn(end, false) {
