@@ -31,6 +31,12 @@ pub use app_model::Led as LedState;
 use identity::{Identity, Stored};
 use rtos::{Queue, Task, Waker};
 
+/// The firmware's version: that of this crate, unless who builds it says another.
+pub const VERSION: &str = match option_env!("FIRMWARE_VERSION") {
+    Some(version) => version,
+    None => env!("CARGO_PKG_VERSION"),
+};
+
 /// A light that can be on or off. The board hides pin and polarity.
 pub trait Led: Send + 'static {
     /// Switches the light.
@@ -120,7 +126,7 @@ fn main<L: Led, W: wifi::Wifi>(board: Board<L, W>) {
         crashes,
         give_up,
     } = board;
-    log::info!("esp8266-aws-iot {}, reset: {reset_reason}", env!("CARGO_PKG_VERSION"));
+    log::info!("esp8266-aws-iot {VERSION}, reset: {reset_reason}");
     if let Some(crash) = &crash {
         log::warn!("crashed before: {crash}");
     }

@@ -12,6 +12,8 @@
 
 enum operation { READ, WRITE, ERASE };
 
+uint32_t chip_slot;
+
 /* For the crash report: a fault in between finds the cache off. */
 static volatile bool cache_is_off;
 
@@ -36,7 +38,7 @@ IN_IRAM("flash") static int with_cache_off(enum operation operation, uint32_t of
                                         : SPIEraseSector(offset / FLASH_SECTOR);
         }
     }
-    Cache_Read_Enable(0, 0, 1);
+    chip_cache_on();
     cache_is_off = false;
 #if CHIP_RADIO
     chip_nmi_release(gate);
@@ -52,7 +54,7 @@ IN_IRAM("flash") void board_crash_begin(void)
     (void)chip_nmi_hold();
 #endif
     if (cache_is_off) {
-        Cache_Read_Enable(0, 0, 1);
+        chip_cache_on();
         cache_is_off = false;
     }
 }

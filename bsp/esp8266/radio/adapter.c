@@ -388,7 +388,7 @@ int esp_read_mac(uint8_t mac[6], int type)
 void Cache_Read_Enable_New(void);
 IN_IRAM("radio") void Cache_Read_Enable_New(void)
 {
-    Cache_Read_Enable(0, 0, 1);
+    chip_cache_on();
 }
 
 struct list_descriptor {

@@ -12,6 +12,8 @@ mod radio;
 mod time;
 
 use app::LedState;
+pub use app::VERSION;
+pub use slots::Descriptor;
 
 /// A light on a pin.
 #[derive(Clone, Copy, Debug)]
@@ -25,6 +27,8 @@ pub struct Light {
 /// What tells one board from another.
 #[derive(Clone, Copy, Debug)]
 pub struct Facts {
+    /// Its name.
+    pub board: &'static str,
     /// The light that the application switches.
     pub led: Light,
     /// Lights that it does not know; they are kept dark.
@@ -38,6 +42,12 @@ macro_rules! board {
     () => {
         /// The facts of `board.toml`.
         const FACTS: $crate::Facts = include!(concat!(env!("OUT_DIR"), "/facts.rs"));
+
+        /// What the image says of itself.
+        #[used]
+        #[unsafe(link_section = ".descriptor")]
+        static DESCRIPTOR: $crate::Descriptor =
+            $crate::Descriptor::new($crate::VERSION, FACTS.board);
 
         /// Called by the chip's start-up code.
         #[unsafe(no_mangle)]

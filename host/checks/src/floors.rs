@@ -35,14 +35,24 @@ const HOUSE: &[(Wing, &[&[&str]])] = &[
     (
         Wing::Shared,
         &[
-            &["app-model", "clock", "dns", "gcm", "identity", "p256-lx106", "packets", "wpa"],
+            &[
+                "app-model",
+                "clock",
+                "dns",
+                "gcm",
+                "identity",
+                "p256-lx106",
+                "packets",
+                "slots",
+                "wpa",
+            ],
             &["board-facts", "records"],
         ],
     ),
     (
         Wing::Firmware,
         &[
-            &["lx106", "vendor-sys"],
+            &["boot-stage", "lx106", "vendor-sys"],
             &["rtos", "tls"],
             &["mqtt", "net"],
             &["app"],
@@ -64,7 +74,7 @@ const HOUSE: &[(Wing, &[&[&str]])] = &[
     ),
     (
         Wing::Tests,
-        &[&["aws-stand-in", "board-tests", "curve-tests", "fuzz", "target-tests"], &["e2e"]],
+        &[&["aws-stand-in", "board-tests", "boot-tests", "curve-tests", "fuzz", "target-tests"], &["e2e"]],
     ),
 ];
 

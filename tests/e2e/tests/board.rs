@@ -13,7 +13,7 @@ use std::time::Duration;
 use board::boards;
 use board::console::Console;
 use board::esptool::Esptool;
-use board::image::{self, BOOT_OFFSET, CODE_OFFSET, FLASH_SIZE, IDENTITY_OFFSET, Image};
+use board::image::{self, FIRMWARE_OFFSET, FLASH_SIZE, IDENTITY_OFFSET, Image};
 use board::status::Led;
 use board::virtual_board::{VirtualBoard, VirtualOptions};
 use board_facts::Board;
@@ -31,9 +31,6 @@ fn nodemcu() -> Board {
 
 /// For what esptool does in seconds on an idle machine.
 const FLASHING: Duration = Duration::from_secs(240);
-
-/// Where code begins, for the CPU.
-const CODE: u32 = 0x4021_0000;
 
 /// Where everything was built. This program is in `target/debug/deps`.
 fn target() -> PathBuf {
@@ -167,12 +164,8 @@ impl Bench {
     /// Writes image and identity into the flash by hand; `change` is made to it.
     fn prepare(&self, region: &[u8], change: impl FnOnce(&mut Vec<u8>)) {
         let mut flash = vec![0xFF; FLASH_SIZE as usize];
-        let files = files();
-        for (at, bytes) in [
-            (BOOT_OFFSET, std::fs::read(&files.boot).unwrap()),
-            (CODE_OFFSET, std::fs::read(&files.code).unwrap()),
-            (IDENTITY_OFFSET, region.to_vec()),
-        ] {
+        let region = (IDENTITY_OFFSET, region.to_vec());
+        for (at, bytes) in files().contents().unwrap().into_iter().chain([region]) {
             flash[at as usize..][..bytes.len()].copy_from_slice(&bytes);
         }
         change(&mut flash);
@@ -209,11 +202,12 @@ fn hurt_light(flash: &mut [u8], instructions: &[u8]) {
     replace(flash, "chip_gpio_write", instructions);
 }
 
-/// Replaces the beginning of a function.
+/// Replaces the beginning of a function of slot A's firmware.
 fn replace(flash: &mut [u8], function: &str, instructions: &[u8]) {
     let address = image::address_of(&elf(), function).unwrap();
-    let at = (CODE_OFFSET + (address - CODE)) as usize;
+    let at = (address - slots::WINDOW) as usize;
     flash[at..][..instructions.len()].copy_from_slice(instructions);
+    image::seal(&mut flash[FIRMWARE_OFFSET as usize..]).unwrap();
 }
 
 /// `level` false, which lights it: an illegal instruction.
@@ -499,8 +493,8 @@ fn a_cut_cable_is_said_and_flashing_again_mends_it() {
     let firmware = ["--folder", folder.to_str().unwrap(), "--baud", "921600"];
     let everything = [&firmware[..], &["--identity", identity]].concat();
     let files = files();
-    let code = std::fs::read(&files.code).unwrap();
-    let written = |flash: &[u8]| flash[CODE_OFFSET as usize..].starts_with(&code);
+    let firmware_file = std::fs::read(&files.firmware).unwrap();
+    let written = |flash: &[u8]| flash[FIRMWARE_OFFSET as usize..].starts_with(&firmware_file);
 
     let mut board = bench.board(&["--net", "none"]);
     let flashing = Thing::start("flash", &board.port().port, &everything);
@@ -509,7 +503,7 @@ fn a_cut_cable_is_said_and_flashing_again_mends_it() {
     board.kill();
     let (success, text) = flashing.finish();
     assert!(!success, "{text}");
-    assert!(text.contains("HALF WRITTEN (it stopped in what begins at 0x10000)"), "{text}");
+    assert!(text.contains("HALF WRITTEN (it stopped in what begins at 0x4000)"), "{text}");
     assert!(text.contains("Run the same command again"), "{text}");
     assert!(!written(&bench.flash()));
     drop(board);
@@ -536,8 +530,8 @@ fn esptool_by_hand() {
     assert!(by_hand(&["read-mac"]).contains("5c:cf:7f:00:00:07"));
     let text = by_hand(&["flash-id"]);
     assert!(text.contains("Detected flash size: 4MB"), "{text}");
-    let code = files().code;
-    let text = by_hand(&["verify-flash", "0x10000", code.to_str().unwrap()]);
+    let firmware = files().firmware;
+    let text = by_hand(&["verify-flash", "0x4000", firmware.to_str().unwrap()]);
     assert!(text.contains("erification successful"), "{text}");
 }
 
@@ -572,7 +566,10 @@ fn the_identity_is_written_alone() {
     let flash = bench.flash();
     let at = IDENTITY_OFFSET as usize;
     assert!(flash[..at] == before[..at], "the firmware was touched");
-    assert!(flash[at..].starts_with(&stage.region()));
+    // One for the firmware in either slot.
+    for at in [at, slots::MIB as usize + at] {
+        assert!(flash[at..].starts_with(&stage.region()));
+    }
     board.restart().unwrap();
     shows(&board, "connected to ");
 }
@@ -687,7 +684,7 @@ fn a_damaged_file_is_not_written() {
     let mut boot = std::fs::read(good.boot).unwrap();
     boot[100] ^= 1;
     std::fs::write(&damaged.boot, &boot).unwrap();
-    std::fs::copy(good.code, &damaged.code).unwrap();
+    std::fs::copy(good.firmware, &damaged.firmware).unwrap();
     let folder = bench.0.path().to_str().unwrap();
     let text = fails("flash", "/dev/no-such-port", &["--folder", folder]);
     assert!(text.contains("firmware-0x00000.bin is damaged (its checksum is"), "{text}");
