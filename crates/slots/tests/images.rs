@@ -118,8 +118,23 @@ fn hostile_headers_end_in_no_read_beyond_the_slot() {
     let good = image(64, SEGMENTS);
     let header_words = [0, 1, 2, 3, 20, 21, 22, 23, 124, 125];
     let values = [
-        0, 1, 4, 15, 16, 0xFF, 0xFFFF_FFFF, 0xFFFF_FFF0, 0xFFFF_FFFC, 0x7FFF_FFFF, 0x8000_0000,
-        MAX_IMAGE, MAX_IMAGE - 16, MAX_IMAGE - 32, MAX_IMAGE + 16, 0x4010_0000, 0x4002_FFE9,
+        0,
+        1,
+        4,
+        15,
+        16,
+        0xFF,
+        0xFFFF_FFFF,
+        0xFFFF_FFF0,
+        0xFFFF_FFFC,
+        0x7FFF_FFFF,
+        0x8000_0000,
+        MAX_IMAGE,
+        MAX_IMAGE - 16,
+        MAX_IMAGE - 32,
+        MAX_IMAGE + 16,
+        0x4010_0000,
+        0x4002_FFE9,
     ];
     for first in header_words {
         for second in header_words {

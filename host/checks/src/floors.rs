@@ -74,7 +74,10 @@ const HOUSE: &[(Wing, &[&[&str]])] = &[
     ),
     (
         Wing::Tests,
-        &[&["aws-stand-in", "board-tests", "boot-tests", "curve-tests", "fuzz", "target-tests"], &["e2e"]],
+        &[
+            &["aws-stand-in", "board-tests", "boot-tests", "curve-tests", "fuzz", "target-tests"],
+            &["e2e"],
+        ],
     ),
 ];
 

@@ -482,6 +482,83 @@ fn a_damaged_image_is_explained() {
     assert!(!success && text.contains("is gone"), "{text}");
 }
 
+/// A board without a sound firmware says so, and is mended by flashing, as one is whose flash is empty.
+#[test]
+fn no_sound_firmware_is_said_and_flashing_mends_it() {
+    let (stage, bench) = (Stage::new(), Bench::new());
+    bench.prepare(&stage.region(), |flash| flash[FIRMWARE_OFFSET as usize + 0x1000] ^= 1);
+    let elf = elf();
+    let mut board = bench.board(&[]);
+    let port = board.port().port;
+    let monitor = Thing::start("monitor", &port, &["--elf", elf.to_str().unwrap()]);
+    monitor.says("rom| boot: nothing sound in slot A");
+    monitor.says("rom| boot: nothing sound in slot B");
+    monitor.says("rom| boot: no firmware: `make flash` writes it");
+    drop(monitor);
+    let folder = built("image/nodemcu");
+    succeeds("flash", &port, &["--folder", folder.to_str().unwrap(), "--baud", "921600"]);
+    board.restart().unwrap();
+    shows(&board, "connected to ");
+}
+
+/// A board that was flashed before there were slots: what the boot ROM loads at 0, code at 0x10000,
+/// the identity where it still is.
+#[test]
+fn a_board_of_before_the_slots_keeps_its_identity() {
+    let (stage, bench) = (Stage::new(), Bench::new());
+    bench.prepare(&stage.region(), |flash| {
+        flash[..IDENTITY_OFFSET as usize].fill(0xFF);
+        for (word, place) in flash[..0x5_0000].chunks_exact_mut(4).enumerate() {
+            place.copy_from_slice(&(word as u32).wrapping_mul(0x9E37_79B9).to_le_bytes());
+        }
+        flash[..8].copy_from_slice(&[0xE9, 2, 2, 0x40, 4, 0, 0x10, 0x40]);
+    });
+    let mut board = bench.board(&[]);
+    let folder = built("image/nodemcu");
+    let port = board.port().port;
+    succeeds("flash", &port, &["--folder", folder.to_str().unwrap(), "--baud", "921600"]);
+    let region = &bench.flash()[IDENTITY_OFFSET as usize..][..identity::REGION_SIZE];
+    assert!(region == stage.region(), "the identity was changed");
+    board.restart().unwrap();
+    shows(&board, "connected to ");
+}
+
+/// A board whose other slot was booted boots slot A again once that was flashed.
+#[test]
+fn flashing_leads_back_to_slot_a() {
+    let (stage, bench) = (Stage::new(), Bench::new());
+    let image = files().contents().unwrap()[1].1.clone();
+    bench.prepare(&stage.region(), |flash| {
+        let mut record = slots::Record::trial(4, slots::Slot::B);
+        record[slots::mark_good().word as usize] = slots::mark_good().value;
+        for (place, word) in flash[slots::RECORDS[1] as usize..].chunks_exact_mut(4).zip(record) {
+            place.copy_from_slice(&word.to_le_bytes());
+        }
+        let slot = slots::Slot::B.offset() as usize;
+        flash[slot..][..image.len()].copy_from_slice(&image);
+        let at = (slots::MIB + IDENTITY_OFFSET) as usize;
+        flash[at..][..identity::REGION_SIZE].copy_from_slice(&stage.region());
+        // Nothing to fall back to, and no identity there.
+        flash[FIRMWARE_OFFSET as usize..][..4].fill(0);
+        flash[IDENTITY_OFFSET as usize..][..identity::REGION_SIZE].fill(0xFF);
+    });
+    let mut board = bench.board(&[]);
+    board.restart().unwrap();
+    // The firmware in slot B, with the identity that it sees.
+    shows(&board, "connected to ");
+    let identity = bench.path("identity.bin");
+    files::write(&identity, &stage.region(), SECRET).unwrap();
+    let folder = built("image/nodemcu");
+    let arguments =
+        ["--folder", folder.to_str().unwrap(), "--identity", identity.to_str().unwrap()];
+    let port = board.port().port;
+    succeeds("flash", &port, &[&arguments[..], &["--baud", "921600"]].concat());
+    let records = &bench.flash()[slots::RECORDS[0] as usize..][..2 * slots::SECTOR as usize];
+    assert!(records.iter().all(|byte| *byte == 0xFF), "the records lead elsewhere");
+    board.restart().unwrap();
+    shows(&board, "connected to ");
+}
+
 /// Flashing from nothing to a running firmware, with what can go wrong on the way.
 #[test]
 fn a_cut_cable_is_said_and_flashing_again_mends_it() {

@@ -31,7 +31,7 @@ const LOOK: Duration = Duration::from_millis(1);
 /// What is looked for on the console, what that is called, and the most instructions it may
 /// take.
 const FIGURES: [(&str, &str, u64); 2] = [
-    ("I (", "power-on to the first log line", 160_000),
+    ("I (", "power-on to the first log line", 1_000_000),
     (" connected to ", "power-on to connected", 150_000_000),
 ];
 
