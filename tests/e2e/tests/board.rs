@@ -545,7 +545,7 @@ fn flashing_leads_back_to_slot_a() {
     let mut board = bench.board(&[]);
     board.restart().unwrap();
     // The firmware in slot B, with the identity that it sees.
-    shows(&board, "connected to ");
+    let mark = shows(&board, "connected to ");
     let identity = bench.path("identity.bin");
     files::write(&identity, &stage.region(), SECRET).unwrap();
     let folder = built("image/nodemcu");
@@ -556,7 +556,8 @@ fn flashing_leads_back_to_slot_a() {
     let records = &bench.flash()[slots::RECORDS[0] as usize..][..2 * slots::SECTOR as usize];
     assert!(records.iter().all(|byte| *byte == 0xFF), "the records lead elsewhere");
     board.restart().unwrap();
-    shows(&board, "connected to ");
+    let connected = |line: &str| line.contains("connected to ");
+    board.console.wait_for(mark, SOON, "connected", connected).unwrap();
 }
 
 /// Flashing from nothing to a running firmware, with what can go wrong on the way.
