@@ -88,7 +88,8 @@ mod tests {
         ] {
             assert_eq!(decode(text, &mut out), Some(bytes));
         }
-        for text in ["Z", "Zg", "Zg=", "Zh==", "Zm9=", "====", "Z===", "Zg==Zg==", "Zm 9", "Zm9v\n"] {
+        for text in ["Z", "Zg", "Zg=", "Zh==", "Zm9=", "====", "Z===", "Zg==Zg==", "Zm 9", "Zm9v\n"]
+        {
             assert_eq!(decode(text, &mut out), None, "{text}");
         }
         assert_eq!(decode("Zm9vYmFy", &mut [0; 5]), None);

@@ -233,9 +233,8 @@ impl<'a> Document<'a> {
         number: &'static str,
         size: &'static str,
     ) -> Result<Self, Refused> {
-        let figure = |name: &'static str| {
-            file.get(name).and_then(Json::number).ok_or(Refused::Member(name))
-        };
+        let figure =
+            |name: &'static str| file.get(name).and_then(Json::number).ok_or(Refused::Member(name));
         let text = file.get("sig-sha256-ecdsa").and_then(Json::text).ok_or(Refused::Signature)?;
         let mut der = [0; 72];
         let signature =
@@ -316,6 +315,11 @@ pub fn is_over(payload: &[u8]) -> bool {
         .and_then(Json::text);
     matches!(
         code,
-        Some("VersionMismatch" | "InvalidStateTransition" | "ResourceNotFound" | "TerminalStateReached")
+        Some(
+            "VersionMismatch"
+                | "InvalidStateTransition"
+                | "ResourceNotFound"
+                | "TerminalStateReached"
+        )
     )
 }

@@ -14,7 +14,8 @@ impl<'a> Json<'a> {
     pub fn parse(text: &'a str) -> Option<Self> {
         let start = blanks(text.as_bytes(), 0);
         let end = value(text.as_bytes(), start, MOST_NESTED)?;
-        (blanks(text.as_bytes(), end) == text.len()).then(|| Self(text.get(start..end).unwrap_or("")))
+        (blanks(text.as_bytes(), end) == text.len())
+            .then(|| Self(text.get(start..end).unwrap_or("")))
     }
 
     /// The member of an object with this name (the first, and the name without escapes).
@@ -211,9 +212,34 @@ mod tests {
     #[test]
     fn what_is_no_json_is_refused() {
         for text in [
-            "", " ", "{", "}", "[", "[1", "[1,", "[1,]", "{\"a\"}", "{\"a\":}", "{\"a\":1,}", "{a:1}",
-            "'a'", "\"a", "\"\\x\"", "\"\\u12g4\"", "\"\t\"", "01", "-", "1.", "1e", ".5", "+1", "tru",
-            "nul", "1 2", "{} {}", "\u{feff}{}",
+            "",
+            " ",
+            "{",
+            "}",
+            "[",
+            "[1",
+            "[1,",
+            "[1,]",
+            "{\"a\"}",
+            "{\"a\":}",
+            "{\"a\":1,}",
+            "{a:1}",
+            "'a'",
+            "\"a",
+            "\"\\x\"",
+            "\"\\u12g4\"",
+            "\"\t\"",
+            "01",
+            "-",
+            "1.",
+            "1e",
+            ".5",
+            "+1",
+            "tru",
+            "nul",
+            "1 2",
+            "{} {}",
+            "\u{feff}{}",
         ] {
             assert_eq!(Json::parse(text), None, "{text}");
         }

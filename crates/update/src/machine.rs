@@ -296,7 +296,8 @@ impl Machine {
             return Self::block(fetching, Block::read(payload)?, now);
         }
         if topic == topics.rejected() {
-            let code: String = stream::refusal(payload).unwrap_or("for no reason").chars().take(40).collect();
+            let code: String =
+                stream::refusal(payload).unwrap_or("for no reason").chars().take(40).collect();
             self.close_fetching(Status::Failed, &format!("the stream was refused: {code}"), now);
         }
         None
@@ -345,11 +346,11 @@ impl Machine {
         self.actions.push_back(Action::Subscribe(answers));
         let document = match execution.document {
             Ok(document) => document,
-            Err(refused) => return self.close(job, version, Status::Rejected, "refused", &refused, now),
+            Err(refused) => {
+                return self.close(job, version, Status::Rejected, "refused", &refused, now);
+            }
         };
-        let what = crc32(
-            job.bytes().chain(document.stream.bytes()).chain(document.signature),
-        );
+        let what = crc32(job.bytes().chain(document.stream.bytes()).chain(document.signature));
         match self.installed.clone() {
             Some(Installed { what: installed, outcome }) if installed == what => {
                 return match outcome {

@@ -48,7 +48,13 @@ impl Fetch {
     #[must_use]
     pub fn header(&self) -> [u32; HEADER_WORDS] {
         let words = [MAGIC, self.size, self.block_size, self.what];
-        [words[0], words[1], words[2], words[3], crc32(words.into_iter().flat_map(u32::to_le_bytes))]
+        [
+            words[0],
+            words[1],
+            words[2],
+            words[3],
+            crc32(words.into_iter().flat_map(u32::to_le_bytes)),
+        ]
     }
 }
 

@@ -119,7 +119,10 @@ fn a_stream_that_is_refused_is_a_failure_with_the_servers_word() {
     let mut device = Device::new();
     device.run(&mut server);
     let (status, reason) = terminal(&server);
-    assert_eq!((status, reason.as_str()), (Status::Failed, "the stream was refused: ResourceNotFound"));
+    assert_eq!(
+        (status, reason.as_str()),
+        (Status::Failed, "the stream was refused: ResourceNotFound")
+    );
 }
 
 #[test]

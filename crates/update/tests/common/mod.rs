@@ -366,7 +366,8 @@ impl Server {
 
     fn updated(&mut self, payload: &str) {
         let json = Json::parse(payload).unwrap_or_else(|| panic!("no JSON: {payload}"));
-        let text = |json: Json<'_>, name: &str| json.get(name).and_then(Json::text).unwrap().to_owned();
+        let text =
+            |json: Json<'_>, name: &str| json.get(name).and_then(Json::text).unwrap().to_owned();
         let details = json.get("statusDetails").unwrap();
         let state = text(details, "state");
         if self.cancel_silently_at_announcement && state == "restarting" {
@@ -401,8 +402,16 @@ impl Server {
         if matches!(self.fault, Some(Fault::Refused)) {
             let mut answer = Vec::new();
             Encoder::new(&mut answer)
-                .map(2).unwrap().str("o").unwrap().str("ResourceNotFound").unwrap()
-                .str("m").unwrap().str("no").unwrap();
+                .map(2)
+                .unwrap()
+                .str("o")
+                .unwrap()
+                .str("ResourceNotFound")
+                .unwrap()
+                .str("m")
+                .unwrap()
+                .str("no")
+                .unwrap();
             return self.send("streams/AFR_OTA-1/rejected/cbor", answer);
         }
         let mut cbor = Decoder::new(request);
@@ -477,12 +486,28 @@ impl Server {
     fn send_block(&mut self, file: u32, number: u32, content: &[u8]) {
         let mut cbor = Vec::new();
         Encoder::new(&mut cbor)
-            .map(5).unwrap()
-            .str("c").unwrap().str("token").unwrap()
-            .str("f").unwrap().u32(file).unwrap()
-            .str("l").unwrap().u32(BLOCK as u32).unwrap()
-            .str("i").unwrap().u32(number).unwrap()
-            .str("p").unwrap().bytes(content).unwrap();
+            .map(5)
+            .unwrap()
+            .str("c")
+            .unwrap()
+            .str("token")
+            .unwrap()
+            .str("f")
+            .unwrap()
+            .u32(file)
+            .unwrap()
+            .str("l")
+            .unwrap()
+            .u32(BLOCK as u32)
+            .unwrap()
+            .str("i")
+            .unwrap()
+            .u32(number)
+            .unwrap()
+            .str("p")
+            .unwrap()
+            .bytes(content)
+            .unwrap();
         self.send("streams/AFR_OTA-1/data/cbor", cbor);
     }
 }
