@@ -46,7 +46,7 @@ LOCKED = $(if $(CI),--locked)
 # For tests that mostly wait: for a keep-alive, for esptool, for the AWS CLI.
 WAITING = export RUST_TEST_THREADS=4
 # Tested on this machine, with clippy's eye on them: the host programs and the pure crates.
-HOST_CRATES = $(foreach crate,app-model board-facts clock dns fuzz gcm identity p256-lx106 packets records slots wpa \
+HOST_CRATES = $(foreach crate,app-model board-facts clock dns fuzz gcm identity p256-lx106 packets records slots soft-i2c update wpa \
 	process isa certificates things board cloud provisioning checks thing,-p $(crate))
 
 # Budgets in bytes. They hold what this project ships small; an application of your own may take
@@ -143,7 +143,7 @@ test: lint unit size boards target-test curve-test board-test boot-test flash-te
 	@$(MAKE) --no-print-directory radio-test
 	@echo "make test: all passed"
 
-audit: tools ## what is known against the versions of the C libraries and crates (vendor/advisories.toml, cargo audit)
+audit: tools ## what is known against the versions of the C libraries and crates (vendor/advisories.toml, cargo audit) [ADVISORY_DB=]
 	@$(THING_TOOL) audit
 
 lint: tools ## rustfmt, clippy, no private key under version control, no crate that climbs the floors
@@ -168,6 +168,7 @@ unit: tools
 else
 unit: tools ## host tests: pure logic, and the host programs against a real broker [CRATE=app-model [TEST=name]]
 	@$(WAITING); $(call host,test) --quiet $(LOCKED) $(HOST_CRATES)
+	@$(WAITING); $(call host,test) --quiet $(LOCKED) -p aws-stand-in
 	@$(THING_TOOL) esptool >/dev/null
 	@$(call host,test) --quiet $(LOCKED) -p virtual-nodemcu --lib --test instructions --test system --test qemu --test debug --test board --test radio --test air --test tshark
 	@command -v tshark >/dev/null || echo 'left out: nobody else judged what is on the air (Debian: apt-get install tshark)'

@@ -12,13 +12,13 @@ const LIFE_S: u16 = 30;
 
 /// Switches the light as the control topic asks, for ever.
 pub fn run(shared: &Shared, mut led: impl Led) {
-    led.set(LedState::Off);
+    let Ok(()) = led.set_low();
     loop {
         watchdog::alive(LIFE_S);
         let Ok(state) = shared.commands.receive(Duration::ms(WAIT_MS)) else {
             continue;
         };
-        led.set(state);
+        let Ok(()) = led.set_state((state == LedState::On).into());
         log::info!("LED {}", state.as_str());
         shared.facts.set_led(state);
         shared.status.wake();

@@ -26,8 +26,10 @@ pub mod wifi;
 
 use alloc::string::String;
 use alloc::sync::Arc;
+use core::convert::Infallible;
 
-pub use app_model::Led as LedState;
+use app_model::Led as LedState;
+use embedded_hal::digital::OutputPin;
 use identity::{Identity, Stored};
 use rtos::{Queue, Task, Waker};
 
@@ -37,11 +39,10 @@ pub const VERSION: &str = match option_env!("FIRMWARE_VERSION") {
     None => env!("CARGO_PKG_VERSION"),
 };
 
-/// A light that can be on or off. The board hides pin and polarity.
-pub trait Led: Send + 'static {
-    /// Switches the light.
-    fn set(&mut self, state: LedState);
-}
+/// A light that is lit while its output is high. The board hides pin and polarity.
+pub trait Led: OutputPin<Error = Infallible> + Send + 'static {}
+
+impl<L: OutputPin<Error = Infallible> + Send + 'static> Led for L {}
 
 /// Where a board keeps the last known time, in seconds since 1970, over resets.
 #[derive(Clone, Copy)]

@@ -12,7 +12,7 @@ include!("../own_c.rs");
 
 /// The chip's C and assembly, lowest first.
 const SOURCES: &[&str] =
-    &["c/start.S", "c/chip.c", "c/flash.c", "c/health.c", "c/random.c", "c/watchdog.c"];
+    &["c/start.S", "c/chip.c", "c/gpio.c", "c/flash.c", "c/health.c", "c/random.c", "c/watchdog.c"];
 
 /// The network of a board without the radio's libraries.
 const PORT_SOURCES: &[&str] = &["c/net_port.c"];

@@ -101,6 +101,7 @@ void tls_error_set(enum tls_stage stage, int32_t code, int32_t sys_errno)
         .stage = (uint8_t)stage,
         .code = code,
         .sys_errno = sys_errno,
+        .out_of_memory = code == TLS_ERROR_NO_MEMORY,
     });
 }
 

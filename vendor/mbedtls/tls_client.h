@@ -122,7 +122,9 @@ uint16_t tls_cipher_suite(const struct tls_session *session);
 void tls_last_error(struct tls_error *out);
 void tls_error_clear(void);
 
-/* Record a failure that other C glue met on the way to or in a TLS connection. */
+/* Record a failure that other C glue met on the way to or in a TLS connection. One code means the
+ * same to everybody: there was no memory. */
+#define TLS_ERROR_NO_MEMORY 0x300
 void tls_error_set(enum tls_stage stage, int32_t code, int32_t sys_errno);
 
 /* Milliseconds since boot, wrapping. */

@@ -49,7 +49,7 @@
 /* ... the remaining length had more than four bytes. */
 #define PAHO_ERROR_BAD_LENGTH 0x200
 /* ... no memory for the packet. */
-#define PAHO_ERROR_NO_MEMORY 0x300
+#define PAHO_ERROR_NO_MEMORY TLS_ERROR_NO_MEMORY
 /* ... + type: a packet that the server must not send, or not now. */
 #define PAHO_ERROR_UNEXPECTED 0x400
 /* ... + type: a packet with wrong flags, length, packet id or text. */

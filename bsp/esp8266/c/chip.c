@@ -1,4 +1,4 @@
-/* Start, clocks, console, pins and reset of the ESP8266. */
+/* Start, clocks, console and reset of the ESP8266. */
 #include "chip.h"
 
 #include "FreeRTOS.h"
@@ -157,41 +157,6 @@ static void console_init(void)
     UART0.int_enable = 0;
     UART0.conf1 = UART_CONF1_EMPTY_THRESHOLD(UART_REFILL_AT);
     lx106_irq_attach(UART_IRQ, on_console_interrupt, NULL);
-}
-
-/* --- Pins ------------------------------------------------------------------------- */
-
-/* The pad of a pin and its function number there. */
-struct pad {
-    uint32_t pin, pad, function;
-};
-static const struct pad pads[] = {
-    {0, IOMUX_GPIO0, 0},   {2, IOMUX_GPIO2, 0},   {4, IOMUX_GPIO4, 0},   {5, IOMUX_GPIO5, 0},
-    {12, IOMUX_GPIO12, 3}, {13, IOMUX_GPIO13, 3}, {14, IOMUX_GPIO14, 3}, {15, IOMUX_GPIO15, 3},
-};
-
-void chip_gpio_output(unsigned pin, bool level)
-{
-    for (unsigned i = 0; i < sizeof(pads) / sizeof(pads[0]); i++) {
-        if (pads[i].pin == pin) {
-            /* The level first, so that the pin never shows the other one. */
-            chip_gpio_write(pin, level);
-            IOMUX(pads[i].pad) = (IOMUX(pads[i].pad) & ~IOMUX_FUNCTION_MASK) |
-                                 IOMUX_FUNCTION(pads[i].function);
-            GPIO.enable_set = 1U << pin;
-            return;
-        }
-    }
-    crash_assert("this pin cannot be an output", "chip.c", __LINE__);
-}
-
-void chip_gpio_write(unsigned pin, bool level)
-{
-    if (level) {
-        GPIO.out_set = 1U << pin;
-    } else {
-        GPIO.out_clear = 1U << pin;
-    }
 }
 
 /* --- MAC address -------------------------------------------------------------------- */

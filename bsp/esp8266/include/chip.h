@@ -12,10 +12,35 @@
  * nothing it reaches lies in flash. */
 #define IN_IRAM(part) __attribute__((noinline, section(".iram.text." part)))
 
-/* Make GPIO `pin` (0, 2, 4, 5, 12-15) an output at `level`. */
+/* Compute for so many cycles at least. */
+void chip_spin(uint32_t cycles);
+
+/* Pins: GPIO 0, 2, 4, 5 and 12 to 15, and no others. */
+
+/* Make a pin an output at `level`. */
 void chip_gpio_output(unsigned pin, bool level);
 /* Set the level of an output. */
 void chip_gpio_write(unsigned pin, bool level);
+/* Make a pin an input, with the chip's pull-up (30 to 100 kohm) or without. */
+void chip_gpio_input(unsigned pin, bool pull_up);
+/* Make a pin an open-drain output that is let go, with the pull-up or without. */
+void chip_gpio_open_drain(unsigned pin, bool pull_up);
+/* Let an open-drain output go, or pull it low. */
+void chip_gpio_let_go(unsigned pin, bool go);
+/* The level at a pin, whoever drives it. */
+bool chip_gpio_read(unsigned pin);
+
+/* What to wait for at a pin; the numbers are the register's. */
+enum chip_gpio_event {
+    CHIP_GPIO_RISING = 1,
+    CHIP_GPIO_FALLING = 2,
+    CHIP_GPIO_ANY_EDGE = 3,
+    CHIP_GPIO_LOW = 4,
+    CHIP_GPIO_HIGH = 5,
+};
+/* Block the calling task until that happens at the pin; whether it did, within so many
+ * milliseconds (UINT32_MAX: for ever). One task a pin at a time. */
+bool chip_gpio_wait(unsigned pin, enum chip_gpio_event event, uint32_t milliseconds);
 
 /* Read, write and erase flash by offset. Each returns 0, or -1 when the arguments are
  * wrong or the flash reports an error.

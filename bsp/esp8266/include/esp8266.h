@@ -55,8 +55,16 @@ struct gpio_registers {
     reg32 out, out_set, out_clear;
     reg32 enable, enable_set, enable_clear;
     reg32 in;
+    reg32 status, status_set, status_clear;
+    reg32 pin[16];
 };
 #define GPIO (*(struct gpio_registers *)0x60000300U)
+#define GPIO_PINS 16U
+/* In `pin`: which levels or edges set the pin's bit of `status`. */
+#define GPIO_PIN_INTERRUPT_MASK (7U << 7)
+#define GPIO_PIN_INTERRUPT(kind) ((kind) << 7)
+/* As long as a bit of `status` is set. */
+#define GPIO_IRQ 4U
 
 /* One word a pad; their order is not the pins'. */
 #define IOMUX_BASE 0x60000800U

@@ -6,14 +6,24 @@
 #[cfg(feature = "radio")]
 extern crate alloc;
 
+mod delay;
 pub mod flash;
+pub mod pins;
 #[cfg(feature = "radio")]
 mod radio;
 mod time;
 
-use app::LedState;
 pub use app::VERSION;
+pub use delay::Delay;
 pub use slots::Descriptor;
+pub use soft_i2c::{Error as I2cError, Speed};
+
+use core::convert::Infallible;
+
+use embedded_hal::digital::{ErrorType, OutputPin, PinState};
+
+/// An I2C bus on two pins.
+pub type I2c = soft_i2c::I2c<pins::OpenDrain, pins::OpenDrain, Delay>;
 
 /// A light on a pin.
 #[derive(Clone, Copy, Debug)]
@@ -57,23 +67,34 @@ macro_rules! board {
     };
 }
 
-/// A light whose pin has been made an output.
-struct Lamp(Light);
+/// A light: lit while this output is high, whatever its pin is.
+struct Lamp {
+    pin: pins::Output,
+    active_low: bool,
+}
 
 impl Lamp {
     /// Makes the pin an output, dark.
-    fn new(light: Light) -> Self {
-        // SAFETY: a pin of this board that drives nothing but its light.
-        unsafe { chip_gpio_output(light.gpio.into(), light.active_low) };
-        Self(light)
+    fn new(Light { gpio, active_low }: Light) -> Self {
+        Self { pin: pins::Output::new(gpio, active_low), active_low }
     }
 }
 
-impl app::Led for Lamp {
-    fn set(&mut self, state: LedState) {
-        let level = (state == LedState::On) != self.0.active_low;
-        // SAFETY: `new` made the pin an output; any level is allowed at any time.
-        unsafe { chip_gpio_write(self.0.gpio.into(), level) };
+impl ErrorType for Lamp {
+    type Error = Infallible;
+}
+
+impl OutputPin for Lamp {
+    fn set_low(&mut self) -> Result<(), Infallible> {
+        self.set_state(PinState::Low)
+    }
+
+    fn set_high(&mut self) -> Result<(), Infallible> {
+        self.set_state(PinState::High)
+    }
+
+    fn set_state(&mut self, lit: PinState) -> Result<(), Infallible> {
+        self.pin.set_state((bool::from(lit) != self.active_low).into())
     }
 }
 
@@ -89,10 +110,4 @@ pub fn start(facts: &Facts) -> ! {
     let radio = None::<app::wifi::NoRadio>;
     let time = app::TimeStore { kept: time::kept, keep: time::keep };
     launch::launch(Lamp::new(facts.led), time, radio)
-}
-
-// bsp/esp8266/include/chip.h
-unsafe extern "C" {
-    fn chip_gpio_output(pin: u32, level: bool);
-    fn chip_gpio_write(pin: u32, level: bool);
 }

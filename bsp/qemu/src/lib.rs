@@ -8,18 +8,33 @@ extern crate alloc;
 
 pub mod semihost;
 
-use app::{Led, LedState};
+use core::convert::Infallible;
+
+use embedded_hal::digital::{ErrorType, OutputPin, PinState};
 
 include!(concat!(env!("OUT_DIR"), "/facts.rs"));
 
-/// The LED of `board.toml`. The emulator has no pins; the board's C shows each change on the
+/// The LED of `board.toml`, lit while the output is high. The emulator has no pins; the board's C shows each change on the
 /// console.
 pub struct BoardLed;
 
-impl Led for BoardLed {
-    fn set(&mut self, state: LedState) {
+impl ErrorType for BoardLed {
+    type Error = Infallible;
+}
+
+impl OutputPin for BoardLed {
+    fn set_low(&mut self) -> Result<(), Infallible> {
+        self.set_state(PinState::Low)
+    }
+
+    fn set_high(&mut self) -> Result<(), Infallible> {
+        self.set_state(PinState::High)
+    }
+
+    fn set_state(&mut self, lit: PinState) -> Result<(), Infallible> {
         // SAFETY: a pin of this board; any level is allowed at any time.
-        unsafe { board_led_write((state == LedState::On) != LED_ACTIVE_LOW) };
+        unsafe { board_led_write(bool::from(lit) != LED_ACTIVE_LOW) };
+        Ok(())
     }
 }
 

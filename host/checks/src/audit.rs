@@ -2,9 +2,9 @@
 //!
 //! The C libraries are held against `vendor/advisories.toml`, a list that a person refreshes; the
 //! Rust crates against the RustSec database by `cargo audit`, where that program and its database
-//! are on this machine.
+//! (`ADVISORY_DB`, or cargo's own place for it) are on this machine.
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
@@ -12,6 +12,9 @@ use serde::Deserialize;
 
 /// The list, in the repository.
 const LIST: &str = "vendor/advisories.toml";
+
+/// What pins the Rust crates.
+const RUST_LOCK: &str = "Cargo.lock";
 
 /// What pins the crates that carry the C.
 const LOCK: &str = "vendor/Cargo.lock";
@@ -49,12 +52,25 @@ struct Advisory {
     why: String,
 }
 
+/// Advisories of a Rust crate that do not matter here.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Accepted {
+    #[serde(rename = "crate")]
+    name: String,
+    version: String,
+    ids: Vec<String>,
+    why: String,
+}
+
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct List {
     reviewed: String,
     library: Vec<Library>,
     advisory: Vec<Advisory>,
+    #[serde(default)]
+    accepted: Vec<Accepted>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -75,8 +91,29 @@ struct Lock {
 /// `cargo audit` finds something.
 pub fn check() -> Result<()> {
     let read = |path: &str| std::fs::read_to_string(path).with_context(|| path.to_owned());
-    println!("{}", judge(&read(LIST)?, &read(LOCK)?)?);
-    rust()
+    let list = read(LIST)?;
+    println!("{}", judge(&list, &read(LOCK)?)?);
+    let accepted = accepted(&list, &read(RUST_LOCK)?)?;
+    rust(&accepted)
+}
+
+/// The ids of RustSec's that do not matter here.
+fn accepted(list: &str, lock: &str) -> Result<Vec<String>> {
+    let list: List = toml::from_str(list).with_context(|| LIST.to_owned())?;
+    let lock: Lock = toml::from_str(lock).with_context(|| RUST_LOCK.to_owned())?;
+    for entry in &list.accepted {
+        if !lock.package.iter().any(|it| it.name == entry.name && it.version == entry.version) {
+            bail!(
+                "{LIST}: {RUST_LOCK} has no {} {} any more: take the entry out",
+                entry.name,
+                entry.version
+            );
+        }
+        if entry.why.trim().is_empty() {
+            bail!("{LIST}: {} {} does not say why", entry.name, entry.version);
+        }
+    }
+    Ok(list.accepted.into_iter().flat_map(|entry| entry.ids).collect())
 }
 
 /// The report on the C libraries.
@@ -140,28 +177,34 @@ fn is_older(version: &str, other: &str) -> Result<bool> {
 }
 
 /// The Rust crates, offline: with what is on this machine.
-fn rust() -> Result<()> {
-    let home = std::env::var_os("CARGO_HOME")
-        .map(std::path::PathBuf::from)
-        .or_else(|| Some(Path::new(&std::env::var_os("HOME")?).join(".cargo")));
-    let database = home.unwrap_or_default().join("advisory-db");
+fn rust(accepted: &[String]) -> Result<()> {
+    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let database = set("ADVISORY_DB").or_else(|| {
+        Some(set("CARGO_HOME").or_else(|| Some(set("HOME")?.join(".cargo")))?.join("advisory-db"))
+    });
+    let database = database.unwrap_or_default();
     let version = Command::new("cargo-audit").arg("--version").output();
     if !version.is_ok_and(|output| output.status.success()) || !database.is_dir() {
         println!(
             "Rust crates: not checked, since cargo-audit or its database ({}) is not on this \
              machine\n  what to do: `cargo install cargo-audit --locked`, then `cargo audit` once \
-             while GitHub can be reached",
+             while GitHub can be reached, or ADVISORY_DB=FOLDER with a clone of \
+             https://github.com/rustsec/advisory-db",
             database.display()
         );
         return Ok(());
     }
-    for lock in ["Cargo.lock", LOCK] {
-        let status = Command::new("cargo-audit")
-            .args(["audit", "--no-fetch", "--stale", "--file", lock])
-            .status()
-            .context("cargo-audit")?;
+    for lock in [RUST_LOCK, LOCK] {
+        let mut audit = Command::new("cargo-audit");
+        audit.args(["audit", "--no-fetch", "--stale", "--file", lock, "--db"]).arg(&database);
+        audit.args(accepted.iter().flat_map(|id| ["--ignore", id]));
+        let status = audit.status().context("cargo-audit")?;
         if !status.success() {
-            bail!("cargo audit finds something in {lock}, see above");
+            bail!(
+                "cargo audit finds something in {lock}, see above\n  what to do: take a newer \
+                 version of the crate (`cargo update -p CRATE`), or say in {LIST} why it does not \
+                 matter here ([[accepted]])"
+            );
         }
     }
     Ok(())
@@ -169,6 +212,8 @@ fn rust() -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     const LOCKED: &str = "[[package]]\nname = \"carrier\"\nversion = \"0.3.1\"\n";
@@ -188,6 +233,23 @@ mod tests {
             std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path))
         };
         judge(&read(LIST).unwrap(), &read(LOCK).unwrap()).unwrap();
+        accepted(&read(LIST).unwrap(), &read(RUST_LOCK).unwrap()).unwrap();
+    }
+
+    #[test]
+    fn what_is_accepted_is_of_a_crate_that_is_locked() {
+        let none = list("0.3.1", "fixed = \"none\"\nstate = \"closed\"\nwhy = \"x\"");
+        let with = |version: &str, why: &str| {
+            format!(
+                "{none}\n[[accepted]]\ncrate = \"carrier\"\nversion = \"{version}\"\n\
+                 ids = [\"RUSTSEC-1\", \"RUSTSEC-2\"]\nwhy = \"{why}\""
+            )
+        };
+        assert!(accepted(&none, LOCKED).unwrap().is_empty());
+        assert_eq!(accepted(&with("0.3.1", "x"), LOCKED).unwrap(), ["RUSTSEC-1", "RUSTSEC-2"]);
+        let error = accepted(&with("0.3.0", "x"), LOCKED).unwrap_err().to_string();
+        assert!(error.contains("no carrier 0.3.0 any more"), "{error}");
+        assert!(accepted(&with("0.3.1", ""), LOCKED).is_err());
     }
 
     #[test]

@@ -44,9 +44,10 @@ const HOUSE: &[(Wing, &[&[&str]])] = &[
                 "p256-lx106",
                 "packets",
                 "slots",
+                "soft-i2c",
                 "wpa",
             ],
-            &["board-facts", "records"],
+            &["board-facts", "records", "update"],
         ],
     ),
     (

@@ -19,6 +19,9 @@ use process::python;
 /// there, of a policy for up to five minutes (DeletePolicy, AWS IoT API Reference).
 const LET_GO: Duration = Duration::from_secs(310);
 
+/// Where the AWS CLI finds its account: a stand-in for AWS, mostly.
+const ENDPOINT: &str = "AWS_ENDPOINT_URL";
+
 /// How often and how patiently a throttled call is tried again.
 #[derive(Clone, Copy, Debug)]
 pub struct Patience {
@@ -131,9 +134,7 @@ impl Cli {
         if let Some(region) = &self.region {
             return Ok(region.clone());
         }
-        if let Ok(region) = std::env::var("AWS_DEFAULT_REGION")
-            && !region.is_empty()
-        {
+        if let Some(region) = self.variable("AWS_DEFAULT_REGION") {
             self.region = Some(region.clone());
             return Ok(region);
         }
@@ -194,6 +195,13 @@ impl Cli {
         Err(anyhow!("`aws {call}` was not tried"))
     }
 
+    /// A variable of the child's environment, unless it is empty.
+    fn variable(&self, name: &str) -> Option<String> {
+        let set = self.environment.iter().rfind(|(set, _)| set == name);
+        let value = set.map(|(_, value)| value.clone()).or_else(|| std::env::var(name).ok());
+        value.filter(|value| !value.is_empty())
+    }
+
     fn run(&self, words: &[&str]) -> Result<Done> {
         let mut command = Command::new(&self.program);
         command.args(words).args(["--output", "json"]);
@@ -203,6 +211,10 @@ impl Cli {
         }
         if let Some(region) = &self.region {
             command.args(["--region", region]);
+        }
+        // Before 2.13 and 1.29 (Debian 12 has 2.9) the AWS CLI knows the option only.
+        if let Some(url) = self.variable(ENDPOINT) {
+            command.args(["--endpoint-url", &url]);
         }
         // No pager, and no repetition that we do not know of: a second certificate could
         // come of it.

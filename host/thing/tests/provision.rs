@@ -381,7 +381,9 @@ fn the_clis_own_errors_say_what_to_do() {
 #[test]
 fn without_a_region_nothing_is_asked() {
     let bed = Bed::new("eu-west-1");
-    let nowhere = Cli::new(quick_aws().to_owned()).with_environment(&bed.environment());
+    let nowhere = Cli::new(quick_aws().to_owned())
+        .with_environment(&bed.environment())
+        .with_environment(&[("AWS_DEFAULT_REGION".to_owned(), String::new())]);
     let error = bed.session_with(nowhere, |_| Ok(())).unwrap_err().to_string();
     assert!(error.contains("AWS_REGION=eu-west-1"), "{error}");
     assert_eq!(bed.seen(), [""; 0]);

@@ -289,7 +289,7 @@ fn aws() -> PathBuf {
 }
 
 /// The same with its start taken out, as a program `aws` in a folder of its own; see
-/// `aws_server.py`.
+/// `aws_server.py`. Or the AWS CLI that the variable `AWS_CLI` names, which takes its time.
 ///
 /// # Panics
 /// When it does not start.
@@ -297,11 +297,15 @@ fn aws() -> PathBuf {
 pub fn quick_aws() -> &'static Path {
     static AWS: OnceLock<(TempDir, PathBuf)> = OnceLock::new();
     let (_, program) = AWS.get_or_init(|| {
-        let python = aws().with_file_name("python");
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("aws_server.py");
         // Removed by the next one: statics are not dropped.
         let folder = scratch::folder().unwrap();
         let (program, socket) = (folder.path().join("aws"), folder.path().join("socket"));
+        if let Some(other) = std::env::var_os("AWS_CLI") {
+            std::os::unix::fs::symlink(other, &program).unwrap();
+            return (folder, program);
+        }
+        let python = aws().with_file_name("python");
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("aws_server.py");
         let words = [python.display(), script.display(), socket.display()];
         let client = format!(
             "#!/bin/sh\nexec '{}' -I -S '{}' call '{}' \"$@\"\n",
@@ -458,6 +462,12 @@ fn forward(
     request.push_str("Connection: close\r\n\r\n");
     let request = [request.as_bytes(), body].concat();
     let answer = exchange(moto, &request);
+    // What moto does not know, or stumbles over, it answers with a page for a browser.
+    if answer.body.starts_with(b"<!doctype html>") {
+        let message =
+            format!("the stand-in for AWS does not play {operation} with these arguments");
+        return error(operation, 400, "NotPlayedException", &message);
+    }
     let as_moto_does = rules.lock().unwrap().as_moto_does;
     if answer.status >= 300 || as_moto_does {
         return plain_with(&answer.head, &answer.body);

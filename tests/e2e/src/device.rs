@@ -121,14 +121,24 @@ impl Device {
         }
     }
 
-    /// Waits until the device is connected and subscribed.
+    /// Waits until the device is connected and subscribed: what is sent to it before that may be
+    /// lost.
     ///
     /// # Panics
     /// When that takes longer than [`crate::SOON`].
     #[track_caller]
     pub fn expect_connected(&mut self) -> Line {
-        let line = self.expect(crate::SOON, "connected to ");
-        self.expect_where(crate::SOON, "a subscription or a kept session", |line| {
+        self.expect_connected_within(crate::SOON)
+    }
+
+    /// As [`Device::expect_connected`], with another limit.
+    ///
+    /// # Panics
+    /// When that takes longer than `limit`.
+    #[track_caller]
+    pub fn expect_connected_within(&mut self, limit: Duration) -> Line {
+        let line = self.expect(limit, "connected to ");
+        self.expect_where(limit, "a subscription or a kept session", |line| {
             line.contains("subscribed to ") || line.contains("kept the session")
         });
         line

@@ -1,4 +1,5 @@
-//! Changes a variable of the running firmware, through the emulator's debugger port.
+//! Changes the running firmware, variables and code, through the emulator's
+//! debugger port.
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
@@ -15,33 +16,44 @@ pub fn debugger_option(socket: &Path) -> [String; 2] {
     ["-gdb".to_owned(), format!("unix:{},server=on,wait=off", socket.display())]
 }
 
-/// The address of a variable.
+/// The address of a variable or function; one of Rust by its path, as a backtrace names it.
 ///
 /// # Errors
-/// When the firmware has no variable of that name.
-pub fn address_of(elf: &Path, variable: &str) -> Result<u32> {
+/// When the firmware has none of that name.
+pub fn address_of(elf: &Path, name: &str) -> Result<u32> {
     let bytes = std::fs::read(elf)?;
     let file = object::File::parse(&*bytes)?;
     let symbol = file
         .symbols()
-        .find(|symbol| symbol.name() == Ok(variable))
-        .with_context(|| format!("{} has no {variable}", elf.display()))?;
+        .find(|symbol| {
+            symbol.name().is_ok_and(|mangled| {
+                mangled == name || format!("{:#}", rustc_demangle::demangle(mangled)) == name
+            })
+        })
+        .with_context(|| format!("{} has no {name}", elf.display()))?;
     Ok(u32::try_from(symbol.address())?)
 }
 
-/// Halts the CPU, writes a word of its memory, lets it go on.
+/// Halts the CPU, writes to its memory, lets it go on. Returns what was there before.
 ///
 /// # Errors
 /// When the emulator does not answer or refuses.
-pub fn write_word(socket: &Path, address: u32, value: u32) -> Result<()> {
+pub fn write(socket: &Path, address: u32, bytes: &[u8]) -> Result<Vec<u8>> {
     let mut stream = UnixStream::connect(socket).context("the debugger's port")?;
     stream.set_read_timeout(Some(SOON))?;
-    let bytes: String = value.to_le_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
-    let answer = ask(&mut stream, &format!("M{address:x},4:{bytes}"))?;
+    let place = format!("{address:x},{:x}", bytes.len());
+    let answer = ask(&mut stream, &format!("m{place}"))?;
+    let before: Option<Vec<u8>> = (0..bytes.len())
+        .map(|at| u8::from_str_radix(answer.get(2 * at..2 * at + 2)?, 16).ok())
+        .collect();
+    let before =
+        before.with_context(|| format!("the debugger's port answers {answer} to a read"))?;
+    let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    let answer = ask(&mut stream, &format!("M{place}:{digits}"))?;
     ensure!(answer == "OK", "the debugger's port answers {answer} to a write");
     let answer = ask(&mut stream, "D")?;
     ensure!(answer == "OK", "the debugger's port answers {answer} to a farewell");
-    Ok(())
+    Ok(before)
 }
 
 /// One request of GDB's remote protocol: `$request#sum`, answered in the same way. Each side

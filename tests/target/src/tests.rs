@@ -17,6 +17,8 @@ mod language;
 mod mbedtls;
 #[cfg(feature = "chip")]
 mod on_chip;
+#[cfg(feature = "chip")]
+mod pins;
 
 use alloc::format;
 use alloc::string::String;
@@ -90,6 +92,8 @@ const SUITES: &[&[Test]] = &[
     on_chip::TESTS_IN_C,
     #[cfg(feature = "chip")]
     on_chip::TESTS,
+    #[cfg(feature = "chip")]
+    pins::TESTS,
     bench::TESTS,
 ];
 

@@ -1,7 +1,7 @@
 //! What must not wear out.
 
 use board::status::Led;
-use e2e::memory::{address_of, debugger_option, write_word};
+use e2e::memory::{address_of, debugger_option, write};
 use e2e::{Device, Stage};
 
 /// Bytes by which the free heap may differ between two moments of the same kind: a control
@@ -88,7 +88,7 @@ fn outlives(ticks: u64) {
     let mut now = 0;
     while now < early {
         now = early.min(now + 400_000_000);
-        write_word(&debugger, tick_count, u32::try_from(now).unwrap()).unwrap();
+        write(&debugger, tick_count, &u32::try_from(now).unwrap().to_le_bytes()).unwrap();
         // To the device it seems that the server was silent for all that time.
         watcher.status("a status from after the step", |status| {
             status.uptime_s >= now / u64::from(TICKS_PER_S)

@@ -147,7 +147,7 @@ fn misled(port: u16) -> (Stage, Relay, Device) {
 fn recovers(stage: &Stage, relay: &Relay, device: &mut Device) {
     assert_eq!(device.count("connected to "), 0);
     relay.set_target(stage.cloud.servers.broker.device_port());
-    device.expect(PATIENCE, "connected to ");
+    device.expect_connected_within(PATIENCE);
     stage.watch().switch(device, Led::On);
     let delays = device.delays();
     assert!(delays.iter().all(|delay| (1_000..=2_000).contains(delay)), "{delays:?}");

@@ -8,6 +8,7 @@ mod happy;
 mod hostile_payload;
 mod hostile_server;
 mod identity_region;
+mod low_memory;
 mod network;
 mod records;
 mod session;

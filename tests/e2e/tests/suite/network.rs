@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use board::status::Led;
 use cloud::dns::HOST_FROM_GUEST;
 use e2e::cable::{Arp, BOARD, BOARD_MAC, BROADCAST_MAC, Cable, Frame, GATEWAY, Seen, To};
+use e2e::memory::address_of;
 use e2e::time_server::TimeServer;
 use e2e::{Device, SOON, Stage, seconds};
 
@@ -388,4 +389,17 @@ fn a_broadcast_storm_costs_neither_status_nor_connection() {
     assert!(statuses >= 5, "{statuses} statuses in a minute");
     assert_eq!(device.count("connection lost"), 0);
     device.assert_sound();
+}
+
+/// Half of lwIP's faults lie where connections are taken (CVE-2026-91018 in vendor/advisories.toml):
+/// this device takes none, and what is not linked cannot be reached.
+#[test]
+fn nothing_listens() {
+    let firmware = Device::firmware();
+    address_of(&firmware, "lwip_socket").unwrap();
+    for function in
+        ["accept_function", "lwip_accept", "tcp_listen_with_backlog_and_err", "recv_raw"]
+    {
+        assert!(address_of(&firmware, function).is_err(), "{function} is linked");
+    }
 }

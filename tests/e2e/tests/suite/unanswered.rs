@@ -106,7 +106,7 @@ fn a_status_without_acknowledgement_is_repeated_and_then_given_up() {
     }
     relay.set_target(stage.cloud.servers.broker.device_port());
     let mut watcher = stage.watch();
-    let connected = device.expect(PATIENCE, "connected to ");
+    let connected = device.expect_connected_within(PATIENCE);
     let first = watcher.status("status", |_| true);
     assert!(first.uptime_s >= connected.ms / 1000, "stale: {first:?} at {} ms", connected.ms);
     watcher.switch(&mut device, Led::On);
