@@ -185,9 +185,9 @@ virtual-bench: tools ## instructions per second of the virtual NodeMCU; fails be
 	@$(call host,run) --quiet $(LOCKED) -p virtual-nodemcu --example speed
 
 # Ten million inputs take minutes: not part of `make test`, which runs some 100,000.
-fuzz: setup ## ten million hostile identity regions, MQTT streams, TLS records, ciphers, EAPOL frames and times through what reads them
+fuzz: setup ## ten million hostile identity regions, MQTT streams, TLS records, ciphers, EAPOL frames, times and updates through what reads them
 	@export FUZZ_INPUTS=$${FUZZ_INPUTS:-10000000} CARGO_PROFILE_RELEASE_OVERFLOW_CHECKS=true; \
-		$(call host,test) --quiet $(LOCKED) --release -p clock -p gcm -p identity -p packets -p records -p wpa --test fuzz -- --nocapture
+		$(call host,test) --quiet $(LOCKED) --release -p clock -p gcm -p identity -p packets -p records -p update -p wpa --test fuzz -- --nocapture
 
 target-test: setup tools ## tests of kernel, libraries and crash reports on the emulated CPU
 	@$(FIRMWARE) build --release $(LOCKED) -p target-tests

@@ -88,7 +88,8 @@ pub enum Action {
     /// all of it; then [`Machine::begun`].
     Begin(Fetch),
     /// Check the image in the other slot against signature, board and version; then
-    /// [`Machine::checked`].
+    /// [`Machine::checked`]. Who finds it bad erases the sector of progress, or the next job with
+    /// this image would go on with it.
     Check(Work),
     /// Write the boot record with this number and restart.
     Install {
@@ -169,8 +170,6 @@ pub struct Machine {
     limits: Limits,
     installed: Option<Installed>,
     step: Step,
-    /// What was fetched before the connection was lost.
-    kept: Option<Missing>,
     actions: VecDeque<Action>,
 }
 
@@ -183,7 +182,6 @@ impl Machine {
             limits,
             installed,
             step: Step::Offline,
-            kept: None,
             actions: VecDeque::new(),
         }
     }
@@ -201,18 +199,10 @@ impl Machine {
         self.ask(now);
     }
 
-    /// The connection is lost. What was fetched stays.
+    /// The connection is lost. What was fetched stays in flash, as after a reset.
     pub fn offline(&mut self) {
         self.actions.clear();
-        self.leave();
         self.step = Step::Offline;
-    }
-
-    /// Gives a job up without a word; what was fetched stays for the case that it comes again.
-    fn leave(&mut self) {
-        if let Step::Fetching(fetching) = core::mem::replace(&mut self.step, Step::Idle) {
-            self.kept = Some(fetching.missing);
-        }
     }
 
     fn ask(&mut self, now: u64) {
@@ -319,7 +309,6 @@ impl Machine {
                     Step::Proving { job, .. } | Step::Closing { job, .. } => Some(job),
                 };
                 if current.map(String::as_str) != next {
-                    self.leave();
                     self.ask(now);
                 }
             }
@@ -385,12 +374,8 @@ impl Machine {
             file: document.file,
         };
         let fetch = Fetch { size: work.size, block_size: self.limits.block_size, what };
-        let kept = self.kept.take().filter(|kept| kept.fetch() == fetch);
         self.step = Step::Beginning(work);
-        match kept {
-            Some(missing) => self.begun(Ok(missing), now),
-            None => self.actions.push_back(Action::Begin(fetch)),
-        }
+        self.actions.push_back(Action::Begin(fetch));
     }
 
     /// [`Action::Begin`] was carried out: what is missing.
@@ -502,8 +487,6 @@ impl Machine {
                 self.step = Step::Announcing(work, Said { payload, since: now });
             }
             Err(reason) => {
-                // What lies there is not to be gone on with.
-                self.kept = None;
                 self.close(&work.job, work.version, Status::Failed, "refused", &reason, now);
             }
         }
@@ -537,7 +520,6 @@ impl Machine {
         // Cancelled, timed out, or another version: what the server knows of it is asked anew.
         // What else is wrong (too many at once) may be right when the time is up.
         if current == job && job::is_over(payload) {
-            self.leave();
             self.ask(now);
         }
     }
@@ -565,11 +547,10 @@ impl Machine {
 
     fn close_fetching(&mut self, status: Status, reason: &dyn fmt::Display, now: u64) {
         let step = core::mem::replace(&mut self.step, Step::Idle);
-        let Step::Fetching(Fetching { work, missing, unanswered, .. }) = step else {
+        let Step::Fetching(Fetching { work, unanswered, .. }) = step else {
             self.step = step;
             return;
         };
-        self.kept = Some(missing);
         let version = work.version + u32::from(unanswered);
         self.close(&work.job, version, status, "stopped", reason, now);
     }
