@@ -36,6 +36,10 @@ export RUSTC
 # The build date is the commit's: one commit, one image.
 export SOURCE_DATE_EPOCH := $(shell git log -1 --format=%ct 2>/dev/null || date +%s)
 FIRMWARE = RUSTC_BOOTSTRAP=1 $(CARGO)
+# VERSION=1.2.3 on the command line makes it the firmware's; otherwise that is the crate's.
+ifeq ($(origin VERSION),command line)
+export FIRMWARE_VERSION := $(VERSION)
+endif
 # .cargo/config.toml, which is for the chip, must not be found from where host cargo runs.
 host = cd / && $(CARGO) $(1) --manifest-path '$(CURDIR)/Cargo.toml' \
 	$(if $(wildcard vendor/crates/config.toml),--config '$(CURDIR)/vendor/crates/config.toml')
@@ -47,7 +51,7 @@ LOCKED = $(if $(CI),--locked)
 WAITING = export RUST_TEST_THREADS=4
 # Tested on this machine, with clippy's eye on them: the host programs and the pure crates.
 HOST_CRATES = $(foreach crate,app-model board-facts clock dns fuzz gcm identity p256-lx106 packets records slots soft-i2c update wpa \
-	process isa certificates things board cloud provisioning checks thing,-p $(crate))
+	process isa certificates things board cloud provisioning releases checks thing,-p $(crate))
 
 # Budgets in bytes. They hold what this project ships small; an application of your own may take
 # more (`make size FLASH_MAX=400000`): the chip has room for 950,256 bytes of code and constants.
@@ -90,7 +94,7 @@ features = $(if $(filter qemu,$(BOARD)),,$(chip_features))
 AWS = $(if $(AWS_PROFILE),AWS_PROFILE='$(AWS_PROFILE)') $(if $(AWS_REGION),AWS_REGION='$(AWS_REGION)')
 
 .PHONY: help setup build tools fmt port host-crates run on off send watch smoke provision deprovision provision-fleet aws-stand-in \
-	identity identity-info test lint unit virtual-test virtual-bench fuzz target-test board-test boot-test \
+	identity identity-info signing-key release test lint unit virtual-test virtual-bench fuzz target-test board-test boot-test \
 	flash-test e2e image flash flash-identity erase monitor esptool virtual-board boards new-board \
 	curve-test constant-time curve-fuzz container audit soak bench size vendor env clean sdk radio-test
 .DEFAULT_GOAL := help
@@ -246,6 +250,13 @@ ifneq ($(radio),)
 else
 	@echo "Wi-Fi: none in this image; 'make sdk' fetches Espressif's libraries for it"
 endif
+
+signing-key: tools ## the key that signs releases, once: certs/signing/signing.key, which git ignores
+	@$(THING_TOOL) signing-key
+
+release: image ## sign a board's image: one file in target/releases [BOARD=] [VERSION=1.2.3] [SIGNER=command]
+	@$(THING_TOOL) release --board $(CHIP_BOARD) --image $(IMAGE) \
+		$(if $(SIGNER),--signer '$(subst ','\'',$(SIGNER))')
 
 sdk: ## fetch what the radio of a board needs: Espressif's ESP8266_RTOS_SDK, at the commit that the driver knows
 	@tools/sdk '$(SDK)'

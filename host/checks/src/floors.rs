@@ -69,7 +69,7 @@ const HOUSE: &[(Wing, &[&[&str]])] = &[
             &["certificates", "virtual-nodemcu"],
             &["board", "things"],
             &["cloud"],
-            &["checks", "provisioning"],
+            &["checks", "provisioning", "releases"],
             &["thing"],
         ],
     ),
