@@ -219,7 +219,7 @@ boot-test: tools ## the boot stage on the virtual NodeMCU: which slot it starts,
 	@$(MAKE) --no-print-directory image BOARD=nodemcu RADIO=0 >/dev/null
 	@$(call host,test) --quiet $(LOCKED) -p boot-tests
 
-soak: build setup ## (half an hour) the heap over 4000 reconnects
+soak: build setup ## (half an hour) the heap over 4000 reconnects, a flood of commands for minutes
 	@export FIRMWARE_ELF='$(CURDIR)/$(ELF)'; $(call host,test) $(LOCKED) -p e2e -- --ignored --nocapture endurance
 
 e2e: build tools ## the firmware against real brokers, kind and hostile

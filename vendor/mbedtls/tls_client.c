@@ -260,20 +260,15 @@ static uint8_t unsupported_by(int code)
     }
 }
 
-int __real_mbedtls_x509_crt_parse_der_nocopy(mbedtls_x509_crt *chain,
-                                             const unsigned char *der, size_t length);
-int __wrap_mbedtls_x509_crt_parse_der_nocopy(mbedtls_x509_crt *chain,
-                                             const unsigned char *der, size_t length);
-
-/* The linker puts this in front of mbedTLS's function (--wrap in tools/xtensa-link). mbedTLS skips
+/* mbedTLS calls this instead of its own function (a macro of build.rs for ssl_tls.c). It skips
  * a certificate whose signature it does not know, since the chain may do without it, but ends the
  * handshake over a key that it does not know. A certificate that is not needed does no harm: say
  * the same of both. The first is the server's own, which is needed. */
-int __wrap_mbedtls_x509_crt_parse_der_nocopy(mbedtls_x509_crt *chain,
-                                             const unsigned char *der, size_t length)
+int tls_parse_peer_certificate(mbedtls_x509_crt *chain, const unsigned char *der, size_t length);
+int tls_parse_peer_certificate(mbedtls_x509_crt *chain, const unsigned char *der, size_t length)
 {
     const bool first = chain->version == 0;
-    const int code = __real_mbedtls_x509_crt_parse_der_nocopy(chain, der, length);
+    const int code = mbedtls_x509_crt_parse_der_nocopy(chain, der, length);
     const uint8_t kind = unsupported_by(code);
 
     if (kind != TLS_SUPPORTED) {

@@ -50,6 +50,7 @@ _start:
     mov     a2, a12
     mov     a3, a13
     call0   \next
+    ill /* it does not return */
     .size   _start, . - _start
     .endm
 

@@ -10,8 +10,13 @@ use anyhow::{Context, Result, bail};
 
 use process::output;
 
+use crate::repeats::Repeats;
+
 /// Marks a line that carries code addresses.
 const BACKTRACE: &str = "Backtrace:";
+
+/// Follows a backtrace that has more than the place itself.
+const GUESSED: &str = "    (?: an address on the stack; earlier calls have left theirs there, too)";
 
 /// Before the address in what the boot ROM says of an exception that the firmware did not take.
 const ROM_CRASH: &str = "epc1=";
@@ -183,6 +188,7 @@ fn lock(mutex: &Mutex<Transcript>) -> MutexGuard<'_, Transcript> {
 
 fn follow(source: impl Read, elf: &Path, sink: &Shared, echo: bool) {
     let mut symbols = Symbols::new(elf);
+    let mut repeats = Repeats::default();
     let mut source = BufReader::new(source);
     let mut bytes = Vec::new();
     loop {
@@ -198,13 +204,17 @@ fn follow(source: impl Read, elf: &Path, sink: &Shared, echo: bool) {
             for (depth, address) in addresses_in(addresses).enumerate() {
                 lines.push(symbols.describe(address, depth > 0));
             }
+            if lines.len() > 2 {
+                lines.push(GUESSED.to_owned());
+            }
         } else if let Some(rest) = line.split_once(ROM_CRASH).map(|(_, rest)| rest)
             && let Some(address) = addresses_in(rest.split(',').next().unwrap_or(rest)).next()
         {
             lines.push(symbols.describe(address, false));
         }
         // Read on: the device must not wait for a pipe that is full.
-        let unheard = echo && lines.iter().any(|line| output::line(line).is_err());
+        let mut shown = lines.iter().filter(|_| echo).flat_map(|line| repeats.next(line));
+        let unheard = shown.any(|line| output::line(line).is_err());
         let mut transcript = lock(&sink.0);
         transcript.unheard |= unheard;
         transcript.extend(lines);
@@ -234,12 +244,14 @@ impl Symbols {
     }
 
     /// One indented line: the address, its function and line, and what that was inlined
-    /// into. A return address points behind the call, which may be another line already.
+    /// into. A return address points behind the call, which may be another line already; that it
+    /// is one is a guess of the firmware's, which looks through the stack (`crash.c`).
     fn describe(&mut self, address: u64, is_return: bool) -> String {
         let loader = self.loaded.get_or_insert_with(|| addr2line::Loader::new(&self.elf).ok());
         let inside = address.saturating_sub(u64::from(is_return));
         let place = loader.as_ref().and_then(|loader| place(loader, inside));
         match place {
+            Some(place) if is_return => format!("    0x{address:08x} ? {place}"),
             Some(place) => format!("    0x{address:08x} {place}"),
             None => format!("    0x{address:08x} (not in the firmware)"),
         }
@@ -332,7 +344,8 @@ mod tests {
     #[test]
     fn backtraces_are_resolved_line_by_line() {
         let lines = console("Backtrace: 0x40200010 0x40200020:0x3fff0000\n").finish();
-        assert_eq!(lines.len(), 3);
+        assert_eq!(lines.len(), 4);
+        assert_eq!(lines[3], GUESSED);
         assert_eq!(lines[1], "    0x40200010 (not in the firmware)");
     }
 
@@ -353,5 +366,9 @@ mod tests {
         let place = place(&loader, symbol).unwrap();
         assert!(place.contains("addresses_in"), "{place}");
         assert!(place.contains("console.rs:"), "{place}");
+        // What is only found on the stack is marked.
+        let mut symbols = Symbols::new(&elf);
+        assert!(symbols.describe(symbol + 1, true).contains(" ? "));
+        assert!(!symbols.describe(symbol, false).contains(" ? "));
     }
 }

@@ -25,6 +25,7 @@ pub mod machine;
 pub mod monitor;
 pub mod port;
 pub mod qemu;
+mod repeats;
 pub mod serial;
 pub mod status;
 pub mod virtual_board;

@@ -99,7 +99,7 @@ pub fn watch(context: &Context) -> Result<()> {
 /// As [`join`], for what is said to the device: it must run.
 fn join_device(state: &Path) -> Result<(Running, MqttClient)> {
     if !Running::find(state)?.board_runs {
-        bail!("the board is still being flashed: try again when its console shows lines");
+        bail!("the board does not run its firmware yet: try again when its console shows lines");
     }
     join(state)
 }

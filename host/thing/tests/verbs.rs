@@ -97,7 +97,7 @@ fn on_and_off_wait_for_the_device() {
     let mut announced = cloud.running().announce(folder.path()).unwrap();
     let output = finish(folder.path(), "on");
     let error = String::from_utf8(output.stderr).unwrap();
-    assert!(!output.status.success() && error.contains("still being flashed"), "{error}");
+    assert!(!output.status.success() && error.contains("does not run its firmware yet"), "{error}");
     announced.board_runs().unwrap();
     let device = FakeDevice::start(&cloud);
     for verb in ["on", "off"] {

@@ -59,6 +59,11 @@ struct Options {
     #[arg(long, value_name = "LINK")]
     pty: Option<PathBuf>,
 
+    /// Execute a boot ROM that you dumped from a chip of yours (64 KiB at 0x40000000, by
+    /// `esptool dump-mem`) instead of this program's own
+    #[arg(long, value_name = "FILE")]
+    rom: Option<PathBuf>,
+
     /// An LED of the board (may be given again): lit while the pin is low, with `:high` while high
     #[arg(long = "led", value_name = "NAME=GPIO[:high]", default_value = "blue=2")]
     leds: Vec<Led>,
@@ -210,6 +215,10 @@ fn run(options: &Options) -> Result<ExitCode> {
         std::time::UNIX_EPOCH.elapsed().map_or(1, |time| time.as_nanos() as u64)
     });
     let mut board = Board::new(flash, options.mac, seed);
+    if let Some(path) = &options.rom {
+        let dump = std::fs::read(path).with_context(|| format!("--rom {}", path.display()))?;
+        board.set_rom(&dump).map_err(|text| anyhow!("--rom {}: {text}", path.display()))?;
+    }
     board.noise.set_kind(match options.random {
         Random::Good => noise::Kind::Good,
         Random::Repeats => noise::Kind::Repeats,

@@ -174,7 +174,9 @@ impl Program {
         let script = elf.with_extension("ld");
         std::fs::write(
             &script,
-            format!("SECTIONS {{ .text {CODE} : {{ *(.text .text.* .iram.text.*) }} }}"),
+            format!(
+                "SECTIONS {{ .text {CODE} : {{ *(.text .text.* .iram.text.* .hot.text.*) }} }}"
+            ),
         )?;
         let output = Command::new("xtensa-lx106-elf-gcc")
             .args(["-nostdlib", "-Os", "-mlongcalls", "-mtext-section-literals", "-T"])

@@ -30,6 +30,13 @@ void say(const char *format, ...)
     va_end(arguments);
 }
 
+/* For tests of the log: more than a line of C's may have. */
+void log_long_line(void);
+void log_long_line(void)
+{
+    fw_log(FW_LOG_INFO, "test", "%0200d", 0);
+}
+
 _Noreturn static void fail(const char *format, ...)
 {
     irq_source_stop(); /* it may hold the console */

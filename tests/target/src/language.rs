@@ -12,7 +12,7 @@ use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU32, AtomicUsize
 
 use rtos::{CurrentTask, Duration, Mutex, Task, TaskPriority};
 
-use crate::{Test, say};
+use crate::{Ends, Test, say};
 
 pub const TESTS: &[Test] = &[
     Test::new("rust-collections", collections),
@@ -26,6 +26,15 @@ pub const TESTS: &[Test] = &[
     Test::new("rust-wide-arithmetic", wide_arithmetic),
     Test::new("rust-atomics-preempted", atomics_preempted),
     Test::new("rust-mutex-preempted", mutex_preempted),
+    Test {
+        ends: Ends::Shows(&[
+            ") test: rrrrrrrr",
+            "rrrrrrrr [...]",
+            ") test: 00000000",
+            "00000000 [...]",
+        ]),
+        ..Test::new("log-lines-cut", log_lines_cut)
+    },
 ];
 
 /// Checks that all memory comes back.
@@ -366,4 +375,15 @@ fn mutex_preempted() {
     assert_eq!(map.len(), 64);
     assert_eq!(map.values().sum::<u32>(), 3 * ROUNDS);
     say(&format!("{} entries", map.len()));
+}
+
+/// A line that is too long ends with a sign, whoever logs it.
+fn log_lines_cut() {
+    unsafe extern "C" {
+        // c/check.c: takes nothing and logs 200 zeros.
+        safe fn log_long_line();
+    }
+    rtos::log::init();
+    log::info!(target: "test", "{}", "r".repeat(400));
+    log_long_line();
 }

@@ -45,7 +45,6 @@ enum Ends {
     #[cfg(feature = "chip")]
     ReturnsEachBoot,
     /// The same, and the console must show this, in this order.
-    #[cfg(feature = "chip")]
     Shows(&'static [&'static str]),
     /// By a reset, whose reason the next boot judges.
     Resets {
@@ -118,7 +117,6 @@ fn list() -> ! {
         say(&format!("test: {}", test.name));
         let shows: &[&str] = match test.ends {
             Ends::Resets { shows, .. } => shows,
-            #[cfg(feature = "chip")]
             Ends::Shows(shows) => shows,
             _ => &[],
         };

@@ -35,6 +35,8 @@ const MOST_INPUTS: usize = 64;
 /// Bytes that wait for the UART to have room. The chip loses what comes when its FIFO is full; no
 /// host that waits for answers has so many under way.
 const MOST_WAITING: usize = 1 << 18;
+/// Longest line of UART1's on the console.
+const LONGEST_LINE: usize = 1000;
 /// The host's baud rate until it says another.
 const HOST_BAUD: u32 = 115_200;
 
@@ -73,6 +75,8 @@ pub struct Machine {
     host_baud: u32,
     dtr: bool,
     rts: bool,
+    /// What UART1 said since the last end of a line.
+    log: Vec<u8>,
     /// Since when EN is low.
     held: Option<Instant>,
     /// Since when EN is low only because of its capacitor.
@@ -143,7 +147,7 @@ impl Machine {
         console: Box<dyn FnMut(&str)>,
     ) -> Self {
         let mut cpu = Cpu::new();
-        Rom::install(&mut cpu);
+        Rom::install(&mut cpu, &board);
         let board_gpio0 = board.gpio.levels() & 1 != 0;
         let mut machine = Self {
             cpu,
@@ -159,6 +163,7 @@ impl Machine {
             host_baud: HOST_BAUD,
             dtr: false,
             rts: false,
+            log: Vec::new(),
             held: None,
             charging: None,
             base: (Instant::now(), 0),
@@ -471,9 +476,14 @@ impl Machine {
             let seen = uart::over_the_wire(&bytes, baud, self.host_baud);
             self.serial.send(&seen);
         }
-        let log = self.board.uarts[1].take_sent();
-        if !log.is_empty() {
-            self.say(&format!("UART1: {}", String::from_utf8_lossy(&log).trim_end()));
+        self.log.extend(self.board.uarts[1].take_sent());
+        while let Some(end) = self.log.iter().position(|byte| *byte == b'\n') {
+            let line: Vec<u8> = self.log.drain(..=end).collect();
+            self.say(&format!("UART1: {}", String::from_utf8_lossy(&line).trim_end()));
+        }
+        if self.log.len() > LONGEST_LINE {
+            let line = std::mem::take(&mut self.log);
+            self.say(&format!("UART1: {}", String::from_utf8_lossy(&line)));
         }
     }
 

@@ -40,6 +40,8 @@ pub const ROM_DATA: Range<u32> = 0x3FFF_C000..0x4000_0000;
 pub const IRAM: Range<u32> = 0x4010_0000..0x4011_0000;
 /// The boot ROM.
 pub const ROM: Range<u32> = 0x4000_0000..0x4001_0000;
+/// Bytes of [`ROM`].
+const ROM_SIZE: usize = (ROM.end - ROM.start) as usize;
 /// The window through which the cache shows 1 MiB of flash.
 pub const FLASH_WINDOW: Range<u32> = 0x4020_0000..0x4030_0000;
 /// RTC memory: 512 bytes of the SDK's and 512 of the user's.
@@ -97,6 +99,8 @@ pub enum ResetCause {
     External = 2,
     /// The watchdog.
     Watchdog = 4,
+    /// The end of a deep sleep: RAM is lost, RTC memory is not.
+    DeepSleep = 5,
 }
 
 /// What the board has to say to whoever watches it.
@@ -124,6 +128,8 @@ pub struct Board {
     rtc_memory: [u8; 0x400],
     dport: [u32; 64],
     other: [u32; 1024],
+    /// A boot ROM that somebody dumped, instead of the host's.
+    dump: Option<Box<[u8; ROM_SIZE]>>,
     /// The flash chip.
     pub flash: Flash,
     spi: [Spi; 2],
@@ -169,6 +175,7 @@ impl Board {
             rtc_memory: [0xA5; 0x400],
             dport: [0; 64],
             other: [0; 1024],
+            dump: None,
             flash,
             spi: Default::default(),
             uarts: Default::default(),
@@ -188,6 +195,41 @@ impl Board {
             seen: 0,
             events: Vec::new(),
             reported: std::collections::HashSet::new(),
+        }
+    }
+
+    /// Puts a boot ROM in place that was dumped from a chip: it is executed from the reset vector
+    /// on, and the host does none of its functions. Before a [`Machine`](machine::Machine) is made.
+    ///
+    /// # Errors
+    /// What is wrong with the dump.
+    pub fn set_rom(&mut self, dump: &[u8]) -> Result<(), String> {
+        let length = dump.len();
+        let bytes =
+            Box::<[u8; ROM_SIZE]>::try_from(dump.to_vec().into_boxed_slice()).map_err(|_| {
+                format!("a dump of the boot ROM has {ROM_SIZE} bytes, this has {length}")
+            })?;
+        let at = (rom::CHIP_MAGIC.0 - ROM.start) as usize;
+        if word_at(&bytes[..], at) != rom::CHIP_MAGIC.1 {
+            let (address, magic) = rom::CHIP_MAGIC;
+            return Err(format!(
+                "this is no ESP8266's boot ROM: {magic:#010x} has to stand at {address:#010x}"
+            ));
+        }
+        self.dump = Some(bytes);
+        Ok(())
+    }
+
+    /// Whether there is a dumped boot ROM ([`set_rom`](Self::set_rom)).
+    #[must_use]
+    pub fn has_rom(&self) -> bool {
+        self.dump.is_some()
+    }
+
+    fn rom_word(&self, address: u32) -> u32 {
+        match &self.dump {
+            Some(dump) => word_at(&dump[..], (address & !3) as usize - ROM.start as usize),
+            None => rom::word(address),
         }
     }
 
@@ -647,7 +689,7 @@ impl Board {
         } else if BASEBAND.contains(&address) {
             Ok(self.radio.phy.read(address))
         } else if ROM.contains(&address) {
-            Ok(rom::word(address))
+            Ok(self.rom_word(address))
         } else if DEVICES.iter().any(|range| range.contains(&address)) {
             self.unmodelled(address, || format!("read of {address:#010x}: no such register here"));
             Ok(0)
@@ -736,8 +778,8 @@ impl Bus for Board {
         } else if FLASH_WINDOW.contains(&addr) {
             let at = self.flash_offset(addr).ok_or(Cause::InstructionFetchError)?;
             Ok(word_at(self.flash.data(), at))
-        } else if rom::is_code(addr) {
-            Ok(rom::word(addr))
+        } else if rom::is_code(addr) || self.has_rom() && ROM.contains(&addr) {
+            Ok(self.rom_word(addr))
         } else {
             // Data RAM is not on the instruction bus; ROM functions are hooks, never fetched.
             Err(Cause::InstructionFetchProhibited)

@@ -1,6 +1,8 @@
 //! What must not wear out.
 
-use board::status::Led;
+use std::time::{Duration, Instant};
+
+use board::status::{Led, Report};
 use e2e::memory::{address_of, debugger_option, write};
 use e2e::{Device, Stage};
 
@@ -52,6 +54,54 @@ fn heap_is_level(reconnects: usize) {
     let (early, late) = (middle(SETTLED), middle(reconnects));
     println!("free heap: {early} bytes after reconnect {SETTLED}, {late} after {reconnects}");
     assert!(early.abs_diff(late) <= NOISE, "free heap went from {early} to {late} bytes: {free:?}");
+}
+
+/// A hundred messages a second cost commands, if anything: statuses come on, so does the keep-alive,
+/// and nothing resets the device.
+fn outlives_a_flood(lasts_s: u64) {
+    const EACH: Duration = Duration::from_millis(10);
+    let stage = Stage::new();
+    let mut watcher = stage.watch();
+    let mut device = stage.boot();
+    device.expect_connected();
+    let first = watcher.status("status", |_| true).uptime_s;
+    let start = Instant::now();
+    let (mut sent, mut statuses, mut uptime) = (0, 0, first);
+    // By the device's own clock.
+    while uptime < first + lasts_s {
+        std::thread::sleep(EACH);
+        // However late this thread is woken, so many are sent.
+        while EACH * sent < start.elapsed() {
+            // Commands, and what is none.
+            watcher.throw([b"on".as_slice(), b"off", b"neither", b"on", b"off"][sent as usize % 5]);
+            sent += 1;
+        }
+        while let Some(Report::Online(status)) = watcher.poll() {
+            assert!(status.uptime_s >= uptime, "{status:?}");
+            // Each 10 s at least.
+            assert!(status.uptime_s <= uptime + 15, "{status:?} after {uptime} s");
+            uptime = status.uptime_s;
+            statuses += 1;
+        }
+    }
+    println!("{sent} messages in {lasts_s} s, {statuses} statuses");
+    // Twice a second at most.
+    assert!(statuses <= 2 * (lasts_s + 5), "{statuses} statuses in {lasts_s} s");
+    assert_eq!(device.count("connected to "), 1);
+    watcher.switch(&mut device, Led::On);
+    watcher.switch(&mut device, Led::Off);
+    device.assert_sound();
+}
+
+#[test]
+fn a_flood_on_the_control_topic() {
+    outlives_a_flood(60);
+}
+
+#[test]
+#[ignore = "takes minutes: make soak"]
+fn a_flood_of_minutes_on_the_control_topic() {
+    outlives_a_flood(300);
 }
 
 /// Ticks of the kernel in a second.

@@ -85,9 +85,10 @@ fn each_has_its_effect() {
     let mut watcher = stage.watch();
     let mut device = Device::boot_with(Some(stage.region()), |options| cable.plug_in(options));
     // endpoint, port, client_id, roots; ntp and dns: the first of each is dead.
-    // The log cuts its lines.
+    // The log cuts its lines, and shows that it did.
     let begins = &endpoint[..100];
-    device.expect(seconds(60), &format!("client id the-e2e, endpoint {begins}"));
+    let line = device.expect(seconds(60), &format!("client id the-e2e, endpoint {begins}"));
+    assert!(line.text.ends_with(" [...]"), "{line:?}");
     device.expect(seconds(60), &format!("connected to {begins}"));
     assert!(!relay.attempts().is_empty(), "port");
     assert!(!dead.asked().is_empty() && !good.asked().is_empty(), "ntp");

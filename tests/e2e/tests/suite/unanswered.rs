@@ -192,39 +192,6 @@ fn a_close_is_told_at_once_and_what_it_means() {
     device.assert_sound();
 }
 
-/// A hundred messages a second cost commands, if anything: statuses come on, so does the keep-alive,
-/// and nothing resets the device.
-#[test]
-fn a_flood_on_the_control_topic() {
-    const LASTS: Duration = Duration::from_secs(60);
-    const PAUSE: Duration = Duration::from_millis(10);
-    let stage = Stage::new();
-    let mut watcher = stage.watch();
-    let mut device = stage.boot();
-    device.expect_connected();
-    let start = Instant::now();
-    let mut sent = 0_u32;
-    let (mut statuses, mut uptime) = (0_u32, 0);
-    while start.elapsed() < LASTS {
-        // Commands, and what is none.
-        watcher.throw([b"on".as_slice(), b"off", b"neither", b"on", b"off"][sent as usize % 5]);
-        sent += 1;
-        if let Some(Report::Online(status)) = watcher.poll() {
-            assert!(status.uptime_s >= uptime, "{status:?}");
-            uptime = status.uptime_s;
-            statuses += 1;
-        }
-        std::thread::sleep(PAUSE);
-    }
-    assert!(sent > 2_000, "{sent} messages");
-    // Twice a second at most, and each 10 s at least.
-    assert!((5..=130).contains(&statuses), "{statuses} statuses in {LASTS:?}");
-    assert_eq!(device.count("connected to "), 1);
-    watcher.switch(&mut device, Led::On);
-    watcher.switch(&mut device, Led::Off);
-    device.assert_sound();
-}
-
 /// Attempts of a device in its first 30 s, counted by its own clock, for each kind of failure.
 #[test]
 fn attempts_have_a_floor_whatever_fails() {
