@@ -62,7 +62,7 @@ static const char *task_before_reset(const void *task)
 }
 
 /* With flash in reach, where it lies itself. */
-static _Noreturn __attribute__((noinline)) void run(const void *task)
+static __attribute__((noipa)) void run(const void *task)
 {
     /* The ROM's last words leave at its own rate before the clock changes under them. */
     console_drain();
@@ -95,8 +95,10 @@ _Noreturn void chip_start(const void *task, uint32_t handover);
 IN_IRAM("start") _Noreturn void chip_start(const void *task, uint32_t handover)
 {
     chip_slot = handover == BOOT_HANDOVER + 1 ? 1 : 0;
-    chip_cache_on();
+    chip_map_flash();
     run(task);
+    /* It does not return, which is hidden from the compiler: the path ends here for `thing iram`. */
+    __builtin_trap();
 }
 
 /* --- Console ---------------------------------------------------------------------- */
