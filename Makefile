@@ -90,7 +90,7 @@ AWS = $(if $(AWS_PROFILE),AWS_PROFILE='$(AWS_PROFILE)') $(if $(AWS_REGION),AWS_R
 
 .PHONY: help setup build tools fmt port host-crates run on off send watch smoke provision deprovision provision-fleet aws-stand-in \
 	identity identity-info test lint unit virtual-test virtual-bench fuzz target-test board-test \
-	flash-test e2e image flash flash-identity erase monitor esptool virtual-board boards new-board \
+	foreign-test flash-test e2e image flash flash-identity erase monitor esptool virtual-board boards new-board \
 	curve-test constant-time curve-fuzz container audit soak bench size vendor env clean sdk radio-test
 .DEFAULT_GOAL := help
 
@@ -139,7 +139,7 @@ aws-stand-in: setup ## an empty AWS account on this machine, for the verbs above
 
 test: lint unit size boards target-test curve-test board-test flash-test e2e bench smoke ## everything CI checks
 	@$(MAKE) --no-print-directory bench smoke BOARD=nodemcu RADIO=0
-	@$(MAKE) --no-print-directory radio-test
+	@$(MAKE) --no-print-directory radio-test foreign-test
 	@echo "make test: all passed"
 
 audit: tools ## what is known against the versions of the C libraries and crates (vendor/advisories.toml, cargo audit) [ADVISORY_DB=]
@@ -178,6 +178,14 @@ endif
 virtual-test: tools ## (two minutes) the virtual NodeMCU with stock esptool: what make test leaves out, 4 MiB and aborted writes
 	@$(THING_TOOL) esptool >/dev/null
 	@export RUST_TEST_THREADS=8; $(call host,test) $(LOCKED) -p virtual-nodemcu --test esptool_long
+
+foreign-test: tools ## firmware that nobody here wrote (MicroPython, CircuitPython, Espruino, NodeMCU Lua, Arduino) and old esptools on the virtual NodeMCU
+	@$(THING_TOOL) esptool >/dev/null
+	@if tools/foreign target/foreign target/esptool/bin/python; then \
+		$(WAITING); $(call host,test) --quiet $(LOCKED) -p virtual-nodemcu --test foreign; \
+	else \
+		echo "make foreign-test: left out, because its images are not here"; \
+	fi
 
 virtual-bench: tools ## instructions per second of the virtual NodeMCU; fails below 50 million
 	@$(THING_TOOL) esptool >/dev/null
