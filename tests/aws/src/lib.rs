@@ -7,6 +7,16 @@
 //!
 //! Tests call the real AWS CLI against it ([`Bed::session`], [`Bed::thing`]); a person does the
 //! same by hand after `make aws-stand-in`.
+//!
+//! ```no_run
+//! use aws_stand_in::Bed;
+//! use things::topics::Topics;
+//!
+//! let bed = Bed::new("eu-west-1");
+//! bed.provision("lamp", &Topics::default()).unwrap();
+//! assert_eq!(bed.account().things, ["lamp"]);
+//! assert!(bed.seen().contains(&"create-thing".to_owned()));
+//! ```
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write};
