@@ -23,8 +23,8 @@
 //! guard.offer(&[0]);
 //! guard.commit().unwrap();
 //! assert_eq!(guard.take(), Some(Item::Packet(&[0x20, 2, 0, 0])));
-//! // A PINGRESP that nobody asked for ends the connection.
-//! guard.offer(&[0xD0, 0]);
+//! // A second one ends the connection.
+//! guard.offer(&[0x20, 2, 0, 0]);
 //! assert!(guard.commit().is_err());
 //! ```
 

@@ -109,6 +109,12 @@ impl Bed {
         }
     }
 
+    /// Where this account answers, for a call by hand.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
     /// Where the things' folders are.
     #[must_use]
     pub fn certs(&self) -> PathBuf {
