@@ -9,6 +9,7 @@ use std::collections::hash_map::DefaultHasher;
 use std::env;
 use std::fs;
 use std::hash::{Hash, Hasher};
+use std::iter;
 use std::path::{Path, PathBuf};
 use std::process::{Command, exit};
 
@@ -23,8 +24,8 @@ struct Library {
     upstream: PathBuf,
     /// Pristine files, relative to `upstream`.
     upstream_sources: &'static [&'static str],
-    /// Those of `upstream_sources` that are worth speed more than size.
-    fast: &'static [&'static str],
+    /// Flags of single files among `upstream_sources`, behind those of all.
+    special: &'static [(&'static str, &'static [&'static str])],
     /// A pristine file from elsewhere.
     extra: Vec<PathBuf>,
     /// Our own files, relative to the repository: these compile with `-Wall -Wextra -Werror`.
@@ -121,7 +122,7 @@ impl Toolchain {
 
     fn build(&self, trees: &Trees, library: &Library) -> cc::Build {
         let mut build = cc::Build::new();
-        build.compiler(&self.gcc).archiver(self.tool("ar")).ranlib(self.tool("ranlib"));
+        build.compiler(&self.gcc).archiver(self.tool("gcc-ar")).ranlib(self.tool("gcc-ranlib"));
         build.no_default_flags(true).inherit_rustflags(false).cargo_metadata(false).warnings(false);
         build.flags(self.flags());
         // A library's own headers first: paho's shims stand in for headers of a POSIX system.
@@ -208,9 +209,10 @@ fn compile(library: &Library, trees: &Trees, toolchain: &Toolchain, out: &Path) 
     let mut hasher = DefaultHasher::new();
     toolchain.version.hash(&mut hasher);
     toolchain.flags().hash(&mut hasher);
+    (WHOLE_PROGRAM, own_flags(library)).hash(&mut hasher);
     trees.versions.hash(&mut hasher);
     library.upstream.hash(&mut hasher);
-    (library.upstream_sources, library.fast, library.own_sources, library.defines)
+    (library.upstream_sources, library.special, library.own_sources, library.defines)
         .hash(&mut hasher);
     for folder in own_inputs_of(library.name) {
         hash_tree(Path::new(folder), &mut hasher);
@@ -236,22 +238,29 @@ fn compile(library: &Library, trees: &Trees, toolchain: &Toolchain, out: &Path) 
             fail(&format!("{} does not compile: {error}", library.name).replace('\n', " "))
         })
     };
-    let upstream = |source: &&&str| library.upstream.join(source);
+    let third_party = || {
+        let mut build = toolchain.build(trees, library);
+        build.flags(WHOLE_PROGRAM).flag("-w");
+        build
+    };
+    let special = |source: &&str| library.special.iter().find(|(file, _)| file == source);
     let mut objects = compiled(
-        toolchain.build(trees, library).flag("-Os").flag("-w"),
+        &mut third_party(),
         &mut library
             .upstream_sources
             .iter()
-            .filter(|source| !library.fast.contains(source))
-            .map(|source| upstream(&source))
+            .filter(|source| special(source).is_none())
+            .map(|source| library.upstream.join(source))
             .chain(library.extra.iter().cloned()),
     );
+    for (source, flags) in library.special {
+        objects.extend(compiled(
+            third_party().flags(*flags),
+            &mut iter::once(library.upstream.join(source)),
+        ));
+    }
     objects.extend(compiled(
-        toolchain.build(trees, library).flag("-O2").flag("-w"),
-        &mut library.fast.iter().map(|source| upstream(&source)),
-    ));
-    objects.extend(compiled(
-        toolchain.build(trees, library).flag("-Os").flags(["-Wall", "-Wextra", "-Werror"]),
+        toolchain.build(trees, library).flags(own_flags(library)),
         &mut library.own_sources.iter().map(PathBuf::from),
     ));
     let mut link = toolchain.build(trees, library);
@@ -287,7 +296,7 @@ fn libraries(trees: &Trees) -> Vec<Library> {
                 "tasks.c",
                 "timers.c",
             ],
-            fast: &[],
+            special: &[],
             extra: vec![trees.shim.join("shim.c")],
             own_sources: &[
                 "bsp/lx106/c/aes.S",
@@ -302,6 +311,7 @@ fn libraries(trees: &Trees) -> Vec<Library> {
                 "bsp/lx106/c/p256.S",
                 "bsp/lx106/c/port.c",
                 "bsp/lx106/c/portasm.S",
+                "bsp/lx106/c/rsa.S",
                 "bsp/lx106/c/sha256.S",
                 "bsp/lx106/c/subword.S",
                 "bsp/lx106/c/unique.c",
@@ -350,7 +360,7 @@ fn libraries(trees: &Trees) -> Vec<Library> {
                 "src/core/udp.c",
                 "src/netif/ethernet.c",
             ],
-            fast: &[],
+            special: &[],
             extra: vec![],
             own_sources: &["vendor/lwip/net_filter.c", "vendor/lwip/net_hooks.c"],
             includes: vec![],
@@ -383,8 +393,6 @@ fn libraries(trees: &Trees) -> Vec<Library> {
                 "pk_wrap.c",
                 "pkparse.c",
                 "platform_util.c",
-                "rsa.c",
-                "rsa_alt_helpers.c",
                 "sha256.c",
                 "sha512.c",
                 "ssl_ciphersuites.c",
@@ -395,13 +403,18 @@ fn libraries(trees: &Trees) -> Vec<Library> {
                 "x509.c",
                 "x509_crt.c",
             ],
-            fast: &["bignum.c", "bignum_core.c"],
+            special: &[
+                // Ours stands in front of mbedTLS's: see tls_client.c.
+                ("ssl_tls.c", &["-Dmbedtls_x509_crt_parse_der_nocopy=tls_parse_peer_certificate"]),
+            ],
             extra: vec![],
             own_sources: &[
                 "vendor/mbedtls/ciphers_alt.c",
                 "vendor/mbedtls/ecp_alt.c",
+                "vendor/mbedtls/rsa_alt.c",
                 "vendor/mbedtls/tls_client.c",
                 "vendor/mbedtls/tls_platform.c",
+                "vendor/mbedtls/verified.c",
             ],
             includes: vec![trees.mbedtls.join("library")],
             prelude: None,
@@ -428,7 +441,7 @@ fn libraries(trees: &Trees) -> Vec<Library> {
                 "Socket.c",
                 "utf-8.c",
             ],
-            fast: &[],
+            special: &[],
             extra: vec![],
             own_sources: &[
                 "vendor/paho/Log.c",
@@ -458,11 +471,25 @@ const FLAGS: &[&str] = &[
     "-std=gnu11",
     "-mlongcalls",
     "-mtext-section-literals",
+    "-mno-target-align",
     "-ffunction-sections",
     "-fdata-sections",
     "-fno-common",
     "-g1",
 ];
+
+/// How libraries are compiled: they leave their code to the linker, which sees all of them at once
+/// (tools/xtensa-link). None of them touches a device, so volatile needs no MEMW.
+const WHOLE_PROGRAM: &[&str] = &["-Os", "-flto", "-mno-serialize-volatile"];
+
+/// How our own files of a library are compiled. Those beside the kernel are the CPU's port: some
+/// lie in IRAM, some touch devices, and they stay by themselves.
+fn own_flags(library: &Library) -> Vec<&'static str> {
+    let port = library.name == "kernel";
+    let mut flags = if port { vec!["-Os"] } else { WHOLE_PROGRAM.to_vec() };
+    flags.extend(["-Wall", "-Wextra", "-Werror"]);
+    flags
+}
 
 /// Include path of every library: ours before upstream's, so that configuration headers win.
 fn includes(trees: &Trees) -> Vec<PathBuf> {

@@ -18,8 +18,7 @@ const SOURCES: &[&str] =
 const PORT_SOURCES: &[&str] = &["c/net_port.c"];
 
 /// The radio's driver.
-const RADIO_SOURCES: &[&str] =
-    &["radio/nmi.S", "radio/adapter.c", "radio/radio.c", "radio/crypto.c"];
+const RADIO_SOURCES: &[&str] = &["radio/nmi.S", "radio/adapter.c", "radio/radio.c"];
 
 fn main() {
     let here = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets it"));
@@ -33,16 +32,9 @@ fn main() {
     build.include("include").include("c").files(SOURCES);
     if radio {
         let sdk = Sdk::find();
-        let includes = told("INCLUDES");
-        // The supplicant's crypto, from the tree that the TLS library is compiled from.
-        let mbedtls = includes
-            .split(':')
-            .map(|folder| Path::new(folder).join("../library"))
-            .find(|folder| folder.join("aes.c").is_file())
-            .expect("mbedTLS is on the include path");
         let phy = out.join("phy_init_data.c");
         fs::write(&phy, sdk.phy_init_data()).expect("OUT_DIR is writable");
-        build.files(RADIO_SOURCES).file(phy).include("radio").include(mbedtls);
+        build.files(RADIO_SOURCES).file(phy).include("radio");
         // port_frame.h
         build.include("../lx106/c");
         sdk.link(&out);

@@ -17,7 +17,6 @@
 
 #include "board_netif.h"
 #include "chip.h"
-#include "crypto.h"
 #include "fw_hooks.h"
 #include "lx106.h"
 

@@ -10,7 +10,7 @@ use app::wifi::{AccessPoint, Event, Reason, Security, Ssid, Target, Wifi};
 use vendor_sys as sys;
 use wpa::eapol::MAX_REPLY;
 use wpa::element::{self, Offer, akm, cipher};
-use wpa::{Config, Heard, Progress, Supplicant};
+use wpa::{Config, Heard, Progress, SmallAes128, SmallSha1, Supplicant};
 
 /// The one radio.
 pub struct Radio(());
@@ -89,7 +89,7 @@ impl Wifi for Radio {
     }
 
     fn pmk(&self, passphrase: &str, ssid: &Ssid) -> [u8; 32] {
-        wpa::key::pmk::<Sha1>(passphrase.as_bytes(), ssid.as_bytes())
+        wpa::key::pmk::<SmallSha1>(passphrase.as_bytes(), ssid.as_bytes())
     }
 }
 
@@ -215,7 +215,9 @@ unsafe extern "C" fn radio_wpa_receive(
         nonce
     };
     let answer = with(|supplicant| {
-        supplicant.as_mut().map(|supplicant| supplicant.receive::<Sha1, Aes>(frame, nonce, reply))
+        supplicant
+            .as_mut()
+            .map(|supplicant| supplicant.receive::<SmallSha1, SmallAes128>(frame, nonce, reply))
     });
     match answer {
         Some(Ok(length)) => length,
@@ -333,46 +335,7 @@ unsafe extern "C" fn radio_wpa_element(group: u8, out: *mut [u8; 22]) {
     unsafe { out.write(element::own_rsn(group)) };
 }
 
-/// `struct radio_sha1`
-#[derive(Clone)]
-#[repr(C)]
-struct Sha1([u32; 23]);
-
-impl wpa::Sha1 for Sha1 {
-    fn new() -> Self {
-        let mut hash = Self([0; 23]);
-        // SAFETY: initialises it.
-        unsafe { radio_sha1_start(&mut hash) };
-        hash
-    }
-
-    fn update(&mut self, bytes: &[u8]) {
-        // SAFETY: reads the slice.
-        unsafe { radio_sha1_update(self, bytes.as_ptr(), bytes.len()) };
-    }
-
-    fn finish(mut self) -> [u8; 20] {
-        let mut digest = [0; 20];
-        // SAFETY: writes the digest.
-        unsafe { radio_sha1_finish(&mut self, &mut digest) };
-        digest
-    }
-}
-
-struct Aes([u8; 16]);
-
-impl wpa::Aes128 for Aes {
-    fn new(key: &[u8; 16]) -> Self {
-        Self(*key)
-    }
-
-    fn decrypt(&self, block: &mut [u8; 16]) {
-        // SAFETY: reads the key, changes the block.
-        unsafe { radio_aes_decrypt(&self.0, block) };
-    }
-}
-
-// bsp/esp8266/radio/radio.h, crypto.h
+// bsp/esp8266/radio/radio.h
 unsafe extern "C" {
     fn radio_is_on() -> bool;
     fn radio_scan() -> c_int;
@@ -381,8 +344,4 @@ unsafe extern "C" {
     fn radio_leave();
     fn radio_next_event(event: *mut RawEvent, milliseconds: u32) -> bool;
     fn radio_current(current: *mut RawAccessPoint) -> bool;
-    fn radio_sha1_start(hash: *mut Sha1);
-    fn radio_sha1_update(hash: *mut Sha1, bytes: *const u8, length: usize);
-    fn radio_sha1_finish(hash: *mut Sha1, digest: *mut [u8; 20]);
-    fn radio_aes_decrypt(key: *const [u8; 16], block: *mut [u8; 16]);
 }

@@ -57,7 +57,7 @@
     xor     \out, \out, a3
     .endm
 
-    .section .iram.text.aes, "ax"
+    .section .hot.text.aes, "ax"
     .balign 4
     .global aes_encrypt
     .type   aes_encrypt, @function

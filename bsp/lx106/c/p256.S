@@ -171,7 +171,7 @@
     .endr
     .endm
 
-    .section .iram.text.p256_multiply, "ax"
+    .section .hot.text.p256_multiply, "ax"
     .balign 4
     .global p256_multiply
     .type   p256_multiply, @function

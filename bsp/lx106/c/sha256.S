@@ -6,7 +6,7 @@
     .set    SAVED, SCHEDULE + 4
     .set    FRAME, SCHEDULE + 32
 
-    .section .iram.text.sha256, "ax"
+    .section .hot.text.sha256, "ax"
     .balign 4
 round_constants:
     .word   0x428A2F98, 0x71374491, 0xB5C0FBCF, 0xE9B5DBA5, 0x3956C25B, 0x59F111F1, 0x923F82A4, 0xAB1C5ED5

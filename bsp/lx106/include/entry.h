@@ -47,6 +47,7 @@ _start:
 .Lcleared:
     mov     a2, a12
     call0   \next
+    ill /* it does not return */
     .size   _start, . - _start
     .endm
 

@@ -28,6 +28,7 @@ mod connection;
 mod curve;
 mod error;
 mod profile;
+mod rsa;
 
 pub use error::Error;
 pub use profile::{Credentials, Profile};

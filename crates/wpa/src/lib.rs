@@ -2,7 +2,8 @@
 //!
 //! [`Supplicant`] answers the access point's EAPOL-Key frames and hands out the keys to install;
 //! [`element`] reads and makes RSN elements; [`key`] derives keys. Nothing here knows a driver,
-//! a clock or a heap, and the two algorithms that it needs come through [`Sha1`] and [`Aes128`].
+//! a clock or a heap. The two algorithms that it needs come through [`Sha1`] and [`Aes128`];
+//! [`SmallSha1`] and [`SmallAes128`] are the device's.
 //!
 //! Only what WPA2-PSK with CCMP needs is spoken: key descriptor version 2 (HMAC-SHA1, AES key
 //! wrap). Whatever else an access point sends is refused by name, and nothing that is refused
@@ -22,11 +23,15 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+mod aes;
 pub mod eapol;
 pub mod element;
 pub mod key;
+mod sha1;
 mod supplicant;
 
+pub use aes::SmallAes128;
+pub use sha1::SmallSha1;
 pub use supplicant::{Config, GroupKey, Heard, Install, Progress, Refused, Supplicant};
 
 /// A running SHA-1 (FIPS 180-4).

@@ -44,6 +44,8 @@ const BUDGETS: &[(&str, u64)] = &[
     ("ecdh-p256", 5_000_000),
     ("ecdsa-p256-sign", 2_200_000),
     ("ecdsa-p256-verify", 5_500_000),
+    ("rsa2048-verify", 3_100_000),
+    ("rsa4096-verify", 10_500_000),
 ];
 
 /// What a step costs.

@@ -43,6 +43,7 @@ const HOUSE: &[(Wing, &[&[&str]])] = &[
                 "identity",
                 "p256-lx106",
                 "packets",
+                "rsa-lx106",
                 "soft-i2c",
                 "wpa",
             ],

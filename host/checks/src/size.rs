@@ -155,7 +155,12 @@ pub fn report(elf: &Path, budget: &Budget) -> Result<()> {
         Some(map) => {
             let text = std::fs::read_to_string(&map)
                 .with_context(|| format!("cannot read {}", map.display()))?;
-            output::line(library_table(&image.sections, &text))?;
+            let lines = addr2line::Loader::new(elf).ok();
+            let source = |address| {
+                let place = lines.as_ref()?.find_location(address).ok()??;
+                place.file.map(ToOwned::to_owned)
+            };
+            output::line(library_table(&image.sections, &text, source))?;
         }
         None => output::line("(no sizes by library: the linker's map is not there)")?,
     }
@@ -221,8 +226,13 @@ fn section_table(sections: &[Section]) -> String {
     head + &text
 }
 
-/// The bytes of each library in each memory, from the linker's map.
-fn library_table(sections: &[Section], map: &str) -> String {
+/// The bytes of each library in each memory, from the linker's map and, for what was compiled as
+/// one program, the `source` file of an address.
+fn library_table(
+    sections: &[Section],
+    map: &str,
+    source: impl Fn(u64) -> Option<String>,
+) -> String {
     let mut libraries: BTreeMap<&str, [u64; 3]> = BTreeMap::new();
     let mut rest = Memory::ALL.map(|memory| total(sections, memory));
     for Piece { address, size, file } in pieces(map) {
@@ -230,7 +240,13 @@ fn library_table(sections: &[Section], map: &str) -> String {
             continue;
         };
         let piece = Section { name: String::new(), address, size, ..*section };
-        let sizes = libraries.entry(library(file)).or_default();
+        let library = if file.ends_with(WHOLE_PROGRAM) {
+            // Its literals come before a function's code.
+            source(address + size - 1).as_deref().map_or(DATA, library_of_source)
+        } else {
+            library(file)
+        };
+        let sizes = libraries.entry(library).or_default();
         for ((sum, rest), memory) in sizes.iter_mut().zip(&mut rest).zip(Memory::ALL) {
             let bytes = piece.in_memory(memory);
             *sum += bytes;
@@ -272,6 +288,19 @@ fn pieces(map: &str) -> impl Iterator<Item = Piece<'_>> {
         let file = words.next()?.trim();
         (size > 0 && file.contains('/')).then_some(Piece { address, size, file })
     })
+}
+
+/// How the name of the object ends to which gcc compiles the C libraries, all at once.
+const WHOLE_PROGRAM: &str = ".lto.o";
+
+/// Constants and variables in that object, of which no line is known.
+const DATA: &str = "data of C libraries";
+
+/// The library of a source file among those that were compiled as one program.
+fn library_of_source(path: &str) -> &'static str {
+    let is_below = |name: &&str| path.split('/').any(|folder| folder.starts_with(name));
+    // lwIP has a folder called freertos.
+    ["lwip", "mbedtls", "paho"].into_iter().find(is_below).unwrap_or("kernel")
 }
 
 /// The library of an object: `…/liblwip.a(…-tcp.o)` is of lwip. Rust comes as one object, to
@@ -331,15 +360,26 @@ mod tests {
                                    0x40200110               a_symbol\n \
                     *fill*         0x402001c8        0x8 \n \
                     .text.c        0x402001d0       0x10 /usr/lib/./libc.a(printf.o)\n \
+                    .text.e        0x402001e0       0x40 /tmp/cc1.lto.o\n                \
+                                   0x402001e0       0x48 (size before relaxing)\n \
+                    .text.f        0x40200220       0x30 /tmp/cc1.lto.o\n \
+                    .rodata.g      0x40200250        0x4 /tmp/cc1.lto.o\n \
                     .data.d        0x3ffe8000        0xa /x/liblwip.a(2-udp.o)\n";
-        let table = library_table(&firmware(), map);
+        let source = |address| match address {
+            0x4020_021F => Some("/x/lwip-0.4.0/contrib/ports/freertos/sys_arch.c".to_owned()),
+            0x4020_024F => Some("/x/freertos-next-0.12.0/FreeRTOS-Kernel/tasks.c".to_owned()),
+            _ => None,
+        };
+        let table = library_table(&firmware(), map, source);
         let rows: Vec<Vec<&str>> =
             table.lines().skip(1).map(|line| line.split_whitespace().collect()).collect();
-        assert_eq!(rows[0], ["lwip", "266", "0", "10"]);
+        assert_eq!(rows[0], ["lwip", "330", "0", "10"]);
         assert_eq!(rows[1], ["Rust", "200", "0", "0"]);
-        assert_eq!(rows[2], ["picolibc", "16", "0", "0"]);
+        assert_eq!(rows[2], ["kernel", "48", "0", "0"]);
+        assert_eq!(rows[3], ["picolibc", "16", "0", "0"]);
+        assert_eq!(rows[4], ["data", "of", "C", "libraries", "4", "0", "0"]);
         // Of 1110, 100 and 15 bytes.
-        assert_eq!(rows[3], ["stack,", "alignment", "628", "100", "5"]);
+        assert_eq!(rows[5], ["stack,", "alignment", "512", "100", "5"]);
     }
 
     #[test]

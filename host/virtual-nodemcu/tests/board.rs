@@ -9,7 +9,9 @@ use virtual_nodemcu::board::control;
 use virtual_nodemcu::board::flash::Flash;
 use virtual_nodemcu::board::machine::Machine;
 use virtual_nodemcu::board::net::Net;
+use virtual_nodemcu::board::pins::{Drive, Pull};
 use virtual_nodemcu::board::radio::settings::Settings;
+use virtual_nodemcu::board::rom::names;
 use virtual_nodemcu::board::serial::{Input, Serial};
 use virtual_nodemcu::board::{Board, ResetCause};
 use virtual_nodemcu::cpu::{Bus as _, sr};
@@ -134,16 +136,11 @@ fn a_host_that_floods_the_port_stops_nothing() {
     bench.until("reset: EN pin");
 }
 
-/// Functions of the ROM that are modelled, by offset.
-#[rustfmt::skip]
-const ROM_FUNCTIONS: [u32; 80] = [
-    0x0650, 0x06C4, 0x0F74, 0x0F80, 0x0F88, 0x0F98, 0x0FA8, 0x0FBC, 0x10A8, 0x18A4, 0x18B4, 0x18C4, 0x18D4,
-    0x1DA0, 0x2438, 0x24CC, 0x2544, 0x25E0, 0x264C, 0x2A88, 0x2A98, 0x2AA8, 0x2AB8, 0x2AC8, 0x2AE8, 0x2BE8,
-    0x2ECC, 0x2F04, 0x2F0C, 0x2FA0, 0x30F0, 0x383C, 0x38A4, 0x39D8, 0x3A14, 0x3B30, 0x3B8C, 0x3F58, 0x43C8,
-    0x4400, 0x443C, 0x448C, 0x44C0, 0x4644, 0x4678, 0x47F0, 0x4878, 0x48A8, 0x48EC, 0x4984, 0x49B4, 0x4A00,
-    0x4A4C, 0x4B1C, 0x4B44, 0x4C2C, 0x4C50, 0x72D8, 0x9818, 0x9834, 0x9900, 0xBDC8, 0xBEC8, 0xBF4C, 0xBFA8,
-    0xC0A0, 0xCE60, 0xD310, 0xD770, 0xDC88, 0xDCF0, 0xDD38, 0xDE84, 0xDEA8, 0xDF48, 0xE04C, 0xE190, 0xE21C,
-    0xE268, 0xFE04,
+/// Places in the ROM without a published name that programs come to: where calls return to, and
+/// functions that the ROM hands out by address.
+const UNNAMED: [u32; 14] = [
+    0x1100, 0x10A8, 0x17E0, 0x1878, 0x1DCC, 0x24A8, 0x2E24, 0x2E3C, 0x2F88, 0x39D8, 0x4E34, 0xFF40,
+    0xFF44, 0xFF48,
 ];
 
 /// Nonsense that a program may do: any access to any device, any function of the ROM with any
@@ -194,6 +191,7 @@ fn no_program_breaks_the_board() {
         2 => (random() % 32).checked_shl(random() % 32).unwrap_or(0),
         _ => places[random() as usize % places.len()].wrapping_add((random() % 0x100) & !3),
     };
+    let functions: Vec<u32> = names::offsets().chain(UNNAMED).collect();
     for round in 0..20_000 {
         let machine = &mut bench.machine;
         let now = machine.cpu.cycles();
@@ -212,7 +210,7 @@ fn no_program_breaks_the_board() {
         machine.cpu.set_special(sr::PS, value());
         machine.cpu.set_special(sr::INTENABLE, value());
         let pc = if round % 2 == 0 {
-            0x4000_0000 + ROM_FUNCTIONS[(value() >> 2) as usize % ROM_FUNCTIONS.len()]
+            0x4000_0000 + functions[(value() >> 2) as usize % functions.len()]
         } else if round % 64 == 1 {
             0x4000_0000 + (value() & 0xFFFC)
         } else {
@@ -254,6 +252,23 @@ fn no_request_breaks_the_board() {
         r#"{"do":"ap.switch","ap":"home","channel":14,"beacons":255}"#,
         r#"{"do":"ap.replay","ap":"home","what":"data"}"#,
         r#"{"do":"ap.forge","ap":"home","what":"malformed"}"#,
+        r#"{"do":"listen","serial":true,"pins":["D1",4,15]}"#,
+        r#"{"do":"pin","pin":"GPIO9","level":"open","pull":"none"}"#,
+        r#"{"do":"button","name":"RST","pressed":true}"#,
+        r#"{"do":"button","name":"RST","pressed":false}"#,
+        r#"{"do":"power","on":false}"#,
+        r#"{"do":"power","on":true}"#,
+        r#"{"do":"adc","value":1023}"#,
+        r#"{"do":"serial","text":"abc\r"}"#,
+        r#"{"do":"flash"}"#,
+        r#"{"do":"recent"}"#,
+        r#"{"do":"parts"}"#,
+        r#"{"do":"part.add","settings":"dht22:D4,temperature=19"}"#,
+        r#"{"do":"part.add","settings":"ssd1306:D2+D1,height=32"}"#,
+        r#"{"do":"part.add","settings":"button:D5,bounce_ms=1000"}"#,
+        r#"{"do":"part","part":"dht22","temperature":-40,"answers":false}"#,
+        r#"{"do":"part","part":"button","pressed":true}"#,
+        r#"{"do":"part.remove","part":"ssd1306"}"#,
     ];
     let mut state = 3u32;
     let mut random = move |below: usize| {
@@ -278,7 +293,14 @@ fn no_request_breaks_the_board() {
             bench.machine.run(Some(Duration::from_millis(2)));
         }
     }
-    bench.machine.reset(ResetCause::PowerOn);
+    bench.machine.press_reset(false);
+    bench.machine.press_button(false);
+    for pin in 0..16 {
+        bench.machine.board.hold_pin(pin, Drive::Open);
+        bench.machine.board.pull_pin(pin, if pin == 15 { Pull::Down } else { Pull::Up });
+    }
+    bench.machine.set_power(false);
+    bench.machine.set_power(true);
     bench.seen.clear();
     bench.until("done\n");
 }

@@ -22,6 +22,7 @@
 
 pub mod cable;
 pub mod device;
+pub mod lab;
 pub mod memory;
 pub mod relay;
 pub mod server;

@@ -13,6 +13,7 @@
 #define SPIWrite ROM(0x40004A4C, int, uint32_t, const void *, uint32_t)
 #define SPIRead ROM(0x40004B1C, int, uint32_t, void *, uint32_t)
 #define ets_delay_us ROM(0x40002ECC, void, uint32_t)
+#define ets_update_cpu_frequency ROM(0x40002F04, void, uint32_t)
 #define ets_isr_attach ROM(0x40000F88, void, uint32_t, void (*)(void *), void *)
 #define ets_isr_unmask ROM(0x40000FA8, void, uint32_t)
 #define rom_memcpy ROM(0x4000DF48, void *, void *, const void *, uint32_t)
@@ -365,12 +366,16 @@ static void test(void)
 }
 #endif
 
+#include "parts.h"
+
 __attribute__((section(".text.start"))) void start(void)
 {
     extern uint32_t bss_start, bss_end;
 
     for (uint32_t *word = &bss_start; word < &bss_end; word++)
         *(volatile uint32_t *)word = 0;
+    /* MHz, as the ROM leaves the clock; it believes in 80. */
+    ets_update_cpu_frequency(52);
     test();
     for (;;)
         __asm__ volatile("waiti 0");

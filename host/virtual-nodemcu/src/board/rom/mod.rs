@@ -4,10 +4,22 @@
 //! and what stands there is done by the host when the core arrives. A few instructions of our
 //! own are where the core itself has to wait.
 
+mod crypto;
+mod ets;
 mod flash;
+mod float;
 pub mod functions;
+mod gpio;
+mod guest;
 pub mod image;
 pub mod loader;
+mod memory;
+pub mod names;
+mod phy;
+mod print;
+mod script;
+mod serial;
+mod xtos;
 
 use super::{Board, ResetCause};
 use crate::cpu::Cpu;
@@ -18,17 +30,32 @@ use loader::{Action, Loader};
 /// UART0's speed until a program sets it, in baud.
 pub const BAUD: u32 = 74_880;
 /// Where `esptool` reads which chip it talks to, and what stands there.
-const CHIP_MAGIC: (u32, u32) = (0x4000_1000, 0xFFF0_C101);
+pub const CHIP_MAGIC: (u32, u32) = (0x4000_1000, 0xFFF0_C101);
 /// `idle: waiti 15; j idle`, where nothing of the ROM's published functions is.
 const IDLE: u32 = 0x4000_FF00;
 /// Waits until CCOUNT has advanced by a2: `rsr a3; 1: rsr a4; sub a4, a4, a3; bltu a4, a2, 1b; ret`.
 const DELAY: u32 = 0x4000_FF08;
-const CODE: [u32; 6] =
-    [0x4600_7F00, 0x0000_FFFE, 0x4003_EA30, 0x4430_03EA, 0xF634_27C0, 0x0000_F00D];
-/// Where a program's entry function returns to.
-const RETURN: u32 = 0x4000_FE00;
+/// Sleeps until an interrupt was served: `waiti 0; ret`.
+const WAIT: u32 = 0x4000_FF18;
+/// Waits for a byte of the UART whose registers are at a4:
+/// `1: l32i a5, a4, 28; extui a5, a5, 0, 8; beqz a5, 1b; l32i a2, a4, 0; extui a2, a2, 0, 8; ret`.
+const RECEIVE: u32 = 0x4000_FF20;
+#[rustfmt::skip]
+const CODE: [u32; 13] = [
+    0x4600_7F00, 0x0000_FFFE, 0x4003_EA30, 0x4430_03EA, 0xF634_27C0, 0x0000_F00D, 0x0D00_7000, 0x0000_00F0,
+    0x5007_2452, 0x6516_7450, 0x0024_22FF, 0x0D74_2020, 0x0000_00F0,
+];
+/// Where what programs are called for returns to: functions that call, handlers of interrupts and
+/// of exceptions.
+const RESUME: u32 = 0x4000_FF40;
+const RETURN_FROM_INTERRUPT: u32 = 0xFF44;
+const RETURN_FROM_HANDLER: u32 = 0xFF48;
+/// Where a program's entry function returns to, in the ROM's main().
+const RETURN: u32 = 0x4000_1100;
+/// What ets_install_uart_printf installs.
+const UART_WRITER: u32 = 0x4000_1DCC;
 /// Stack pointer of a program's entry function.
-const STACK: u32 = 0x3FFF_FF20;
+const STACK: u32 = 0x3FFF_FFF0;
 /// PS of a program's entry function: user mode, interrupts on.
 const ENTRY_PS: u32 = 0x20;
 /// Exponents of the watchdog that ends a failed boot: 0.8 ms << 10, twice.
@@ -39,7 +66,7 @@ const BOOT_WATCHDOG: u32 = 10;
 pub fn word(address: u32) -> u32 {
     match address {
         a if a == CHIP_MAGIC.0 => CHIP_MAGIC.1,
-        IDLE..=0x4000_FF14 => CODE[(address - IDLE) as usize / 4],
+        IDLE..RESUME if is_code(address) => CODE[(address - IDLE) as usize / 4],
         _ => 0,
     }
 }
@@ -69,7 +96,10 @@ pub struct Rom {
 
 impl Rom {
     /// Tells the core at which addresses the ROM has to be called.
-    pub fn install(cpu: &mut Cpu) {
+    pub fn install(cpu: &mut Cpu, board: &Board) {
+        if board.has_rom() {
+            return;
+        }
         for address in (super::ROM.start..super::ROM.end).step_by(4) {
             if !is_code(address) {
                 cpu.add_hook(address);
@@ -81,6 +111,9 @@ impl Rom {
     pub fn boot(&mut self, cpu: &mut Cpu, board: &mut Board) {
         *self = Self::default();
         cpu.reset();
+        if board.has_rom() {
+            return;
+        }
         board.uarts[0].set_baud(BAUD, board.clock.bus_hz());
         functions::initialise(board);
         let mode = board.gpio.boot_mode();
@@ -111,7 +144,10 @@ impl Rom {
     pub fn boot_flash(&mut self, cpu: &mut Cpu, board: &mut Board) {
         self.doing = Doing::Nothing;
         match Image::load(board) {
-            Ok(image) => Self::start(cpu, image.entry),
+            Ok(image) => {
+                flash::set_size(board.flash.data()[3], board);
+                Self::start(cpu, image.entry);
+            }
             Err(_) => {
                 board.uarts[0].send(b"ets_main.c \r\n");
                 Self::fail(cpu, board);
@@ -150,14 +186,16 @@ impl Rom {
     pub fn call(&mut self, cpu: &mut Cpu, board: &mut Board) {
         let pc = cpu.pc();
         if pc == RETURN {
-            board.crashed(
-                "the program returned to the ROM, which has nothing to do: it waits for the \
-                 watchdog"
-                    .to_owned(),
-            );
-            Self::fail(cpu, board);
-        } else {
-            self.functions.call(pc, cpu, board);
+            // Its tasks run from now on.
+            board.uarts[0].send(b"user code done\r\n");
+        }
+        // Of the serial loader or the SPI registers, which nobody waits for.
+        let _ = board.flash.take_work();
+        self.functions.call(pc, cpu, board);
+        // They wait until the flash has done it. What happens meanwhile the core finds afterwards.
+        let work = board.flash.take_work();
+        if work > 0 {
+            cpu.pass(board.clock.cycles_in(work));
         }
         if self.functions.take_boot() {
             self.boot_flash(cpu, board);
