@@ -8,7 +8,7 @@ use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use board::image::{BOOT_OFFSET, CODE_OFFSET, FLASH_SIZE, IDENTITY_OFFSET, Image};
+use board::image::{FLASH_SIZE, IDENTITY_OFFSET, Image};
 use board::monitor::FIRMWARE_BAUD;
 use checks::budget::{self, Figure};
 use clap::Parser;
@@ -31,7 +31,7 @@ const LOOK: Duration = Duration::from_millis(1);
 /// What is looked for on the console, what that is called, and the most instructions it may
 /// take.
 const FIGURES: [(&str, &str, u64); 2] = [
-    ("I (", "power-on to the first log line", 160_000),
+    ("I (", "power-on to the first log line", 1_000_000),
     (" connected to ", "power-on to connected", 150_000_000),
 ];
 
@@ -57,9 +57,7 @@ fn run(options: &Options) -> Result<()> {
     let stage = Stage::new();
     let image = Image::in_folder(&options.image);
     let mut flash = Flash::blank(FLASH_SIZE as usize);
-    for (at, file) in [(BOOT_OFFSET, &image.boot), (CODE_OFFSET, &image.code)] {
-        let bytes =
-            std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+    for (at, bytes) in image.contents()? {
         flash.load(at as usize, &bytes);
     }
     flash.load(IDENTITY_OFFSET as usize, &stage.region());
