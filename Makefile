@@ -100,7 +100,7 @@ features = $(if $(filter qemu,$(BOARD)),,$(chip_features))
 # For the AWS CLI; empty leaves them to its configuration.
 AWS = $(if $(AWS_PROFILE),AWS_PROFILE='$(AWS_PROFILE)') $(if $(AWS_REGION),AWS_REGION='$(AWS_REGION)')
 
-.PHONY: help setup build tools fmt port host-crates run on off send watch smoke provision deprovision provision-fleet aws-stand-in \
+.PHONY: help setup build tools fmt doc port host-crates run on off send watch smoke provision deprovision provision-fleet aws-stand-in \
 	identity identity-info signing-key release test lint unit virtual-test virtual-bench fuzz target-test board-test boot-test \
 	foreign-test flash-test e2e image flash flash-identity erase monitor esptool virtual-board boards new-board \
 	page-test crate-test curve-test constant-time curve-fuzz container audit soak bench size vendor env clean sdk radio-test radio-soak
@@ -169,6 +169,15 @@ ifneq ($(radio),)
 	@$(FIRMWARE) clippy --quiet $(LOCKED) --release -p firmware-nodemcu --features radio -- -D warnings
 endif
 	@$(call host,clippy) --quiet $(LOCKED) $(HOST_CRATES) $(HOST_TESTS) --all-targets -- -D warnings
+
+# The chip's crates: what the boards and the test firmware are made of.
+CHIP_CRATES = $(foreach crate,app esp8266-chip launch lx106 mqtt net rtos tls vendor-sys,-p $(crate))
+
+doc: setup ## the Rust documentation of all crates, without a warning, in target/doc and target/xtensa-esp8266-none-elf/doc
+	@export RUSTDOCFLAGS='-D warnings'; $(call host,doc) --quiet $(LOCKED) --no-deps $(HOST_CRATES) $(HOST_TESTS)
+	@export RUSTDOCFLAGS='-D warnings'; $(FIRMWARE) doc --quiet $(LOCKED) --no-deps $(CHIP_CRATES) \
+		$(addprefix -p firmware-,$(BOARDS)) -p target-tests
+	@echo "target/doc/thing/index.html (this machine's crates), target/xtensa-esp8266-none-elf/doc/app/index.html (the device's)"
 
 fmt: setup ## format all Rust
 	@$(call host,fmt) --all
