@@ -77,7 +77,9 @@ IDENTITY ?= certs/$(THING)/identity.bin
 # What `make run` and `make smoke` run: QEMU takes the ELF; a virtual board is flashed.
 MACHINE = $(if $(filter qemu,$(BOARD)),build,image virtual-board)
 FIRMWARE_ON_BOARD = --board $(BOARD) --elf $(ELF) --image $(IMAGE) $(if $(with_radio),--radio $(if $(PCAP),--pcap '$(PCAP)')) \
-	$(if $(VIRTUAL),--virtual '$(VIRTUAL)')
+	$(if $(virtual_options),--virtual '$(virtual_options)')
+# WEB=1 shows the board on a page, at a port that the console names; WEB=8080 at this one.
+virtual_options = $(strip $(VIRTUAL) $(if $(filter-out 0,$(WEB)),--web 127.0.0.1:$(if $(filter 1,$(WEB)),0,$(WEB))))
 ESPBAUD ?= 460800
 MONITORBAUD ?= 115200
 export ESPPORT
@@ -91,7 +93,7 @@ AWS = $(if $(AWS_PROFILE),AWS_PROFILE='$(AWS_PROFILE)') $(if $(AWS_REGION),AWS_R
 .PHONY: help setup build tools fmt port host-crates run on off send watch smoke provision deprovision provision-fleet aws-stand-in \
 	identity identity-info test lint unit virtual-test virtual-bench fuzz target-test board-test \
 	flash-test e2e image flash flash-identity erase monitor esptool virtual-board boards new-board \
-	curve-test constant-time curve-fuzz container audit soak bench size vendor env clean sdk radio-test
+	page-test crate-test curve-test constant-time curve-fuzz container audit soak bench size vendor env clean sdk radio-test radio-soak
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -107,7 +109,7 @@ tools: setup
 	@[ -x $(THING_TOOL) ] || echo "building the host programs: two to three minutes the first time (all that is built takes 4 GB in target/)" >&2
 	@$(call host,build) --quiet $(LOCKED) -p thing
 
-run: $(MACHINE) tools ## boot it on this machine with a local cloud; Ctrl-C stops all [BOARD=]
+run: $(MACHINE) tools ## boot it on this machine with a local cloud; Ctrl-C stops all [BOARD=] [WEB=1]
 	@$(THING_TOOL) run $(FIRMWARE_ON_BOARD)
 
 on off watch: tools ## (second terminal) light or darken the LED; watch what the device says
@@ -137,7 +139,7 @@ provision-fleet: tools ## make all things of FILE (CSV with a header and a colum
 aws-stand-in: setup ## an empty AWS account on this machine, for the verbs above in a second terminal
 	@$(call host,run) --quiet $(LOCKED) -p aws-stand-in
 
-test: lint unit size boards target-test curve-test board-test flash-test e2e bench smoke ## everything CI checks
+test: lint unit size boards target-test curve-test board-test flash-test page-test crate-test e2e bench smoke ## everything CI checks
 	@$(MAKE) --no-print-directory bench smoke BOARD=nodemcu RADIO=0
 	@$(MAKE) --no-print-directory radio-test
 	@echo "make test: all passed"
@@ -169,7 +171,9 @@ unit: tools ## host tests: pure logic, and the host programs against a real brok
 	@$(WAITING); $(call host,test) --quiet $(LOCKED) $(HOST_CRATES)
 	@$(WAITING); $(call host,test) --quiet $(LOCKED) -p aws-stand-in
 	@$(THING_TOOL) esptool >/dev/null
-	@$(call host,test) --quiet $(LOCKED) -p virtual-nodemcu --lib --test instructions --test system --test qemu --test debug --test board --test radio --test air --test tshark
+	@$(call host,test) --quiet $(LOCKED) -p virtual-nodemcu --lib --test instructions --test system --test qemu --test debug --test board --test radio --test air --test tshark \
+		--test parts --test control
+	@$(call host,test) --quiet $(LOCKED) -p virtual-nodemcu --doc
 	@command -v tshark >/dev/null || echo 'left out: nobody else judged what is on the air (Debian: apt-get install tshark)'
 	@$(WAITING); $(call host,test) --quiet $(LOCKED) -p virtual-nodemcu --test esptool
 endif
@@ -179,9 +183,23 @@ virtual-test: tools ## (two minutes) the virtual NodeMCU with stock esptool: wha
 	@$(THING_TOOL) esptool >/dev/null
 	@export RUST_TEST_THREADS=8; $(call host,test) $(LOCKED) -p virtual-nodemcu --test esptool_long
 
-virtual-bench: tools ## instructions per second of the virtual NodeMCU; fails below 50 million
+# Chromium is 300 MB: it and pytest have a list of their own, and come when they are needed.
+page-test: tools virtual-board ## the board's page in a headless Chromium, which is installed if it is missing
+	@tools/install tools/page-packages.txt
+	@$(THING_TOOL) esptool >/dev/null
+	@$(call host,test) --quiet $(LOCKED) -p virtual-nodemcu --test page -- --ignored
+	@$(MAKE) --no-print-directory image BOARD=nodemcu RADIO=0 >/dev/null
+	@$(call host,test) --quiet $(LOCKED) -p e2e --test page -- --ignored
+
+crate-test: tools virtual-board ## the virtual board by itself: built from a copy of its folder, and its example for pytest
+	@tools/install tools/page-packages.txt
+	@$(THING_TOOL) esptool >/dev/null
+	@export CARGO='$(CARGO)'; $(call host,test) --quiet $(LOCKED) -p virtual-nodemcu --test alone -- --ignored
+
+virtual-bench: tools ## instructions per second of the virtual NodeMCU, which fails below 50 million, and of 32 at once
 	@$(THING_TOOL) esptool >/dev/null
 	@$(call host,run) --quiet $(LOCKED) -p virtual-nodemcu --example speed
+	@$(call host,run) --quiet $(LOCKED) -p virtual-nodemcu --example many
 
 # Ten million inputs take minutes: not part of `make test`, which runs some 100,000.
 fuzz: setup ## ten million hostile identity regions, MQTT streams, TLS records, ciphers, EAPOL frames and times through what reads them
@@ -286,12 +304,20 @@ flash-test: tools virtual-board ## flashing, monitor and the firmware on virtual
 	@$(MAKE) --no-print-directory image BOARD=nodemcu RADIO=0 >/dev/null
 	@$(WAITING); $(call host,test) --quiet $(LOCKED) -p e2e --test board
 
-radio-test: ## the firmware over the virtual air, with Espressif's libraries: budgets, WPA2, the whole job
+radio-test: ## the firmware over the virtual air, with Espressif's libraries: budgets, WPA2, the whole job, bad days
 ifneq ($(radio),)
 	@$(MAKE) --no-print-directory image size smoke BOARD=nodemcu
-	@$(WAITING); $(call host,test) --quiet $(LOCKED) -p e2e --test radio
+	@$(WAITING); $(call host,test) --quiet $(LOCKED) -p e2e --test radio --test radio_load
 else
 	@echo "make radio-test: left out, because there is no ESP8266_RTOS_SDK ('make sdk' fetches it)"
+endif
+
+radio-soak: ## (minutes) an hour of the board's time: traffic, flash writes, lost frames, new keys, new connections
+ifneq ($(radio),)
+	@$(MAKE) --no-print-directory image BOARD=nodemcu
+	@$(call host,test) $(LOCKED) -p e2e --test radio_load -- --ignored --nocapture
+else
+	@echo "make radio-soak: left out, because there is no ESP8266_RTOS_SDK ('make sdk' fetches it)"
 endif
 
 container: ## a shell in the container that CI uses (docker or podman)

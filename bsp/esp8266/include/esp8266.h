@@ -155,7 +155,7 @@ enum rtc_cause {
 
 /* `half` and `mib` choose the part of the flash, 0 the first MiB; a cache of 32 KB. */
 void Cache_Read_Enable(uint32_t half, uint32_t mib, uint32_t cache_32k);
-void Cache_Read_Disable(void);
+void rom_Cache_Read_Disable(void);
 /* 0 is success. Offsets, sizes and addresses are multiples of 4. */
 int SPIRead(uint32_t offset, void *to, uint32_t size);
 int SPIWrite(uint32_t offset, const void *from, uint32_t size);

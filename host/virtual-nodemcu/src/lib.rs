@@ -2,8 +2,12 @@
 //!
 //! [`cpu`] is the LX106 core alone. It knows no memory map: whoever runs it brings a
 //! [`cpu::Bus`]. [`board`] is that memory map with all devices, flash, boot ROM and serial line.
-//! [`debug`] is for those who look into a program: trace, profile, GDB.
+//! [`parts`] is what one wires to its pins. [`debug`] is for those who look into a program: trace,
+//! profile, GDB; [`web`] shows the board on a page. [`harness`] is for tests of firmware.
 
 pub mod board;
 pub mod cpu;
 pub mod debug;
+pub mod harness;
+pub mod parts;
+pub mod web;

@@ -10,6 +10,7 @@
 
 pub mod cable;
 pub mod device;
+pub mod lab;
 pub mod memory;
 pub mod relay;
 pub mod server;

@@ -189,7 +189,14 @@ impl Rom {
             // Its tasks run from now on.
             board.uarts[0].send(b"user code done\r\n");
         }
+        // Of the serial loader or the SPI registers, which nobody waits for.
+        let _ = board.flash.take_work();
         self.functions.call(pc, cpu, board);
+        // They wait until the flash has done it. What happens meanwhile the core finds afterwards.
+        let work = board.flash.take_work();
+        if work > 0 {
+            cpu.pass(board.clock.cycles_in(work));
+        }
         if self.functions.take_boot() {
             self.boot_flash(cpu, board);
         }
