@@ -206,7 +206,7 @@ impl Program {
         for root in roots {
             walk.from(self.address(root)?, false);
         }
-        walk.from_whoever_switches_off();
+        walk.begin_at_whoever_switches_off();
         walk.finish()
     }
 }
@@ -260,7 +260,7 @@ impl<'a> Walk<'a> {
 
     /// Functions that switch the cache off and were not reached yet: they begin with it on. Nobody
     /// outside of IRAM may know the way.
-    fn from_whoever_switches_off(&mut self) {
+    fn begin_at_whoever_switches_off(&mut self) {
         let off = self.off.clone();
         for (start, bytes) in &self.program.data {
             for (at, word) in (*start..).step_by(4).zip(bytes.chunks_exact(4)) {
