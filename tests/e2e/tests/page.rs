@@ -65,5 +65,5 @@ fn the_page_shows_the_light_and_what_is_published() {
     page.picture("firmware.png");
     watcher.send(b"off");
     page.until("document.querySelector('#led-blue').dataset.lit === 'false'");
-    assert_eq!(page.complaints, [String::new(); 0], "the browser complains of nothing");
+    assert_eq!(page.complaints, Vec::<String>::new(), "the browser complains of nothing");
 }
