@@ -26,6 +26,8 @@ use crate::memory::address_of;
 const MAC: [u8; 6] = [0x5C, 0xCF, 0x7F, 0x12, 0x34, 0x56];
 /// What a piece of time is cut into, for what the network does by itself.
 const PIECE: Duration = Duration::from_millis(1);
+/// Lines of each end of the log that are shown with a failure.
+const TAIL: usize = 40;
 /// What a filled stack has where it was never used.
 const STACK_FILL: u8 = 0xA5;
 
@@ -86,6 +88,20 @@ impl Lab {
         format!("{}\n{}", String::from_utf8_lossy(&self.sent), self.console.borrow())
     }
 
+    /// The log's last lines, for a failure.
+    fn log_end(&mut self) -> String {
+        let end = |text: &str| {
+            let lines: Vec<&str> = text.lines().collect();
+            lines[lines.len().saturating_sub(TAIL)..].join("\n")
+        };
+        self.sent.extend(self.serial.try_iter().flatten());
+        format!(
+            "{}\n---\n{}",
+            end(&String::from_utf8_lossy(&self.sent)),
+            end(&self.console.borrow())
+        )
+    }
+
     /// How often the log has this.
     #[must_use]
     pub fn count(&mut self, text: &str) -> usize {
@@ -125,7 +141,7 @@ impl Lab {
     #[track_caller]
     pub fn pass(&mut self, time: Duration) {
         if let Some(end) = self.run(time) {
-            panic!("the board stopped: {end:?}\n{}", self.log());
+            panic!("the board stopped: {end:?}\n{}", self.log_end());
         }
     }
 
@@ -137,7 +153,7 @@ impl Lab {
     pub fn until(&mut self, what: &str, limit: Duration, mut so: impl FnMut(&mut Self) -> bool) {
         let end = self.now() + limit;
         while !so(self) {
-            assert!(self.now() < end, "no {what} within {limit:?}\n{}", self.log());
+            assert!(self.now() < end, "no {what} within {limit:?}\n{}", self.log_end());
             self.pass(PIECE * 10);
         }
     }
@@ -213,6 +229,15 @@ impl Lab {
     /// When it does not return.
     #[track_caller]
     pub fn call(&mut self, function: &str, arguments: &[u32]) -> u32 {
+        self.call_amid(function, arguments, 0)
+    }
+
+    /// The same, and at this moment so many large echo requests are on their way to the board.
+    ///
+    /// # Panics
+    /// When it does not return.
+    #[track_caller]
+    pub fn call_amid(&mut self, function: &str, arguments: &[u32], requests: usize) -> u32 {
         let place = self.symbol("radio_next_event");
         let function = self.symbol(function);
         self.machine.cpu.add_breakpoint(place);
@@ -223,6 +248,8 @@ impl Lab {
             self.machine.cpu.set_reg(register, *argument);
         }
         self.machine.cpu.set_pc(function);
+        (0..requests).for_each(|_| self.behind.ping(1400));
+        self.carry();
         self.run_to(place);
         let result = self.machine.cpu.reg(2);
         assert_eq!(self.machine.cpu.reg(1), before[1], "the stack of the task");
@@ -237,7 +264,11 @@ impl Lab {
     fn run_to(&mut self, place: u32) {
         let end = self.run(Duration::from_secs(60));
         let there = self.machine.cpu.pc() == place;
-        assert!(end == Some(End::Stopped(Stop::Breakpoint)) && there, "{end:?}\n{}", self.log());
+        assert!(
+            end == Some(End::Stopped(Stop::Breakpoint)) && there,
+            "{end:?}\n{}",
+            self.log_end()
+        );
     }
 
     /// From now on flash takes its time.

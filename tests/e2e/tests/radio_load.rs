@@ -3,11 +3,14 @@
 //! radio-soak` the hour; both want an ESP8266_RTOS_SDK.
 
 use std::path::PathBuf;
+use std::process::Command;
 use std::time::Duration;
 
 use e2e::lab::{Lab, Traffic};
 use things::device_identity::Wifi;
+use virtual_nodemcu::board::ResetCause;
 use virtual_nodemcu::board::radio::ap::Action;
+use virtual_nodemcu::board::radio::pcap::Pcap;
 
 const HOME: &str = "ssid=home,psk=correct horse battery,channel=6,rssi=-50";
 /// Flash that nobody uses, and bytes of a sector.
@@ -25,16 +28,91 @@ fn built(path: &str) -> PathBuf {
     path
 }
 
-/// A board that has joined and has its address.
-fn lab() -> Lab {
+/// A board that was just switched on.
+fn switched_on() -> Lab {
     let stage = e2e::Stage::new();
     let mut identity = stage.identity.clone();
     identity.wifi = vec![Wifi::new("home".to_owned(), "correct horse battery".to_owned())];
     let image = built("image/nodemcu-wifi");
     let elf = built("xtensa-esp8266-none-elf/release/firmware-nodemcu");
-    let mut lab = Lab::new(&image, &elf, &identity, HOME);
+    Lab::new(&image, &elf, &identity, HOME)
+}
+
+/// A board that has joined and has its address.
+fn lab() -> Lab {
+    let mut lab = switched_on();
     lab.says("net: address 10.0.2.15", 1);
     lab
+}
+
+/// From power-on, and from a reset, after which the access point is known.
+#[test]
+fn it_has_its_address_soon() {
+    let mut lab = lab();
+    let first = lab.now();
+    assert!(first <= SECOND * 7 / 2, "{first:?} from power-on to the address");
+    // Where it was is not there any more: it looks around, as a first time.
+    for (channel, most) in [("6", SECOND * 6 / 5), ("11", SECOND * 4)] {
+        lab.set("channel", channel);
+        lab.machine.reset(ResetCause::External);
+        let before = (lab.now(), lab.count("net: address 10.0.2.15"));
+        lab.until("address", SECOND * 10, |lab| lab.count("net: address 10.0.2.15") > before.1);
+        let taken = lab.now() - before.0;
+        println!("{first:?} from power-on, {taken:?} from a reset");
+        assert!(taken <= most, "{taken:?} from a reset to the address");
+    }
+}
+
+/// What the libraries put on the air is WPA2, says somebody else: tshark finds the handshake and, given
+/// the passphrase, what was sent under its keys; given another, nothing.
+#[test]
+fn tshark_opens_it_with_the_passphrase() {
+    if Command::new("tshark").arg("--version").output().is_err() {
+        println!("left out: there is no tshark (Debian: apt-get install tshark)");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("air.pcap");
+    let mut lab = switched_on();
+    let file = std::fs::File::create(&path).unwrap();
+    let pcap = Pcap::new(Box::new(file), 1_800_000_000_000_000_000).unwrap();
+    lab.machine.board.radio.air.pcap = Some(pcap);
+    lab.says("net: address 10.0.2.15", 1);
+    lab.behind.ping(1400);
+    lab.pass(SECOND);
+    lab.act(&Action::Rekey);
+    lab.pass(SECOND);
+    lab.behind.ping(1400);
+    lab.pass(SECOND);
+    lab.machine.board.radio.air.pcap = None;
+    assert_eq!(lab.behind.echoes, 2);
+
+    let count = |passphrase: &str, filter: &str| {
+        let key = format!("uat:80211_keys:\"wpa-pwd\",\"{passphrase}:home\"");
+        let output = Command::new("tshark")
+            .arg("-r")
+            .arg(&path)
+            .args(["-o", "wlan.enable_decryption:TRUE", "-o", &key, "-Y", filter])
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap().lines().count()
+    };
+    let right = "correct horse battery";
+    for number in 1..=4 {
+        let filter = format!(
+            "wlan_rsna_eapol.keydes.msgnr == {number} && !wlan.ccmp.extiv && wlan.fc.retry == 0"
+        );
+        assert_eq!(count(right, &filter), 1, "message {number} of the handshake");
+    }
+    for (filter, least) in [("dhcp", 4), ("icmp.type == 8", 2), ("icmp.type == 0", 2)] {
+        let found = count(right, &format!("{filter} && wlan.ccmp.extiv"));
+        assert!(found >= least, "{found} frames of {filter}");
+        assert_eq!(count("incorrect horse battery", filter), 0, "{filter}");
+    }
+    // The group's handshake goes under the pairwise key.
+    assert_eq!(count(right, "eapol && wlan.ccmp.extiv && wlan.fc.retry == 0"), 2);
+    lab.is_whole();
 }
 
 /// Flash is erased and written, as slowly as its data sheet allows, while frames pour in. The NMI's
@@ -50,9 +128,11 @@ fn flash_is_written_under_full_traffic() {
     for round in 0..10 {
         let text = vec![round as u8; SECTOR as usize];
         assert!(lab.machine.board.write_ram(buffer, &text));
-        let before = lab.now();
-        assert_eq!(lab.call("chip_flash_erase_sector", &[SPARE]), 0);
+        let (before, lost) = (lab.now(), lab.machine.board.radio.mac.overflows());
+        assert_eq!(lab.call_amid("chip_flash_erase_sector", &[SPARE], 60), 0);
         assert!(lab.now() - before >= Duration::from_millis(400), "an erasure takes its time");
+        let lost = lab.machine.board.radio.mac.overflows() - lost;
+        assert!(lost > 10, "{lost} frames came in vain: too few to tell anything");
         assert!(flash(&lab).iter().all(|byte| *byte == 0xFF));
         assert_eq!(lab.call("chip_flash_write", &[SPARE, buffer, SECTOR]), 0);
         assert_eq!(flash(&lab), text);
