@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use board::console::Console;
-use board::image::{BOOT_OFFSET, CODE_OFFSET, FLASH_SIZE, IDENTITY_OFFSET, Image};
+use board::image::{FLASH_SIZE, IDENTITY_OFFSET, Image};
 use board::monitor::FIRMWARE_BAUD;
 use checks::bench;
 use checks::target_test::{self, Failure};
@@ -66,11 +66,7 @@ fn main() -> ExitCode {
 type Files = [(u32, Vec<u8>); 2];
 
 fn read(folder: &Path) -> Result<Files> {
-    let files = Image::in_folder(folder);
-    let read = |path: &PathBuf| {
-        std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))
-    };
-    Ok([(BOOT_OFFSET, read(&files.boot)?), (CODE_OFFSET, read(&files.code)?)])
+    Image::in_folder(folder).contents()
 }
 
 fn run(options: &Options) -> Result<()> {

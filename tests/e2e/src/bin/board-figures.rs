@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, Sender};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use board::image::{BOOT_OFFSET, CODE_OFFSET, FLASH_SIZE, IDENTITY_OFFSET, Image};
+use board::image::{FLASH_SIZE, IDENTITY_OFFSET, Image};
 use board::monitor::FIRMWARE_BAUD;
 use checks::budget::{self, Figure};
 use checks::figures::{computing, most};
@@ -31,7 +31,7 @@ const LIMIT: Duration = Duration::from_secs(120);
 const LOOK: Duration = Duration::from_millis(1);
 
 /// The most instructions from power-on to the first log line, and to the first connection.
-const FIRST_LINE: u64 = 160_000;
+const FIRST_LINE: u64 = 1_000_000;
 const CONNECTED: u64 = 32_000_000;
 
 /// The CPU's clock: instructions in a millisecond.
@@ -99,9 +99,7 @@ impl Device {
     fn boot(options: &Options, stage: &Stage) -> Result<Self> {
         let image = Image::in_folder(&options.image);
         let mut flash = Flash::blank(FLASH_SIZE as usize);
-        for (at, file) in [(BOOT_OFFSET, &image.boot), (CODE_OFFSET, &image.code)] {
-            let bytes =
-                std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+        for (at, bytes) in image.contents()? {
             flash.load(at as usize, &bytes);
         }
         flash.load(IDENTITY_OFFSET as usize, &stage.region());
