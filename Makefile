@@ -84,6 +84,11 @@ MACHINE = $(if $(filter qemu,$(BOARD)),build,image virtual-board)
 FIRMWARE_ON_BOARD = --board $(BOARD) --elf $(ELF) --image $(IMAGE) $(if $(with_radio),--radio $(if $(PCAP),--pcap '$(PCAP)')) \
 	$(if $(virtual_options),--virtual '$(virtual_options)')
 # WEB=1 shows the board on a page, at a port that the console names; WEB=8080 at this one.
+ifneq ($(filter-out 0,$(WEB)),)
+ifeq ($(BOARD),qemu)
+$(error WEB= shows a virtual board on a page: give one as well, as in make run BOARD=nodemcu WEB=1)
+endif
+endif
 virtual_options = $(strip $(VIRTUAL) $(if $(filter-out 0,$(WEB)),--web 127.0.0.1:$(if $(filter 1,$(WEB)),0,$(WEB))))
 ESPBAUD ?= 460800
 MONITORBAUD ?= 115200
