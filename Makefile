@@ -268,12 +268,16 @@ e2e: build tools ## the firmware against real brokers, kind and hostile
 		$(call host,test) --quiet $(LOCKED) -p e2e --lib --test suite --test aws
 
 ifeq ($(BOARD),qemu)
-bench: build tools ## instructions of a context switch, a publish, AES-GCM, a handshake; [BOARD=nodemcu] of a boot
+bench: build tools ## instructions of a context switch, a publish, AES-GCM, a handshake [BOARD=nodemcu: of a boot too]
 	@$(FIRMWARE) build --release $(LOCKED) -p target-tests
 	@$(THING_TOOL) bench --elf $(CHIP)/target-tests
 	@$(THING_TOOL) figures --elf $(ELF)
 else
 bench: image
+	@$(FIRMWARE) build --release $(LOCKED) -p target-tests --no-default-features --features chip
+	@$(THING_TOOL) image --elf $(CHIP)/target-tests-chip --folder target/image/target-tests >/dev/null
+	@$(call host,run) --quiet $(LOCKED) -p board-tests -- --bench --elf '$(CURDIR)/$(CHIP)/target-tests-chip' \
+		--image '$(CURDIR)/target/image/target-tests'
 	@$(call host,run) --quiet $(LOCKED) -p e2e --bin board-figures -- --image '$(CURDIR)/$(IMAGE)'
 endif
 

@@ -52,10 +52,10 @@ impl Lab {
     pub fn new(image: &Path, elf: &Path, identity: &DeviceIdentity, access_point: &str) -> Self {
         let files = Image::in_folder(image);
         let mut flash = Flash::blank(FLASH_SIZE as usize);
-        let region = (IDENTITY_OFFSET, identity.region().expect("an identity"));
-        for (at, bytes) in files.contents().expect("the image").into_iter().chain([region]) {
+        for (at, bytes) in files.contents().expect("the image") {
             flash.load(at as usize, &bytes);
         }
+        flash.load(IDENTITY_OFFSET as usize, &identity.region().expect("an identity"));
         let (serial, input, output) = Serial::channel();
         input.send(Input::Baud(115_200)).expect("a board");
         let console = Rc::new(RefCell::new(String::new()));

@@ -28,8 +28,8 @@ fn the_page_shows_the_light_and_what_is_published() {
     let folder = tempfile::tempdir().unwrap();
     let mut flash = vec![0xFF; FLASH_SIZE as usize];
     let image = Image::in_folder(&built("image/nodemcu"));
-    let region = (IDENTITY_OFFSET, stage.region());
-    for (at, bytes) in image.contents().unwrap().into_iter().chain([region]) {
+    let identity = (IDENTITY_OFFSET, stage.region());
+    for (at, bytes) in image.contents().unwrap().into_iter().chain([identity]) {
         flash[at as usize..][..bytes.len()].copy_from_slice(&bytes);
     }
     let file = folder.path().join("flash.bin");
