@@ -100,9 +100,9 @@ features = $(if $(filter qemu,$(BOARD)),,$(chip_features))
 # For the AWS CLI; empty leaves them to its configuration.
 AWS = $(if $(AWS_PROFILE),AWS_PROFILE='$(AWS_PROFILE)') $(if $(AWS_REGION),AWS_REGION='$(AWS_REGION)')
 
-.PHONY: help setup build tools fmt port host-crates run on off send watch smoke provision deprovision provision-fleet aws-stand-in \
+.PHONY: help setup build tools fmt doc port host-crates run on off send watch smoke provision deprovision provision-fleet aws-stand-in \
 	identity identity-info signing-key release test lint unit virtual-test virtual-bench fuzz target-test board-test boot-test \
-	flash-test e2e image flash flash-identity erase monitor esptool virtual-board boards new-board \
+	foreign-test flash-test e2e image flash flash-identity erase monitor esptool virtual-board boards new-board \
 	page-test crate-test curve-test constant-time curve-fuzz container audit soak bench size vendor env clean sdk radio-test radio-soak
 .DEFAULT_GOAL := help
 
@@ -151,7 +151,7 @@ aws-stand-in: setup ## an empty AWS account on this machine, for the verbs above
 
 test: lint unit size boards target-test curve-test board-test boot-test flash-test page-test crate-test e2e bench smoke ## everything CI checks
 	@$(MAKE) --no-print-directory bench smoke BOARD=nodemcu RADIO=0
-	@$(MAKE) --no-print-directory radio-test
+	@$(MAKE) --no-print-directory radio-test foreign-test
 	@echo "make test: all passed"
 
 audit: tools ## what is known against the versions of the C libraries and crates (vendor/advisories.toml, cargo audit) [ADVISORY_DB=]
@@ -169,6 +169,15 @@ ifneq ($(radio),)
 	@$(FIRMWARE) clippy --quiet $(LOCKED) --release -p firmware-nodemcu --features radio -- -D warnings
 endif
 	@$(call host,clippy) --quiet $(LOCKED) $(HOST_CRATES) $(HOST_TESTS) --all-targets -- -D warnings
+
+# The chip's crates: what the boards and the test firmware are made of.
+CHIP_CRATES = $(foreach crate,app esp8266-chip launch lx106 mqtt net rtos tls vendor-sys,-p $(crate))
+
+doc: setup ## the Rust documentation of all crates, without a warning, in target/doc and target/xtensa-esp8266-none-elf/doc
+	@export RUSTDOCFLAGS='-D warnings'; $(call host,doc) --quiet $(LOCKED) --no-deps $(HOST_CRATES) $(HOST_TESTS)
+	@export RUSTDOCFLAGS='-D warnings'; $(FIRMWARE) doc --quiet $(LOCKED) --no-deps $(CHIP_CRATES) \
+		$(addprefix -p firmware-,$(BOARDS)) -p target-tests
+	@echo "target/doc/thing/index.html (this machine's crates), target/xtensa-esp8266-none-elf/doc/app/index.html (the device's)"
 
 fmt: setup ## format all Rust
 	@$(call host,fmt) --all
@@ -192,6 +201,14 @@ endif
 virtual-test: tools ## (two minutes) the virtual NodeMCU with stock esptool: what make test leaves out, 4 MiB and aborted writes
 	@$(THING_TOOL) esptool >/dev/null
 	@export RUST_TEST_THREADS=8; $(call host,test) $(LOCKED) -p virtual-nodemcu --test esptool_long
+
+foreign-test: tools ## firmware that nobody here wrote (MicroPython, CircuitPython, Espruino, NodeMCU Lua, Arduino) and old esptools on the virtual NodeMCU
+	@$(THING_TOOL) esptool >/dev/null
+	@if tools/foreign target/foreign target/esptool/bin/python; then \
+		$(WAITING); $(call host,test) --quiet $(LOCKED) -p virtual-nodemcu --test foreign; \
+	else \
+		echo "make foreign-test: left out, because its images are not here"; \
+	fi
 
 # Chromium is 300 MB: it and pytest have a list of their own, and come when they are needed.
 page-test: tools virtual-board ## the board's page in a headless Chromium, which is installed if it is missing
@@ -251,12 +268,16 @@ e2e: build tools ## the firmware against real brokers, kind and hostile
 		$(call host,test) --quiet $(LOCKED) -p e2e --lib --test suite --test aws
 
 ifeq ($(BOARD),qemu)
-bench: build tools ## instructions of a context switch, a publish, AES-GCM, a handshake; [BOARD=nodemcu] of a boot
+bench: build tools ## instructions of a context switch, a publish, AES-GCM, a handshake [BOARD=nodemcu: of a boot too]
 	@$(FIRMWARE) build --release $(LOCKED) -p target-tests
 	@$(THING_TOOL) bench --elf $(CHIP)/target-tests
 	@$(THING_TOOL) figures --elf $(ELF)
 else
 bench: image
+	@$(FIRMWARE) build --release $(LOCKED) -p target-tests --no-default-features --features chip
+	@$(THING_TOOL) image --elf $(CHIP)/target-tests-chip --folder target/image/target-tests >/dev/null
+	@$(call host,run) --quiet $(LOCKED) -p board-tests -- --bench --elf '$(CURDIR)/$(CHIP)/target-tests-chip' \
+		--image '$(CURDIR)/target/image/target-tests'
 	@$(call host,run) --quiet $(LOCKED) -p e2e --bin board-figures -- --image '$(CURDIR)/$(IMAGE)'
 endif
 

@@ -1,5 +1,11 @@
 //! The ESP8266 as boards use it: pins, flash, network, and the start of the application with
 //! a board's facts. The C side is `bsp/esp8266/c`.
+//!
+//! ```ignore
+//! // What a board's `main` does, with the facts of its board.toml:
+//! let led = Light { gpio: 2, active_low: true };
+//! chip::start(&Facts { led, other_lights: &[] })
+//! ```
 
 #![no_std]
 
