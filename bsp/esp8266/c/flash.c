@@ -12,6 +12,8 @@
 
 enum operation { READ, WRITE, ERASE };
 
+uint32_t chip_slot;
+
 /* For the crash report: a fault in between finds the cache off. */
 static volatile bool cache_is_off;
 
@@ -56,7 +58,7 @@ IN_IRAM("cache_off") void chip_cache_off(void)
 
 IN_IRAM("cache_on") void chip_cache_on(void)
 {
-    Cache_Read_Enable(0, 0, 1);
+    chip_map_flash();
     cache_is_off = false;
 #if CHIP_RADIO
     chip_nmi_release(gate);
@@ -91,7 +93,7 @@ IN_IRAM("flash") void board_crash_begin(void)
     (void)chip_nmi_hold();
 #endif
     if (cache_is_off) {
-        Cache_Read_Enable(0, 0, 1);
+        chip_map_flash();
         cache_is_off = false;
     }
 }

@@ -54,6 +54,15 @@ int chip_flash_read(uint32_t offset, void *to, size_t length);
 int chip_flash_write(uint32_t offset, const void *from, size_t length);
 int chip_flash_erase_sector(uint32_t offset);
 
+/* The slot that this firmware runs from: 0 or 1, in the first or the second MiB of flash. */
+extern uint32_t chip_slot;
+
+/* Let the cache show that MiB. */
+static inline void chip_map_flash(void)
+{
+    Cache_Read_Enable(chip_slot, 0, 1);
+}
+
 /* The chip's own MAC address, from its eFuses. */
 void chip_mac_address(uint8_t mac[6]);
 

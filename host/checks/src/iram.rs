@@ -32,8 +32,9 @@ const SWITCH_ON: [&str; 3] = ["Cache_Read_Enable", "board_crash_begin", "chip_ca
 const SWITCH_OFF: &str = "rom_Cache_Read_Disable";
 /// Ours around it.
 const CACHE_OFF: &str = "chip_cache_off";
-/// A firmware with this has the radio.
+/// A firmware with this has the radio, unless it is the other one, which takes its place.
 const NMI: &str = "radio_nmi";
+const NO_NMI: &str = "crash_nmi";
 /// Functions after whose return no NMI comes.
 const GATE_CLOSED: [&str; 3] = ["chip_nmi_hold", CACHE_OFF, "board_crash_begin"];
 /// Functions after whose return one may.
@@ -76,7 +77,7 @@ pub fn check(elf: &Path) -> Result<()> {
         proof.instructions,
         proof.functions.len(),
         proof.rom.len(),
-        if program.symbols.contains_key(NMI) { ", and no NMI comes" } else { "" },
+        if program.has_radio() { ", and no NMI comes" } else { "" },
     );
     Ok(())
 }
@@ -160,6 +161,10 @@ struct Place {
 }
 
 impl Program {
+    fn has_radio(&self) -> bool {
+        self.symbols.get(NMI) != self.symbols.get(NO_NMI)
+    }
+
     fn byte(&self, address: u32) -> Option<u8> {
         let (start, bytes) = self.code.range(..=address).next_back()?;
         bytes.get((address - start) as usize).copied()
@@ -206,7 +211,7 @@ impl Program {
         for root in roots {
             walk.from(self.address(root)?, false);
         }
-        walk.find_who_switches_off();
+        walk.begin_at_whoever_switches_off();
         walk.finish()
     }
 }
@@ -227,7 +232,7 @@ struct Walk<'a> {
 
 impl<'a> Walk<'a> {
     fn new(program: &'a Program) -> Result<Self> {
-        let radio = program.symbols.contains_key(NMI);
+        let radio = program.has_radio();
         let gate = |names| if radio { program.addresses(names) } else { Ok(Vec::new()) };
         Ok(Self {
             program,
@@ -260,7 +265,7 @@ impl<'a> Walk<'a> {
 
     /// Functions that switch the cache off and were not reached yet: they begin with it on. Nobody
     /// outside of IRAM may know the way.
-    fn find_who_switches_off(&mut self) {
+    fn begin_at_whoever_switches_off(&mut self) {
         let off = self.off.clone();
         for (start, bytes) in &self.program.data {
             for (at, word) in (*start..).step_by(4).zip(bytes.chunks_exact(4)) {

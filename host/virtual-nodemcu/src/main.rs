@@ -148,6 +148,10 @@ struct Options {
     #[arg(long)]
     gpio0_low: bool,
 
+    /// A wire from GPIO16 to RST, by which the chip wakes itself from deep sleep
+    #[arg(long)]
+    wake_wire: bool,
+
     /// Start value of the random source, for runs that repeat; otherwise it differs each time
     #[arg(long, value_name = "NUMBER")]
     seed: Option<u64>,
@@ -327,6 +331,7 @@ fn run(options: &Options) -> Result<ExitCode> {
     };
     let mut machine = Machine::new(board, serial, net, options.leds.clone(), Box::new(say));
     machine.symbols = symbols;
+    machine.wake_wire = options.wake_wire;
     for settings in &options.ap {
         machine.add_access_point(settings.clone()).map_err(|text| anyhow!("--ap: {text}"))?;
     }

@@ -1,5 +1,13 @@
 //! Calls single functions of a program for the chip on the virtual CPU and sees everything that
 //! they do: which instructions, which addresses, how much stack.
+//!
+//! ```no_run
+//! use curve_tests::{Argument, Program};
+//!
+//! let mut program = Program::build("kernels", &["bsp/lx106/c/p256.S"]).unwrap();
+//! let course = program.call("some_function", &mut [Argument::Number(7)]).unwrap();
+//! println!("{} instructions, {} bytes of stack", course.instructions, course.stack);
+//! ```
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};

@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use board::image::{BOOT_OFFSET, CODE_OFFSET, FLASH_SIZE, IDENTITY_OFFSET, Image};
+use board::image::{FLASH_SIZE, IDENTITY_OFFSET, Image};
 use board::virtual_board::{VirtualBoard, VirtualOptions};
 use board_facts::Board;
 use e2e::server::{Server, tls_config};
@@ -60,11 +60,8 @@ impl Set {
         let folder = process::scratch::folder().unwrap();
         let image = Image::in_folder(&built("image/nodemcu-wifi"));
         let mut flash = vec![0xFF; FLASH_SIZE as usize];
-        for (at, bytes) in [
-            (BOOT_OFFSET, std::fs::read(&image.boot).unwrap()),
-            (CODE_OFFSET, std::fs::read(&image.code).unwrap()),
-            (IDENTITY_OFFSET, identity.region().unwrap()),
-        ] {
+        let region = (IDENTITY_OFFSET, identity.region().unwrap());
+        for (at, bytes) in image.contents().unwrap().into_iter().chain([region]) {
             flash[at as usize..][..bytes.len()].copy_from_slice(&bytes);
         }
         let flash_file = folder.path().join("flash.bin");

@@ -15,7 +15,7 @@ use super::radio::settings::Settings;
 use super::recent::{Quiet, Recent};
 use super::rom::Rom;
 use super::serial::{Input, Serial};
-use super::{Board, Event, ResetCause, uart};
+use super::{Board, Event, ResetCause, Sleep, uart};
 use serde_json::json;
 
 use crate::cpu::{Cpu, Stop};
@@ -79,6 +79,10 @@ pub struct Machine {
     rts: bool,
     /// What UART1 said since the last end of a line.
     log: Vec<u8>,
+    /// Whether GPIO16 is wired to RST: the chip's timer wakes it from a deep sleep then.
+    pub wake_wire: bool,
+    /// Since when the chip sleeps deeply, and for how long.
+    asleep: Option<(Instant, Sleep)>,
     /// Since when EN is low.
     held: Option<Instant>,
     /// Since when EN is low only because of its capacitor.
@@ -175,6 +179,8 @@ impl Machine {
             dtr: false,
             rts: false,
             log: Vec::new(),
+            wake_wire: false,
+            asleep: None,
             held: None,
             charging: None,
             rst: false,
@@ -206,6 +212,10 @@ impl Machine {
 
     fn reset_because(&mut self, cause: ResetCause, why: &str) {
         self.flush();
+        if let Some((since, _)) = self.asleep.take() {
+            self.board.clock.pass(since.elapsed().as_nanos() as u64);
+            self.base = (Instant::now(), self.board.clock.nanoseconds(self.cpu.cycles()));
+        }
         self.board.reset(cause, self.cpu.cycles());
         self.rom.boot(&mut self.cpu, &mut self.board);
         // What the loader was given to run writes for the host too: esptool's stub.
@@ -335,7 +345,7 @@ impl Machine {
                 return End::Time;
             }
             let mut stop = None;
-            let wait = if self.held.is_some() {
+            let wait = if self.held.is_some() || self.asleep.is_some() {
                 Duration::from_millis(5)
             } else {
                 // What looks often at the outside waits in several pieces. The ROM's loader serves its
@@ -415,7 +425,7 @@ impl Machine {
         }
         let before = self.cpu.cycles();
         let mut stop = None;
-        if self.held.is_none() {
+        if self.held.is_none() && self.asleep.is_none() {
             let turn = self.turn(before + 1, true);
             // A breakpoint here was stopped at before: it is stepped over.
             let turn = if turn == Turn::Stop(Stop::Breakpoint) {
@@ -428,7 +438,8 @@ impl Machine {
             }
         }
         let slice_over = before / SLICE != self.cpu.cycles() / SLICE;
-        if self.held.is_some() || self.board.has_frames() || slice_over {
+        let rests = self.held.is_some() || self.asleep.is_some();
+        if rests || self.board.has_frames() || slice_over {
             self.outside(Duration::ZERO);
         }
         self.over().or(stop)
@@ -474,6 +485,10 @@ impl Machine {
             self.reset_because(cause, why);
             return Turn::Outside;
         }
+        if let Some(sleep) = self.board.take_sleep() {
+            self.fall_asleep(sleep);
+            return Turn::Outside;
+        }
         if now >= end || !self.board.flash.powered() || self.board.has_frames() {
             return Turn::Outside;
         }
@@ -493,6 +508,22 @@ impl Machine {
             Stop::Breakpoint | Stop::Watchpoint { .. } => Turn::Stop(stop),
             Stop::Budget | Stop::Requested | Stop::Simcall => Turn::Again,
         }
+    }
+
+    fn fall_asleep(&mut self, sleep: Sleep) {
+        self.flush();
+        let text = match sleep {
+            Sleep::For(time) if self.wake_wire => {
+                format!("deep sleep for {:.3} s", time as f64 / 1e9)
+            }
+            Sleep::For(time) => format!(
+                "deep sleep for {:.3} s, which a wire from GPIO16 to RST would end (--wake-wire)",
+                time as f64 / 1e9
+            ),
+            Sleep::Forever => "deep sleep until a reset".to_owned(),
+        };
+        self.say(&text);
+        self.asleep = Some((Instant::now(), sleep));
     }
 
     /// How long the wall clock needs to catch up with the board.
@@ -530,6 +561,12 @@ impl Machine {
             let Some(input) = self.serial.receive(wait) else { break };
             self.input(input);
             wait = Duration::ZERO;
+        }
+        if let Some((since, Sleep::For(time))) = self.asleep
+            && self.wake_wire
+            && since.elapsed() >= Duration::from_nanos(time)
+        {
+            self.reset_because(ResetCause::DeepSleep, "end of deep sleep");
         }
         if self.charging.is_some_and(|since| since.elapsed() >= EN_DELAY) {
             self.charging = None;
@@ -663,7 +700,7 @@ impl Machine {
     fn input(&mut self, input: Input) {
         match input {
             Input::Data(bytes) => {
-                if self.held.is_some() {
+                if self.held.is_some() || self.asleep.is_some() {
                     return;
                 }
                 if self.board.uarts[0].waiting() > MOST_WAITING {

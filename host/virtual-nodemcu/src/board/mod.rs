@@ -80,6 +80,16 @@ const MAC_RESET: u32 = 0x6000_0D48;
 const MAC_RESET_PULSE: u32 = 1 << 1;
 /// Measures the RTC's slow clock: bits 9:0 say over how many of its periods; bit 31 starts.
 const RTC_CALIBRATION: u32 = 0x6000_036C;
+/// When a sleep ends, in periods of the RTC's slow clock.
+const RTC_WAKE_AT: u32 = 0x6000_0704;
+/// Bit 20 starts a sleep.
+const RTC_SLEEP: u32 = 0x6000_0708;
+const RTC_SLEEP_NOW: u32 = 1 << 20;
+/// Bits 5:0: what ends a sleep; bits 13:8: what did.
+const RTC_WAKE: u32 = 0x6000_0718;
+const WAKE_BY_TIMER: u32 = 8;
+/// All ones before a deep sleep and never otherwise: what the SDK switches off with it.
+const RTC_POWER_DOWN: u32 = 0x6000_0740;
 /// The result: periods of the crystal in bits 19:0, bit 31 when it is there.
 const RTC_CALIBRATION_VALUE: u32 = 0x6000_0370;
 
@@ -136,6 +146,15 @@ pub enum ResetCause {
     Watchdog = 4,
     /// The end of a deep sleep: RAM is lost, RTC memory is not.
     DeepSleep = 5,
+}
+
+/// How long the chip wants to sleep deeply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sleep {
+    /// Until its timer pulls GPIO16 low, after so many nanoseconds.
+    For(u64),
+    /// Until it is reset.
+    Forever,
 }
 
 /// What the board has to say to whoever watches it.
@@ -202,6 +221,8 @@ pub struct Board {
     pub noise: Noise,
     /// A reset that the watchdog or the program demands.
     demanded: Option<ResetCause>,
+    /// The program asked for a deep sleep.
+    sleep: Option<Sleep>,
     invalidate: Option<Range<u32>>,
     stop: bool,
     /// The last cycle that devices have seen.
@@ -242,6 +263,7 @@ impl Board {
             adc: 0,
             noise: Noise::new(seed),
             demanded: None,
+            sleep: None,
             invalidate: None,
             stop: false,
             seen: 0,
@@ -291,9 +313,11 @@ impl Board {
         let time = self.clock.nanoseconds(now);
         self.clock = Clock::new(now, time);
         self.seen = now;
-        if cause == ResetCause::PowerOn {
+        if matches!(cause, ResetCause::PowerOn | ResetCause::DeepSleep) {
             self.iram.fill(0xA5);
             self.dram.fill(0xA5);
+        }
+        if cause == ResetCause::PowerOn {
             self.rtc_memory.fill(0xA5);
             self.flash.power_on();
             self.parts.power_on(self.gpio.levels(), time);
@@ -313,7 +337,11 @@ impl Board {
         self.nic.reset();
         self.radio.reset(time);
         self.noise.reset();
+        if cause == ResetCause::DeepSleep {
+            self.other[(RTC_WAKE & 0xFFF) as usize / 4] = WAKE_BY_TIMER << 8;
+        }
         self.demanded = None;
+        self.sleep = None;
         self.invalidate = Some(0..u32::MAX);
     }
 
@@ -431,6 +459,11 @@ impl Board {
     /// The reset that something demanded since the last call.
     pub fn take_reset(&mut self) -> Option<ResetCause> {
         self.demanded.take()
+    }
+
+    /// The deep sleep that the program asked for since the last call.
+    pub fn take_sleep(&mut self) -> Option<Sleep> {
+        self.sleep.take()
     }
 
     /// What happened since the last call.
@@ -702,13 +735,17 @@ impl Board {
             }
             0x700 => match offset {
                 0x14 => self.cause as u32,
-                // The RTC's slow counter, about 150 kHz.
-                0x1C => (self.clock.nanoseconds(now) * 3 / 20_000) as u32,
+                0x1C => self.slow_clock(now),
                 _ => self.other_load(address),
             },
             0x900 => self.watchdog.read(offset),
             _ => self.other_load(address),
         }
+    }
+
+    /// The RTC's slow counter, about 150 kHz.
+    fn slow_clock(&self, now: u64) -> u32 {
+        (self.clock.nanoseconds(now) * 3 / 20_000) as u32
     }
 
     /// A register that keeps what is written, or answers for the analogue side.
@@ -753,6 +790,19 @@ impl Board {
                 let timer = &mut self.timers[usize::from(offset >= 0x20)];
                 timer.write(offset & 0x1F, value, self.clock.ticks(now));
                 self.stop = true;
+            }
+            0x700 if address == RTC_SLEEP && value & RTC_SLEEP_NOW != 0 => {
+                let register = |address: u32| self.other[(address & 0xFFF) as usize / 4];
+                if register(RTC_POWER_DOWN) == u32::MAX {
+                    let periods = register(RTC_WAKE_AT).wrapping_sub(self.slow_clock(now));
+                    self.sleep = Some(if register(RTC_WAKE) & WAKE_BY_TIMER != 0 {
+                        Sleep::For(u64::from(periods) * 20_000 / 3)
+                    } else {
+                        Sleep::Forever
+                    });
+                    self.stop = true;
+                }
+                self.other[(address & 0xFFF) as usize / 4] = value;
             }
             0x700 if offset == 0 && value & 1 << 31 != 0 => {
                 self.reset_by_program();

@@ -186,7 +186,8 @@ fn reply(stream: &mut TcpStream, status: &str, kind: &str, contents: &str) -> io
     let head = format!(
         "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\n\
          Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n\
-         Content-Security-Policy: default-src 'self'; frame-ancestors 'none'\r\n\
+         Content-Security-Policy: default-src 'self'; img-src 'self' data:; \
+         frame-ancestors 'none'\r\n\
          Referrer-Policy: no-referrer\r\nConnection: close\r\n\r\n",
         contents.len()
     );

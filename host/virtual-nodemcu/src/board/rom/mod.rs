@@ -115,6 +115,7 @@ impl Rom {
             return;
         }
         board.uarts[0].set_baud(BAUD, board.clock.bus_hz());
+        board.uarts[0].left_by_the_rom();
         functions::initialise(board);
         let mode = board.gpio.boot_mode();
         let cause = board.reset_cause();
