@@ -36,21 +36,25 @@ export RUSTC
 # The build date is the commit's: one commit, one image.
 export SOURCE_DATE_EPOCH := $(shell git log -1 --format=%ct 2>/dev/null || date +%s)
 FIRMWARE = RUSTC_BOOTSTRAP=1 $(CARGO)
+# VERSION=1.2.3 on the command line makes it the firmware's; otherwise that is the crate's.
+ifeq ($(origin VERSION),command line)
+export FIRMWARE_VERSION := $(VERSION)
+endif
 # .cargo/config.toml, which is for the chip, must not be found from where host cargo runs.
 host = cd / && $(CARGO) $(1) --manifest-path '$(CURDIR)/Cargo.toml' \
 	$(if $(wildcard vendor/crates/config.toml),--config '$(CURDIR)/vendor/crates/config.toml')
-HOST_TESTS = -p virtual-nodemcu -p aws-stand-in -p board-tests -p curve-tests -p e2e
+HOST_TESTS = -p virtual-nodemcu -p aws-stand-in -p board-tests -p boot-tests -p curve-tests -p e2e
 
 # CI takes the lock file as it is; at home a new dependency or crate enters it by itself.
 LOCKED = $(if $(CI),--locked)
 # For tests that mostly wait: for a keep-alive, for esptool, for the AWS CLI.
 WAITING = export RUST_TEST_THREADS=4
 # Tested on this machine, with clippy's eye on them: the host programs and the pure crates.
-HOST_CRATES = $(foreach crate,app-model board-facts clock dns fuzz gcm identity p256-lx106 packets records soft-i2c wpa \
-	process isa certificates things board cloud provisioning checks thing,-p $(crate))
+HOST_CRATES = $(foreach crate,app-model board-facts clock dns fuzz gcm identity p256-lx106 packets records rsa-lx106 slots soft-i2c update wpa \
+	process isa certificates things board cloud provisioning releases checks thing,-p $(crate))
 
 # Budgets in bytes. They hold what this project ships small; an application of your own may take
-# more (`make size FLASH_MAX=400000`): the chip has room for 950,272 bytes of code and constants.
+# more (`make size FLASH_MAX=400000`): the chip has room for 950,256 bytes of code and constants.
 with_radio = $(if $(filter qemu,$(BOARD)),,$(radio))
 FLASH_MAX ?= $(if $(with_radio),419840,294912)
 IRAM_MAX ?= $(if $(with_radio),20480,12288)
@@ -72,12 +76,20 @@ THING_TOOL = target/debug/thing
 # another. CPU_MHZ=160 doubles the clock.
 CHIP_BOARD = $(if $(filter qemu,$(BOARD)),nodemcu,$(BOARD))
 CHIP_ELF = $(CHIP)/firmware-$(CHIP_BOARD)
+BOOT_ELF = $(CHIP)/boot-stage
 IMAGE = target/image/$(CHIP_BOARD)$(if $(fast),-$(CPU_MHZ))$(if $(radio),-wifi)
 IDENTITY ?= certs/$(THING)/identity.bin
 # What `make run` and `make smoke` run: QEMU takes the ELF; a virtual board is flashed.
 MACHINE = $(if $(filter qemu,$(BOARD)),build,image virtual-board)
 FIRMWARE_ON_BOARD = --board $(BOARD) --elf $(ELF) --image $(IMAGE) $(if $(with_radio),--radio $(if $(PCAP),--pcap '$(PCAP)')) \
-	$(if $(VIRTUAL),--virtual '$(VIRTUAL)')
+	$(if $(virtual_options),--virtual '$(virtual_options)')
+# WEB=1 shows the board on a page, at a port that the console names; WEB=8080 at this one.
+ifneq ($(filter-out 0,$(WEB)),)
+ifeq ($(BOARD),qemu)
+$(error WEB= shows a virtual board on a page: give one as well, as in make run BOARD=nodemcu WEB=1)
+endif
+endif
+virtual_options = $(strip $(VIRTUAL) $(if $(filter-out 0,$(WEB)),--web 127.0.0.1:$(if $(filter 1,$(WEB)),0,$(WEB))))
 ESPBAUD ?= 460800
 MONITORBAUD ?= 115200
 export ESPPORT
@@ -88,10 +100,10 @@ features = $(if $(filter qemu,$(BOARD)),,$(chip_features))
 # For the AWS CLI; empty leaves them to its configuration.
 AWS = $(if $(AWS_PROFILE),AWS_PROFILE='$(AWS_PROFILE)') $(if $(AWS_REGION),AWS_REGION='$(AWS_REGION)')
 
-.PHONY: help setup build tools fmt port host-crates run on off send watch smoke provision deprovision provision-fleet aws-stand-in \
-	identity identity-info test lint unit virtual-test virtual-bench fuzz target-test board-test \
-	flash-test e2e image flash flash-identity erase monitor esptool virtual-board boards new-board \
-	curve-test constant-time curve-fuzz container audit soak bench size vendor env clean sdk radio-test
+.PHONY: help setup build tools fmt doc port host-crates run on off send watch smoke provision deprovision provision-fleet aws-stand-in \
+	identity identity-info signing-key release test lint unit virtual-test virtual-bench fuzz target-test board-test boot-test \
+	foreign-test flash-test e2e image flash flash-identity erase monitor esptool virtual-board boards new-board \
+	page-test crate-test curve-test constant-time curve-fuzz container audit soak bench size vendor env clean sdk radio-test radio-soak hostapd-test
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -107,7 +119,7 @@ tools: setup
 	@[ -x $(THING_TOOL) ] || echo "building the host programs: two to three minutes the first time (all that is built takes 4 GB in target/)" >&2
 	@$(call host,build) --quiet $(LOCKED) -p thing
 
-run: $(MACHINE) tools ## boot it on this machine with a local cloud; Ctrl-C stops all [BOARD=]
+run: $(MACHINE) tools ## boot it on this machine with a local cloud; Ctrl-C stops all [BOARD=] [WEB=1]
 	@$(THING_TOOL) run $(FIRMWARE_ON_BOARD)
 
 on off watch: tools ## (second terminal) light or darken the LED; watch what the device says
@@ -137,9 +149,9 @@ provision-fleet: tools ## make all things of FILE (CSV with a header and a colum
 aws-stand-in: setup ## an empty AWS account on this machine, for the verbs above in a second terminal
 	@$(call host,run) --quiet $(LOCKED) -p aws-stand-in
 
-test: lint unit size boards target-test curve-test board-test flash-test e2e bench smoke ## everything CI checks
+test: lint unit size boards target-test curve-test board-test boot-test flash-test page-test crate-test e2e bench smoke ## everything CI checks
 	@$(MAKE) --no-print-directory bench smoke BOARD=nodemcu RADIO=0
-	@$(MAKE) --no-print-directory radio-test
+	@$(MAKE) --no-print-directory radio-test foreign-test
 	@echo "make test: all passed"
 
 audit: tools ## what is known against the versions of the C libraries and crates (vendor/advisories.toml, cargo audit) [ADVISORY_DB=]
@@ -158,6 +170,15 @@ ifneq ($(radio),)
 endif
 	@$(call host,clippy) --quiet $(LOCKED) $(HOST_CRATES) $(HOST_TESTS) --all-targets -- -D warnings
 
+# The chip's crates: what the boards and the test firmware are made of.
+CHIP_CRATES = $(foreach crate,app esp8266-chip launch lx106 mqtt net rtos tls vendor-sys,-p $(crate))
+
+doc: setup ## the Rust documentation of all crates, without a warning, in target/doc and target/xtensa-esp8266-none-elf/doc
+	@export RUSTDOCFLAGS='-D warnings'; $(call host,doc) --quiet $(LOCKED) --no-deps $(HOST_CRATES) $(HOST_TESTS)
+	@export RUSTDOCFLAGS='-D warnings'; $(FIRMWARE) doc --quiet $(LOCKED) --no-deps $(CHIP_CRATES) \
+		$(addprefix -p firmware-,$(BOARDS)) -p target-tests
+	@echo "target/doc/thing/index.html (this machine's crates), target/xtensa-esp8266-none-elf/doc/app/index.html (the device's)"
+
 fmt: setup ## format all Rust
 	@$(call host,fmt) --all
 
@@ -169,7 +190,9 @@ unit: tools ## host tests: pure logic, and the host programs against a real brok
 	@$(WAITING); $(call host,test) --quiet $(LOCKED) $(HOST_CRATES)
 	@$(WAITING); $(call host,test) --quiet $(LOCKED) -p aws-stand-in
 	@$(THING_TOOL) esptool >/dev/null
-	@$(call host,test) --quiet $(LOCKED) -p virtual-nodemcu --lib --test instructions --test system --test qemu --test debug --test board --test radio --test air --test tshark
+	@$(call host,test) --quiet $(LOCKED) -p virtual-nodemcu --lib --test instructions --test system --test qemu --test debug --test board --test radio --test air --test tshark \
+		--test parts --test control
+	@$(call host,test) --quiet $(LOCKED) -p virtual-nodemcu --doc
 	@command -v tshark >/dev/null || echo 'left out: nobody else judged what is on the air (Debian: apt-get install tshark)'
 	@$(WAITING); $(call host,test) --quiet $(LOCKED) -p virtual-nodemcu --test esptool
 endif
@@ -179,36 +202,68 @@ virtual-test: tools ## (two minutes) the virtual NodeMCU with stock esptool: wha
 	@$(THING_TOOL) esptool >/dev/null
 	@export RUST_TEST_THREADS=8; $(call host,test) $(LOCKED) -p virtual-nodemcu --test esptool_long
 
-virtual-bench: tools ## instructions per second of the virtual NodeMCU; fails below 50 million
+foreign-test: tools ## firmware that nobody here wrote (MicroPython, CircuitPython, Espruino, NodeMCU Lua, Arduino) and old esptools on the virtual NodeMCU
+	@$(THING_TOOL) esptool >/dev/null
+	@if tools/foreign target/foreign target/esptool/bin/python; then \
+		$(WAITING); $(call host,test) --quiet $(LOCKED) -p virtual-nodemcu --test foreign; \
+	else \
+		echo "make foreign-test: left out, because its images are not here"; \
+	fi
+
+# Chromium is 300 MB: it and pytest have a list of their own, and come when they are needed.
+page-test: tools virtual-board ## the board's page in a headless Chromium, which is installed if it is missing
+	@tools/install tools/page-packages.txt
+	@$(THING_TOOL) esptool >/dev/null
+	@$(call host,test) --quiet $(LOCKED) -p virtual-nodemcu --test page -- --ignored
+	@$(MAKE) --no-print-directory image BOARD=nodemcu RADIO=0 >/dev/null
+	@$(call host,test) --quiet $(LOCKED) -p e2e --test page -- --ignored
+
+crate-test: tools virtual-board ## the virtual board by itself: built from a copy of its folder, and its example for pytest
+	@tools/install tools/page-packages.txt
+	@$(THING_TOOL) esptool >/dev/null
+	@export CARGO='$(CARGO)'; $(call host,test) --quiet $(LOCKED) -p virtual-nodemcu --test alone -- --ignored
+
+virtual-bench: tools ## instructions per second of the virtual NodeMCU, which fails below 50 million, and of 32 at once
 	@$(THING_TOOL) esptool >/dev/null
 	@$(call host,run) --quiet $(LOCKED) -p virtual-nodemcu --example speed
+	@$(call host,run) --quiet $(LOCKED) -p virtual-nodemcu --example many
 
 # Ten million inputs take minutes: not part of `make test`, which runs some 100,000.
-fuzz: setup ## ten million hostile identity regions, MQTT streams, TLS records, ciphers, EAPOL frames and times through what reads them
+fuzz: setup ## ten million hostile identity regions, MQTT streams, TLS records, ciphers, EAPOL frames, times and updates through what reads them
 	@export FUZZ_INPUTS=$${FUZZ_INPUTS:-10000000} CARGO_PROFILE_RELEASE_OVERFLOW_CHECKS=true; \
-		$(call host,test) --quiet $(LOCKED) --release -p clock -p gcm -p identity -p packets -p records -p wpa --test fuzz -- --nocapture
+		$(call host,test) --quiet $(LOCKED) --release -p clock -p gcm -p identity -p packets -p records -p update -p wpa --test fuzz -- --nocapture
+
+# Not part of `make test`: it fetches sources, and what it finds is about code that seldom changes.
+hostapd-test: setup ## the supplicant against hostapd's authenticator, compiled from Debian's source package
+	@export HOSTAPD_AUTHENTICATOR="$$(tools/hostapd '$(CURDIR)/target/hostapd')" && \
+		$(call host,test) $(LOCKED) -p wpa --test hostapd
 
 target-test: setup tools ## tests of kernel, libraries and crash reports on the emulated CPU
 	@$(FIRMWARE) build --release $(LOCKED) -p target-tests
 	@$(THING_TOOL) target-test --elf $(CHIP)/target-tests
 
-curve-test: build ## the chip's code for P-256, call by call: kernels against their twins, constant time, stack
+curve-test: build ## the chip's code for P-256 and RSA, call by call: kernels against their twins, constant time, stack, vectors [VECTORS=all]
 	@export FIRMWARE_ELF='$(CURDIR)/$(ELF)'; $(call host,test) --quiet $(LOCKED) -p curve-tests
 
 constant-time: build ## (minutes) 1,000 secrets through key pair, ECDH and signature: one course for all
 	@export FIRMWARE_ELF='$(CURDIR)/$(ELF)' CURVE_SCALARS=$${CURVE_SCALARS:-1000}; \
 		$(call host,test) $(LOCKED) -p curve-tests --test constant_time -- --nocapture
 
-curve-fuzz: setup ## (an hour and more) ten million operations on P-256, compared with another library's
-	@export P256_FUZZ_OPERATIONS=$${P256_FUZZ_OPERATIONS:-10000000} CARGO_PROFILE_RELEASE_OVERFLOW_CHECKS=true; \
-		$(call host,test) --quiet $(LOCKED) --release -p p256-lx106 --test differential
+curve-fuzz: setup ## (an hour and more) ten million operations on P-256 and 100,000 of RSA, compared with another library's
+	@export P256_FUZZ_OPERATIONS=$${P256_FUZZ_OPERATIONS:-10000000} RSA_FUZZ_OPERATIONS=$${RSA_FUZZ_OPERATIONS:-100000} \
+		CARGO_PROFILE_RELEASE_OVERFLOW_CHECKS=true; \
+		$(call host,test) --quiet $(LOCKED) --release -p p256-lx106 -p rsa-lx106 --test differential
 
 board-test: boards ## the same, and the chip's own, on the virtual NodeMCU, which then boots each board's image
 	@$(FIRMWARE) build --release $(LOCKED) -p target-tests --no-default-features --features chip
-	@$(THING_TOOL) image --elf $(CHIP)/target-tests-chip --folder target/image/target-tests >/dev/null
+	@$(THING_TOOL) image --elf $(CHIP)/target-tests-chip --boot $(BOOT_ELF) --folder target/image/target-tests >/dev/null
 	@$(call host,run) --quiet $(LOCKED) -p board-tests -- --elf '$(CURDIR)/$(CHIP)/target-tests-chip' \
 		--image '$(CURDIR)/target/image/target-tests' $(foreach image,$(CHIP_BOARDS) nodemcu-160, \
 		--firmware '$(CURDIR)/target/image/$(image)')
+
+boot-test: tools ## the boot stage on the virtual NodeMCU: which slot it starts, damaged images and records, power cuts
+	@$(MAKE) --no-print-directory image BOARD=nodemcu RADIO=0 >/dev/null
+	@$(call host,test) --quiet $(LOCKED) -p boot-tests
 
 soak: build setup ## (half an hour) the heap over 4000 reconnects, a flood of commands for minutes
 	@export FIRMWARE_ELF='$(CURDIR)/$(ELF)'; $(call host,test) $(LOCKED) -p e2e -- --ignored --nocapture endurance
@@ -218,12 +273,16 @@ e2e: build tools ## the firmware against real brokers, kind and hostile
 		$(call host,test) --quiet $(LOCKED) -p e2e --lib --test suite --test aws
 
 ifeq ($(BOARD),qemu)
-bench: build tools ## instructions of a context switch, a publish, AES-GCM, a handshake; [BOARD=nodemcu] of a boot
+bench: build tools ## instructions of a context switch, a publish, AES-GCM, a handshake [BOARD=nodemcu: of a boot too]
 	@$(FIRMWARE) build --release $(LOCKED) -p target-tests
 	@$(THING_TOOL) bench --elf $(CHIP)/target-tests
 	@$(THING_TOOL) figures --elf $(ELF)
 else
 bench: image
+	@$(FIRMWARE) build --release $(LOCKED) -p target-tests --no-default-features --features chip
+	@$(THING_TOOL) image --elf $(CHIP)/target-tests-chip --folder target/image/target-tests >/dev/null
+	@$(call host,run) --quiet $(LOCKED) -p board-tests -- --bench --elf '$(CURDIR)/$(CHIP)/target-tests-chip' \
+		--image '$(CURDIR)/target/image/target-tests'
 	@$(call host,run) --quiet $(LOCKED) -p e2e --bin board-figures -- --image '$(CURDIR)/$(IMAGE)'
 endif
 
@@ -231,15 +290,23 @@ size: build tools ## flash, IRAM and DRAM by section and library, held to the bu
 	@$(THING_TOOL) size --elf $(ELF) --flash-max $(FLASH_MAX) --iram-max $(IRAM_MAX) --dram-max $(DRAM_MAX)
 
 image: tools ## a board's flash files and memory map [BOARD=] [CPU_MHZ=160]
+	@$(FIRMWARE) build --release $(LOCKED) -p boot-stage
 	@$(FIRMWARE) build --release $(LOCKED) -p firmware-$(CHIP_BOARD) $(chip_features)
 	@$(THING_TOOL) iram --elf $(CHIP_ELF)
-	@$(THING_TOOL) image --elf $(CHIP_ELF) --folder $(IMAGE)
+	@$(THING_TOOL) image --elf $(CHIP_ELF) --boot $(BOOT_ELF) --board $(CHIP_BOARD) --folder $(IMAGE)
 ifneq ($(radio),)
 	@cp '$(ESP8266_SDK)/LICENSE' $(IMAGE)/LICENSE-ESP8266_RTOS_SDK
 	@echo "Wi-Fi: by Espressif's libraries in $(ESP8266_SDK); hand their licence on with the image ($(IMAGE)/LICENSE-ESP8266_RTOS_SDK)"
 else
 	@echo "Wi-Fi: none in this image; 'make sdk' fetches Espressif's libraries for it"
 endif
+
+signing-key: tools ## the key that signs releases, once: certs/signing/signing.key, which git ignores
+	@$(THING_TOOL) signing-key
+
+release: image ## sign a board's image: one file in target/releases [BOARD=] [VERSION=1.2.3] [SIGNER=command]
+	@$(THING_TOOL) release --board $(CHIP_BOARD) --image $(IMAGE) \
+		$(if $(SIGNER),--signer '$(subst ','\'',$(SIGNER))')
 
 sdk: ## fetch what the radio of a board needs: Espressif's ESP8266_RTOS_SDK, at the commit that the driver knows
 	@tools/sdk '$(SDK)'
@@ -253,10 +320,10 @@ else ifeq ($(findstring ://,$(ESPPORT))$(wildcard $(ESPPORT)),)
 endif
 
 flash: port image ## write them and the thing's identity to a board: ESPPORT=/dev/ttyUSB0 [ESPBAUD=] [THING=]
-	@$(THING_TOOL) flash --folder $(IMAGE) --baud $(ESPBAUD) --identity '$(IDENTITY)'
+	@$(THING_TOOL) flash --board $(CHIP_BOARD) --folder $(IMAGE) --baud $(ESPBAUD) --identity '$(IDENTITY)'
 
 flash-identity: port tools ## write only the identity of THING to a board: ESPPORT=/dev/ttyUSB0
-	@$(THING_TOOL) flash-identity --baud $(ESPBAUD) --identity '$(IDENTITY)'
+	@$(THING_TOOL) flash-identity --board $(CHIP_BOARD) --baud $(ESPBAUD) --identity '$(IDENTITY)'
 
 erase: port tools ## erase a board's whole flash, without asking: ESPPORT=/dev/ttyUSB0
 	@$(THING_TOOL) erase --baud $(ESPBAUD)
@@ -281,12 +348,20 @@ flash-test: tools virtual-board ## flashing, monitor and the firmware on virtual
 	@$(MAKE) --no-print-directory image BOARD=nodemcu RADIO=0 >/dev/null
 	@$(WAITING); $(call host,test) --quiet $(LOCKED) -p e2e --test board
 
-radio-test: ## the firmware over the virtual air, with Espressif's libraries: budgets, WPA2, the whole job
+radio-test: ## the firmware over the virtual air, with Espressif's libraries: budgets, WPA2, the whole job, bad days
 ifneq ($(radio),)
 	@$(MAKE) --no-print-directory image size smoke BOARD=nodemcu
-	@$(WAITING); $(call host,test) --quiet $(LOCKED) -p e2e --test radio
+	@$(WAITING); $(call host,test) --quiet $(LOCKED) -p e2e --test radio --test radio_load
 else
 	@echo "make radio-test: left out, because there is no ESP8266_RTOS_SDK ('make sdk' fetches it)"
+endif
+
+radio-soak: ## (minutes) an hour of the board's time: traffic, flash writes, lost frames, new keys, new connections
+ifneq ($(radio),)
+	@$(MAKE) --no-print-directory image BOARD=nodemcu
+	@$(call host,test) $(LOCKED) -p e2e --test radio_load -- --ignored --nocapture
+else
+	@echo "make radio-soak: left out, because there is no ESP8266_RTOS_SDK ('make sdk' fetches it)"
 endif
 
 container: ## a shell in the container that CI uses (docker or podman)

@@ -311,6 +311,7 @@ fn libraries(trees: &Trees) -> Vec<Library> {
                 "bsp/lx106/c/p256.S",
                 "bsp/lx106/c/port.c",
                 "bsp/lx106/c/portasm.S",
+                "bsp/lx106/c/rsa.S",
                 "bsp/lx106/c/sha256.S",
                 "bsp/lx106/c/subword.S",
                 "bsp/lx106/c/unique.c",
@@ -392,8 +393,6 @@ fn libraries(trees: &Trees) -> Vec<Library> {
                 "pk_wrap.c",
                 "pkparse.c",
                 "platform_util.c",
-                "rsa.c",
-                "rsa_alt_helpers.c",
                 "sha256.c",
                 "sha512.c",
                 "ssl_ciphersuites.c",
@@ -405,9 +404,6 @@ fn libraries(trees: &Trees) -> Vec<Library> {
                 "x509_crt.c",
             ],
             special: &[
-                // Worth speed more than size.
-                ("bignum.c", &["-O2"]),
-                ("bignum_core.c", &["-O2"]),
                 // Ours stands in front of mbedTLS's: see tls_client.c.
                 ("ssl_tls.c", &["-Dmbedtls_x509_crt_parse_der_nocopy=tls_parse_peer_certificate"]),
             ],
@@ -415,8 +411,10 @@ fn libraries(trees: &Trees) -> Vec<Library> {
             own_sources: &[
                 "vendor/mbedtls/ciphers_alt.c",
                 "vendor/mbedtls/ecp_alt.c",
+                "vendor/mbedtls/rsa_alt.c",
                 "vendor/mbedtls/tls_client.c",
                 "vendor/mbedtls/tls_platform.c",
+                "vendor/mbedtls/verified.c",
             ],
             includes: vec![trees.mbedtls.join("library")],
             prelude: None,

@@ -3,6 +3,11 @@
 //!
 //! Use the wrappers in `crates/` instead: what is here is unsafe and undocumented beyond the
 //! C headers.
+//!
+//! ```ignore
+//! // SAFETY: reads a counter of the kernel.
+//! let free = unsafe { vendor_sys::xPortGetFreeHeapSize() };
+//! ```
 
 #![no_std]
 #![allow(non_camel_case_types, non_snake_case, non_upper_case_globals, missing_docs)]

@@ -33,6 +33,12 @@ use embedded_hal::digital::OutputPin;
 use identity::{Identity, Stored};
 use rtos::{Queue, Task, Waker};
 
+/// The firmware's version: that of this crate, unless who builds it says another.
+pub const VERSION: &str = match option_env!("FIRMWARE_VERSION") {
+    Some(version) => version,
+    None => env!("CARGO_PKG_VERSION"),
+};
+
 /// A light that is lit while its output is high. The board hides pin and polarity.
 pub trait Led: OutputPin<Error = Infallible> + Send + 'static {}
 
@@ -121,7 +127,7 @@ fn main<L: Led, W: wifi::Wifi>(board: Board<L, W>) {
         crashes,
         give_up,
     } = board;
-    log::info!("esp8266-aws-iot {}, reset: {reset_reason}", env!("CARGO_PKG_VERSION"));
+    log::info!("esp8266-aws-iot {VERSION}, reset: {reset_reason}");
     if let Some(crash) = &crash {
         log::warn!("crashed before: {crash}");
     }

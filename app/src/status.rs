@@ -84,7 +84,7 @@ pub fn run(shared: &Shared) {
             led: if facts.led_on.load(Ordering::Acquire) { LedState::On } else { LedState::Off },
             reset: facts.reset_reason,
             reconnects: facts.reconnects.load(Ordering::Acquire),
-            version: env!("CARGO_PKG_VERSION"),
+            version: crate::VERSION,
             wifi: shared.wifi.as_ref().map(|wifi| status::Wifi {
                 access_point: access_point.as_ref(),
                 reconnects: wifi.reconnects(),

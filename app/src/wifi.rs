@@ -29,6 +29,10 @@ pub trait Wifi: Send + 'static {
     fn current(&self) -> Option<AccessPoint>;
     /// A network's key, from its passphrase: seconds of computing.
     fn pmk(&self, passphrase: &str, ssid: &Ssid) -> [u8; 32];
+    /// Keeps an access point over resets: the network's place in the identity, address, channel.
+    fn keep(&mut self, network: usize, access_point: &AccessPoint);
+    /// The one that was kept last, if any.
+    fn kept(&self) -> Option<(usize, Bssid, u8)>;
 }
 
 /// A board without a radio. There is none of it, so that nothing of this module is in its image.
@@ -57,6 +61,12 @@ impl Wifi for NoRadio {
         match *self {}
     }
     fn pmk(&self, _: &str, _: &Ssid) -> [u8; 32] {
+        match *self {}
+    }
+    fn keep(&mut self, _: usize, _: &AccessPoint) {
+        match *self {}
+    }
+    fn kept(&self) -> Option<(usize, Bssid, u8)> {
         match *self {}
     }
 }
@@ -178,7 +188,8 @@ pub(crate) fn run(shared: &Shared, networks: Networks, mut radio: impl Wifi, ran
     while !radio.is_on() {
         pause(20);
     }
-    let mut step = station.start(None);
+    // Who was reset goes back without looking around.
+    let mut step = station.start(radio.kept());
     let mut first = true;
     loop {
         watchdog::alive(LIFE_S);
@@ -208,6 +219,9 @@ pub(crate) fn run(shared: &Shared, networks: Networks, mut radio: impl Wifi, ran
                     Ok(()) => {
                         let current = radio.current();
                         station.connected(current.as_ref());
+                        if let Some(current) = &current {
+                            radio.keep(network, current);
+                        }
                         told(&target.ssid, current.as_ref());
                         if !core::mem::take(&mut first) {
                             facts.reconnects.fetch_add(1, Ordering::AcqRel);

@@ -74,6 +74,20 @@ int fw_p256_verify(const uint8_t public_key[FW_P256_POINT], const uint8_t *hash,
                    size_t hash_length, const uint8_t signature[FW_P256_POINT],
                    struct fw_p256_workspace *workspace);
 
+/* RSA signatures of PKCS#1 v1.5, verified. Implemented by crates/tls over crates/rsa. */
+struct fw_rsa_key {
+    const uint8_t *modulus; /* the highest byte first, which is not 0 */
+    size_t length;
+    uint32_t exponent;
+};
+/* Bytes of memory, aligned for words, that a verification needs, whatever is in it. 0: this is no
+ * key of 1024 to 4096 bits. */
+size_t fw_rsa_workspace(const struct fw_rsa_key *key);
+/* Returns 0, or -1 when the signature, as long as the modulus, is not that of the key over this
+ * hash: SHA-256, SHA-384 or SHA-512 by its length. */
+int fw_rsa_verify(const struct fw_rsa_key *key, const uint8_t *hash, size_t hash_length,
+                  const uint8_t *signature, uint32_t *workspace);
+
 /* Whether a time server has told that, so that it is exact as far as anybody knows; it is a
  * lower bound until then. Implemented by crates/net. */
 bool fw_time_is_exact(void);

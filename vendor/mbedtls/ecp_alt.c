@@ -15,6 +15,7 @@
 #include "mbedtls/ecp.h"
 #include "mbedtls/error.h"
 #include "mbedtls/platform_util.h"
+#include "verified.h"
 
 enum {
     NUMBER = FW_P256_NUMBER,
@@ -27,10 +28,16 @@ typedef int random_function(void *, unsigned char *, size_t);
 
 /* -- Numbers and points --------------------------------------------------------------- */
 
+/* A point is x and y; z stays empty, which saves 16 bytes a key. One without x is infinity. */
+static bool is_infinity(const mbedtls_ecp_point *point)
+{
+    return point->X.p == NULL;
+}
+
 /* A point other than infinity as x and y. */
 static int point_bytes(const mbedtls_ecp_point *point, uint8_t bytes[POINT])
 {
-    if (mbedtls_mpi_cmp_int(&point->Z, 1) != 0) {
+    if (is_infinity(point)) {
         return MBEDTLS_ERR_ECP_BAD_INPUT_DATA;
     }
     const int code = mbedtls_mpi_write_binary(&point->X, bytes, NUMBER);
@@ -41,10 +48,7 @@ static int point_from_bytes(mbedtls_ecp_point *point, const uint8_t bytes[POINT]
 {
     int code = mbedtls_mpi_read_binary(&point->X, bytes, NUMBER);
 
-    if (code == 0) {
-        code = mbedtls_mpi_read_binary(&point->Y, bytes + NUMBER, NUMBER);
-    }
-    return code != 0 ? code : mbedtls_mpi_lset(&point->Z, 1);
+    return code != 0 ? code : mbedtls_mpi_read_binary(&point->Y, bytes + NUMBER, NUMBER);
 }
 
 /* A secret key that is one. The caller wipes the bytes. */
@@ -166,23 +170,23 @@ void mbedtls_ecp_keypair_free(mbedtls_ecp_keypair *key)
 
 int mbedtls_ecp_copy(mbedtls_ecp_point *P, const mbedtls_ecp_point *Q)
 {
-    int code = mbedtls_mpi_copy(&P->X, &Q->X);
-
-    if (code == 0) {
-        code = mbedtls_mpi_copy(&P->Y, &Q->Y);
+    if (is_infinity(Q)) {
+        mbedtls_ecp_point_free(P);
+        return 0;
     }
-    return code != 0 ? code : mbedtls_mpi_copy(&P->Z, &Q->Z);
+    const int code = mbedtls_mpi_copy(&P->X, &Q->X);
+    return code != 0 ? code : mbedtls_mpi_copy(&P->Y, &Q->Y);
 }
 
 int mbedtls_ecp_is_zero(mbedtls_ecp_point *pt)
 {
-    return mbedtls_mpi_cmp_int(&pt->Z, 0) == 0;
+    return is_infinity(pt);
 }
 
 int mbedtls_ecp_point_cmp(const mbedtls_ecp_point *P, const mbedtls_ecp_point *Q)
 {
-    return mbedtls_mpi_cmp_mpi(&P->X, &Q->X) == 0 && mbedtls_mpi_cmp_mpi(&P->Y, &Q->Y) == 0 &&
-                   mbedtls_mpi_cmp_mpi(&P->Z, &Q->Z) == 0
+    return is_infinity(P) == is_infinity(Q) && mbedtls_mpi_cmp_mpi(&P->X, &Q->X) == 0 &&
+                   mbedtls_mpi_cmp_mpi(&P->Y, &Q->Y) == 0
                ? 0
                : MBEDTLS_ERR_ECP_BAD_INPUT_DATA;
 }
@@ -461,6 +465,26 @@ int mbedtls_ecdsa_sign(mbedtls_ecp_group *grp, mbedtls_mpi *r, mbedtls_mpi *s,
     return code;
 }
 
+/* Whether this was verified before; `now`: it is. Not inlined: what it puts on the stack would lie
+ * below the verification. */
+__attribute__((noinline)) static bool is_known(const uint8_t public_key[POINT],
+                                               const uint8_t *hash, size_t hash_length,
+                                               const uint8_t signature[POINT], bool now)
+{
+    const struct verified_part parts[] = {
+        {public_key, POINT},
+        {hash, hash_length},
+        {signature, POINT},
+    };
+    const size_t count = sizeof parts / sizeof parts[0];
+
+    if (now) {
+        verified_remember(parts, count);
+        return true;
+    }
+    return verified_before(parts, count);
+}
+
 int mbedtls_ecdsa_verify(mbedtls_ecp_group *grp, const unsigned char *buf, size_t blen,
                          const mbedtls_ecp_point *Q, const mbedtls_mpi *r, const mbedtls_mpi *s)
 {
@@ -478,11 +502,18 @@ int mbedtls_ecdsa_verify(mbedtls_ecp_group *grp, const unsigned char *buf, size_
         mbedtls_mpi_write_binary(s, signature + NUMBER, NUMBER) != 0) {
         return MBEDTLS_ERR_ECP_VERIFY_FAILED;
     }
+    if (is_known(public_key, buf, blen, signature, false)) {
+        return 0;
+    }
     struct fw_p256_workspace *workspace = tls_calloc(1, sizeof *workspace);
     if (workspace == NULL) {
         return MBEDTLS_ERR_ECP_ALLOC_FAILED;
     }
     code = fw_p256_verify(public_key, buf, blen, signature, workspace);
     tls_free(workspace);
-    return code == 0 ? 0 : MBEDTLS_ERR_ECP_VERIFY_FAILED;
+    if (code != 0) {
+        return MBEDTLS_ERR_ECP_VERIFY_FAILED;
+    }
+    (void)is_known(public_key, buf, blen, signature, true);
+    return 0;
 }

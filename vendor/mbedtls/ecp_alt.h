@@ -8,8 +8,8 @@
 typedef struct mbedtls_ecp_group {
     mbedtls_ecp_group_id id; /* MBEDTLS_ECP_DP_SECP256R1, or NONE until it is loaded */
     mbedtls_mpi A; /* empty, which means -3 */
-    size_t pbits;
-    size_t nbits;
+    uint16_t pbits;
+    uint16_t nbits;
     mbedtls_ecp_point G; /* stands for the generator where its address is passed; empty */
 } mbedtls_ecp_group;
 

@@ -81,11 +81,9 @@ int64_t tls_time(int64_t *out);
 #define MBEDTLS_ECDSA_SIGN_ALT
 #define MBEDTLS_ECDSA_VERIFY_ALT
 #define MBEDTLS_RSA_C /* Amazon Root CA 1 */
+#define MBEDTLS_RSA_ALT /* signatures are verified, and nothing else: rsa_alt.c */
 #define MBEDTLS_PKCS1_V15
-#define MBEDTLS_MPI_MAX_SIZE 512 /* bytes: RSA 4096 */
 #define MBEDTLS_SHA512_SMALLER /* SHA-384 is for AES-256 suites, which few servers choose */
-#define MBEDTLS_MPI_WINDOW_SIZE 1 /* RSA is only verified; a window pays in private operations */
-#define MBEDTLS_NO_UDBL_DIVISION /* the core has no divider, the 64-bit one is a long call */
 
 /* -- Ciphers, hashes, random numbers ---------------------------------------------- */
 #define MBEDTLS_CIPHER_C
@@ -112,73 +110,6 @@ int64_t tls_time(int64_t *out);
 #undef MBEDTLS_ENTROPY_MAX_SOURCES
 #define MBEDTLS_ENTROPY_MAX_SOURCES 2 /* one of them the test's own */
 #define MBEDTLS_PLATFORM_PRINTF_MACRO(...) ((void)0)
-#endif
-
-/* -- Multiply-accumulate ----------------------------------------------------------
- *
- * The inner loop of all elliptic curve and RSA work: c:d = s * b + d + c over 32-bit
- * words. The LX106 multiplies 16 x 16 -> 32 (MUL16U) and 32 x 32 -> low 32 (MULL), so the
- * high half is put together from four partial products:
- *
- *   s = sh:sl, b = bh:bl;  t = sl*bh + (sl*bl >> 16);  u = sh*bl + (t & 0xffff)
- *   high = sh*bh + (t >> 16) + (u >> 16);  low = MULL(s, b)
- *
- * None of these sums can overflow. MUL16U reads the low halves of its operands, so sl and
- * bl need no masking. It is assembly because the compiler calls __muldi3 for this. */
-#if defined(__XTENSA__) && defined(__GNUC__)
-
-#define FW_MULADDC_STEP(offset)                 \
-    "l32i   %[lo], %[s], " offset "\n\t"        \
-    "mul16u %[u], %[lo], %[b]\n\t"              \
-    "extui  %[hi], %[lo], 16, 16\n\t"           \
-    "mul16u %[t], %[lo], %[bh]\n\t"             \
-    "extui  %[u], %[u], 16, 16\n\t"             \
-    "mull   %[lo], %[lo], %[b]\n\t"             \
-    "add    %[t], %[t], %[u]\n\t"               \
-    "mul16u %[u], %[hi], %[b]\n\t"              \
-    "mul16u %[hi], %[hi], %[bh]\n\t"            \
-    "add    %[lo], %[lo], %[c]\n\t"             \
-    "bgeu   %[lo], %[c], 1f\n\t"                \
-    "addi   %[hi], %[hi], 1\n"                  \
-    "1:\n\t"                                    \
-    "extui  %[c], %[t], 16, 16\n\t"             \
-    "extui  %[t], %[t], 0, 16\n\t"              \
-    "add    %[hi], %[hi], %[c]\n\t"             \
-    "add    %[u], %[u], %[t]\n\t"               \
-    "l32i   %[t], %[d], " offset "\n\t"         \
-    "extui  %[u], %[u], 16, 16\n\t"             \
-    "add    %[lo], %[lo], %[t]\n\t"             \
-    "add    %[c], %[hi], %[u]\n\t"              \
-    "bgeu   %[lo], %[t], 2f\n\t"                \
-    "addi   %[c], %[c], 1\n"                    \
-    "2:\n\t"                                    \
-    "s32i   %[lo], %[d], " offset "\n\t"
-
-#define FW_MULADDC(steps, words)                                                   \
-    __asm__ volatile(steps                                                         \
-                     : [c] "+&r"(c), [lo] "=&r"(fw_lo), [hi] "=&r"(fw_hi),         \
-                       [t] "=&r"(fw_t), [u] "=&r"(fw_u)                            \
-                     : [s] "r"(s), [d] "r"(d), [b] "r"(b), [bh] "r"(fw_bh)         \
-                     : "memory");                                                  \
-    s += (words);                                                                  \
-    d += (words);
-
-#define MULADDC_X1_INIT                               \
-    {                                                 \
-        mbedtls_mpi_uint fw_lo, fw_hi, fw_t, fw_u;    \
-        const mbedtls_mpi_uint fw_bh = b >> 16;
-#define MULADDC_X1_CORE FW_MULADDC(FW_MULADDC_STEP("0"), 1)
-#define MULADDC_X1_STOP }
-
-/* A P-256 number is eight words: one straight run. */
-#define MULADDC_X8_INIT MULADDC_X1_INIT
-#define MULADDC_X8_CORE                                                             \
-    FW_MULADDC(FW_MULADDC_STEP("0") FW_MULADDC_STEP("4") FW_MULADDC_STEP("8")       \
-                   FW_MULADDC_STEP("12") FW_MULADDC_STEP("16") FW_MULADDC_STEP("20") \
-                       FW_MULADDC_STEP("24") FW_MULADDC_STEP("28"),                 \
-               8)
-#define MULADDC_X8_STOP MULADDC_X1_STOP
-
 #endif
 
 #endif

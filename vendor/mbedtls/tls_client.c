@@ -13,7 +13,6 @@
 #include "fw_hooks.h"
 #include "lwip/sockets.h"
 #include "mbedtls/ctr_drbg.h"
-#include "mbedtls/entropy.h"
 #include "mbedtls/error.h"
 #include "mbedtls/net_sockets.h"
 #include "mbedtls/oid.h"
@@ -22,7 +21,10 @@
 #include "mbedtls/ssl.h"
 #include "mbedtls/ssl_ciphersuites.h"
 #include "mbedtls/x509_crt.h"
+#include "rsa_alt.h"
+#include "ssl_misc.h"
 #include "tls_platform.h"
+#include "verified.h"
 
 struct tls_profile {
     const struct tls_der *roots;
@@ -54,7 +56,6 @@ struct handshake_material {
     uint8_t randoms[64]; /* server's, client's */
     mbedtls_x509_crt chain;
     mbedtls_pk_context key;
-    mbedtls_entropy_context entropy;
     mbedtls_ctr_drbg_context random;
 };
 
@@ -107,16 +108,43 @@ void tls_error_set(enum tls_stage stage, int32_t code, int32_t sys_errno)
 
 /* -- Profile ---------------------------------------------------------------------- */
 
+/* Parse a certificate that is not copied. Its bytes outlive what is made of them, and so an RSA key
+ * may point to them. */
+static int parse_in_place(mbedtls_x509_crt *list, const unsigned char *der, size_t length)
+{
+    rsa_borrow_keys(true);
+    const int code = mbedtls_x509_crt_parse_der_nocopy(list, der, length);
+    rsa_borrow_keys(false);
+    return code;
+}
+
 static int parse_certificates(mbedtls_x509_crt *list, const struct tls_der *documents,
                               size_t count, size_t first_item, struct tls_error *error)
 {
     for (size_t i = 0; i < count; i++) {
         error->item = (uint8_t)(first_item + i);
-        int code = mbedtls_x509_crt_parse_der_nocopy(list, documents[i].data,
-                                                     documents[i].length);
+        const int code = parse_in_place(list, documents[i].data, documents[i].length);
         if (code != 0) {
             return code;
         }
+    }
+    return 0;
+}
+
+/* A list of certificates to be sent, not parsed: a handshake needs nothing of the device's own but
+ * their bytes, and names and keys would take some hundred more of the heap. */
+static int list_chain(mbedtls_x509_crt *list, const struct tls_profile *profile)
+{
+    for (size_t i = 0; i < profile->chain_count; i++) {
+        if (i > 0) {
+            list->next = tls_calloc(1, sizeof *list);
+            if (list->next == NULL) {
+                return MBEDTLS_ERR_X509_ALLOC_FAILED;
+            }
+            list = list->next;
+        }
+        list->raw.p = (unsigned char *)profile->chain[i].data;
+        list->raw.len = profile->chain[i].length;
     }
     return 0;
 }
@@ -125,11 +153,9 @@ static int fill_material(struct handshake_material *material,
                          const struct tls_profile *profile, struct tls_error *error)
 {
     error->item = TLS_ITEM_RANDOM;
-    int code = tls_random_seed(&material->random, &material->entropy, profile->key.data,
-                               profile->key.length);
+    int code = tls_random_seed(&material->random, profile->key.data, profile->key.length);
     if (code == 0) {
-        code = parse_certificates(&material->chain, profile->chain, profile->chain_count,
-                                  profile->root_count, error);
+        code = list_chain(&material->chain, profile);
     }
     if (code == 0) {
         error->item = TLS_ITEM_KEY;
@@ -150,11 +176,10 @@ static void material_free(struct handshake_material *material)
     mbedtls_x509_crt_free(&material->chain);
     mbedtls_pk_free(&material->key);
     mbedtls_ctr_drbg_free(&material->random);
-    mbedtls_entropy_free(&material->entropy);
     tls_free(material);
 }
 
-/* Parse the profile's documents. On failure returns NULL and describes it in `error`. */
+/* Make what a handshake needs of the profile. On failure returns NULL and describes it in `error`. */
 static struct handshake_material *material_new(const struct tls_profile *profile,
                                                struct tls_error *error)
 {
@@ -171,7 +196,6 @@ static struct handshake_material *material_new(const struct tls_profile *profile
     mbedtls_ssl_config_init(&material->config);
     mbedtls_x509_crt_init(&material->chain);
     mbedtls_pk_init(&material->key);
-    mbedtls_entropy_init(&material->entropy);
     mbedtls_ctr_drbg_init(&material->random);
     error->code = fill_material(material, profile, error);
     if (error->code != 0) {
@@ -182,18 +206,31 @@ static struct handshake_material *material_new(const struct tls_profile *profile
     return material;
 }
 
-/* Whether all roots parse. On failure describes it in `error`. */
-static bool check_roots(const struct tls_profile *profile, struct tls_error *error)
+/* Whether all certificates parse, and the key belongs to the first of the device's own. Returns 0
+ * or an error code, and says in `error` what it is about. */
+static int check_profile(const struct tls_profile *profile, struct tls_error *error)
 {
-    const uint32_t refused = tls_refused_allocations();
-    mbedtls_x509_crt roots;
+    mbedtls_x509_crt certificates;
 
-    mbedtls_x509_crt_init(&roots);
-    error->stage = TLS_STAGE_PROFILE;
-    error->code = parse_certificates(&roots, profile->roots, profile->root_count, 0, error);
-    error->out_of_memory = error->code != 0 && tls_refused_allocations() != refused;
-    mbedtls_x509_crt_free(&roots);
-    return error->code == 0;
+    mbedtls_x509_crt_init(&certificates);
+    int code = parse_certificates(&certificates, profile->roots, profile->root_count, 0, error);
+    mbedtls_x509_crt_free(&certificates);
+    if (code != 0) {
+        return code;
+    }
+    code = parse_certificates(&certificates, profile->chain, profile->chain_count,
+                              profile->root_count, error);
+    if (code == 0) {
+        struct handshake_material *material = material_new(profile, error);
+        code = error->code;
+        if (material != NULL) {
+            code = mbedtls_pk_check_pair(&certificates.pk, &material->key,
+                                         mbedtls_ctr_drbg_random, &material->random);
+        }
+        material_free(material);
+    }
+    mbedtls_x509_crt_free(&certificates);
+    return code;
 }
 
 struct tls_profile *tls_profile_new(const struct tls_profile_config *from)
@@ -214,19 +251,13 @@ struct tls_profile *tls_profile_new(const struct tls_profile_config *from)
     profile->chain_count = from->chain_count;
     profile->key = from->key;
     profile->alpn[0] = from->alpn;
+    verified_forget(); /* there may be other roots now */
 
     /* Find out now, and not at the first connection, whether all of it is usable. */
-    struct handshake_material *material = NULL;
-    if (check_roots(profile, &error)) {
-        material = material_new(profile, &error);
-    }
-    if (material != NULL) {
-        const uint32_t refused = tls_refused_allocations();
-        error.code = mbedtls_pk_check_pair(&material->chain.pk, &material->key,
-                                           mbedtls_ctr_drbg_random, &material->random);
-        error.out_of_memory = error.code != 0 && tls_refused_allocations() != refused;
-        material_free(material);
-    }
+    const uint32_t refused = tls_refused_allocations();
+    error.stage = TLS_STAGE_PROFILE;
+    error.code = check_profile(profile, &error);
+    error.out_of_memory = error.code != 0 && tls_refused_allocations() != refused;
     if (error.code != 0) {
         record(&error);
         tls_free(profile);
@@ -268,7 +299,7 @@ int tls_parse_peer_certificate(mbedtls_x509_crt *chain, const unsigned char *der
 int tls_parse_peer_certificate(mbedtls_x509_crt *chain, const unsigned char *der, size_t length)
 {
     const bool first = chain->version == 0;
-    const int code = mbedtls_x509_crt_parse_der_nocopy(chain, der, length);
+    const int code = parse_in_place(chain, der, length);
     const uint8_t kind = unsupported_by(code);
 
     if (kind != TLS_SUPPORTED) {
@@ -381,12 +412,33 @@ static void record_failure(struct tls_session *session, const mbedtls_ssl_contex
     record(&error);
 }
 
+/* The suite is agreed on, and so is which of two hashes over the handshake is wanted; the other
+ * would take 340 bytes where memory is shortest, while certificates are verified. */
+static void drop_other_hash(mbedtls_ssl_context *ssl)
+{
+    mbedtls_ssl_handshake_params *handshake = ssl->handshake;
+
+    mbedtls_md_free(handshake->ciphersuite_info->mac == MBEDTLS_MD_SHA384
+                        ? &handshake->fin_sha256
+                        : &handshake->fin_sha384);
+}
+
 static int run_handshake(struct tls_session *session, mbedtls_ssl_context *ssl)
 {
     for (;;) {
-        const int code = mbedtls_ssl_handshake(ssl);
+        /* This step verifies certificates, and nothing else. */
+        const bool in_chain = ssl->state == MBEDTLS_SSL_SERVER_CERTIFICATE;
+        if (in_chain) {
+            drop_other_hash(ssl);
+        }
+        verified_in_chain(in_chain);
+        const int code = mbedtls_ssl_handshake_step(ssl);
+        verified_in_chain(false);
         short events;
 
+        if (code == 0 && !mbedtls_ssl_is_handshake_over(ssl)) {
+            continue;
+        }
         if (code == MBEDTLS_ERR_SSL_WANT_READ) {
             events = POLLIN;
         } else if (code == MBEDTLS_ERR_SSL_WANT_WRITE) {
@@ -420,8 +472,8 @@ static int find_roots(void *context, const mbedtls_x509_crt *child,
             return MBEDTLS_ERR_X509_ALLOC_FAILED;
         }
         mbedtls_x509_crt_init(root);
-        const int code = mbedtls_x509_crt_parse_der_nocopy(root, profile->roots[i].data,
-                                                           profile->roots[i].length);
+        const int code =
+            parse_in_place(root, profile->roots[i].data, profile->roots[i].length);
         if (code == 0 && same_name(&root->subject_raw, &child->issuer_raw)) {
             root->next = *candidates;
             *candidates = root;

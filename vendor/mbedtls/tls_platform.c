@@ -1,6 +1,8 @@
 /* What mbedTLS asks of its platform: memory, time, entropy. */
 #include "tls_platform.h"
 
+#include <limits.h>
+
 #include <stdlib.h>
 #include <time.h>
 
@@ -80,8 +82,7 @@ int mbedtls_hardware_poll(void *context, unsigned char *output, size_t length,
     return 0;
 }
 
-int tls_random_seed(mbedtls_ctr_drbg_context *random, mbedtls_entropy_context *entropy,
-                    const uint8_t *key, size_t key_length)
+int tls_random_seed(mbedtls_ctr_drbg_context *random, const uint8_t *key, size_t key_length)
 {
     /* Counts within a boot: two tasks may seed in the same instant. */
     static uint32_t seeded;
@@ -107,8 +108,13 @@ int tls_random_seed(mbedtls_ctr_drbg_context *random, mbedtls_entropy_context *e
     }
     mbedtls_sha256_free(&hash);
     if (code == 0) {
-        code = mbedtls_ctr_drbg_seed(random, mbedtls_entropy_func, entropy, custom,
+        mbedtls_entropy_context entropy;
+        mbedtls_entropy_init(&entropy);
+        code = mbedtls_ctr_drbg_seed(random, mbedtls_entropy_func, &entropy, custom,
                                      sizeof custom);
+        mbedtls_entropy_free(&entropy);
+        /* It is not asked again: a handshake takes some dozen numbers of it. */
+        mbedtls_ctr_drbg_set_reseed_interval(random, INT_MAX);
     }
     mbedtls_platform_zeroize(custom, sizeof custom);
     return code;

@@ -2,6 +2,18 @@
 //!
 //! Nothing here knows a chip, a clock, a network or a random source: time and random numbers are
 //! arguments. That makes all of it testable on the host.
+//!
+//! ```
+//! use app_model::Led;
+//! use app_model::backoff::Backoff;
+//! use app_model::command::{self, Command};
+//!
+//! assert_eq!(command::parse(br#"{"led":"on"}"#), Ok(Command::SetLed(Led::On)));
+//! println!("{}", command::parse(b"once").unwrap_err());
+//! // The first window has a second.
+//! let mut backoff = Backoff::new(60);
+//! assert!((1_000..=2_000).contains(&backoff.next_delay_ms(0x8000_0000)));
+//! ```
 
 #![no_std]
 #![forbid(unsafe_code)]

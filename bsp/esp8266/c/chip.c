@@ -62,7 +62,7 @@ static const char *task_before_reset(const void *task)
 }
 
 /* With flash in reach, where it lies itself. */
-static _Noreturn __attribute__((noinline)) void run(const void *task)
+static __attribute__((noipa)) void run(const void *task)
 {
     /* The ROM's last words leave at its own rate before the clock changes under them. */
     console_drain();
@@ -90,12 +90,15 @@ static _Noreturn __attribute__((noinline)) void run(const void *task)
     crash_assert("main must start the scheduler", "chip.c", __LINE__);
 }
 
-/* Called by start.S; interrupts are masked and flash is not mapped yet. */
-_Noreturn void chip_start(const void *task);
-IN_IRAM("start") _Noreturn void chip_start(const void *task)
+/* Called by start.S; interrupts are masked. `handover` is what the boot stage says. */
+_Noreturn void chip_start(const void *task, uint32_t handover);
+IN_IRAM("start") _Noreturn void chip_start(const void *task, uint32_t handover)
 {
-    Cache_Read_Enable(0, 0, 1);
+    chip_slot = handover == BOOT_HANDOVER + 1 ? 1 : 0;
+    chip_map_flash();
     run(task);
+    /* It does not return, which is hidden from the compiler: the path ends here for `thing iram`. */
+    __builtin_trap();
 }
 
 /* --- Console ---------------------------------------------------------------------- */

@@ -1,6 +1,6 @@
 /* The SPI flash, through the boot ROM's functions. While they work, the cache cannot fetch:
- * what runs between Cache_Read_Disable and Cache_Read_Enable lies in IRAM, with interrupts
- * masked, the radio's NMI among them, so that nothing else runs. */
+ * what runs between chip_cache_off and chip_cache_on lies in IRAM, with interrupts masked, the
+ * radio's NMI among them, so that nothing else runs. */
 #include "chip.h"
 
 #include "esp8266.h"
@@ -12,19 +12,64 @@
 
 enum operation { READ, WRITE, ERASE };
 
+uint32_t chip_slot;
+
 /* For the crash report: a fault in between finds the cache off. */
 static volatile bool cache_is_off;
+
+/* The only way to switch the cache off (proved by `thing iram`), with level 1 masked. */
+void chip_cache_off(void);
+void chip_cache_on(void);
+
+#if CHIP_RADIO
+static uint32_t gate;
+
+IN_IRAM("nmi_hold") uint32_t chip_nmi_hold(void)
+{
+    uint32_t before = NMI_GATE;
+    /* An NMI that is on its way opens the gate again when it leaves: hence the loop. */
+    do {
+        NMI_GATE = 0;
+    } while (NMI_GATE != 0);
+    return before;
+}
+
+IN_IRAM("nmi_release") void chip_nmi_release(uint32_t before)
+{
+    NMI_GATE = before;
+}
+
+/* What libphy calls for the same, while it calibrates. */
+void Cache_Read_Disable(void);
+void Cache_Read_Disable(void) __attribute__((alias("chip_cache_off")));
+void Cache_Read_Enable_New(void);
+void Cache_Read_Enable_New(void) __attribute__((alias("chip_cache_on")));
+#endif
+
+IN_IRAM("cache_off") void chip_cache_off(void)
+{
+#if CHIP_RADIO
+    /* The NMI's handler calls into flash; frames wait in the radio's ring. */
+    gate = chip_nmi_hold();
+#endif
+    cache_is_off = true;
+    rom_Cache_Read_Disable();
+}
+
+IN_IRAM("cache_on") void chip_cache_on(void)
+{
+    chip_map_flash();
+    cache_is_off = false;
+#if CHIP_RADIO
+    chip_nmi_release(gate);
+#endif
+}
 
 IN_IRAM("flash") static int with_cache_off(enum operation operation, uint32_t offset,
                                            void *memory, uint32_t length)
 {
     uint32_t ps = lx106_mask_interrupts();
-#if CHIP_RADIO
-    /* The NMI's handler calls into flash; frames wait in the radio's ring. */
-    uint32_t gate = chip_nmi_hold();
-#endif
-    cache_is_off = true;
-    Cache_Read_Disable();
+    chip_cache_off();
     int result;
     /* Not a switch: its table would lie in flash. */
     if (operation == READ) {
@@ -36,11 +81,7 @@ IN_IRAM("flash") static int with_cache_off(enum operation operation, uint32_t of
                                         : SPIEraseSector(offset / FLASH_SECTOR);
         }
     }
-    Cache_Read_Enable(0, 0, 1);
-    cache_is_off = false;
-#if CHIP_RADIO
-    chip_nmi_release(gate);
-#endif
+    chip_cache_on();
     lx106_restore_interrupts(ps);
     return result;
 }
@@ -52,7 +93,7 @@ IN_IRAM("flash") void board_crash_begin(void)
     (void)chip_nmi_hold();
 #endif
     if (cache_is_off) {
-        Cache_Read_Enable(0, 0, 1);
+        chip_map_flash();
         cache_is_off = false;
     }
 }

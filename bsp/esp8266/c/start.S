@@ -1,5 +1,5 @@
-/* Entry from the boot ROM, which has put IRAM and .data in place and leaves the flash cache
- * off: everything up to chip_start's jump into flash lies in IRAM. */
+/* Entry from the boot stage (bsp/boot), which has put IRAM and .data in place and says in a2 from
+ * which slot. Everything up to chip_start's jump into flash lies in IRAM. */
 #include "entry.h"
 
     .section .iram.text.start, "ax"

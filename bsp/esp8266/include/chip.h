@@ -54,24 +54,21 @@ int chip_flash_read(uint32_t offset, void *to, size_t length);
 int chip_flash_write(uint32_t offset, const void *from, size_t length);
 int chip_flash_erase_sector(uint32_t offset);
 
+/* The slot that this firmware runs from: 0 or 1, in the first or the second MiB of flash. */
+extern uint32_t chip_slot;
+
+/* Let the cache show that MiB. */
+static inline void chip_map_flash(void)
+{
+    Cache_Read_Enable(chip_slot, 0, 1);
+}
+
 /* The chip's own MAC address, from its eFuses. */
 void chip_mac_address(uint8_t mac[6]);
 
-/* Keep the radio's NMI out, from IRAM too; what comes waits. Returns what chip_nmi_release
- * takes. One that is on its way opens the gate again when it leaves: hence the loop. */
-static inline uint32_t chip_nmi_hold(void)
-{
-    uint32_t gate = NMI_GATE;
-    do {
-        NMI_GATE = 0;
-    } while (NMI_GATE != 0);
-    return gate;
-}
-
-static inline void chip_nmi_release(uint32_t gate)
-{
-    NMI_GATE = gate;
-}
+/* Keep the radio's NMI out; what comes waits. Returns what chip_nmi_release takes. In IRAM. */
+uint32_t chip_nmi_hold(void);
+void chip_nmi_release(uint32_t gate);
 
 /* Start the chip's watchdog. Once, before the scheduler. */
 void chip_watchdog_start(void);

@@ -144,18 +144,17 @@ enum rtc_cause {
 
 /* --- Flash ------------------------------------------------------------------------ */
 
-/* The window in which the cache shows the first MiB of flash. */
-#define FLASH_WINDOW 0x40200000U
-#define FLASH_WINDOW_SIZE 0x100000U
+/* What the boot stage hands over, plus the slot's number (crates/slots). */
+#define BOOT_HANDOVER 0xB0075700U
 #define FLASH_SECTOR 4096U
 /* The smallest flash of the supported boards. */
 #define FLASH_SIZE 0x400000U
 
 /* --- Boot ROM (addresses in link/esp8266.ld) ---------------------------------------- */
 
-/* `half` and `mib` choose the part of the flash, 0 the first MiB; a cache of 32 KB. */
+/* Shows the MiB of flash with the number `half` + 2 * `mib`; a cache of 32 KB. */
 void Cache_Read_Enable(uint32_t half, uint32_t mib, uint32_t cache_32k);
-void Cache_Read_Disable(void);
+void rom_Cache_Read_Disable(void);
 /* 0 is success. Offsets, sizes and addresses are multiples of 4. */
 int SPIRead(uint32_t offset, void *to, uint32_t size);
 int SPIWrite(uint32_t offset, const void *from, uint32_t size);

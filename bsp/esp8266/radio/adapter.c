@@ -391,13 +391,6 @@ int esp_read_mac(uint8_t mac[6], int type)
     return 0;
 }
 
-/* libphy calls it with the cache off, which it has switched off itself. */
-void Cache_Read_Enable_New(void);
-IN_IRAM("radio") void Cache_Read_Enable_New(void)
-{
-    Cache_Read_Enable(0, 0, 1);
-}
-
 struct list_descriptor {
     uint32_t bits; /* size, length in bits 12-23, owner in bit 31 */
     void *buffer;

@@ -1,5 +1,11 @@
 //! The ESP8266 as boards use it: pins, flash, network, and the start of the application with
 //! a board's facts. The C side is `bsp/esp8266/c`.
+//!
+//! ```ignore
+//! // What a board's `main` does, with the facts of its board.toml:
+//! let led = Light { gpio: 2, active_low: true };
+//! chip::start(&Facts { led, other_lights: &[] })
+//! ```
 
 #![no_std]
 
@@ -13,7 +19,9 @@ pub mod pins;
 mod radio;
 mod time;
 
+pub use app::VERSION;
 pub use delay::Delay;
+pub use slots::Descriptor;
 pub use soft_i2c::{Error as I2cError, Speed};
 
 use core::convert::Infallible;
@@ -35,6 +43,8 @@ pub struct Light {
 /// What tells one board from another.
 #[derive(Clone, Copy, Debug)]
 pub struct Facts {
+    /// Its name.
+    pub board: &'static str,
     /// The light that the application switches.
     pub led: Light,
     /// Lights that it does not know; they are kept dark.
@@ -48,6 +58,12 @@ macro_rules! board {
     () => {
         /// The facts of `board.toml`.
         const FACTS: $crate::Facts = include!(concat!(env!("OUT_DIR"), "/facts.rs"));
+
+        /// What the image says of itself.
+        #[used]
+        #[unsafe(link_section = ".descriptor")]
+        static DESCRIPTOR: $crate::Descriptor =
+            $crate::Descriptor::new($crate::VERSION, FACTS.board);
 
         /// Called by the chip's start-up code.
         #[unsafe(no_mangle)]

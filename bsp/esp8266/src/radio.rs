@@ -4,9 +4,10 @@
 use core::cell::RefCell;
 use core::ffi::c_int;
 use core::mem::{MaybeUninit, zeroed};
+use core::sync::atomic::{AtomicU32, Ordering};
 
 use alloc::vec::Vec;
-use app::wifi::{AccessPoint, Event, Reason, Security, Ssid, Target, Wifi};
+use app::wifi::{AccessPoint, Bssid, Event, Reason, Security, Ssid, Target, Wifi};
 use vendor_sys as sys;
 use wpa::eapol::MAX_REPLY;
 use wpa::element::{self, Offer, akm, cipher};
@@ -91,6 +92,33 @@ impl Wifi for Radio {
     fn pmk(&self, passphrase: &str, ssid: &Ssid) -> [u8; 32] {
         wpa::key::pmk::<SmallSha1>(passphrase.as_bytes(), ssid.as_bytes())
     }
+
+    fn keep(&mut self, network: usize, access_point: &AccessPoint) {
+        let [a, b, c, d, e, f] = access_point.bssid;
+        let words = [
+            u32::from_le_bytes([a, b, c, d]),
+            u32::from_le_bytes([e, f, access_point.channel, network as u8]),
+        ];
+        for (place, word) in KEPT.iter().zip([words[0], words[1], mark(words)]) {
+            place.store(word, Ordering::Relaxed);
+        }
+    }
+
+    fn kept(&self) -> Option<(usize, Bssid, u8)> {
+        let [first, second, marked] = [0, 1, 2].map(|i| KEPT[i].load(Ordering::Relaxed));
+        let [a, b, c, d] = first.to_le_bytes();
+        let [e, f, channel, network] = second.to_le_bytes();
+        (marked == mark([first, second])).then_some((network.into(), [a, b, c, d, e, f], channel))
+    }
+}
+
+/// The access point kept last, in the RTC's memory, and what tells it from what that holds after
+/// power-on.
+#[unsafe(link_section = ".noinit")]
+static KEPT: [AtomicU32; 3] = [const { AtomicU32::new(0) }; 3];
+
+fn mark([first, second]: [u32; 2]) -> u32 {
+    first ^ second.rotate_left(16) ^ 0x5B27_D3A9
 }
 
 /// `struct radio_access_point`

@@ -1,8 +1,9 @@
 /* The entry of every board's firmware, as a macro of the assembler: a board says in which section
  * it lies and which function, which does not return, comes next.
  *
- * That function is called on the boot stack with interrupts masked. Its argument is what
- * pxCurrentTCB was before .bss was cleared: after a reset that left RAM alone, the task that ran. */
+ * That function is called on the boot stack with interrupts masked. Its first argument is what
+ * pxCurrentTCB was before .bss was cleared: after a reset that left RAM alone, the task that ran.
+ * Its second is what whoever jumped to _start had in a2. */
 #ifndef LX106_ENTRY_H
 #define LX106_ENTRY_H
 
@@ -14,6 +15,7 @@
 _start:
     /* INTLEVEL 1, EXCM and UM clear: interrupts stay masked until the first task runs,
      * and an exception arrives at the kernel vector. */
+    mov     a13, a2
     movi    a2, 1
     wsr     a2, ps
     rsync
@@ -46,6 +48,7 @@ _start:
     bltu    a2, a3, .Lclear
 .Lcleared:
     mov     a2, a12
+    mov     a3, a13
     call0   \next
     ill /* it does not return */
     .size   _start, . - _start

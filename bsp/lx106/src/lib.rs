@@ -1,6 +1,16 @@
 //! The LX106 CPU as Rust sees it: a panic and a failed allocation end in the crash report,
 //! `alloc` uses the kernel's heap, and the reset reason and the cycle counter are there to
 //! read. The C side is `bsp/lx106/c`.
+//!
+//! ```ignore
+//! if let Some(record) = lx106::crash_record() {
+//!     log::warn!("crashed before: {record}");
+//!     lx106::forget_crash();
+//! }
+//! let start = lx106::cycles();
+//! work();
+//! log::info!("{} cycles", lx106::cycles() - start);
+//! ```
 #![no_std]
 // The handler for failed allocations has no stable replacement; without it they would be
 // reported as a panic, without their cause.

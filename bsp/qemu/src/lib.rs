@@ -1,6 +1,10 @@
 //! The board: QEMU's `kc705-nommu` machine with `-cpu lx106`.
 //!
 //! Facts only: where the LED is. The drivers are C.
+//!
+//! ```ignore
+//! BoardLed.set_high()?; // the console shows "[board] LED blue (GPIO2) on"
+//! ```
 
 #![no_std]
 

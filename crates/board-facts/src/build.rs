@@ -69,5 +69,9 @@ fn table(board: &Board) -> String {
     for other in &board.other_lights {
         write!(others, "{}, ", light(other)).expect("a String takes all");
     }
-    format!("::chip::Facts {{ led: {}, other_lights: &[{others}] }}\n", light(&board.led))
+    format!(
+        "::chip::Facts {{ board: {:?}, led: {}, other_lights: &[{others}] }}\n",
+        board.name,
+        light(&board.led)
+    )
 }

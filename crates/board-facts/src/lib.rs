@@ -59,6 +59,8 @@ pub struct Board {
     pub led: Light,
     /// Lights that the application does not know; they are kept dark.
     pub other_lights: Vec<Light>,
+    /// MiB of flash: 1, 2 or 4. The first holds a firmware, the second the one that replaces it.
+    pub flash_mib: u8,
 }
 
 /// The file as it is written.
@@ -71,6 +73,13 @@ struct Written {
     led: Light,
     #[serde(default)]
     other_lights: Vec<Light>,
+    #[serde(default = "usual_flash")]
+    flash_mib: u8,
+}
+
+/// What an ESP-12 has.
+fn usual_flash() -> u8 {
+    4
 }
 
 /// Why a board's facts are not to be had.
@@ -166,7 +175,11 @@ impl Board {
             machine: written.machine,
             led: written.led,
             other_lights: written.other_lights,
+            flash_mib: written.flash_mib,
         };
+        if !matches!(board.flash_mib, 1 | 2 | 4) {
+            return Err(malformed("flash_mib is 1, 2 or 4: the MiB of flash".to_owned()));
+        }
         let mut seen = Vec::new();
         for light in board.lights() {
             if let Some(reason) = unfit(light.gpio) {
@@ -185,6 +198,12 @@ impl Board {
             }
         }
         Ok(board)
+    }
+
+    /// Whether its flash has room for a second firmware, so that it can be updated over the air.
+    #[must_use]
+    pub fn has_second_slot(&self) -> bool {
+        self.machine == Machine::Esp8266 && self.flash_mib >= 2
     }
 
     /// Reads `folder/board.toml`; the folder's name is the board's.
@@ -285,6 +304,18 @@ mod tests {
     }
 
     #[test]
+    fn a_second_slot_takes_two_mib() {
+        let with = |fact: &str| {
+            let text =
+                format!("title = 'X'\n{fact}\n[led]\nname = 'red'\ngpio = 4\nactive_low = true");
+            Board::parse("x", &text).unwrap()
+        };
+        assert!(with("").has_second_slot() && with("flash_mib = 2").has_second_slot());
+        assert!(!with("flash_mib = 1").has_second_slot());
+        assert!(!with("machine = 'qemu'").has_second_slot());
+    }
+
+    #[test]
     fn what_is_not_a_fact_is_refused() {
         let led = "[led]\nname = 'red'\ngpio = 4\nactive_low = true\n";
         for (text, word) in [
@@ -293,6 +324,7 @@ mod tests {
             (format!("title = 'X'\nledd = 1\n{led}"), "ledd"),
             (format!("title = 'X'\nmachine = 'esp32'\n{led}"), "esp32"),
             (format!("title = 'X'\n{}", led.replace("red", "dark red")), "one word"),
+            (format!("title = 'X'\nflash_mib = 3\n{led}"), "1, 2 or 4"),
         ] {
             let error = Board::parse("x", &text).unwrap_err().to_string();
             assert!(error.contains(word) && error.contains("bsp/x/board.toml"), "{error}");

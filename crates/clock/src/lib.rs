@@ -8,6 +8,17 @@
 //! The packets are read here and not by a crate: `sntpc` ties them to its own socket traits,
 //! judges less (leap indicator, delay) and `ntp-parser` brings a parser generator for what are
 //! 48 bytes at fixed places.
+//!
+//! ```
+//! use clock::{Clock, Trust, Verdict};
+//!
+//! const BUILD: u32 = 1_795_000_000; // when the firmware was made
+//! let mut clock = Clock::new(BUILD);
+//! // A server that says what was before the build is not believed.
+//! assert_eq!(clock.hear(BUILD - 1, 5), Verdict::BeforeBuild);
+//! assert_eq!(clock.hear(BUILD + 3_600, 5), Verdict::Set);
+//! assert_eq!((clock.now(15), clock.trust()), (BUILD + 3_610, Trust::Server));
+//! ```
 
 #![no_std]
 #![forbid(unsafe_code)]

@@ -2,6 +2,18 @@
 //!
 //! lwIP's own resolver keeps one address of an answer. A name with several has them so that the
 //! others are tried when one does not answer (RFC 1123, 2.3).
+//!
+//! ```
+//! use core::net::Ipv4Addr;
+//!
+//! let question = dns::Question::new("a.test", 7).unwrap();
+//! // What a server answers: the question again, and one record that points to its name.
+//! let mut answer = question.bytes().to_vec();
+//! answer[2..8].copy_from_slice(&[0x81, 0x80, 0, 1, 0, 1]);
+//! answer.extend([0xC0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 192, 0, 2, 1]);
+//! let addresses = question.addresses(&answer).unwrap();
+//! assert_eq!(addresses.as_slice(), [Ipv4Addr::new(192, 0, 2, 1)]);
+//! ```
 
 #![no_std]
 #![forbid(unsafe_code)]

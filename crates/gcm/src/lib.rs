@@ -9,6 +9,21 @@
 //! front of it, and no branch and no number of steps depends on either: it takes the same time for
 //! all keys and all data. On a host with a data cache it would not, and is for tests only. Who can
 //! watch the buses of the chip sees the addresses.
+//!
+//! ```
+//! use gcm::{Direction, Key};
+//!
+//! let key = Key::new(&[7; 16]).unwrap();
+//! let mut text = *b"lights on";
+//! let mut message = key.message(Direction::Encrypt, &[1; 12], b"header");
+//! message.update(&key, &mut text);
+//! let tag = message.tag(&key);
+//!
+//! let mut message = key.message(Direction::Decrypt, &[1; 12], b"header");
+//! message.update(&key, &mut text);
+//! assert!(gcm::same(&message.tag(&key), &tag));
+//! assert_eq!(&text, b"lights on");
+//! ```
 #![no_std]
 #![deny(unsafe_code)]
 

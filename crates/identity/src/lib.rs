@@ -8,6 +8,14 @@
 //!
 //! `docs/identity.md` describes the format, byte by byte, which copy counts, and how to replace
 //! one; the tests hold the code to it. Whoever changes the format changes that page.
+//!
+//! ```
+//! use identity::{Error, REGION_SIZE, decode};
+//!
+//! // What a device finds that was never given an identity, or is too short for a region.
+//! assert_eq!(decode(&[0xFF; REGION_SIZE]), Err(Error::Erased));
+//! assert_eq!(decode(&[0xFF; 100]), Err(Error::RegionSize { length: 100 }));
+//! ```
 
 #![no_std]
 #![forbid(unsafe_code)]

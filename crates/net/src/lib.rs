@@ -1,6 +1,13 @@
 //! lwIP for safe Rust: the one network interface, host names, and the clock.
 //!
 //! The only connection is MQTT's, and `mqtt` owns it.
+//!
+//! ```ignore
+//! let interface = Interface::start(driver, "esp8266", waker)?;
+//! interface.request_address()?;
+//! // Later, when `interface.address()` is there:
+//! let addresses = net::resolve("abc-ats.iot.eu-west-1.amazonaws.com", 10_000)?;
+//! ```
 
 #![no_std]
 

@@ -8,6 +8,18 @@
 //! Numbers are 32 bytes, the highest first; points are x and y, 64 bytes; signatures r and s, 64
 //! bytes. The product and the square modulo p are assembly on the chip and Rust anywhere else
 //! (`kernel`); all else is the same code on both.
+//!
+//! ```
+//! use p256_lx106::{Workspace, public_key, shared_secret};
+//!
+//! // Random bytes, in earnest.
+//! let (mine, yours, random) = ([1; 32], [2; 32], [3; 32]);
+//! let secret = |own: &[u8; 32], other: &[u8; 32]| {
+//!     let public = public_key(other, &random).unwrap();
+//!     shared_secret(own, &public, &random, &mut { Workspace::NEW }).unwrap()
+//! };
+//! assert_eq!(secret(&mine, &yours), secret(&yours, &mine));
+//! ```
 #![no_std]
 #![deny(unsafe_code)]
 

@@ -12,6 +12,21 @@
 //! decided which of their own kind were kept, and nothing else.
 //!
 //! What it holds is at most [`CAPACITY`] bytes, and nothing while nothing waits.
+//!
+//! ```
+//! use packets::{Guard, Item};
+//!
+//! let mut guard = Guard::new();
+//! guard.sent(&[0x10, 0]); // CONNECT
+//! guard.offer(&[0x20, 2, 0]); // CONNACK, in two pieces
+//! assert!(guard.commit().is_ok() && guard.take().is_none());
+//! guard.offer(&[0]);
+//! guard.commit().unwrap();
+//! assert_eq!(guard.take(), Some(Item::Packet(&[0x20, 2, 0, 0])));
+//! // A second one ends the connection.
+//! guard.offer(&[0x20, 2, 0, 0]);
+//! assert!(guard.commit().is_err());
+//! ```
 
 #![no_std]
 #![forbid(unsafe_code)]

@@ -7,6 +7,19 @@
 //!
 //! Nothing is allocated. Every failure is final: the peer is owed at most one alert
 //! ([`Error::alert`]), and the connection is to be closed.
+//!
+//! ```
+//! use records::{Content, OVERHEAD, PREFIX, Receiver, Sender};
+//!
+//! let (mut sender, mut receiver) = (Sender::EMPTY, Receiver::EMPTY);
+//! // Keys and salts of a handshake that chose AES-128-GCM.
+//! assert!(records::client((&mut sender, &mut receiver), &[9; 40], 16, 1, 1));
+//! let mut record = [0; OVERHEAD + 4];
+//! record[PREFIX..PREFIX + 4].copy_from_slice(b"ping");
+//! sender.seal(Content::Data, &mut record).unwrap();
+//! assert_eq!(&record[..5], &[23, 3, 3, 0, 28]);
+//! assert_ne!(&record[PREFIX..PREFIX + 4], b"ping");
+//! ```
 #![no_std]
 #![forbid(unsafe_code)]
 

@@ -3,6 +3,20 @@
 //! Tasks, queues, locks and timers are freertos-rust's, re-exported. What it leaves out is
 //! here: figures about heap and stacks, uptime, a wake-up flag between tasks, signs of life for
 //! the watchdog, and the log.
+//!
+//! ```ignore
+//! let queue = Arc::new(Queue::<u32>::new(4)?);
+//! let numbers = Arc::clone(&queue);
+//! Task::new().name("reader").stack_size(256).priority(priority::LED).start(move |_| {
+//!     loop {
+//!         watchdog::alive(30);
+//!         if let Ok(number) = numbers.receive(Duration::ms(10_000)) {
+//!             ::log::info!("{number}");
+//!         }
+//!     }
+//! })?;
+//! queue.send(7, Duration::zero())?;
+//! ```
 
 #![no_std]
 

@@ -109,7 +109,7 @@ impl Error {
             ),
             (
                 0x0000_0008,
-                "the server's certificate is not signed by a root that this device trusts: wrong endpoint, or a root is missing in the identity",
+                "the server's certificate is not signed by a root that this device trusts: wrong endpoint, a root is missing in the identity, or a login page of the network answers",
             ),
             (0x0000_0002, "the server's certificate is revoked"),
             (0xFFFF_FFFF, "the server's certificate is not acceptable"),

@@ -8,6 +8,17 @@
 //! Only what WPA2-PSK with CCMP needs is spoken: key descriptor version 2 (HMAC-SHA1, AES key
 //! wrap). Whatever else an access point sends is refused by name, and nothing that is refused
 //! changes a key.
+//!
+//! ```
+//! use wpa::element::{self, RSN, Security, cipher};
+//!
+//! // What this station asks for, as it stands in its association request.
+//! let wish = element::own_rsn(cipher::CCMP);
+//! let first = element::elements(&wish).next().unwrap().unwrap();
+//! assert_eq!((first.id, first.whole.len()), (RSN, wish.len()));
+//! // An access point that offers the same is one to join.
+//! assert!(matches!(Security::of(true, &wish), Security::Wpa2 { .. }));
+//! ```
 
 #![no_std]
 #![forbid(unsafe_code)]

@@ -4,10 +4,11 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use board_facts::Board;
 use process::{files, output, scratch};
 
 use crate::esptool::{Esptool, Failure};
-use crate::image::{BOOT_OFFSET, CODE_OFFSET, IDENTITY_OFFSET, Image};
+use crate::image::{BOOT_OFFSET, FIRMWARE_OFFSET, IDENTITY_OFFSET, Image};
 use crate::port::Port;
 
 /// What is written to a board.
@@ -17,29 +18,42 @@ pub struct Parts<'a> {
     pub image: Option<&'a Image>,
     /// The identity region.
     pub identity: Option<&'a Path>,
+    /// Whether the board has a second slot, whose firmware sees a region of its own.
+    pub second_slot: bool,
 }
 
 impl Parts<'_> {
     /// Offsets in flash and files, in the order of writing, all of them checked. The identity's
     /// two copies are files of their own, made in `scratch`: esptool erases what a file takes, writes
     /// it and reads it back before it turns to the next, so that a power cut or a cut cable leaves
-    /// one copy as it was.
+    /// one copy as it was. The same holds for the firmware: the boot records, which may lead to
+    /// the other slot, are erased once slot A is whole. A board that was flashed before there were
+    /// slots gets the boot stage last.
     fn files(&self, scratch: &Path) -> Result<Vec<(u32, PathBuf)>> {
         let mut parts = Vec::new();
         if let Some(image) = self.image {
             image.verify()?;
-            parts.extend([(BOOT_OFFSET, image.boot.clone()), (CODE_OFFSET, image.code.clone())]);
+            let records = scratch.join("boot-records.bin");
+            std::fs::write(&records, [0xFF; RECORDS_SIZE])?;
+            parts.extend([
+                (FIRMWARE_OFFSET, image.firmware.clone()),
+                (slots::RECORDS[0], records),
+                (BOOT_OFFSET, image.boot.clone()),
+            ]);
         }
         if let Some(path) = self.identity {
             let bytes =
                 std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
             identity::decode(&bytes)
                 .map_err(|error| anyhow::anyhow!("{}: {error}", path.display()))?;
-            let copies = IDENTITY_COPIES.into_iter().zip(bytes.chunks(identity::COPY_SIZE));
-            for (index, (offset, copy)) in copies.enumerate() {
-                let file = scratch.join(format!("identity-copy-{index}.bin"));
-                files::write(&file, copy, files::SECRET)?;
-                parts.push((offset, file));
+            let mibs = if self.second_slot { &[0, slots::MIB][..] } else { &[0] };
+            for mib in mibs {
+                let copies = IDENTITY_COPIES.into_iter().zip(bytes.chunks(identity::COPY_SIZE));
+                for (index, (offset, copy)) in copies.enumerate() {
+                    let file = scratch.join(format!("identity-copy-{index}.bin"));
+                    files::write(&file, copy, files::SECRET)?;
+                    parts.push((mib + offset, file));
+                }
             }
         }
         Ok(parts)
@@ -48,6 +62,10 @@ impl Parts<'_> {
 
 /// Where the identity's copies lie in flash.
 const IDENTITY_COPIES: [u32; 2] = [IDENTITY_OFFSET, IDENTITY_OFFSET + identity::COPY_SIZE as u32];
+
+/// Bytes of both boot records' sectors, which lie side by side.
+const RECORDS_SIZE: usize = 2 * slots::SECTOR as usize;
+const _: () = assert!(slots::RECORDS[1] == slots::RECORDS[0] + slots::SECTOR);
 
 /// Writes an image and, if there is one at `identity`, an identity region.
 ///
@@ -58,11 +76,13 @@ pub fn flash(
     esptool: &Esptool,
     port: &Port,
     baud: u32,
+    board: &Board,
     image: &Image,
     identity: Option<&Path>,
 ) -> Result<()> {
     let present = identity.filter(|path| path.exists());
-    write(esptool, port, baud, &Parts { image: Some(image), identity: present })?;
+    let second_slot = board.has_second_slot();
+    write(esptool, port, baud, &Parts { image: Some(image), identity: present, second_slot })?;
     match (identity, present) {
         (_, Some(path)) => output::line(format!(
             "Firmware and identity ({}) are in the flash, and were read back.",
@@ -85,13 +105,15 @@ pub fn flash_identity(
     esptool: &Esptool,
     port: &Port,
     baud: u32,
+    board: &Board,
     thing: &str,
     identity: &Path,
 ) -> Result<()> {
     if !identity.exists() {
         bail!("there is no {}: `make identity THING={thing}` makes it", identity.display());
     }
-    write(esptool, port, baud, &Parts { image: None, identity: Some(identity) })?;
+    let second_slot = board.has_second_slot();
+    write(esptool, port, baud, &Parts { image: None, identity: Some(identity), second_slot })?;
     output::line(format!(
         "The identity of {thing} ({}) is in the flash, and was read back; the firmware was not \
          touched.",
@@ -196,7 +218,7 @@ fn state(failure: &Failure, files: &[u32]) -> String {
     let mut begun: Option<u32> = None;
     let mut whole = Vec::new();
     for line in failure.output.lines() {
-        // `Writing 'target/image/nodemcu/firmware-0x10000.bin' at 0x00010000...`
+        // `Writing 'target/image/nodemcu/firmware-0x04000.bin' at 0x00004000...`
         if line.starts_with("Writing '")
             && let Some((_, at)) = line.rsplit_once(" at 0x")
         {
@@ -205,7 +227,7 @@ fn state(failure: &Failure, files: &[u32]) -> String {
             whole.extend(begun.take());
         }
     }
-    let identity_begun = begun.is_some_and(|at| IDENTITY_COPIES.contains(&at));
+    let identity_begun = begun.is_some_and(|at| IDENTITY_COPIES.contains(&(at % slots::MIB)));
     if begun.is_none() && whole.is_empty() {
         return "Nothing was written: the flash is as it was.".to_owned();
     }
@@ -216,7 +238,7 @@ fn state(failure: &Failure, files: &[u32]) -> String {
     let again = "Run the same command again: it begins anew and mends everything.";
     if identity_begun {
         let firmware =
-            if files.contains(&CODE_OFFSET) { "The firmware is whole; the" } else { "The" };
+            if files.contains(&FIRMWARE_OFFSET) { "The firmware is whole; the" } else { "The" };
         return format!(
             "{firmware} identity is HALF WRITTEN: one of its two copies; the other is whole, and the \
              board uses that (a board that had none may say so). {again}"
@@ -226,21 +248,31 @@ fn state(failure: &Failure, files: &[u32]) -> String {
         Some(at) => format!("it stopped in what begins at 0x{at:x}"),
         None => format!("{} of {} files are there", whole.len(), files.len()),
     };
-    format!("The firmware is HALF WRITTEN ({place}), and the board will not start. {again}")
+    format!("The firmware is HALF WRITTEN ({place}), and the board may not start. {again}")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const FIRMWARE: &[u32] = &[BOOT_OFFSET, CODE_OFFSET];
-    const ALL: &[u32] = &[BOOT_OFFSET, CODE_OFFSET, IDENTITY_COPIES[0], IDENTITY_COPIES[1]];
+    const FIRMWARE: &[u32] = &[FIRMWARE_OFFSET, slots::RECORDS[0], BOOT_OFFSET];
+    const ALL: &[u32] = &[
+        FIRMWARE_OFFSET,
+        slots::RECORDS[0],
+        BOOT_OFFSET,
+        IDENTITY_COPIES[0],
+        IDENTITY_COPIES[1],
+        slots::MIB + IDENTITY_COPIES[0],
+        slots::MIB + IDENTITY_COPIES[1],
+    ];
     const CONNECTED: &str = "Connecting...\nConnected to ESP8266 on /dev/ttyUSB0:\n";
     const BOOT_WRITTEN: &str = "Writing 'a/firmware-0x00000.bin' at 0x00000000...\n\
         Wrote 1680 bytes (1072 compressed) at 0x00000000 in 0.4 seconds.\nHash of data verified.\n";
-    const CODE_BEGUN: &str = "Writing 'a b/firmware-0x10000.bin' at 0x00010000...\n\
+    const FIRMWARE_BEGUN: &str = "Writing 'a b/firmware-0x04000.bin' at 0x00004000...\n\
         Writing at 0x00014000 [==>   ] 12.5%\n";
-    const CODE_WRITTEN: &str = "Writing 'a b/firmware-0x10000.bin' at 0x00010000...\n\
+    const FIRMWARE_WRITTEN: &str = "Writing 'a b/firmware-0x04000.bin' at 0x00004000...\n\
+        Hash of data verified.\n";
+    const RECORDS_WRITTEN: &str = "Writing '/tmp/x/boot-records.bin' at 0x00001000...\n\
         Hash of data verified.\n";
     const IDENTITY_BEGUN: &str = "Writing 'certs/a/identity.bin' at 0x000f8000...\n";
 
@@ -260,11 +292,12 @@ mod tests {
         assert!(text.contains("No boot loader") && text.contains("FLASH"), "{text}");
         let text = reason_of(&["Failed to connect to ESP8266: Wrong boot mode detected (0x3)!"]);
         assert!(text.contains("runs its firmware"), "{text}");
-        let text = reason_of(&[CONNECTED, CODE_BEGUN, "MD5 of file does not match data in flash!"]);
+        let text =
+            reason_of(&[CONNECTED, FIRMWARE_BEGUN, "MD5 of file does not match data in flash!"]);
         assert!(text.contains("read back"), "{text}");
         let text = reason_of(&["Could not open /dev/ttyUSB0, the port is busy"]);
         assert!(text.contains("cannot be opened"), "{text}");
-        let text = reason_of(&[CONNECTED, CODE_BEGUN, "A serial exception error"]);
+        let text = reason_of(&[CONNECTED, FIRMWARE_BEGUN, "A serial exception error"]);
         assert!(text.contains("connection to /dev/ttyUSB0 broke"), "{text}");
     }
 
@@ -272,17 +305,19 @@ mod tests {
     fn what_is_half_written_is_said() {
         let text = state(&failure(&["Connecting......"]), ALL);
         assert!(text.starts_with("Nothing was written"), "{text}");
-        let text = state(&failure(&[BOOT_WRITTEN, CODE_BEGUN]), ALL);
-        assert!(text.contains("HALF WRITTEN (it stopped in what begins at 0x10000)"), "{text}");
-        let text = state(&failure(&[BOOT_WRITTEN]), FIRMWARE);
-        assert!(text.contains("HALF WRITTEN (1 of 2 files are there)"), "{text}");
-        let text = state(&failure(&[BOOT_WRITTEN, CODE_WRITTEN, IDENTITY_BEGUN]), ALL);
+        let text = state(&failure(&[FIRMWARE_BEGUN]), ALL);
+        assert!(text.contains("HALF WRITTEN (it stopped in what begins at 0x4000)"), "{text}");
+        let text = state(&failure(&[FIRMWARE_WRITTEN]), FIRMWARE);
+        assert!(text.contains("HALF WRITTEN (1 of 3 files are there)"), "{text}");
+        let written = [FIRMWARE_WRITTEN, RECORDS_WRITTEN, BOOT_WRITTEN];
+        let text = state(&failure(&[&written[..], &[IDENTITY_BEGUN]].concat()), ALL);
         assert!(text.starts_with("The firmware is whole; the identity is HALF WRITTEN"), "{text}");
-        for begun in [IDENTITY_BEGUN, &IDENTITY_BEGUN.replace("000f8000", "000fa000")] {
+        for at in ["000f8000", "000fa000", "001f8000", "001fa000"] {
+            let begun = &IDENTITY_BEGUN.replace("000f8000", at);
             let text = state(&failure(&[begun]), &IDENTITY_COPIES);
             assert!(text.starts_with("The identity is HALF WRITTEN: one of its two"), "{text}");
         }
-        let text = state(&failure(&[BOOT_WRITTEN, CODE_WRITTEN]), FIRMWARE);
+        let text = state(&failure(&written), FIRMWARE);
         assert!(text.starts_with("Everything was written"), "{text}");
     }
 }

@@ -5,29 +5,33 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use board_facts::Board;
 use object::read::elf::ElfFile32;
 use object::{Object, ObjectSymbol};
+use slots::Slot;
 
 use crate::esptool::Esptool;
 
-/// Where in flash things lie (`bsp/esp8266/link/esp8266.ld`).
-pub const BOOT_OFFSET: u32 = 0;
-/// Code and constants.
-pub const CODE_OFFSET: u32 = 0x1_0000;
-/// The identity region.
+/// Where in flash the boot stage lies, which the boot ROM loads.
+pub const BOOT_OFFSET: u32 = slots::STAGE;
+/// Where a firmware that is flashed lies: slot A.
+pub const FIRMWARE_OFFSET: u32 = Slot::A.offset();
+/// The identity region that slot A's firmware sees.
 pub const IDENTITY_OFFSET: u32 = identity::REGION_OFFSET;
-/// Bytes of flash of the supported boards.
+/// Bytes of flash of the usual boards.
 pub const FLASH_SIZE: u32 = 0x40_0000;
-/// The cache's window on the flash.
-pub const WINDOW: u32 = 0x4020_0000;
+/// Where the CPU sees the first of a firmware's code and constants.
+pub const CODE_SEEN: u32 = slots::WINDOW + slots::SLOT_START + slots::CODE_AT;
+
+const _: () = assert!(IDENTITY_OFFSET == slots::SLOT_END);
 
 /// The files of one firmware.
 #[derive(Clone, Debug)]
 pub struct Image {
-    /// What the boot ROM loads into RAM.
+    /// The boot stage, which the boot ROM loads into RAM.
     pub boot: PathBuf,
-    /// What stays in flash.
-    pub code: PathBuf,
+    /// The firmware, for either slot.
+    pub firmware: PathBuf,
 }
 
 impl Image {
@@ -36,19 +40,38 @@ impl Image {
     pub fn in_folder(folder: &Path) -> Self {
         Self {
             boot: folder.join(format!("firmware-0x{BOOT_OFFSET:05x}.bin")),
-            code: folder.join(format!("firmware-0x{CODE_OFFSET:05x}.bin")),
+            firmware: folder.join(format!("firmware-0x{FIRMWARE_OFFSET:05x}.bin")),
         }
     }
 
-    /// Makes them from `elf` and has esptool check what it made.
+    /// What is written where.
     ///
     /// # Errors
-    /// When the ELF is no firmware for the chip, or esptool does not agree with the result.
-    pub fn make(esptool: &Esptool, elf: &Path, folder: &Path) -> Result<Self> {
+    /// When a file cannot be read.
+    pub fn contents(&self) -> Result<[(u32, Vec<u8>); 2]> {
+        let read = |path: &Path| {
+            fs::read(path)
+                .with_context(|| format!("{} is missing: run `make image`", path.display()))
+        };
+        Ok([(BOOT_OFFSET, read(&self.boot)?), (FIRMWARE_OFFSET, read(&self.firmware)?)])
+    }
+
+    /// Makes them from the ELFs of the boot stage and of a firmware for `board`, and has esptool
+    /// check what it made.
+    ///
+    /// # Errors
+    /// When an ELF is none for the chip, or esptool does not agree with the result.
+    pub fn make(
+        esptool: &Esptool,
+        board: &Board,
+        boot: &Path,
+        elf: &Path,
+        folder: &Path,
+    ) -> Result<Self> {
         fs::create_dir_all(folder)
             .with_context(|| format!("cannot make the folder {}", folder.display()))?;
         let image = Self::in_folder(folder);
-        for old in [&image.boot, &image.code] {
+        for old in [&image.boot, &image.firmware] {
             match fs::remove_file(old) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                     return Err(error)
@@ -57,52 +80,70 @@ impl Image {
                 _ => {}
             }
         }
-        // DIO at 40 MHz: what every flash chip on such a module can do.
-        let prefix = folder.join("firmware-");
-        let prefix = prefix.to_str().context("the folder's name is not UTF-8")?;
-        let elf_name = elf.to_str().context("the firmware's name is not UTF-8")?;
-        #[rustfmt::skip]
-        esptool.output([
-            "--chip", "esp8266", "elf2image", "--flash-mode", "dio", "--flash-freq", "40m",
-            "--flash-size", "4MB", "--output", prefix, elf_name,
-        ])?;
-        image.check(esptool, elf)?;
+        let size = format!("{}MB", board.flash_mib);
+        let convert = |version: &str, to: &Path, elf: &Path| {
+            // DIO at 40 MHz: what every flash chip on such a module can do.
+            #[rustfmt::skip]
+            let arguments = [
+                "--chip", "esp8266", "elf2image", "--version", version, "--flash-mode", "dio",
+                "--flash-freq", "40m", "--flash-size", &size, "--output",
+            ].map(OsStr::new);
+            esptool.output(arguments.into_iter().chain([to.as_os_str(), elf.as_os_str()]))
+        };
+        // esptool takes the output for the beginning of a name here, to which it adds the offset.
+        convert("1", &folder.join("firmware-"), boot)?;
+        convert("2", &image.firmware, elf)?;
+        let mut firmware = fs::read(&image.firmware)?;
+        firmware.extend([0; 4 * SUMS]);
+        if seal(&mut firmware).is_none_or(|length| length != firmware.len()) {
+            bail!("{}: esptool made no image for a slot", image.firmware.display());
+        }
+        image.check(esptool, &size, boot, elf)?;
+        fs::write(&image.firmware, firmware)
+            .with_context(|| format!("cannot write {}", image.firmware.display()))?;
+        image.verify()?;
         Ok(image)
     }
 
-    fn check(&self, esptool: &Esptool, elf: &Path) -> Result<()> {
-        self.verify()?;
-        let boot = fs::read(&self.boot)?;
-        let code = size(&self.code)?;
-        if boot.len() as u64 > u64::from(CODE_OFFSET - BOOT_OFFSET) {
-            bail!("{} reaches into the code at 0x{CODE_OFFSET:x}", self.boot.display());
-        }
-        if code > u64::from(IDENTITY_OFFSET - CODE_OFFSET) {
-            bail!("{} reaches into the identity at 0x{IDENTITY_OFFSET:x}", self.code.display());
-        }
-        // With the chip named: esptool's own guess takes a byte of the first segment's length for
-        // the number of a newer chip.
-        let arguments = ["--chip", "esp8266", "image-info"].map(OsStr::new);
-        let said = esptool.output(arguments.into_iter().chain([self.boot.as_os_str()]))?;
+    /// Has esptool look at what it made, before the sums are added.
+    fn check(&self, esptool: &Esptool, size: &str, boot: &Path, elf: &Path) -> Result<()> {
         let symbols = Symbols::read(elf)?;
-        let parsed = Boot::parse(&boot).map_err(anyhow::Error::msg)?;
-        parsed.agrees(&symbols)?;
-        agreement(&parsed, &said)
+        let firmware = words(&self.firmware)?;
+        let firmware = Firmware::of(&firmware).context("no image for a slot")?;
+        firmware.agrees(&symbols)?;
+        let stage = Boot::parse(&fs::read(&self.boot)?).map_err(anyhow::Error::msg)?;
+        if stage.entry != Symbols::read(boot)?.of("_start")? {
+            bail!("the image starts at 0x{:08x}, the boot stage elsewhere", stage.entry);
+        }
+        for (file, image) in [(&self.boot, &stage), (&self.firmware, &firmware.0)] {
+            // With the chip named: esptool's own guess takes a byte of the first segment's length
+            // for the number of a newer chip.
+            let arguments = ["--chip", "esp8266", "image-info"].map(OsStr::new);
+            let said = esptool.output(arguments.into_iter().chain([file.as_os_str()]))?;
+            agreement(image, size, &said)?;
+        }
+        Ok(())
     }
 
-    /// Checks the files again, before they are written to a board: what the boot ROM would find
-    /// wrong is found here.
+    /// Checks the files again, before they are written to a board: what boot ROM and boot stage
+    /// would find wrong is found here.
     ///
     /// # Errors
     /// When one is missing or damaged.
     pub fn verify(&self) -> Result<()> {
-        let boot = fs::read(&self.boot)
-            .with_context(|| format!("{} is missing: run `make image`", self.boot.display()))?;
-        Boot::parse(&boot).map_err(|what| {
-            anyhow::anyhow!("{} is damaged ({what}): run `make image`", self.boot.display())
-        })?;
-        if size(&self.code)? == 0 {
-            bail!("{} is empty: run `make image`", self.code.display());
+        let [(_, boot), _] = self.contents()?;
+        let damaged = |file: &Path, what: &str| {
+            anyhow::anyhow!("{} is damaged ({what}): run `make image`", file.display())
+        };
+        Boot::parse(&boot).map_err(|what| damaged(&self.boot, &what))?;
+        if boot.len() > slots::SECTOR as usize {
+            return Err(damaged(&self.boot, "it does not fit its sector"));
+        }
+        let firmware = words(&self.firmware)?;
+        let sound = slots::Image::check(|at| at_word(&firmware, at))
+            .is_some_and(|image| image.words as usize == firmware.len());
+        if !sound {
+            return Err(damaged(&self.firmware, "its sums are wrong"));
         }
         Ok(())
     }
@@ -111,20 +152,38 @@ impl Image {
     ///
     /// # Errors
     /// When a file is gone or the ELF is no firmware for the chip.
-    pub fn map(&self, elf: &Path) -> Result<String> {
+    pub fn map(&self, board: &Board, elf: &Path) -> Result<String> {
         let symbols = Symbols::read(elf)?;
         let of = |name: &str| symbols.of(name);
-        let (boot, code) = (size(&self.boot)?, size(&self.code)?);
+        let (boot, firmware) = (size(&self.boot)?, size(&self.firmware)?);
         let (iram, data) = (of("_iram_start")?, of("_data_start")?);
         let (bss, heap) = (of("_bss_start")?, of("_heap_start")?);
         let stack = of("_stack_bottom")?;
+        let (records, slot_b) = (slots::RECORDS[0], Slot::B.offset());
+        let other = if board.has_second_slot() {
+            format!(
+                "  0x{slot_b:06x}          slot B: the firmware that an update brings, and 0x{:06x} \
+                 the identity that it sees\n",
+                slots::MIB + IDENTITY_OFFSET
+            )
+        } else {
+            format!(
+                "{} has {} MiB of flash: no room for a second firmware, so it takes no updates \
+                 over the air\n",
+                board.title, board.flash_mib
+            )
+        };
         Ok(format!(
             "Flash, {flash} KB:\n  \
-             0x{BOOT_OFFSET:06x}  {boot:7} bytes  {boot_file}: what the boot ROM copies to RAM\n  \
-             0x{CODE_OFFSET:06x}  {code:7} bytes  {code_file}: code and constants; run from here, \
-             seen by the CPU at 0x{code_seen:08x}\n  \
+             0x{BOOT_OFFSET:06x}  {boot:7} bytes  {boot_file}: the boot stage\n  \
+             0x{records:06x}  {records_size:7} bytes  two boot records: which slot is booted; \
+             erased by `make flash`\n  \
+             0x{FIRMWARE_OFFSET:06x}  {firmware:7} bytes  {firmware_file}: slot A; code and \
+             constants, run from here, seen by the CPU at 0x{CODE_SEEN:08x}, and what the boot \
+             stage copies to RAM\n  \
              0x{IDENTITY_OFFSET:06x}  {identity:7} bytes  the identity, written beside the \
              firmware: two copies of credentials and settings\n\
+             {other}\
              RAM for instructions:\n  \
              0x{iram:08x}  {iram_size:5} bytes  vectors, context switch, emulated loads, flash \
              driver, memcpy and its like, kernels of ciphers and curves; up to 12 KB are ours, \
@@ -137,10 +196,10 @@ impl Image {
              the radio\n\
              RTC memory:\n  \
              0x60001200    512 bytes  reset reason, crash record and last known time; survive every reset",
-            flash = FLASH_SIZE / 1024,
+            flash = 1024 * u32::from(board.flash_mib),
+            records_size = 2 * slots::SECTOR,
             boot_file = self.boot.display(),
-            code_file = self.code.display(),
-            code_seen = WINDOW + CODE_OFFSET,
+            firmware_file = self.firmware.display(),
             identity = identity::REGION_SIZE,
             iram_size = of("_iram_end")? - iram,
             stack_size = of("_stack_top")? - stack,
@@ -151,7 +210,80 @@ impl Image {
     }
 }
 
-/// What the boot ROM reads: `0xE9`, the number of segments, flash mode, size and frequency, the
+/// A file's content by the word, as the boot stage reads it.
+fn words(file: &Path) -> Result<Vec<u32>> {
+    let bytes = fs::read(file)
+        .with_context(|| format!("{} is missing: run `make image`", file.display()))?;
+    Ok(by_word(&bytes))
+}
+
+fn by_word(bytes: &[u8]) -> Vec<u32> {
+    let word = |bytes: &[u8]| {
+        let mut whole = [0xFF; 4];
+        whole[..bytes.len()].copy_from_slice(bytes);
+        u32::from_le_bytes(whole)
+    };
+    bytes.chunks(4).map(word).collect()
+}
+
+/// A word of an image; behind its end that of erased flash.
+fn at_word(words: &[u32], at: u32) -> u32 {
+    words.get(at as usize).copied().unwrap_or(u32::MAX)
+}
+
+/// Words of an image's sums.
+const SUMS: usize = 2;
+
+/// Puts the sums behind the image that stands at the beginning of these bytes; its length with
+/// them. None when there is no image for a slot, or no room.
+pub fn seal(bytes: &mut [u8]) -> Option<usize> {
+    let word = |at: u32| {
+        let bytes = bytes.get(4 * at as usize..).and_then(|bytes| bytes.first_chunk());
+        bytes.map_or(u32::MAX, |word| u32::from_le_bytes(*word))
+    };
+    let length = slots::Image::shape(word)?.words as usize;
+    let mut sums = slots::Sums::default();
+    (0..length - SUMS).for_each(|at| sums.add(word(at as u32)));
+    let place = bytes.get_mut(4 * (length - SUMS)..4 * length)?;
+    for (place, sum) in place.chunks_exact_mut(4).zip(sums.words()) {
+        place.copy_from_slice(&sum.to_le_bytes());
+    }
+    Some(4 * length)
+}
+
+/// What of a slot's image is to agree with ELF and esptool; the code counts as a segment at 0, as
+/// with esptool.
+struct Firmware(Boot);
+
+impl Firmware {
+    fn of(words: &[u32]) -> Option<Self> {
+        let word = |at| at_word(words, at);
+        let image = slots::Image::shape(word)?;
+        let mut segments = vec![(0, word(3))];
+        image.for_each_segment(word, |segment| segments.push((segment.address, 4 * segment.words)));
+        Some(Self(Boot { entry: image.entry, segments }))
+    }
+
+    /// Whether it starts the firmware and loads its RAM where the linker put that.
+    fn agrees(&self, symbols: &Symbols) -> Result<()> {
+        let Self(image) = self;
+        if image.entry != symbols.of("_start")? {
+            bail!("the image starts at 0x{:08x}, the firmware elsewhere", image.entry);
+        }
+        if symbols.of("_text_start")? != CODE_SEEN {
+            bail!("the firmware's code does not begin at 0x{CODE_SEEN:08x}");
+        }
+        for name in ["_iram_start", "_data_start"] {
+            let wanted = symbols.of(name)?;
+            if !image.segments.iter().any(|&(address, _)| address == wanted) {
+                bail!("the image has no segment for 0x{wanted:08x} ({name})");
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What the boot ROM reads of the boot stage: `0xE9`, the number of segments, flash mode, size and frequency, the
 /// entry point; each segment with its address and length; zeros and a checksum up to a multiple
 /// of 16.
 #[derive(Debug, PartialEq, Eq)]
@@ -200,27 +332,11 @@ impl Boot {
     }
 }
 
-impl Boot {
-    /// Whether it starts the firmware and loads its RAM where the linker put that.
-    fn agrees(&self, symbols: &Symbols) -> Result<()> {
-        if self.entry != symbols.of("_start")? {
-            bail!("the image starts at 0x{:08x}, the firmware elsewhere", self.entry);
-        }
-        for name in ["_iram_start", "_data_start"] {
-            let wanted = symbols.of(name)?;
-            if !self.segments.iter().any(|&(address, _)| address == wanted) {
-                bail!("the image has no segment for 0x{wanted:08x} ({name})");
-            }
-        }
-        Ok(())
-    }
-}
-
 /// Whether esptool image-info says the same of the image.
-fn agreement(boot: &Boot, said: &str) -> Result<()> {
+fn agreement(boot: &Boot, size: &str, said: &str) -> Result<()> {
     let mut wanted = vec![
         "ESP8266 Image Header".to_owned(),
-        "Flash size: 4MB".to_owned(),
+        format!("Flash size: {size}"),
         "Flash mode: DIO".to_owned(),
         "(valid)".to_owned(),
         format!("Segments: {}", boot.segments.len()),
@@ -277,13 +393,13 @@ impl Symbols {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
     const START: u32 = 0x4010_0004;
 
     /// As esptool makes it.
-    fn boot(segments: &[(u32, &[u8])]) -> Vec<u8> {
+    pub fn boot(segments: &[(u32, &[u8])]) -> Vec<u8> {
         let mut bytes = vec![0xE9, u8::try_from(segments.len()).unwrap(), 2, 0x40];
         bytes.extend(START.to_le_bytes());
         let mut sum = 0xEF;
@@ -300,20 +416,43 @@ mod tests {
         bytes
     }
 
-    fn firmware() -> Vec<u8> {
-        boot(&[(0x4010_0000, &[0x11; 212]), (0x3FFE_8400, &[0x22; 20])])
+    const SEGMENTS: &[(u32, &[u8])] = &[(0x4010_0000, &[0x11; 212]), (0x3FFE_8400, &[0x22; 20])];
+
+    fn stage() -> Vec<u8> {
+        boot(SEGMENTS)
+    }
+
+    /// As esptool makes one for a slot, with room for the sums.
+    fn unsealed() -> Vec<u8> {
+        let mut bytes = vec![0xEA, 4, 2, 0x40];
+        bytes.extend(START.to_le_bytes());
+        bytes.extend([0, 0, 0, 0, 48, 0, 0, 0]);
+        bytes.extend([0x33; 48]);
+        bytes.extend(boot(SEGMENTS));
+        bytes.extend([1, 2, 3, 4]);
+        bytes.extend([0; 4 * SUMS]);
+        bytes
+    }
+
+    /// A whole one.
+    pub fn firmware() -> Vec<u8> {
+        let mut bytes = unsealed();
+        assert_eq!(seal(&mut bytes), Some(bytes.len()));
+        bytes
     }
 
     #[test]
     fn segments_and_entry_are_read() {
         let segments = vec![(0x4010_0000, 212), (0x3FFE_8400, 20)];
-        assert_eq!(Boot::parse(&firmware()), Ok(Boot { entry: START, segments }));
+        assert_eq!(Boot::parse(&stage()), Ok(Boot { entry: START, segments: segments.clone() }));
         assert_eq!(Boot::parse(&boot(&[])), Ok(Boot { entry: START, segments: Vec::new() }));
+        let Firmware(image) = Firmware::of(&by_word(&unsealed())).unwrap();
+        assert_eq!(image, Boot { entry: START, segments: [vec![(0, 48)], segments].concat() });
     }
 
     #[test]
     fn each_damaged_byte_of_the_data_is_found() {
-        let good = firmware();
+        let good = stage();
         for at in [0, 16, 16 + 211, good.len() - 1] {
             let mut bytes = good.clone();
             bytes[at] ^= 0x40;
@@ -329,10 +468,18 @@ mod tests {
 
     #[test]
     fn one_that_was_cut_off_is_found() {
-        let good = firmware();
+        let good = stage();
         for length in 0..good.len() {
             assert!(Boot::parse(&good[..length]).is_err(), "{length} bytes");
         }
+    }
+
+    #[test]
+    fn only_what_esptool_made_is_sealed() {
+        assert!(seal(&mut unsealed()[4..]).is_none());
+        let mut bytes = unsealed();
+        let shorter = bytes.len() - 1;
+        assert!(seal(&mut bytes[..shorter]).is_none());
     }
 
     #[test]
@@ -341,33 +488,53 @@ mod tests {
         let image = Image::in_folder(folder.path());
         let error = image.verify().unwrap_err().to_string();
         assert!(error.contains("firmware-0x00000.bin is missing: run `make image`"), "{error}");
-        let mut bytes = firmware();
-        fs::write(&image.boot, &bytes).unwrap();
+        let mut stage = stage();
+        fs::write(&image.boot, &stage).unwrap();
         assert!(
-            image.verify().unwrap_err().to_string().contains("firmware-0x10000.bin is missing")
+            image.verify().unwrap_err().to_string().contains("firmware-0x04000.bin is missing")
         );
-        fs::write(&image.code, [1]).unwrap();
+        let firmware = firmware();
+        fs::write(&image.firmware, &firmware).unwrap();
         image.verify().unwrap();
-        bytes[20] ^= 1;
-        fs::write(&image.boot, &bytes).unwrap();
-        let error = image.verify().unwrap_err().to_string();
-        assert!(error.contains("is damaged (its checksum is"), "{error}");
+        let damaged = |bytes: &[u8], file: &Path, what: &str| {
+            fs::write(file, bytes).unwrap();
+            let error = image.verify().unwrap_err().to_string();
+            assert!(error.contains(what), "{error}");
+        };
+        for byte in 0..firmware.len() {
+            let mut bytes = firmware.clone();
+            bytes[byte] ^= 0x10;
+            damaged(&bytes, &image.firmware, "firmware-0x04000.bin is damaged (its sums");
+        }
+        damaged(&firmware[..firmware.len() - 1], &image.firmware, "is damaged");
+        fs::write(&image.firmware, firmware).unwrap();
+        image.verify().unwrap();
+        stage[20] ^= 1;
+        damaged(&stage, &image.boot, "is damaged (its checksum is");
+        let long = boot(&[(0x4010_7000, &[0; 4096])]);
+        damaged(&long, &image.boot, "does not fit its sector");
     }
 
     #[test]
     fn it_must_load_what_the_linker_placed() {
-        let symbols = |start, data| {
+        let symbols = |start, data, text| {
             Symbols(
-                [("_start", start), ("_iram_start", 0x4010_0000), ("_data_start", data)]
-                    .map(|(name, address)| (name.to_owned(), address))
-                    .to_vec(),
+                [
+                    ("_start", start),
+                    ("_iram_start", 0x4010_0000),
+                    ("_data_start", data),
+                    ("_text_start", text),
+                ]
+                .map(|(name, address)| (name.to_owned(), address))
+                .to_vec(),
             )
         };
-        let boot = Boot::parse(&firmware()).unwrap();
-        boot.agrees(&symbols(START, 0x3FFE_8400)).unwrap();
-        assert!(boot.agrees(&symbols(START + 4, 0x3FFE_8400)).is_err());
-        assert!(boot.agrees(&symbols(START, 0x3FFE_8404)).is_err());
-        let error = boot.agrees(&Symbols(Vec::new())).unwrap_err().to_string();
+        let image = Firmware::of(&by_word(&unsealed())).unwrap();
+        image.agrees(&symbols(START, 0x3FFE_8400, CODE_SEEN)).unwrap();
+        assert!(image.agrees(&symbols(START + 4, 0x3FFE_8400, CODE_SEEN)).is_err());
+        assert!(image.agrees(&symbols(START, 0x3FFE_8404, CODE_SEEN)).is_err());
+        assert!(image.agrees(&symbols(START, 0x3FFE_8400, CODE_SEEN + 16)).is_err());
+        let error = image.agrees(&Symbols(Vec::new())).unwrap_err().to_string();
         assert!(error.contains("has no _start: is it one for the chip?"), "{error}");
     }
 
@@ -377,11 +544,11 @@ mod tests {
         let said = "ESP8266 Image Header\nEntry point: 0x40100004\nSegments: 1\n\
                     Flash size: 4MB\nFlash mode: DIO\n0 0x000d4 0x40100000\n\
                     Checksum: 0xef (valid)";
-        agreement(&boot, said).unwrap();
+        agreement(&boot, "4MB", said).unwrap();
         for text in ["ESP8266", "0x40100004", "Segments: 1", "4MB", "DIO", "0x40100000", "(valid)"]
         {
-            let error = agreement(&boot, &said.replace(text, "?")).unwrap_err().to_string();
-            assert!(error.contains("image-info does not say"), "{text}: {error}");
+            let error = agreement(&boot, "4MB", &said.replace(text, "?")).unwrap_err().to_string();
+            assert!(error.contains("esptool image-info does not say"), "{error}");
         }
     }
 }

@@ -12,7 +12,7 @@ use process::files::{self, SECRET};
 use crate::console::Console;
 use crate::esptool::Esptool;
 use crate::flash;
-use crate::image::{CODE_OFFSET, Image};
+use crate::image::Image;
 use crate::qemu::{Emulator, EmulatorOptions};
 use crate::virtual_board::{VirtualBoard, VirtualOptions};
 
@@ -129,9 +129,9 @@ impl Firmware {
         files::write(&identity, region, SECRET)?;
         let port = board.port();
         if holds(&options.flash, &image)? {
-            flash::flash_identity(&esptool, &port, BAUD, "this device", &identity)?;
+            flash::flash_identity(&esptool, &port, BAUD, &self.board, "this device", &identity)?;
         } else {
-            flash::flash(&esptool, &port, BAUD, &image, Some(&identity))?;
+            flash::flash(&esptool, &port, BAUD, &self.board, &image, Some(&identity))?;
         }
         board.restart()?;
         Ok(Box::new(board))
@@ -145,32 +145,36 @@ const BAUD: u32 = 921_600;
 fn holds(flash: &Path, image: &Image) -> Result<bool> {
     let flash = std::fs::read(flash).with_context(|| format!("cannot read {}", flash.display()))?;
     image.verify()?;
-    let boot = std::fs::read(&image.boot)?;
-    let code = std::fs::read(&image.code)?;
-    Ok(flash.starts_with(&boot)
-        && flash.get(CODE_OFFSET as usize..).is_some_and(|flash| flash.starts_with(&code)))
+    Ok(image
+        .contents()?
+        .iter()
+        .all(|(at, bytes)| flash.get(*at as usize..).is_some_and(|flash| flash.starts_with(bytes))))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::image::{self, FIRMWARE_OFFSET};
 
     #[test]
     fn a_flash_file_holds_an_image_or_does_not() {
         let folder = tempfile::tempdir().unwrap();
         let image = Image::in_folder(folder.path());
-        let mut boot = vec![0xE9, 0, 0, 0x40, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xEF];
+        let boot = image::tests::boot(&[]);
+        let firmware = image::tests::firmware();
         std::fs::write(&image.boot, &boot).unwrap();
-        std::fs::write(&image.code, [1, 2, 3]).unwrap();
-        boot.resize(CODE_OFFSET as usize, 0xFF);
-        boot.extend([1, 2, 3, 0xFF]);
+        std::fs::write(&image.firmware, &firmware).unwrap();
+        let mut content = boot;
+        content.resize(FIRMWARE_OFFSET as usize, 0xFF);
+        content.extend(&firmware);
+        content.push(0xFF);
         let flash = folder.path().join("flash.bin");
-        std::fs::write(&flash, &boot).unwrap();
+        std::fs::write(&flash, &content).unwrap();
         assert!(holds(&flash, &image).unwrap());
-        boot[CODE_OFFSET as usize + 2] = 9;
-        std::fs::write(&flash, &boot).unwrap();
+        content[FIRMWARE_OFFSET as usize + 20] ^= 1;
+        std::fs::write(&flash, &content).unwrap();
         assert!(!holds(&flash, &image).unwrap());
-        std::fs::write(&flash, &boot[..100]).unwrap();
+        std::fs::write(&flash, &content[..100]).unwrap();
         assert!(!holds(&flash, &image).unwrap());
     }
 }

@@ -251,9 +251,10 @@ fn has_control(line: &[u8]) -> bool {
     line.iter().any(|byte| byte.is_ascii_control() && !b"\t\r\x1B".contains(byte))
 }
 
-/// Whether the boot ROM says such lines.
+/// Whether the boot ROM, or the boot stage at the same rate, says such lines.
 fn is_rom(text: &str) -> bool {
-    const BEGINNINGS: [&str; 11] = [
+    const BEGINNINGS: [&str; 12] = [
+        "boot: no",
         "ets Jan  8 2013",
         "ets_main.c",
         "load 0x",

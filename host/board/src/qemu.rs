@@ -13,14 +13,14 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::console::Console;
-use crate::image::{IDENTITY_OFFSET, WINDOW};
+use crate::image::IDENTITY_OFFSET;
 use crate::machine::Machine;
 use process::files::{self, SECRET};
 use process::programs::{self, Owned};
 use process::scratch;
 
 /// Where the identity region lies in flash.
-const IDENTITY_ADDRESS: u32 = WINDOW + IDENTITY_OFFSET;
+const IDENTITY_ADDRESS: u32 = slots::WINDOW + IDENTITY_OFFSET;
 
 /// An instruction takes 2^5 ns of the emulated CPU's time: nearly the 25 ns of a cycle.
 pub const INSTRUCTION_SHIFT: u8 = 5;

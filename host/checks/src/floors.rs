@@ -43,16 +43,18 @@ const HOUSE: &[(Wing, &[&[&str]])] = &[
                 "identity",
                 "p256-lx106",
                 "packets",
+                "rsa-lx106",
+                "slots",
                 "soft-i2c",
                 "wpa",
             ],
-            &["board-facts", "records"],
+            &["board-facts", "records", "update"],
         ],
     ),
     (
         Wing::Firmware,
         &[
-            &["lx106", "vendor-sys"],
+            &["boot-stage", "lx106", "vendor-sys"],
             &["rtos", "tls"],
             &["mqtt", "net"],
             &["app"],
@@ -68,13 +70,16 @@ const HOUSE: &[(Wing, &[&[&str]])] = &[
             &["certificates", "virtual-nodemcu"],
             &["board", "things"],
             &["cloud"],
-            &["checks", "provisioning"],
+            &["checks", "provisioning", "releases"],
             &["thing"],
         ],
     ),
     (
         Wing::Tests,
-        &[&["aws-stand-in", "board-tests", "curve-tests", "fuzz", "target-tests"], &["e2e"]],
+        &[
+            &["aws-stand-in", "board-tests", "boot-tests", "curve-tests", "fuzz", "target-tests"],
+            &["e2e"],
+        ],
     ),
 ];
 

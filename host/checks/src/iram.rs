@@ -27,9 +27,18 @@ const ROOTS: [&str; 7] = [
     "crash_nmi",
 ];
 /// Functions after whose return flash can be read.
-const SWITCH_ON: [&str; 2] = ["Cache_Read_Enable", "board_crash_begin"];
-/// The function after which it cannot.
-const SWITCH_OFF: &str = "Cache_Read_Disable";
+const SWITCH_ON: [&str; 3] = ["Cache_Read_Enable", "board_crash_begin", "chip_cache_on"];
+/// The boot ROM's function after which it cannot.
+const SWITCH_OFF: &str = "rom_Cache_Read_Disable";
+/// Ours around it.
+const CACHE_OFF: &str = "chip_cache_off";
+/// A firmware with this has the radio, unless it is the other one, which takes its place.
+const NMI: &str = "radio_nmi";
+const NO_NMI: &str = "crash_nmi";
+/// Functions after whose return no NMI comes.
+const GATE_CLOSED: [&str; 3] = ["chip_nmi_hold", CACHE_OFF, "board_crash_begin"];
+/// Functions after whose return one may.
+const GATE_OPEN: [&str; 2] = ["chip_nmi_release", "chip_cache_on"];
 
 const ROM: Range<u32> = 0x4000_0000..0x4001_0000;
 const IRAM: Range<u32> = 0x4010_0000..0x4010_8000;
@@ -47,8 +56,11 @@ pub fn check(elf: &Path) -> Result<()> {
         .with_context(|| format!("{} is not a 32-bit ELF file", elf.display()))?;
     let mut program = Program::default();
     for section in file.sections() {
-        if IRAM.contains(&u32::try_from(section.address())?) && section.size() > 0 {
-            program.code.insert(section.address() as u32, section.data()?.to_vec());
+        let (start, content) = (u32::try_from(section.address())?, section.data()?);
+        let place = if IRAM.contains(&start) { &mut program.code } else { &mut program.data };
+        // At 0 is what is only for debuggers.
+        if start != 0 && !content.is_empty() {
+            place.insert(start, content.to_vec());
         }
     }
     for symbol in file.symbols() {
@@ -61,10 +73,11 @@ pub fn check(elf: &Path) -> Result<()> {
     }
     let proof = program.prove(&ROOTS)?;
     println!(
-        "cache off: {} instructions of {} functions in IRAM, {} of the boot ROM; none reaches flash",
+        "cache off: {} instructions of {} functions in IRAM, {} of the boot ROM; none reaches flash{}",
         proof.instructions,
         proof.functions.len(),
         proof.rom.len(),
+        if program.has_radio() { ", and no NMI comes" } else { "" },
     );
     Ok(())
 }
@@ -74,6 +87,8 @@ pub fn check(elf: &Path) -> Result<()> {
 struct Program {
     /// Content by start address.
     code: BTreeMap<u32, Vec<u8>>,
+    /// The same, of all that is not in IRAM.
+    data: BTreeMap<u32, Vec<u8>>,
     symbols: BTreeMap<String, u32>,
 }
 
@@ -135,16 +150,21 @@ fn decode(pc: u32, word: u32) -> (u32, Step) {
     (op.length(), step)
 }
 
-/// A place on a path: where, whether the cache is on, and the literal that the instruction
-/// before has loaded.
+/// A place on a path: where, whether the cache is on, whether the NMI is kept out, and the literal
+/// that the instruction before has loaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Place {
     pc: u32,
     cache_on: bool,
+    gate_closed: bool,
     loaded: Option<(u8, u32)>,
 }
 
 impl Program {
+    fn has_radio(&self) -> bool {
+        self.symbols.get(NMI) != self.symbols.get(NO_NMI)
+    }
+
     fn byte(&self, address: u32) -> Option<u8> {
         let (start, bytes) = self.code.range(..=address).next_back()?;
         bytes.get((address - start) as usize).copied()
@@ -170,6 +190,11 @@ impl Program {
         }
     }
 
+    /// Where the function begins in which `pc` lies.
+    fn function(&self, pc: u32) -> Option<u32> {
+        self.symbols.values().copied().filter(|at| *at <= pc && IRAM.contains(at)).max()
+    }
+
     fn address(&self, name: &str) -> Result<u32> {
         self.symbols
             .get(name)
@@ -177,126 +202,231 @@ impl Program {
             .with_context(|| format!("{name} is not in the firmware: is it one for the chip?"))
     }
 
+    fn addresses(&self, names: &[&str]) -> Result<Vec<u32>> {
+        names.iter().map(|name| self.address(name)).collect()
+    }
+
     fn prove(&self, roots: &[&str]) -> Result<Proof> {
-        let on = SWITCH_ON.iter().map(|name| self.address(name)).collect::<Result<Vec<_>>>()?;
-        let off = self.address(SWITCH_OFF)?;
-        let mut proof = Proof::default();
-        let mut wrong = BTreeSet::new();
-        let mut seen = BTreeSet::new();
-        let mut counted = BTreeSet::new();
-        let mut to_do: Vec<Place> = Vec::new();
+        let mut walk = Walk::new(self)?;
         for root in roots {
-            let pc = self.address(root)?;
-            proof.functions.insert(pc);
-            to_do.push(Place { pc, cache_on: false, loaded: None });
+            walk.from(self.address(root)?, false);
         }
+        walk.begin_at_whoever_switches_off();
+        walk.finish()
+    }
+}
+
+/// Follows the paths of a program.
+struct Walk<'a> {
+    program: &'a Program,
+    on: Vec<u32>,
+    off: Vec<u32>,
+    closes: Vec<u32>,
+    opens: Vec<u32>,
+    radio: bool,
+    proof: Proof,
+    wrong: BTreeSet<String>,
+    seen: BTreeSet<Place>,
+    counted: BTreeSet<u32>,
+}
+
+impl<'a> Walk<'a> {
+    fn new(program: &'a Program) -> Result<Self> {
+        let radio = program.has_radio();
+        let gate = |names| if radio { program.addresses(names) } else { Ok(Vec::new()) };
+        Ok(Self {
+            program,
+            on: program.addresses(&SWITCH_ON)?,
+            off: program.addresses(&[SWITCH_OFF, CACHE_OFF])?,
+            closes: gate(&GATE_CLOSED)?,
+            opens: gate(&GATE_OPEN)?,
+            radio,
+            proof: Proof::default(),
+            wrong: BTreeSet::new(),
+            seen: BTreeSet::new(),
+            counted: BTreeSet::new(),
+        })
+    }
+
+    fn name(&self, address: u32) -> String {
+        self.program.name(address)
+    }
+
+    /// Follows all that begins at `pc`, with the gate open.
+    fn from(&mut self, pc: u32, cache_on: bool) {
+        self.proof.functions.insert(pc);
+        let mut to_do = vec![Place { pc, cache_on, gate_closed: false, loaded: None }];
         while let Some(place) = to_do.pop() {
-            if !seen.insert(place) {
-                continue;
-            }
-            let Place { pc, cache_on, loaded } = place;
-            if !IRAM.contains(&pc) {
-                if !cache_on {
-                    wrong.insert(format!("control reaches {}", self.name(pc)));
-                }
-                continue;
-            }
-            let length = self.byte(pc).map_or(3, |byte| if byte & 0xF >= 8 { 2 } else { 3 });
-            let Some(word) = self.word(pc, length) else {
-                wrong.insert(format!("{} is not in the firmware", self.name(pc)));
-                continue;
-            };
-            let (length, step) = decode(pc, word);
-            counted.insert(pc);
-            let next = Place { pc: pc + length, cache_on, loaded: None };
-            let call = match step {
-                Step::Call(target) => Some(Some(target)),
-                Step::CallRegister(register) => {
-                    Some(loaded.filter(|&(to, _)| to == register).map(|(_, value)| value))
-                }
-                _ => None,
-            };
-            if let Some(target) = call {
-                let Some(target) = target else {
-                    if !cache_on {
-                        wrong.insert(format!("{} calls through a register", self.name(pc)));
-                    }
-                    to_do.push(next);
-                    continue;
-                };
-                let cache_on_then = match target {
-                    target if on.contains(&target) => true,
-                    target if target == off => false,
-                    _ => cache_on,
-                };
-                if ROM.contains(&target) {
-                    proof.rom.insert(target);
-                } else if !cache_on && !IRAM.contains(&target) {
-                    wrong.insert(format!("{} calls {}", self.name(pc), self.name(target)));
-                } else if IRAM.contains(&target) {
-                    proof.functions.insert(target);
-                    to_do.push(Place { pc: target, cache_on, loaded: None });
-                }
-                to_do.push(Place { cache_on: cache_on_then, ..next });
-                continue;
-            }
-            match step {
-                Step::Literal(register, address) => {
-                    let value = self.word(address, 4);
-                    if !cache_on && value.is_none() {
-                        wrong.insert(format!(
-                            "{} reads a literal outside of IRAM, at {}",
-                            self.name(pc),
-                            self.name(address)
-                        ));
-                    }
-                    // What is called is judged there, since only then it matters.
-                    let called = value.is_some_and(|value| {
-                        FLASH.contains(&value)
-                            && self.word(pc + length, 3).map(|word| decode(pc + length, word))
-                                == Some((3, Step::CallRegister(register)))
-                    });
-                    if let Some(value) = value
-                        && FLASH.contains(&value)
-                        && !cache_on
-                        && !called
-                    {
-                        wrong.insert(format!(
-                            "{} takes the address of {}",
-                            self.name(pc),
-                            self.name(value)
-                        ));
-                    }
-                    to_do.push(Place { loaded: value.map(|value| (register, value)), ..next });
-                }
-                Step::Branch(target) => {
-                    to_do.push(Place { pc: target, ..next });
-                    to_do.push(next);
-                }
-                Step::Jump(target) => to_do.push(Place { pc: target, ..next }),
-                Step::JumpRegister if !cache_on => {
-                    wrong.insert(format!("{} jumps through a register", self.name(pc)));
-                }
-                Step::Illegal => {
-                    wrong.insert(format!("{} is no instruction of the LX106", self.name(pc)));
-                }
-                Step::JumpRegister | Step::End => {}
-                _ => to_do.push(next),
+            if self.seen.insert(place) {
+                self.follow(place, &mut to_do);
             }
         }
-        if !wrong.is_empty() {
-            let list: Vec<String> = wrong.into_iter().collect();
+    }
+
+    /// Functions that switch the cache off and were not reached yet: they begin with it on. Nobody
+    /// outside of IRAM may know the way.
+    fn begin_at_whoever_switches_off(&mut self) {
+        let off = self.off.clone();
+        for (start, bytes) in &self.program.data {
+            for (at, word) in (*start..).step_by(4).zip(bytes.chunks_exact(4)) {
+                let word = u32::from_le_bytes(word.try_into().unwrap_or_default());
+                if off.contains(&word) && at % 4 == 0 {
+                    self.wrong.insert(format!(
+                        "{} has the address of {}: a call from there returns into flash",
+                        self.name(at),
+                        self.name(word)
+                    ));
+                }
+            }
+        }
+        let places: Vec<u32> = self
+            .program
+            .code
+            .iter()
+            .flat_map(|(start, bytes)| *start..start + bytes.len() as u32)
+            .filter(|&pc| {
+                self.program.word(pc, 3).is_some_and(|word| match decode(pc, word) {
+                    (3, Step::Literal(_, at)) => {
+                        self.program.word(at, 4).is_some_and(|value| off.contains(&value))
+                    }
+                    (3, Step::Call(target)) => off.contains(&target),
+                    _ => false,
+                })
+            })
+            .collect();
+        for pc in places {
+            if self.counted.contains(&pc) {
+                continue;
+            }
+            if let Some(function) = self.program.function(pc) {
+                self.from(function, true);
+            }
+            if !self.counted.contains(&pc) {
+                self.wrong.insert(format!(
+                    "{} may switch the cache off, and no known path leads there",
+                    self.name(pc)
+                ));
+            }
+        }
+    }
+
+    fn follow(&mut self, place: Place, to_do: &mut Vec<Place>) {
+        let program = self.program;
+        let Place { pc, cache_on, loaded, .. } = place;
+        if !IRAM.contains(&pc) {
+            if !cache_on {
+                self.wrong.insert(format!("control reaches {}", self.name(pc)));
+            }
+            return;
+        }
+        let length = program.byte(pc).map_or(3, |byte| if byte & 0xF >= 8 { 2 } else { 3 });
+        let Some(word) = program.word(pc, length) else {
+            self.wrong.insert(format!("{} is not in the firmware", self.name(pc)));
+            return;
+        };
+        let (length, step) = decode(pc, word);
+        self.counted.insert(pc);
+        let next = Place { pc: pc + length, loaded: None, ..place };
+        match step {
+            Step::Call(target) => self.call(place, next, Some(target), to_do),
+            Step::CallRegister(register) => {
+                let target = loaded.filter(|&(to, _)| to == register).map(|(_, value)| value);
+                self.call(place, next, target, to_do);
+            }
+            Step::Literal(register, address) => {
+                let value = program.word(address, 4);
+                if !cache_on && value.is_none() {
+                    self.wrong.insert(format!(
+                        "{} reads a literal outside of IRAM, at {}",
+                        self.name(pc),
+                        self.name(address)
+                    ));
+                }
+                // What is called is judged there, since only then it matters.
+                let called = value.is_some_and(|value| {
+                    FLASH.contains(&value)
+                        && program.word(pc + length, 3).map(|word| decode(pc + length, word))
+                            == Some((3, Step::CallRegister(register)))
+                });
+                if let Some(value) = value
+                    && FLASH.contains(&value)
+                    && !cache_on
+                    && !called
+                {
+                    self.wrong.insert(format!(
+                        "{} takes the address of {}",
+                        self.name(pc),
+                        self.name(value)
+                    ));
+                }
+                to_do.push(Place { loaded: value.map(|value| (register, value)), ..next });
+            }
+            Step::Branch(target) => {
+                to_do.push(Place { pc: target, ..next });
+                to_do.push(next);
+            }
+            Step::Jump(target) => to_do.push(Place { pc: target, ..next }),
+            Step::JumpRegister if !cache_on => {
+                self.wrong.insert(format!("{} jumps through a register", self.name(pc)));
+            }
+            Step::Illegal => {
+                self.wrong.insert(format!("{} is no instruction of the LX106", self.name(pc)));
+            }
+            Step::JumpRegister | Step::End => {}
+            Step::Next => to_do.push(next),
+        }
+    }
+
+    fn call(&mut self, place: Place, next: Place, target: Option<u32>, to_do: &mut Vec<Place>) {
+        let Place { pc, cache_on, gate_closed, .. } = place;
+        let Some(target) = target else {
+            if !cache_on {
+                self.wrong.insert(format!("{} calls through a register", self.name(pc)));
+            }
+            to_do.push(next);
+            return;
+        };
+        if self.radio && target == self.off[0] && !gate_closed {
+            self.wrong
+                .insert(format!("{} switches the cache off while an NMI may come", self.name(pc)));
+        }
+        if target == self.program.symbols.get(GATE_OPEN[0]).copied().unwrap_or_default()
+            && !cache_on
+        {
+            self.wrong.insert(format!("{} lets NMIs come", self.name(pc)));
+        }
+        if ROM.contains(&target) {
+            self.proof.rom.insert(target);
+        } else if !cache_on && !IRAM.contains(&target) {
+            self.wrong.insert(format!("{} calls {}", self.name(pc), self.name(target)));
+        } else if IRAM.contains(&target) {
+            self.proof.functions.insert(target);
+            to_do.push(Place { pc: target, cache_on, gate_closed, loaded: None });
+        }
+        let becomes = |now: bool, yes: &[u32], no: &[u32]| {
+            yes.contains(&target) || now && !no.contains(&target)
+        };
+        to_do.push(Place {
+            cache_on: becomes(cache_on, &self.on, &self.off),
+            gate_closed: becomes(gate_closed, &self.closes, &self.opens),
+            ..next
+        });
+    }
+
+    fn finish(mut self) -> Result<Proof> {
+        if !self.wrong.is_empty() {
+            let list: Vec<String> = self.wrong.into_iter().collect();
             bail!(
                 "with the flash cache off this would fail on the chip:\n  {}\nMark what is \
                  reached with IN_IRAM (bsp/esp8266/include/chip.h), or do it with the cache on",
                 list.join("\n  ")
             );
         }
-        if !proof.rom.contains(&off) {
+        if !self.proof.rom.contains(&self.off[0]) {
             bail!("no root switches the cache off: the list of roots is out of date");
         }
-        proof.instructions = counted.len();
-        Ok(proof)
+        self.proof.instructions = self.counted.len();
+        Ok(self.proof)
     }
 }
 
@@ -340,14 +470,74 @@ mod tests {
         program.code.insert(0x4010_0000, bytes);
         for (name, at) in [
             ("root", START),
-            ("Cache_Read_Disable", ROM_OFF),
+            ("rom_Cache_Read_Disable", ROM_OFF),
             ("Cache_Read_Enable", ROM_ON),
             ("board_crash_begin", 0x4010_7000),
+            ("chip_cache_off", 0x4010_7100),
+            ("chip_cache_on", 0x4010_7200),
             ("in_flash", IN_FLASH),
         ] {
             program.symbols.insert(name.to_owned(), at);
         }
         program
+    }
+
+    /// The same with the radio: `callees` are called, then `root` returns.
+    fn with_radio(callees: &[u32]) -> Program {
+        let mut bytes: Vec<u8> =
+            [ROM_OFF, ROM_ON, HOLD, RELEASE].iter().flat_map(|word| word.to_le_bytes()).collect();
+        for &callee in callees {
+            bytes.extend(call(0x4010_0000 + bytes.len() as u32, 0x4010_0000 + 4 * callee));
+        }
+        bytes.extend(RET);
+        let mut program = with_code(bytes);
+        program.code.insert(HOLD, RET.to_vec());
+        program.code.insert(RELEASE, RET.to_vec());
+        for (name, at) in
+            [("radio_nmi", 0x4010_7300), ("chip_nmi_hold", HOLD), ("chip_nmi_release", RELEASE)]
+        {
+            program.symbols.insert(name.to_owned(), at);
+        }
+        program
+    }
+
+    const HOLD: u32 = 0x4010_7400;
+    const RELEASE: u32 = 0x4010_7500;
+
+    #[test]
+    fn no_nmi_comes_while_the_cache_is_off() {
+        // Of the literals 0 and 1 switch off and on, 2 and 3 close and open the gate.
+        with_radio(&[2, 0, 1, 3]).prove(&["root"]).unwrap();
+        for (calls, fault) in [
+            (&[0, 1][..], "root+0x3 (0x40100013) switches the cache off while an NMI may come"),
+            (&[2, 3, 0, 1], "switches the cache off while an NMI may come"),
+            (&[2, 0, 3, 1], "lets NMIs come"),
+        ] {
+            let error = with_radio(calls).prove(&["root"]).unwrap_err().to_string();
+            assert!(error.contains(fault), "{error}");
+        }
+    }
+
+    #[test]
+    fn whoever_switches_the_cache_off_is_found() {
+        // In IRAM: as if the cache were on, which then is to be off.
+        let mut second = program(&[0, 1]);
+        let mut bytes = ROM_OFF.to_le_bytes().to_vec();
+        bytes.extend(call(0x4010_4004, 0x4010_4000));
+        bytes.extend(RET);
+        second.code.insert(0x4010_4000, bytes);
+        second.symbols.insert("second".to_owned(), 0x4010_4004);
+        second.prove(&["root"]).unwrap();
+        second.symbols.insert("radio_nmi".to_owned(), 0x4010_7300);
+        second.symbols.insert("chip_nmi_hold".to_owned(), HOLD);
+        second.symbols.insert("chip_nmi_release".to_owned(), RELEASE);
+        let error = second.prove(&["root"]).unwrap_err().to_string();
+        assert!(error.contains("second+0x3"), "{error}");
+        // In flash, where it may not be.
+        let mut elsewhere = program(&[0, 1]);
+        elsewhere.data.insert(IN_FLASH, ROM_OFF.to_le_bytes().to_vec());
+        let error = elsewhere.prove(&["root"]).unwrap_err().to_string();
+        assert!(error.contains("in_flash (0x4021b42c) has the address of"), "{error}");
     }
 
     #[test]
@@ -418,7 +608,7 @@ mod tests {
             .section .iram, \"ax\"
             .literal_position
             .irp    name, _start, board_crash_begin, crash_exception, crash_double_exception, \
-                    crash_debug, crash_nmi, in_iram
+                    crash_debug, crash_nmi, chip_cache_off, chip_cache_on, in_iram
             .global \\name
             .balign 4
         \\name:
@@ -428,7 +618,7 @@ mod tests {
             .balign 4
         with_cache_off:
             mov     a12, a0
-            .irp    callee, Cache_Read_Disable, VICTIM, Cache_Read_Enable, in_flash
+            .irp    callee, rom_Cache_Read_Disable, VICTIM, Cache_Read_Enable, in_flash
             movi    a0, \\callee
             callx0  a0
             .endr
@@ -444,7 +634,7 @@ mod tests {
         let status = std::process::Command::new("xtensa-lx106-elf-gcc")
             .args(["-nostdlib", "-mtext-section-literals", "-Wl,--no-warn-rwx-segments"])
             .args(["-Wl,--section-start=.iram=0x40100000,--section-start=.irom=0x40210000"])
-            .args(["-Wl,--defsym=Cache_Read_Disable=0x400047F0"])
+            .args(["-Wl,--defsym=rom_Cache_Read_Disable=0x400047F0"])
             .args(["-Wl,--defsym=Cache_Read_Enable=0x40004678", "-o"])
             .arg(folder.path().join("small.elf"))
             .arg(source)

@@ -22,6 +22,22 @@
 //! AWS makes a new certificate for each request, even for the same CSR. So the key is written
 //! first, then the journal says that a certificate is being made. When the answer was lost, the
 //! account's certificates since then are searched for the one with the public half of that key.
+//!
+//! ```no_run
+//! use std::path::Path;
+//!
+//! use provisioning::{Cli, Session};
+//! use things::topics::Topics;
+//!
+//! # fn provision() -> anyhow::Result<()> {
+//! let cli = Cli::find(Path::new("target"), &|line| eprintln!("{line}"))?;
+//! let say = |line: &str| println!("{line}");
+//! let mut session = Session::open(cli, Path::new("certs"), &say)?; // says whose account it is
+//! let journal = session.provision("lamp", &Topics::default())?;
+//! println!("{:?}", journal.endpoint);
+//! # Ok(())
+//! # }
+//! ```
 
 mod cli;
 mod failure;

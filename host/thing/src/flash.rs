@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use board::image::Image;
 use board::port::Port;
+use board_facts::Board;
 
 use crate::context::Context;
 use crate::{esptool, image};
@@ -23,6 +24,9 @@ pub struct Arguments {
 /// A board's port and its rate.
 #[derive(clap::Args)]
 struct Line {
+    /// The board
+    #[arg(long, default_value = "nodemcu", value_parser = Board::named)]
+    board: Board,
     #[command(flatten)]
     port: Port,
     /// Bits per second of the transfer
@@ -52,7 +56,8 @@ pub struct IdentityArguments {
 pub fn flash(arguments: &Arguments) -> Result<()> {
     let Arguments { files, identity, line } = arguments;
     let image = Image::in_folder(&files.folder);
-    board::flash::flash(&files.esptool.find()?, &line.port, line.baud, &image, identity.as_deref())
+    let Line { board, port, baud } = line;
+    board::flash::flash(&files.esptool.find()?, port, *baud, board, &image, identity.as_deref())
 }
 
 /// Writes the identity alone.
@@ -63,7 +68,8 @@ pub fn flash_identity(context: &Context, arguments: IdentityArguments) -> Result
         None => context.folder()?.identity(),
     };
     let thing = &context.settings.thing;
-    board::flash::flash_identity(&esptool.find()?, &line.port, line.baud, thing, &identity)
+    let Line { board, port, baud } = line;
+    board::flash::flash_identity(&esptool.find()?, &port, baud, &board, thing, &identity)
 }
 
 /// Erases all of it.

@@ -10,6 +10,7 @@ mod image;
 mod monitor;
 mod pki;
 mod provision;
+mod release;
 mod run;
 mod smoke;
 mod verdicts;
@@ -84,6 +85,12 @@ enum Verb {
     Flash(flash::Arguments),
     /// Write only the identity region to a board
     FlashIdentity(flash::IdentityArguments),
+    /// Make the key that signs releases
+    SigningKey(release::KeyArguments),
+    /// Sign a board's image: one file, from which updates are made
+    Release(release::Arguments),
+    /// Check a release, its signature included, and say what it is
+    ReleaseInfo(release::InfoArguments),
     /// Set esptool up and say where it is
     Esptool(esptool::Arguments),
     /// Erase a board's whole flash
@@ -129,6 +136,9 @@ fn perform(verb: Verb, context: Context) -> Result<()> {
         Verb::Image(arguments) => image::make(&arguments),
         Verb::Flash(arguments) => flash::flash(&arguments),
         Verb::FlashIdentity(arguments) => flash::flash_identity(&context, arguments),
+        Verb::SigningKey(arguments) => release::make_key(&arguments),
+        Verb::Release(arguments) => release::make(&arguments),
+        Verb::ReleaseInfo(arguments) => release::describe(&arguments),
         Verb::Esptool(arguments) => esptool::set_up(&arguments),
         Verb::Erase(access) => flash::erase(&access),
         Verb::Monitor(arguments) => monitor::monitor(&arguments),

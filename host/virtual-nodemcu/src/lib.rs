@@ -2,8 +2,21 @@
 //!
 //! [`cpu`] is the LX106 core alone. It knows no memory map: whoever runs it brings a
 //! [`cpu::Bus`]. [`board`] is that memory map with all devices, flash, boot ROM and serial line.
-//! [`debug`] is for those who look into a program: trace, profile, GDB.
+//! [`parts`] is what one wires to its pins. [`debug`] is for those who look into a program: trace,
+//! profile, GDB; [`web`] shows the board on a page. [`harness`] is for tests of firmware.
+//!
+//! ```
+//! use virtual_nodemcu::cpu::Cpu;
+//!
+//! let mut cpu = Cpu::new();
+//! cpu.set_pc(0x4010_0000);
+//! cpu.set_reg(1, 0x3FFF_FFF0);
+//! assert_eq!((cpu.pc(), cpu.reg(1)), (0x4010_0000, 0x3FFF_FFF0));
+//! ```
 
 pub mod board;
 pub mod cpu;
 pub mod debug;
+pub mod harness;
+pub mod parts;
+pub mod web;

@@ -13,7 +13,7 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use clap::{Parser, ValueEnum};
 use virtual_nodemcu::board::Board;
 use virtual_nodemcu::board::control::Control;
-use virtual_nodemcu::board::flash::Flash;
+use virtual_nodemcu::board::flash::{self, Flash};
 use virtual_nodemcu::board::machine::{End, Led, Machine};
 use virtual_nodemcu::board::net::Net;
 use virtual_nodemcu::board::noise;
@@ -25,6 +25,38 @@ use virtual_nodemcu::debug::gdb::Server;
 use virtual_nodemcu::debug::profile::Profile;
 use virtual_nodemcu::debug::symbols::Symbols;
 use virtual_nodemcu::debug::trace::Tracer;
+use virtual_nodemcu::parts::Spec;
+use virtual_nodemcu::web;
+
+/// What `--help` says behind the options.
+const MANUAL: &str = "\
+EXAMPLES
+  A board with a page, to be flashed through RFC 2217, which resets by DTR and RTS:
+    virtual-nodemcu --flash board.bin --rfc2217 127.0.0.1:4000 --web 127.0.0.1:8080
+    esptool --port rfc2217://127.0.0.1:4000 write-flash 0 firmware.bin
+
+  A pseudo-terminal, in the serial loader at first; then the REPL of MicroPython:
+    virtual-nodemcu --flash board.bin --pty /tmp/board --gpio0-low
+    esptool --port /tmp/board --before no-reset --after no-reset write-flash 0 micropython.bin
+    virtual-nodemcu --flash board.bin --pty /tmp/board
+    mpremote connect /tmp/board
+
+  A network, a sensor and a screen:
+    virtual-nodemcu --flash board.bin --ap ssid=home,psk=passphrase \\
+        --part dht22:D5,temperature=21.5 --part ssd1306:D2+D1
+
+  Scripts rule it by the control socket (CONTROL.md):
+    virtual-nodemcu --flash board.bin --control /tmp/control
+    echo '{\"do\":\"status\"}' | socat - UNIX-CONNECT:/tmp/control
+
+EXIT STATUS
+  0  switched off (Ctrl-C, SIGTERM)
+  1  it could not start, or the flash file could not be written any more
+  2  an option is wrong
+  3  the power cut of --power-cut-after
+
+FILES
+  The flash file holds what is in flash, from address 0 on. Only one board at a time can have it.";
 
 /// Exit status after a power cut that was armed.
 const POWER_CUT: u8 = 3;
@@ -36,7 +68,7 @@ const PROFILE_LINES: usize = 20;
 /// Its serial port is an RFC 2217 server on loopback (or a pseudo-terminal); its console, which
 /// shows resets, LEDs and what went wrong, is standard output. Ctrl-C switches it off.
 #[derive(Parser)]
-#[command(version)]
+#[command(version, after_long_help = MANUAL)]
 struct Options {
     /// File with the contents of the flash chip; made blank if it is not there
     #[arg(long, value_name = "FILE")]
@@ -73,7 +105,7 @@ struct Options {
     mac: [u8; 6],
 
     /// Network behind the network port
-    #[arg(long, value_enum, default_value_t = Network::User)]
+    #[arg(long, value_enum, default_value_t = Network::usual())]
     net: Network,
 
     /// A virtual access point, as ssid=home,psk=passphrase,channel=6,rssi=-50; may be given several
@@ -94,6 +126,20 @@ struct Options {
     #[arg(long, value_name = "SOCKET")]
     control: Option<PathBuf>,
 
+    /// Show the board on a web page at this address of loopback, as 127.0.0.1:8080; port 0 takes a
+    /// free one, which the console names
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    web: Option<SocketAddr>,
+
+    /// A part wired to pins, as dht22:D4,temperature=21.5; may be given several times. Kinds: led,
+    /// button, dht22, ds18b20, bme280, ssd1306, servo
+    #[arg(long = "part", value_name = "KIND:PIN[+PIN][,KEY=VALUE]...")]
+    parts: Vec<Spec>,
+
+    /// What the ADC measures, 0 to 1023
+    #[arg(long, value_name = "VALUE", default_value_t = 0, value_parser = clap::value_parser!(u16).range(0..=1023))]
+    adc: u16,
+
     /// Write the air to a file as Wireshark reads it: pcap with radiotap headers
     #[arg(long, value_name = "FILE")]
     pcap: Option<PathBuf>,
@@ -101,6 +147,10 @@ struct Options {
     /// Hold GPIO0 low, as the button FLASH does: boots into the serial loader
     #[arg(long)]
     gpio0_low: bool,
+
+    /// A wire from GPIO16 to RST, by which the chip wakes itself from deep sleep
+    #[arg(long)]
+    wake_wire: bool,
 
     /// Start value of the random source, for runs that repeat; otherwise it differs each time
     #[arg(long, value_name = "NUMBER")]
@@ -114,6 +164,10 @@ struct Options {
     /// program then ends with status 3
     #[arg(long, value_name = "BYTES")]
     power_cut_after: Option<u64>,
+
+    /// How long the ROM's functions wait for the flash
+    #[arg(long, value_enum, default_value_t = FlashSpeed::AtOnce)]
+    flash_speed: FlashSpeed,
 
     /// The ELF that the image was made of: names functions in trace and profile
     #[arg(long, value_name = "FILE")]
@@ -151,6 +205,23 @@ enum Network {
     User,
     /// No cable
     None,
+}
+
+impl Network {
+    /// What is built in.
+    fn usual() -> Self {
+        if cfg!(feature = "network") { Self::User } else { Self::None }
+    }
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum FlashSpeed {
+    /// No time
+    AtOnce,
+    /// As its data sheet calls typical: 0.4 ms a page, 45 ms a sector
+    Typical,
+    /// The longest of its data sheet: 3 ms a page, 400 ms a sector
+    Worst,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -197,6 +268,11 @@ fn run(options: &Options) -> Result<ExitCode> {
     if let Some(bytes) = options.power_cut_after {
         flash.cut_power_after(bytes);
     }
+    flash.set_speed(match options.flash_speed {
+        FlashSpeed::AtOnce => flash::Speed::AtOnce,
+        FlashSpeed::Typical => flash::Speed::Typical,
+        FlashSpeed::Worst => flash::Speed::Worst,
+    });
     if !options.rfc2217.ip().is_loopback() {
         bail!("{}: the serial port has no password, so it is for loopback only", options.rfc2217);
     }
@@ -224,7 +300,11 @@ fn run(options: &Options) -> Result<ExitCode> {
         Random::Repeats => noise::Kind::Repeats,
         Random::FailsOnce => noise::Kind::FailsOnce,
     });
-    board.drive_pin(0, !options.gpio0_low);
+    board.set_gpio0_low(options.gpio0_low);
+    for spec in &options.parts {
+        board.add_part_like(spec).map_err(|text| anyhow!("--part: {text}"))?;
+    }
+    board.adc = options.adc;
     let net = (options.net == Network::User).then(Net::new);
     let symbols = Rc::new(match &options.elf {
         Some(path) => Symbols::read(path).with_context(|| format!("--elf {}", path.display()))?,
@@ -251,6 +331,7 @@ fn run(options: &Options) -> Result<ExitCode> {
     };
     let mut machine = Machine::new(board, serial, net, options.leds.clone(), Box::new(say));
     machine.symbols = symbols;
+    machine.wake_wire = options.wake_wire;
     for settings in &options.ap {
         machine.add_access_point(settings.clone()).map_err(|text| anyhow!("--ap: {text}"))?;
     }
@@ -270,9 +351,19 @@ fn run(options: &Options) -> Result<ExitCode> {
             format!("--join-air {}: is there a board with --air?", path.display())
         })?;
     }
-    if let Some(path) = &options.control {
-        let control =
-            Control::new(path).with_context(|| format!("--control {}", path.display()))?;
+    if options.control.is_some() || options.web.is_some() {
+        let mut control = match &options.control {
+            Some(path) => {
+                Control::new(path).with_context(|| format!("--control {}", path.display()))?
+            }
+            None => Control::default(),
+        };
+        if let Some(address) = options.web {
+            let (address, pages) =
+                web::serve(address).with_context(|| format!("--web {address}"))?;
+            say(&format!("page: http://{address}/"));
+            control.accept_from(pages);
+        }
         machine.set_control(control);
     }
     if tracer.is_some() || profile.is_some() {

@@ -1,6 +1,5 @@
 //! Boards that are processes of their own on one air, and the control socket.
 
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -17,17 +16,6 @@ mod station;
 
 use process::{PATIENCE, Process};
 use station::{RATE_54M, RSN, Station};
-
-/// A flash file with the program for `test`.
-fn flash(folder: &Path, name: &str, test: &str) -> PathBuf {
-    let mut contents = vec![0xFF; 4 << 20];
-    for (offset, image) in program::images(test) {
-        contents[offset..offset + image.len()].copy_from_slice(&image);
-    }
-    let path = folder.join(name);
-    std::fs::write(&path, contents).unwrap();
-    path
-}
 
 /// Asks until the answer is as it should be.
 fn until(board: &mut Remote, what: &str, good: impl Fn(&Value) -> bool) -> Value {
@@ -49,7 +37,7 @@ fn two_boards_meet_on_one_access_point_and_a_socket_rules_it() {
     let (air, control) = (folder.path().join("air"), folder.path().join("control"));
     let (air_at, control_at) = (air.to_str().unwrap(), control.to_str().unwrap());
     let capture = folder.path().join("air.pcap");
-    let image = flash(folder.path(), "one.bin", "radio_pair");
+    let image = program::flash(folder.path(), "one.bin", "radio_pair");
     let second_image = folder.path().join("two.bin");
     std::fs::copy(&image, &second_image).unwrap();
     let mut first = Process::new(
@@ -81,7 +69,7 @@ fn two_boards_meet_on_one_access_point_and_a_socket_rules_it() {
         (json!({ "do": "ap.set", "loss": 101 }), "from 0 to 100"),
         (json!({ "do": "ap.set", "ap": "home", "loss": 1 }), "no access point home"),
         (json!({ "do": "ap.switch" }), "channel: a number from 1 to 14"),
-        (json!({ "do": "pin", "pin": 16 }), "pin: a number from 0 to 15"),
+        (json!({ "do": "pin", "pin": 16 }), "GPIO16 is the RTC's"),
         (json!({ "do": "ap.replay", "what": "message3" }), "no station was sent"),
     ] {
         let error = remote.ask(request.clone()).unwrap_err();

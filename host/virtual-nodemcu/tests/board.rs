@@ -9,6 +9,7 @@ use virtual_nodemcu::board::control;
 use virtual_nodemcu::board::flash::Flash;
 use virtual_nodemcu::board::machine::Machine;
 use virtual_nodemcu::board::net::Net;
+use virtual_nodemcu::board::pins::{Drive, Pull};
 use virtual_nodemcu::board::radio::settings::Settings;
 use virtual_nodemcu::board::rom::names;
 use virtual_nodemcu::board::serial::{Input, Serial};
@@ -251,6 +252,23 @@ fn no_request_breaks_the_board() {
         r#"{"do":"ap.switch","ap":"home","channel":14,"beacons":255}"#,
         r#"{"do":"ap.replay","ap":"home","what":"data"}"#,
         r#"{"do":"ap.forge","ap":"home","what":"malformed"}"#,
+        r#"{"do":"listen","serial":true,"pins":["D1",4,15]}"#,
+        r#"{"do":"pin","pin":"GPIO9","level":"open","pull":"none"}"#,
+        r#"{"do":"button","name":"RST","pressed":true}"#,
+        r#"{"do":"button","name":"RST","pressed":false}"#,
+        r#"{"do":"power","on":false}"#,
+        r#"{"do":"power","on":true}"#,
+        r#"{"do":"adc","value":1023}"#,
+        r#"{"do":"serial","text":"abc\r"}"#,
+        r#"{"do":"flash"}"#,
+        r#"{"do":"recent"}"#,
+        r#"{"do":"parts"}"#,
+        r#"{"do":"part.add","settings":"dht22:D4,temperature=19"}"#,
+        r#"{"do":"part.add","settings":"ssd1306:D2+D1,height=32"}"#,
+        r#"{"do":"part.add","settings":"button:D5,bounce_ms=1000"}"#,
+        r#"{"do":"part","part":"dht22","temperature":-40,"answers":false}"#,
+        r#"{"do":"part","part":"button","pressed":true}"#,
+        r#"{"do":"part.remove","part":"ssd1306"}"#,
     ];
     let mut state = 3u32;
     let mut random = move |below: usize| {
@@ -275,7 +293,14 @@ fn no_request_breaks_the_board() {
             bench.machine.run(Some(Duration::from_millis(2)));
         }
     }
-    bench.machine.reset(ResetCause::PowerOn);
+    bench.machine.press_reset(false);
+    bench.machine.press_button(false);
+    for pin in 0..16 {
+        bench.machine.board.hold_pin(pin, Drive::Open);
+        bench.machine.board.pull_pin(pin, if pin == 15 { Pull::Down } else { Pull::Up });
+    }
+    bench.machine.set_power(false);
+    bench.machine.set_power(true);
     bench.seen.clear();
     bench.until("done\n");
 }

@@ -272,6 +272,29 @@ fn a_full_ring_loses_frames_and_goes_on() {
     assert_eq!(lengths, [50, 50, 50, 51]);
 }
 
+/// The descriptors of frames that wait still are the hardware's, by their owner bit; it does not come
+/// round the ring and over them.
+#[test]
+fn frames_that_wait_are_not_written_over() {
+    let mut station = Station::new(&["ssid=cafe,channel=11,beacons=off"]);
+    assert!(station.join("cafe", 11, &[]));
+    station.wait(50_000);
+    station.store(0x3FF0_0000, 0);
+    station.store(0x3FF2_0C18, 0);
+    for n in 0..40 {
+        station.deliver(&from_host(MAC, 50 + n));
+    }
+    station.wait(100_000);
+    let lost = station.board.radio.mac.overflows() as usize;
+    assert!(lost > 0, "the ring has fewer descriptors");
+    station.store(0x3FF2_0C18, 0x2C88_0300);
+    station.store(0x3FF0_0000, 1);
+    for n in 0..40 - lost {
+        assert_eq!(station.await_data([0x12, 0x34], 100).unwrap().len(), 50 + n, "oldest first");
+    }
+    exchange(&mut station);
+}
+
 #[test]
 fn group_keys_change() {
     let mut station = Station::new(&[HOME]);

@@ -7,6 +7,16 @@
 //!
 //! Tests call the real AWS CLI against it ([`Bed::session`], [`Bed::thing`]); a person does the
 //! same by hand after `make aws-stand-in`.
+//!
+//! ```no_run
+//! use aws_stand_in::Bed;
+//! use things::topics::Topics;
+//!
+//! let bed = Bed::new("eu-west-1");
+//! bed.provision("lamp", &Topics::default()).unwrap();
+//! assert_eq!(bed.account().things, ["lamp"]);
+//! assert!(bed.seen().contains(&"create-thing".to_owned()));
+//! ```
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write};
@@ -97,6 +107,12 @@ impl Bed {
             rules,
             said: Mutex::default(),
         }
+    }
+
+    /// Where this account answers, for a call by hand.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
     }
 
     /// Where the things' folders are.

@@ -61,6 +61,49 @@ fn compare(name: &str, twin: Twin) {
     }
 }
 
+/// The kernel of RSA: limbs and digits at the ends of their range, columns as full as they get.
+#[test]
+fn rsa_rows() {
+    let mut program =
+        Program::build("rsa_add_products", &["bsp/lx106/c/rsa.S"]).expect("the kernel assembles");
+    let mut random = Random(4096);
+    for round in 0..500 {
+        let count = 5 * (1 + random.word() as usize % 20);
+        let number = |most: i32, random: &mut Random| -> i16 {
+            let any = random.word() as i32;
+            let number = match round % 4 {
+                0 => -most,
+                1 => most,
+                2 => [-most, most][(any & 1) as usize],
+                _ => any % (most + 1),
+            };
+            number.try_into().expect("a halfword")
+        };
+        let stream: Vec<i16> = (0..count).map(|_| number(0x2000, &mut random)).collect();
+        let digits: [i16; 5] = std::array::from_fn(|_| number(16_712, &mut random));
+        let mut wanted: Vec<i32> =
+            (0..count + 7).map(|_| random.word() as i32 % (20 << 26)).collect();
+        let mut columns: Vec<u8> = wanted.iter().flat_map(|word| word.to_le_bytes()).collect();
+        rsa_lx106::kernel::add_products(&mut wanted, &stream, &digits);
+        let halves = |halves: &[i16]| -> Vec<u8> {
+            halves.iter().flat_map(|half| half.to_le_bytes()).collect()
+        };
+        program
+            .call(
+                "rsa_add_products",
+                &mut [
+                    Argument::Buffer(&mut columns),
+                    Argument::Buffer(&mut halves(&stream)),
+                    Argument::Number(count as u32),
+                    Argument::Buffer(&mut halves(&digits)),
+                ],
+            )
+            .expect("it returns");
+        let wanted: Vec<u8> = wanted.iter().flat_map(|word| word.to_le_bytes()).collect();
+        assert_eq!(columns, wanted, "{round}: {stream:x?} {digits:x?}");
+    }
+}
+
 #[test]
 fn multiply() {
     compare("p256_multiply", kernel::multiply);

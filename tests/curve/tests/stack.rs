@@ -1,8 +1,8 @@
-//! The stack that the curve takes of the task that connects.
+//! The stack that the curve and RSA take of the task that connects.
 
 use std::path::PathBuf;
 
-use curve_tests::{Argument, Program};
+use curve_tests::{ARGUMENTS, Argument, Program};
 use p256_lx106::{GENERATOR, STACK, public_key};
 
 #[test]
@@ -57,6 +57,31 @@ fn the_deepest_call_keeps_to_what_is_documented() {
             Buffer(&mut workspace),
         ],
     );
+    // A key of 4096 bits that nobody has, and a signature that is none.
+    let mut rsa = Vec::new();
+    for word in [ARGUMENTS + 12, 512, 65537] {
+        rsa.extend(word.to_le_bytes());
+    }
+    rsa.extend([0xC5; 512]);
+    let (mut none, mut memory) = ([0x31; 512], [0; 2560]);
+    let course = program
+        .call(
+            "fw_rsa_verify",
+            &mut [
+                Buffer(&mut rsa),
+                Buffer(&mut hash),
+                Number(32),
+                Buffer(&mut none),
+                Buffer(&mut memory),
+            ],
+        )
+        .expect("it returns");
+    println!(
+        "fw_rsa_verify, 4096 bits: {} bytes of stack, {} instructions",
+        course.stack, course.instructions
+    );
+    assert_eq!(course.result, u32::MAX);
+    assert!(course.stack <= rsa_lx106::STACK as u32, "{} bytes of stack", course.stack);
     let most = key.max(shared).max(signed).max(verified);
     assert!(most <= STACK as u32, "{most} bytes of stack, documented are {STACK}");
 }

@@ -7,9 +7,22 @@
 //! All of it panics with the place in the test that asked, and shows the ends of the device's
 //! console and of the broker's log then. Nothing waits for a fixed time where there is an event
 //! to wait for; limits are generous, because machines that run tests are slow.
+//!
+//! ```no_run
+//! use board::status::Led;
+//! use e2e::Stage;
+//!
+//! let stage = Stage::new();
+//! let mut watcher = stage.watch();
+//! let mut device = stage.boot();
+//! device.expect_connected();
+//! watcher.switch(&mut device, Led::On);
+//! device.assert_sound();
+//! ```
 
 pub mod cable;
 pub mod device;
+pub mod lab;
 pub mod memory;
 pub mod relay;
 pub mod server;

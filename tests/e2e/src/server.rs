@@ -13,6 +13,7 @@ use cloud::pki::Pki;
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::CertificateDer;
 use rustls::server::WebPkiClientVerifier;
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned};
 
 /// Longest packet that a server here expects of the device, in bytes.
@@ -164,10 +165,13 @@ pub fn tls_config_of(
             Arc::clone(&provider),
         )
         .build()?;
+        // Without a look at whether they belong together: a test may want that they do not.
+        let key = provider.key_provider.load_private_key(server.key.clone_key())?;
+        let certified = CertifiedKey::new(server.chain.clone(), key);
         Ok(ServerConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&rustls::version::TLS12])?
             .with_client_cert_verifier(verifier)
-            .with_single_cert(server.chain.clone(), server.key.clone_key())?)
+            .with_cert_resolver(Arc::new(SingleCertAndKey::from(certified))))
     };
     attempt().expect("a TLS configuration")
 }

@@ -13,7 +13,7 @@ use std::time::Duration;
 use board::boards;
 use board::console::Console;
 use board::esptool::Esptool;
-use board::image::{self, BOOT_OFFSET, CODE_OFFSET, FLASH_SIZE, IDENTITY_OFFSET, Image};
+use board::image::{self, FIRMWARE_OFFSET, FLASH_SIZE, IDENTITY_OFFSET, Image};
 use board::status::Led;
 use board::virtual_board::{VirtualBoard, VirtualOptions};
 use board_facts::Board;
@@ -31,9 +31,6 @@ fn nodemcu() -> Board {
 
 /// For what esptool does in seconds on an idle machine.
 const FLASHING: Duration = Duration::from_secs(240);
-
-/// Where code begins, for the CPU.
-const CODE: u32 = 0x4021_0000;
 
 /// Where everything was built. This program is in `target/debug/deps`.
 fn target() -> PathBuf {
@@ -167,12 +164,8 @@ impl Bench {
     /// Writes image and identity into the flash by hand; `change` is made to it.
     fn prepare(&self, region: &[u8], change: impl FnOnce(&mut Vec<u8>)) {
         let mut flash = vec![0xFF; FLASH_SIZE as usize];
-        let files = files();
-        for (at, bytes) in [
-            (BOOT_OFFSET, std::fs::read(&files.boot).unwrap()),
-            (CODE_OFFSET, std::fs::read(&files.code).unwrap()),
-            (IDENTITY_OFFSET, region.to_vec()),
-        ] {
+        let region = (IDENTITY_OFFSET, region.to_vec());
+        for (at, bytes) in files().contents().unwrap().into_iter().chain([region]) {
             flash[at as usize..][..bytes.len()].copy_from_slice(&bytes);
         }
         change(&mut flash);
@@ -209,11 +202,12 @@ fn hurt_light(flash: &mut [u8], instructions: &[u8]) {
     replace(flash, "chip_gpio_write", instructions);
 }
 
-/// Replaces the beginning of a function.
+/// Replaces the beginning of a function of slot A's firmware.
 fn replace(flash: &mut [u8], function: &str, instructions: &[u8]) {
     let address = image::address_of(&elf(), function).unwrap();
-    let at = (CODE_OFFSET + (address - CODE)) as usize;
+    let at = (address - slots::WINDOW) as usize;
     flash[at..][..instructions.len()].copy_from_slice(instructions);
+    image::seal(&mut flash[FIRMWARE_OFFSET as usize..]).unwrap();
 }
 
 /// `level` false, which lights it: an illegal instruction.
@@ -482,10 +476,90 @@ fn a_damaged_image_is_explained() {
     let monitor = Thing::start("monitor", &board.port().port, &elf);
     monitor.says("rom| ets_main.c");
     monitor.says("`make flash` writes it");
-    // And the port that goes away under it.
+    // And the port that goes away under it, before it resets the board once more or after that.
     drop(board);
     let (success, text) = monitor.finish();
-    assert!(!success && text.contains("is gone"), "{text}");
+    assert!(!success && (text.contains("is gone") || text.contains("cannot reset")), "{text}");
+}
+
+/// A board without a sound firmware says so, and is mended by flashing, as one is whose flash is empty.
+#[test]
+fn no_sound_firmware_is_said_and_flashing_mends_it() {
+    let (stage, bench) = (Stage::new(), Bench::new());
+    bench.prepare(&stage.region(), |flash| flash[FIRMWARE_OFFSET as usize + 0x1000] ^= 1);
+    let elf = elf();
+    let mut board = bench.board(&[]);
+    let port = board.port().port;
+    let monitor = Thing::start("monitor", &port, &["--elf", elf.to_str().unwrap()]);
+    monitor.says("rom| boot: nothing sound in slot A");
+    monitor.says("rom| boot: nothing sound in slot B");
+    monitor.says("rom| boot: no firmware: `make flash` writes it");
+    drop(monitor);
+    let folder = built("image/nodemcu");
+    succeeds("flash", &port, &["--folder", folder.to_str().unwrap(), "--baud", "921600"]);
+    board.restart().unwrap();
+    shows(&board, "connected to ");
+}
+
+/// A board that was flashed before there were slots: what the boot ROM loads at 0, code at 0x10000,
+/// the identity where it still is.
+#[test]
+fn a_board_of_before_the_slots_keeps_its_identity() {
+    let (stage, bench) = (Stage::new(), Bench::new());
+    bench.prepare(&stage.region(), |flash| {
+        flash[..IDENTITY_OFFSET as usize].fill(0xFF);
+        for (word, place) in flash[..0x5_0000].chunks_exact_mut(4).enumerate() {
+            place.copy_from_slice(&(word as u32).wrapping_mul(0x9E37_79B9).to_le_bytes());
+        }
+        flash[..8].copy_from_slice(&[0xE9, 2, 2, 0x40, 4, 0, 0x10, 0x40]);
+    });
+    let mut board = bench.board(&[]);
+    let folder = built("image/nodemcu");
+    let port = board.port().port;
+    succeeds("flash", &port, &["--folder", folder.to_str().unwrap(), "--baud", "921600"]);
+    let region = &bench.flash()[IDENTITY_OFFSET as usize..][..identity::REGION_SIZE];
+    assert!(region == stage.region(), "the identity was changed");
+    board.restart().unwrap();
+    shows(&board, "connected to ");
+}
+
+/// A board whose other slot was booted boots slot A again once that was flashed.
+#[test]
+fn flashing_leads_back_to_slot_a() {
+    let (stage, bench) = (Stage::new(), Bench::new());
+    let image = files().contents().unwrap()[1].1.clone();
+    bench.prepare(&stage.region(), |flash| {
+        let mut record = slots::Record::trial(4, slots::Slot::B);
+        record[slots::mark_good().word as usize] = slots::mark_good().value;
+        for (place, word) in flash[slots::RECORDS[1] as usize..].chunks_exact_mut(4).zip(record) {
+            place.copy_from_slice(&word.to_le_bytes());
+        }
+        let slot = slots::Slot::B.offset() as usize;
+        flash[slot..][..image.len()].copy_from_slice(&image);
+        let at = (slots::MIB + IDENTITY_OFFSET) as usize;
+        flash[at..][..identity::REGION_SIZE].copy_from_slice(&stage.region());
+        // Nothing to fall back to, and no identity there.
+        flash[FIRMWARE_OFFSET as usize..][..4].fill(0);
+        flash[IDENTITY_OFFSET as usize..][..identity::REGION_SIZE].fill(0xFF);
+    });
+    let mut board = bench.board(&[]);
+    board.restart().unwrap();
+    // The firmware in slot B, with the identity that it sees.
+    shows(&board, "connected to ");
+    // The console holds the port.
+    drop(board);
+    let mut board = bench.board(&[]);
+    let identity = bench.path("identity.bin");
+    files::write(&identity, &stage.region(), SECRET).unwrap();
+    let folder = built("image/nodemcu");
+    let arguments =
+        ["--folder", folder.to_str().unwrap(), "--identity", identity.to_str().unwrap()];
+    let port = board.port().port;
+    succeeds("flash", &port, &[&arguments[..], &["--baud", "921600"]].concat());
+    let records = &bench.flash()[slots::RECORDS[0] as usize..][..2 * slots::SECTOR as usize];
+    assert!(records.iter().all(|byte| *byte == 0xFF), "the records lead elsewhere");
+    board.restart().unwrap();
+    shows(&board, "connected to ");
 }
 
 /// Flashing from nothing to a running firmware, with what can go wrong on the way.
@@ -499,8 +573,8 @@ fn a_cut_cable_is_said_and_flashing_again_mends_it() {
     let firmware = ["--folder", folder.to_str().unwrap(), "--baud", "921600"];
     let everything = [&firmware[..], &["--identity", identity]].concat();
     let files = files();
-    let code = std::fs::read(&files.code).unwrap();
-    let written = |flash: &[u8]| flash[CODE_OFFSET as usize..].starts_with(&code);
+    let firmware_file = std::fs::read(&files.firmware).unwrap();
+    let written = |flash: &[u8]| flash[FIRMWARE_OFFSET as usize..].starts_with(&firmware_file);
 
     let mut board = bench.board(&["--net", "none"]);
     let flashing = Thing::start("flash", &board.port().port, &everything);
@@ -509,7 +583,7 @@ fn a_cut_cable_is_said_and_flashing_again_mends_it() {
     board.kill();
     let (success, text) = flashing.finish();
     assert!(!success, "{text}");
-    assert!(text.contains("HALF WRITTEN (it stopped in what begins at 0x10000)"), "{text}");
+    assert!(text.contains("HALF WRITTEN (it stopped in what begins at 0x4000)"), "{text}");
     assert!(text.contains("Run the same command again"), "{text}");
     assert!(!written(&bench.flash()));
     drop(board);
@@ -536,8 +610,8 @@ fn esptool_by_hand() {
     assert!(by_hand(&["read-mac"]).contains("5c:cf:7f:00:00:07"));
     let text = by_hand(&["flash-id"]);
     assert!(text.contains("Detected flash size: 4MB"), "{text}");
-    let code = files().code;
-    let text = by_hand(&["verify-flash", "0x10000", code.to_str().unwrap()]);
+    let firmware = files().firmware;
+    let text = by_hand(&["verify-flash", "0x4000", firmware.to_str().unwrap()]);
     assert!(text.contains("erification successful"), "{text}");
 }
 
@@ -572,7 +646,10 @@ fn the_identity_is_written_alone() {
     let flash = bench.flash();
     let at = IDENTITY_OFFSET as usize;
     assert!(flash[..at] == before[..at], "the firmware was touched");
-    assert!(flash[at..].starts_with(&stage.region()));
+    // One for the firmware in either slot.
+    for at in [at, slots::MIB as usize + at] {
+        assert!(flash[at..].starts_with(&stage.region()));
+    }
     board.restart().unwrap();
     shows(&board, "connected to ");
 }
@@ -687,7 +764,7 @@ fn a_damaged_file_is_not_written() {
     let mut boot = std::fs::read(good.boot).unwrap();
     boot[100] ^= 1;
     std::fs::write(&damaged.boot, &boot).unwrap();
-    std::fs::copy(good.code, &damaged.code).unwrap();
+    std::fs::copy(good.firmware, &damaged.firmware).unwrap();
     let folder = bench.0.path().to_str().unwrap();
     let text = fails("flash", "/dev/no-such-port", &["--folder", folder]);
     assert!(text.contains("firmware-0x00000.bin is damaged (its checksum is"), "{text}");

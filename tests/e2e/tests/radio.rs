@@ -5,9 +5,10 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use board::image::{BOOT_OFFSET, CODE_OFFSET, FLASH_SIZE, IDENTITY_OFFSET, Image};
+use board::image::{FLASH_SIZE, IDENTITY_OFFSET, Image};
 use board::virtual_board::{VirtualBoard, VirtualOptions};
 use board_facts::Board;
+use e2e::server::{Server, tls_config};
 use e2e::{Stage, Watcher};
 use process::files::{self, SECRET};
 use serde_json::{Value, json};
@@ -59,11 +60,8 @@ impl Set {
         let folder = process::scratch::folder().unwrap();
         let image = Image::in_folder(&built("image/nodemcu-wifi"));
         let mut flash = vec![0xFF; FLASH_SIZE as usize];
-        for (at, bytes) in [
-            (BOOT_OFFSET, std::fs::read(&image.boot).unwrap()),
-            (CODE_OFFSET, std::fs::read(&image.code).unwrap()),
-            (IDENTITY_OFFSET, identity.region().unwrap()),
-        ] {
+        let region = (IDENTITY_OFFSET, identity.region().unwrap());
+        for (at, bytes) in image.contents().unwrap().into_iter().chain([region]) {
             flash[at as usize..][..bytes.len()].copy_from_slice(&bytes);
         }
         let flash_file = folder.path().join("flash.bin");
@@ -265,6 +263,47 @@ fn a_bad_day_on_the_air() {
         assert_eq!(wifi_reconnects(&status), 0, "{status}");
     }
     set.shows(0, "a key message of the access point is refused");
+    set.is_whole();
+}
+
+/// The broker killed, frozen and refusing, and the connection stalled, while a tenth of the frames is
+/// lost: MQTT comes back each time, and the radio was never away.
+#[test]
+fn a_bad_broker_over_a_bad_radio() {
+    let mut stage = stage();
+    let relay = stage.relay();
+    let mut set = Set::new(&stage.identity, &[HOME]);
+    let mark = set.shows(0, "connected to ");
+    set.ask(json!({"do": "ap.set", "loss": 10}));
+
+    stage.cloud.servers.broker.kill();
+    let mark = set.shows(mark, "connection lost: ");
+    let mark = set.shows(mark, "connect failed: ");
+    stage.cloud.servers.broker.restart().unwrap();
+    let mark = set.shows(mark, "connected to ");
+
+    stage.cloud.servers.broker.freeze().unwrap();
+    let mark = set.shows(mark, "next try in ");
+    stage.cloud.servers.broker.thaw().unwrap();
+    let mark = set.shows(mark, "connected to ");
+
+    relay.stall(true);
+    let mark = set.shows(mark, "next try in ");
+    relay.stall(false);
+    let mark = set.shows(mark, "connected to ");
+
+    let config = tls_config(&stage.cloud.pki, &stage.cloud.pki.server);
+    let refusing = Server::tls(config, |session| session.welcome(3));
+    relay.set_target(refusing.port());
+    relay.reset();
+    let mark = set.shows(mark, "refused: the server is unavailable");
+    relay.set_target(stage.cloud.servers.broker.device_port());
+    set.shows(mark, "connected to ");
+
+    let mut watcher = stage.watch();
+    let status = reports(&mut watcher, |status| status["online"] == true);
+    assert_eq!(wifi_reconnects(&status), 0, "{status}");
+    assert!(status["reconnects"].as_u64().unwrap() >= 4, "{status}");
     set.is_whole();
 }
 

@@ -40,5 +40,7 @@ void bench_ecdh(uint32_t count);
 /* ECDSA on P-256 with a 32-byte hash; key and signature are in memory as numbers. */
 void bench_ecdsa_sign(uint32_t count);
 void bench_ecdsa_verify(uint32_t count);
+void bench_rsa_2048(uint32_t count);
+void bench_rsa_4096(uint32_t count);
 
 #endif

@@ -3,6 +3,7 @@
 
 #include "bench.h"
 #include "check.h"
+#include "fw_hooks.h"
 #include "mbedtls/ecdh.h"
 #include "mbedtls/ecdsa.h"
 #include "mbedtls/gcm.h"
@@ -126,4 +127,34 @@ void bench_ecdsa_verify(uint32_t count)
                                          &pair.private_Q, &r, &s),
                     0);
     }
+}
+
+/* Of a key that nobody has: a signature that is refused costs as much as one that is good. */
+static void verify_rsa(size_t length, uint32_t count)
+{
+    enum { MOST = 512 };
+    static uint8_t modulus[MOST], signature[MOST];
+    const struct fw_rsa_key key = {modulus, length, 65537};
+
+    CHECK_EQUAL(bench_random(NULL, modulus, length), 0);
+    CHECK_EQUAL(bench_random(NULL, signature, length), 0);
+    modulus[0] |= 0xC0;
+    modulus[length - 1] |= 1;
+    signature[0] &= 0x7F;
+    uint32_t *workspace = tls_calloc(1, fw_rsa_workspace(&key));
+    CHECK(workspace != NULL);
+    for (uint32_t i = 0; i < count; i++) {
+        CHECK_EQUAL(fw_rsa_verify(&key, output, HASH_LENGTH, signature, workspace), -1);
+    }
+    tls_free(workspace);
+}
+
+void bench_rsa_2048(uint32_t count)
+{
+    verify_rsa(256, count);
+}
+
+void bench_rsa_4096(uint32_t count)
+{
+    verify_rsa(512, count);
 }

@@ -37,6 +37,8 @@ benches! {
     "ecdh-p256" => bench_ecdh * 4,
     "ecdsa-p256-sign" => bench_ecdsa_sign * 4,
     "ecdsa-p256-verify" => bench_ecdsa_verify * 4,
+    "rsa2048-verify" => bench_rsa_2048 * 4,
+    "rsa4096-verify" => bench_rsa_4096 * 2,
 }
 
 unsafe extern "C" {

@@ -21,7 +21,6 @@ self_tests! {
     "mbedtls-sha256" => mbedtls_sha256_self_test,
     "mbedtls-sha384" => mbedtls_sha384_self_test,
     "mbedtls-mpi" => mbedtls_mpi_self_test,
-    "mbedtls-rsa" => mbedtls_rsa_self_test,
     "mbedtls-ctr-drbg" => mbedtls_ctr_drbg_self_test,
     "mbedtls-entropy" => mbedtls_entropy_self_test,
 }

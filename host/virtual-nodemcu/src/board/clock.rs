@@ -61,6 +61,11 @@ impl Clock {
         (u128::from(nanoseconds) * u128::from(self.cpu_hz()) / 1_000_000_000) as u64
     }
 
+    /// Time passes in which the core does nothing.
+    pub fn pass(&mut self, nanoseconds: u64) {
+        self.nanoseconds += nanoseconds;
+    }
+
     /// Another bus clock from cycle `now` on.
     pub fn set_bus_hz(&mut self, hz: u64, now: u64) {
         self.rebase(now);

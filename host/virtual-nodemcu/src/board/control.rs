@@ -1,16 +1,20 @@
 //! The control socket: one JSON object a line, both ways, over a Unix socket.
 //!
-//! A request has `"do"` and may have `"id"`, which its answer repeats; the answer has `"ok"` or
-//! `"error"`. `docs/virtual-nodemcu.md` lists the requests.
+//! Whoever connects is greeted with `"hello"` and the number of the protocol. A request has `"do"`
+//! and may have `"id"`, which its answer repeats; the answer has `"ok"` or `"error"`. `CONTROL.md`
+//! of this crate lists the requests. The web page speaks the same over its WebSocket.
 
 use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::Receiver;
 
 use serde_json::{Map, Value, json};
 
 use super::ResetCause;
+use super::flash::SECTOR;
 use super::machine::Machine;
+use super::pins::{self, Drive, Pull};
 use super::radio::ap::{Action, Ap, Forge, Replay};
 use super::radio::frame;
 use super::radio::settings::{Settings, address};
@@ -21,17 +25,56 @@ const MOST: usize = 1 << 16;
 /// Clients at a time.
 const MOST_CLIENTS: usize = 16;
 
+/// The number of what is spoken: it grows when something is taken away or changes its meaning. What
+/// is added does not change it.
+pub const PROTOCOL: u64 = 1;
+
+/// What an event is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum About {
+    /// A line of the console.
+    Console,
+    /// An output of the chip.
+    Outputs,
+    /// Bytes that UART0 sent.
+    Serial,
+    /// The level at a pin, whoever made it.
+    Level(u32),
+}
+
+/// What a client wants to be told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Interest {
+    console: bool,
+    outputs: bool,
+    serial: bool,
+    /// Pins, a bit each.
+    levels: u32,
+}
+
+impl Interest {
+    fn covers(self, about: About) -> bool {
+        match about {
+            About::Console => self.console,
+            About::Outputs => self.outputs,
+            About::Serial => self.serial,
+            About::Level(pin) => self.levels >> pin & 1 != 0,
+        }
+    }
+}
+
 /// The socket and who is connected.
+#[derive(Default)]
 pub struct Control {
-    listener: UnixListener,
-    path: PathBuf,
+    socket: Option<(UnixListener, PathBuf)>,
+    /// Clients that come by another way.
+    others: Option<Receiver<UnixStream>>,
     clients: Vec<Client>,
 }
 
 struct Client {
     pipe: Pipe,
-    /// Whether it is told what happens.
-    listens: bool,
+    interest: Interest,
 }
 
 impl Control {
@@ -40,16 +83,35 @@ impl Control {
     /// # Errors
     /// The path is in use, or cannot be made.
     pub fn new(path: &Path) -> io::Result<Self> {
-        Ok(Self { listener: listen(path)?, path: path.to_owned(), clients: Vec::new() })
+        let mut control = Self::default();
+        control.socket = Some((listen(path)?, path.to_owned()));
+        Ok(control)
+    }
+
+    /// Takes clients from there too.
+    pub fn accept_from(&mut self, others: Receiver<UnixStream>) {
+        self.others = Some(others);
+    }
+
+    /// Pins that somebody wants to be told of, a bit each.
+    #[must_use]
+    pub fn watched(&self) -> u32 {
+        self.clients.iter().fold(0, |pins, client| pins | client.interest.levels)
     }
 
     /// Requests that came since the last call, each with who asked.
     pub fn requests(&mut self) -> Vec<(usize, Vec<u8>)> {
-        while let Ok((stream, _)) = self.listener.accept() {
+        let mut new = Vec::new();
+        if let Some((listener, _)) = &self.socket {
+            new.extend(std::iter::from_fn(|| listener.accept().ok()).map(|(stream, _)| stream));
+        }
+        new.extend(self.others.iter().flat_map(Receiver::try_iter));
+        for stream in new {
             if self.clients.len() < MOST_CLIENTS
-                && let Ok(pipe) = Pipe::new(stream)
+                && let Ok(mut pipe) = Pipe::new(stream)
             {
-                self.clients.push(Client { pipe, listens: false });
+                pipe.write(format!("{}\n", greeting()).as_bytes());
+                self.clients.push(Client { pipe, interest: Interest::default() });
             }
         }
         self.clients.retain(|client| client.pipe.is_open());
@@ -75,33 +137,50 @@ impl Control {
         }
     }
 
-    /// From now on the client is told what happens, or not.
-    pub fn set_listening(&mut self, who: usize, listens: bool) {
+    /// From now on the client is told of this.
+    pub fn set_listening(&mut self, who: usize, interest: Interest) {
         if let Some(client) = self.clients.get_mut(who) {
-            client.listens = listens;
+            client.interest = interest;
         }
     }
 
     /// Tells what happened to those who want to know.
-    pub fn tell(&mut self, event: &Value) {
-        if self.clients.iter().any(|client| client.listens) {
-            let line = format!("{event}\n");
-            for client in self.clients.iter_mut().filter(|client| client.listens) {
-                client.pipe.write(line.as_bytes());
-            }
+    pub fn tell(&mut self, about: About, event: &Value) {
+        let wants = |client: &&mut Client| client.interest.covers(about);
+        let mut line = None;
+        for client in self.clients.iter_mut().filter(wants) {
+            let line = line.get_or_insert_with(|| format!("{event}\n"));
+            client.pipe.write(line.as_bytes());
         }
     }
 }
 
 impl Drop for Control {
     fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.path);
+        if let Some((_, path)) = &self.socket {
+            let _ = std::fs::remove_file(path);
+        }
     }
+}
+
+fn greeting() -> Value {
+    json!({
+        "hello": "virtual-nodemcu",
+        "version": env!("CARGO_PKG_VERSION"),
+        "protocol": PROTOCOL,
+    })
+}
+
+/// Bytes as a text whose characters have their numbers: JSON has no bytes, and what a chip sends
+/// need not be UTF-8.
+#[must_use]
+pub fn latin1(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| char::from(*byte)).collect()
 }
 
 /// Does what a request says; the answer, and whether the client wants to be told what happens, if
 /// it said so.
-pub fn serve(machine: &mut Machine, line: &[u8]) -> (Value, Option<bool>) {
+pub fn serve(machine: &mut Machine, line: &[u8]) -> (Value, Option<Interest>) {
     let request: Map<String, Value> = match serde_json::from_slice(line) {
         Ok(request) => request,
         Err(error) => {
@@ -126,7 +205,7 @@ type Outcome = Result<Value, String>;
 fn execute(
     machine: &mut Machine,
     request: &Map<String, Value>,
-    listens: &mut Option<bool>,
+    listens: &mut Option<Interest>,
 ) -> Outcome {
     let what = request
         .get("do")
@@ -134,34 +213,114 @@ fn execute(
         .ok_or("what to do is missing: {\"do\":\"status\"}")?;
     match what {
         "listen" => {
-            *listens = Some(flag(request, "on", true)?);
+            let on = flag(request, "on", true)?;
+            let mut interest = Interest {
+                console: on,
+                outputs: flag(request, "outputs", on)?,
+                serial: flag(request, "serial", false)?,
+                levels: 0,
+            };
+            for pin in request.get("pins").and_then(Value::as_array).into_iter().flatten() {
+                interest.levels |= 1 << a_pin(pin)?;
+            }
+            *listens = Some(interest);
             Ok(Value::Null)
         }
         "status" => Ok(status(machine)),
+        "recent" => Ok(json!({
+            "serial": latin1(&machine.recent().sent()),
+            "console": machine.recent().lines(),
+        })),
         "reset" => {
+            if !machine.is_powered_and_held().0 {
+                return Err("the power is off: {\"do\":\"power\",\"on\":true}".to_owned());
+            }
             machine.reset(ResetCause::External);
             Ok(Value::Null)
         }
         "power" => {
-            machine.reset(ResetCause::PowerOn);
+            machine.set_power(flag(request, "on", true)?);
             Ok(Value::Null)
         }
         "button" => {
-            machine.press_button(flag(request, "pressed", true)?);
+            let pressed = flag(request, "pressed", true)?;
+            match request.get("name").map(Value::as_str) {
+                None | Some(Some("FLASH")) => machine.press_button(pressed),
+                Some(Some("RST")) => machine.press_reset(pressed),
+                Some(_) => return Err("name: FLASH or RST".to_owned()),
+            }
             Ok(Value::Null)
+        }
+        "serial" => {
+            let typed = text(request, "text")?;
+            let bytes: Option<Vec<u8>> =
+                typed.chars().map(|c| u8::try_from(u32::from(c)).ok()).collect();
+            let bytes = bytes.ok_or("text: each character is a byte, up to U+00FF")?;
+            machine.type_in(&bytes);
+            Ok(Value::Null)
+        }
+        "adc" => {
+            if request.contains_key("value") {
+                machine.board.adc = number(request, "value", 0, 0, 1023)? as u16;
+            }
+            Ok(json!({ "value": machine.board.adc }))
         }
         "pins" => Ok(json!({
             "levels": machine.board.gpio.levels(),
             "outputs": machine.board.gpio.enabled(),
+            "pins": (0..16).map(|pin| pin_state(machine, pin)).collect::<Vec<_>>(),
         })),
         "pin" => {
-            let pin = match request.get("pin") {
-                Some(_) => number(request, "pin", 0, 0, 15)? as u32,
-                None => return Err("pin: a number from 0 to 15".to_owned()),
+            let pin = a_pin(request.get("pin").unwrap_or(&Value::Null))?;
+            let pull = match request.get("pull") {
+                None => None,
+                Some(_) => {
+                    let pull = text(request, "pull")?.parse();
+                    Some(pull.map_err(|error| format!("pull: {error}"))?)
+                }
             };
-            machine.board.drive_pin(pin, flag(request, "high", true)?);
+            let drive = match request.get("level") {
+                Some(_) => {
+                    let drive = text(request, "level")?.parse();
+                    Some(drive.map_err(|error| format!("level: {error}"))?)
+                }
+                None if request.contains_key("high") => {
+                    Some(if flag(request, "high", true)? { Drive::High } else { Drive::Low })
+                }
+                None => None,
+            };
+            if let Some(pull) = pull {
+                machine.board.pull_pin(pin, pull);
+            }
+            if let Some(drive) = drive {
+                machine.board.hold_pin(pin, drive);
+            }
+            Ok(pin_state(machine, pin))
+        }
+        "parts" => Ok(machine.board.parts.states(time(machine)).into()),
+        "part.add" => {
+            let spec = text(request, "settings")?.parse()?;
+            Ok(json!({ "name": machine.board.add_part_like(&spec)? }))
+        }
+        "part.remove" => {
+            machine.board.remove_part(text(request, "part")?)?;
             Ok(Value::Null)
         }
+        "part" => {
+            let name = text(request, "part")?;
+            let settings: Vec<_> = request
+                .iter()
+                .filter(|(key, _)| !matches!(key.as_str(), "do" | "id" | "part"))
+                .map(|(key, value)| (key.clone(), words(value)))
+                .collect();
+            machine.board.set_part(name, &settings)?;
+            machine.board.parts.state(name, time(machine))
+        }
+        "flash" => Ok(json!({
+            "size": machine.board.flash.size(),
+            "sector": SECTOR,
+            "map": machine.board.flash.map(),
+        })),
         "ap.add" => {
             let settings = Settings::parse(text(request, "settings")?)?;
             machine.add_access_point(settings)?;
@@ -235,16 +394,83 @@ fn execute(
             act(machine, request, &Action::Forge(what))
         }
         _ => Err(format!(
-            "{what}: no such request; there are status, listen, reset, power, button, pins, pin, \
-             ap.add, ap.set, ap.deauth, ap.rekey, ap.off, ap.on, ap.switch, ap.replay, ap.forge"
+            "{what}: no such request; there are status, listen, recent, reset, power, button, serial, \
+             adc, pins, pin, parts, part, part.add, part.remove, flash, ap.add, ap.set, ap.deauth, ap.rekey, ap.off, ap.on, ap.switch, ap.replay, ap.forge"
         )),
     }
 }
 
+/// A pin by its number or one of its names.
+fn a_pin(value: &Value) -> Result<u32, String> {
+    match value {
+        Value::String(name) => pins::pin(name),
+        Value::Number(number) => pins::pin(&number.to_string()),
+        _ => Err("pin: a number from 0 to 15, or a name as D4 or GPIO2".to_owned()),
+    }
+}
+
+fn pin_state(machine: &Machine, pin: u32) -> Value {
+    let board = &machine.board;
+    let held = board.wiring().held(pin);
+    let bit = |pins: u32| pins >> pin & 1 != 0;
+    let (low, high) = board.parts.held();
+    let by = if bit(board.gpio.driven()) {
+        "chip"
+    } else if pin == 0 && machine.button {
+        "button"
+    } else if held != Drive::Open {
+        "outside"
+    } else if bit(low | high) {
+        "part"
+    } else {
+        "pull"
+    };
+    json!({
+        "pin": pin,
+        "name": pins::place(pin),
+        "high": bit(board.gpio.levels()),
+        "output": bit(board.gpio.enabled()),
+        "by": by,
+        "held": match held { Drive::Open => "open", Drive::Low => "low", Drive::High => "high" },
+        "pull": match board.wiring().pull(pin) {
+            Pull::None => "none",
+            Pull::Up => "up",
+            Pull::Down => "down",
+        },
+        "parts": board.parts.at(pin),
+    })
+}
+
+fn time(machine: &Machine) -> u64 {
+    machine.board.clock.nanoseconds(machine.cpu.cycles())
+}
+
 fn status(machine: &Machine) -> Value {
     let aps: Vec<_> = machine.board.radio.air.aps.iter().map(access_point).collect();
+    let (powered, held) = machine.is_powered_and_held();
+    let levels = machine.board.gpio.levels();
+    let leds: Vec<_> = machine
+        .leds()
+        .iter()
+        .map(|led| {
+            let lit = powered && !held && (levels >> led.pin & 1 != 0) != led.active_low;
+            json!({ "name": led.name, "pin": led.pin, "lit": lit })
+        })
+        .collect();
     json!({
-        "time_ns": machine.board.clock.nanoseconds(machine.cpu.cycles()),
+        "time_ns": time(machine),
+        "cycles": machine.cpu.cycles(),
+        "instructions": machine.cpu.instructions(),
+        "cpu_hz": machine.board.clock.cpu_hz(),
+        "powered": powered,
+        "held": held,
+        "button": machine.button,
+        "boot": machine.board.gpio.boot_mode(),
+        "baud": machine.board.uarts[0].baud(machine.board.clock.bus_hz()),
+        "flash_size": machine.board.flash.size(),
+        "mac": frame::text(machine.board.mac()),
+        "adc": machine.board.adc,
+        "leds": leds,
         "reset": machine.board.reset_cause() as u32,
         "channel": machine.board.radio.channel(),
         "rx_overflows": machine.board.radio.mac.overflows(),
@@ -363,7 +589,14 @@ impl Remote {
     pub fn connect(path: &Path) -> io::Result<Self> {
         let output = UnixStream::connect(path)?;
         let input = BufReader::new(output.try_clone()?);
-        Ok(Self { input, output, next: 1, events: Vec::new() })
+        let mut remote = Self { input, output, next: 1, events: Vec::new() };
+        let greeting = remote.read().map_err(io::Error::other)?;
+        if greeting["protocol"] != PROTOCOL {
+            return Err(io::Error::other(format!(
+                "it speaks another protocol than {PROTOCOL}: {greeting}"
+            )));
+        }
+        Ok(remote)
     }
 
     /// Sends a request and waits for its answer: the value of `"ok"`.

@@ -1,8 +1,9 @@
 //! The SPI NOR flash chip: a file behind the commands of a 25-series part.
 //!
 //! Programming can only clear bits, erasing sets them sector by sector, and both need the write
-//! enable latch. Operations finish at once: the busy bit is never seen set. A power cut can be
-//! armed to strike after any number of programmed or erased bytes.
+//! enable latch. Operations finish at once: the busy bit is never seen set, but they can be counted
+//! as slow ([`Speed`]), for those who wait. A power cut can be armed to strike after any number of
+//! programmed or erased bytes.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read as _};
@@ -49,6 +50,39 @@ mod command {
     pub const QUAD_IO_READ: u8 = 0xEB;
 }
 
+/// How long programming and erasing take, by the data sheet of the W25Q32 (rev. K, 9.6).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Speed {
+    /// No time.
+    #[default]
+    AtOnce,
+    /// What is typical.
+    Typical,
+    /// The longest that is allowed.
+    Worst,
+}
+
+impl Speed {
+    /// Nanoseconds of a command that changes something.
+    fn duration(self, code: u8) -> u64 {
+        const MS: u64 = 1_000_000;
+        let (typical, worst) = match code {
+            command::PP => (MS * 4 / 10, 3 * MS),
+            command::SE => (45 * MS, 400 * MS),
+            command::BE32 => (120 * MS, 1_600 * MS),
+            command::BE => (150 * MS, 2_000 * MS),
+            command::CE | command::CE_OLD => (10_000 * MS, 50_000 * MS),
+            command::WRSR => (10 * MS, 15 * MS),
+            _ => (0, 0),
+        };
+        match self {
+            Self::AtOnce => 0,
+            Self::Typical => typical,
+            Self::Worst => worst,
+        }
+    }
+}
+
 /// A flash chip and the file that holds its contents.
 pub struct Flash {
     data: Vec<u8>,
@@ -60,6 +94,24 @@ pub struct Flash {
     powered: bool,
     /// Changed ranges (offset, length) not yet fetched by [`Flash::take_changes`].
     changes: Vec<(usize, usize)>,
+    /// Who is writing, and who wrote each sector last.
+    pub writer: Writer,
+    writers: Vec<Writer>,
+    speed: Speed,
+    /// Nanoseconds of work since [`Flash::take_work`].
+    work: u64,
+}
+
+/// Who wrote a sector.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Writer {
+    /// It was there when the board was made.
+    #[default]
+    Before,
+    /// The serial loader of the ROM, for a host.
+    Loader,
+    /// The program.
+    Program,
 }
 
 impl Flash {
@@ -75,7 +127,21 @@ impl Flash {
             cut_after: None,
             powered: true,
             changes: Vec::new(),
+            writer: Writer::Before,
+            writers: vec![Writer::Before; size / SECTOR],
+            speed: Speed::AtOnce,
+            work: 0,
         }
+    }
+
+    /// From now on operations count as so slow.
+    pub fn set_speed(&mut self, speed: Speed) {
+        self.speed = speed;
+    }
+
+    /// Nanoseconds that the operations since the last call take.
+    pub fn take_work(&mut self) -> u64 {
+        std::mem::take(&mut self.work)
     }
 
     /// The chip whose contents are the file at `path`, made blank if there is none.
@@ -127,6 +193,21 @@ impl Flash {
     #[must_use]
     pub fn data(&self) -> &[u8] {
         &self.data
+    }
+
+    /// A character for each sector: `.` erased, else by whom it was written last: `b` before this
+    /// board was made, `l` by the serial loader, `p` by the program.
+    #[must_use]
+    pub fn map(&self) -> String {
+        let sectors = self.data.chunks(SECTOR).zip(&self.writers);
+        sectors
+            .map(|(sector, writer)| match writer {
+                _ if sector.iter().all(|byte| *byte == 0xFF) => '.',
+                Writer::Before => 'b',
+                Writer::Loader => 'l',
+                Writer::Program => 'p',
+            })
+            .collect()
     }
 
     /// Changes contents past all rules, as a programmer clip would.
@@ -188,6 +269,9 @@ impl Flash {
         }
         let size = self.data.len();
         let address = address as usize % size;
+        if self.write_enabled {
+            self.work += self.speed.duration(code);
+        }
         match code {
             command::RDID => cycle(reply, &self.jedec_id()),
             command::REMS => cycle(reply, &[JEDEC_WINBOND[0], self.jedec_id()[2] - 1]),
@@ -281,6 +365,10 @@ impl Flash {
 
     fn changed(&mut self, offset: usize, length: usize) {
         self.changes.push((offset, length));
+        let last = (offset + length).saturating_sub(1) / SECTOR;
+        if let Some(sectors) = self.writers.get_mut(offset / SECTOR..=last) {
+            sectors.fill(self.writer);
+        }
         if let Some(file) = &self.file
             && let Err(e) = file.write_all_at(&self.data[offset..offset + length], offset as u64)
         {
@@ -319,6 +407,22 @@ mod tests {
         flash.transact(command::WREN, 0, &[], &mut []);
         flash.transact(command::SE, 5, &[], &mut []);
         assert_eq!(flash.data()[0], 0xFF);
+    }
+
+    #[test]
+    fn only_what_changes_something_is_work() {
+        let mut flash = Flash::blank(BLOCK);
+        write(&mut flash, 0, &[0]);
+        assert_eq!(flash.take_work(), 0);
+        flash.set_speed(Speed::Worst);
+        write(&mut flash, 0, &[0]);
+        flash.transact(command::PP, 0, &[0], &mut []);
+        flash.transact(command::READ, 0, &[], &mut [0; 4]);
+        assert_eq!(flash.take_work(), 3_000_000);
+        flash.transact(command::WREN, 0, &[], &mut []);
+        flash.transact(command::SE, 0, &[], &mut []);
+        assert_eq!(flash.take_work(), 400_000_000);
+        assert_eq!(flash.take_work(), 0);
     }
 
     #[test]
@@ -366,6 +470,18 @@ mod tests {
             assert_eq!(erased, length);
             assert_eq!(flash.data()[start], 0xFF);
         }
+    }
+
+    #[test]
+    fn the_map_says_who_wrote() {
+        let mut flash = Flash::blank(BLOCK);
+        flash.load(SECTOR, &[0]);
+        flash.writer = Writer::Loader;
+        write(&mut flash, 2 * SECTOR as u32, b"loader");
+        write(&mut flash, 3 * SECTOR as u32, b"loader");
+        flash.writer = Writer::Program;
+        write(&mut flash, 3 * SECTOR as u32 + 0x100, b"program");
+        assert_eq!(flash.map(), ".blp............");
     }
 
     #[test]

@@ -16,6 +16,11 @@ mod reg {
     pub const PIN15: u32 = 0x64;
 }
 
+use super::pins::Outside;
+
+/// Bit of PINn: the output only pulls low.
+const OPEN_DRAIN: u32 = 1 << 2;
+
 /// Pins 0 to 15 (GPIO16 belongs to the RTC).
 pub const PINS: u32 = 0xFFFF;
 
@@ -26,17 +31,29 @@ pub struct Gpio {
     enable: u32,
     status: u32,
     pins: [u32; 16],
-    outside: u32,
+    open_drain: u32,
+    /// Pins with the chip's own pull-up.
+    pull_ups: u32,
+    outside: Outside,
     straps: u32,
 }
 
 impl Gpio {
-    /// After a reset with the levels `outside` at the pins, which are latched as straps.
+    /// After a reset with `outside` at the pins, whose levels are latched as straps.
     #[must_use]
-    pub fn new(outside: u32) -> Self {
-        let bit = |pin: u32| outside >> pin & 1;
+    pub fn new(outside: Outside) -> Self {
+        let bit = |pin: u32| outside.levels(0) >> pin & 1;
         let straps = bit(15) << 2 | bit(0) << 1 | bit(2);
-        Self { out: 0, enable: 0, status: 0, pins: [0; 16], outside, straps }
+        Self {
+            out: 0,
+            enable: 0,
+            status: 0,
+            pins: [0; 16],
+            open_drain: 0,
+            pull_ups: 0,
+            outside,
+            straps,
+        }
     }
 
     /// The boot mode the straps ask for: 3 flash, 1 serial loader, others are not used on boards.
@@ -48,7 +65,18 @@ impl Gpio {
     /// The level of every pin.
     #[must_use]
     pub fn levels(&self) -> u32 {
-        (self.out & self.enable | self.outside & !self.enable) & PINS
+        let low = self.enable & !self.out;
+        (self.driven_high() | self.outside.levels(self.pull_ups)) & !low & PINS
+    }
+
+    fn driven_high(&self) -> u32 {
+        self.enable & self.out & !self.open_drain
+    }
+
+    /// Pins whose level is the chip's doing: it is an output, and no open drain that is let go.
+    #[must_use]
+    pub fn driven(&self) -> u32 {
+        self.enable & (!self.out | !self.open_drain) & PINS
     }
 
     /// Pins that drive their level.
@@ -63,10 +91,17 @@ impl Gpio {
         self.status != 0
     }
 
-    /// Another level at `pin` from outside.
-    pub fn drive(&mut self, pin: u32, high: bool) {
+    /// The outside does something else.
+    pub fn set_outside(&mut self, outside: Outside) {
         let before = self.levels();
-        self.outside = self.outside & !(1 << pin) | u32::from(high) << pin;
+        self.outside = outside;
+        self.sense(before);
+    }
+
+    /// The chip's pull-up at `pin` is on or off (IOMUX, bit 7).
+    pub fn set_pull_up(&mut self, pin: u32, on: bool) {
+        let before = self.levels();
+        self.pull_ups = self.pull_ups & !(1 << pin) | u32::from(on) << pin;
         self.sense(before);
     }
 
@@ -96,7 +131,12 @@ impl Gpio {
             reg::STATUS => self.status = value & PINS,
             reg::STATUS_W1TS => self.status |= value & PINS,
             reg::STATUS_W1TC => self.status &= !value,
-            reg::PIN0..=reg::PIN15 => self.pins[(offset - reg::PIN0) as usize / 4] = value,
+            reg::PIN0..=reg::PIN15 => {
+                let pin = (offset - reg::PIN0) / 4;
+                self.pins[pin as usize] = value;
+                let open = u32::from(value & OPEN_DRAIN != 0);
+                self.open_drain = self.open_drain & !(1 << pin) | open << pin;
+            }
             _ => {}
         }
         self.sense(before);
@@ -124,16 +164,20 @@ impl Gpio {
 mod tests {
     use super::*;
 
+    fn at(levels: u32) -> Gpio {
+        Gpio::new(Outside::driven(levels))
+    }
+
     #[test]
     fn straps_choose_the_boot_mode() {
-        assert_eq!(Gpio::new(PINS & !(1 << 15)).boot_mode(), 3);
-        assert_eq!(Gpio::new(PINS & !(1 << 15) & !1).boot_mode(), 1);
-        assert_eq!(Gpio::new(PINS & !(1 << 15)).read(reg::IN) >> 16, 3);
+        assert_eq!(at(PINS & !(1 << 15)).boot_mode(), 3);
+        assert_eq!(at(PINS & !(1 << 15) & !1).boot_mode(), 1);
+        assert_eq!(at(PINS & !(1 << 15)).read(reg::IN) >> 16, 3);
     }
 
     #[test]
     fn output_wins_only_where_enabled() {
-        let mut gpio = Gpio::new(PINS);
+        let mut gpio = at(PINS);
         gpio.write(reg::OUT_W1TC, 4);
         assert_eq!(gpio.levels(), PINS);
         gpio.write(reg::ENABLE_W1TS, 4);
@@ -144,13 +188,37 @@ mod tests {
 
     #[test]
     fn edges_raise_the_interrupt() {
-        let mut gpio = Gpio::new(PINS);
+        let mut gpio = at(PINS);
         gpio.write(reg::PIN0, 2 << 7);
-        gpio.drive(0, false);
+        gpio.set_outside(Outside::driven(PINS & !1));
         assert!(gpio.interrupt());
         gpio.write(reg::STATUS_W1TC, 1);
         assert!(!gpio.interrupt());
-        gpio.drive(0, true);
+        gpio.set_outside(Outside::driven(PINS));
         assert!(!gpio.interrupt(), "falling edges only");
+    }
+
+    #[test]
+    fn an_open_drain_only_pulls_low() {
+        let mut gpio = Gpio::new(Outside { low: 0, high: 0, up: 1 << 4 });
+        gpio.write(reg::PIN0 + 16, OPEN_DRAIN);
+        gpio.write(reg::ENABLE_W1TS, 1 << 4);
+        assert_eq!((gpio.levels(), gpio.driven()), (0, 1 << 4));
+        gpio.write(reg::OUT_W1TS, 1 << 4);
+        assert_eq!((gpio.levels(), gpio.driven()), (1 << 4, 0));
+        gpio.set_outside(Outside { low: 1 << 4, high: 0, up: 1 << 4 });
+        assert_eq!(gpio.levels(), 0);
+        gpio.write(reg::PIN0 + 16, 0);
+        assert_eq!(gpio.levels(), 1 << 4, "an output of the chip that drives wins");
+    }
+
+    #[test]
+    fn the_chips_pull_up_holds_a_pin_that_nobody_drives() {
+        let mut gpio = Gpio::new(Outside::default());
+        assert_eq!(gpio.levels(), 0);
+        gpio.set_pull_up(5, true);
+        assert_eq!(gpio.levels(), 1 << 5);
+        gpio.set_outside(Outside::driven(0));
+        assert_eq!(gpio.levels(), 0);
     }
 }

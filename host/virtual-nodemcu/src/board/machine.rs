@@ -6,14 +6,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use super::control::{self, Control};
+use super::control::{self, About, Control};
+use super::flash::Writer;
 use super::net::Net;
 use super::radio::ap::Ap;
 use super::radio::pcap::Pcap;
 use super::radio::settings::Settings;
+use super::recent::{Quiet, Recent};
 use super::rom::Rom;
 use super::serial::{Input, Serial};
-use super::{Board, Event, ResetCause, uart};
+use super::{Board, Event, ResetCause, Sleep, uart};
 use serde_json::json;
 
 use crate::cpu::{Cpu, Stop};
@@ -77,10 +79,23 @@ pub struct Machine {
     rts: bool,
     /// What UART1 said since the last end of a line.
     log: Vec<u8>,
+    /// Whether GPIO16 is wired to RST: the chip's timer wakes it from a deep sleep then.
+    pub wake_wire: bool,
+    /// Since when the chip sleeps deeply, and for how long.
+    asleep: Option<(Instant, Sleep)>,
     /// Since when EN is low.
     held: Option<Instant>,
     /// Since when EN is low only because of its capacitor.
     charging: Option<Instant>,
+    /// The button RST is held.
+    rst: bool,
+    unpowered: bool,
+    /// Whether the board's time keeps to the wall clock; otherwise it goes as fast as the host can.
+    pub paced: bool,
+    /// Whether the host's end of the serial line always has the speed of the chip.
+    pub follows_baud: bool,
+    recent: Recent,
+    quiet: Quiet,
     /// Wall clock and the board's time (ns) at the same moment.
     base: (Instant, u64),
     /// Ends [`run`](Self::run) once it is set, from a signal handler or another thread.
@@ -164,8 +179,16 @@ impl Machine {
             dtr: false,
             rts: false,
             log: Vec::new(),
+            wake_wire: false,
+            asleep: None,
             held: None,
             charging: None,
+            rst: false,
+            unpowered: false,
+            paced: true,
+            follows_baud: false,
+            recent: Recent::default(),
+            quiet: Quiet::default(),
             base: (Instant::now(), 0),
             switch: Arc::default(),
             observer: None,
@@ -189,8 +212,15 @@ impl Machine {
 
     fn reset_because(&mut self, cause: ResetCause, why: &str) {
         self.flush();
+        if let Some((since, _)) = self.asleep.take() {
+            self.board.clock.pass(since.elapsed().as_nanos() as u64);
+            self.base = (Instant::now(), self.board.clock.nanoseconds(self.cpu.cycles()));
+        }
         self.board.reset(cause, self.cpu.cycles());
         self.rom.boot(&mut self.cpu, &mut self.board);
+        // What the loader was given to run writes for the host too: esptool's stub.
+        let loads = self.board.gpio.boot_mode() == 1;
+        self.board.flash.writer = if loads { Writer::Loader } else { Writer::Program };
         let mode = match self.board.gpio.boot_mode() {
             1 => "serial loader (GPIO0 low)",
             3 => "flash",
@@ -208,9 +238,13 @@ impl Machine {
     /// Says something on the console.
     pub fn say(&mut self, text: &str) {
         (self.console)(text);
+        self.recent.console(text);
         if let Some(control) = &mut self.control {
             let time = self.board.clock.nanoseconds(self.cpu.cycles());
-            control.tell(&json!({ "event": "console", "time_ns": time, "text": text }));
+            control.tell(
+                About::Console,
+                &json!({ "event": "console", "time_ns": time, "text": text }),
+            );
         }
     }
 
@@ -225,15 +259,76 @@ impl Machine {
         self.modem_lines(self.dtr, self.rts);
     }
 
+    /// The button RST: EN is low while it is pressed.
+    pub fn press_reset(&mut self, pressed: bool) {
+        if pressed {
+            self.hold();
+        }
+        self.rst = pressed;
+        if !pressed {
+            self.release_unless_held();
+        }
+    }
+
+    /// Switches the power off, or on; on again is off and on.
+    pub fn set_power(&mut self, on: bool) {
+        if !on {
+            if !self.unpowered {
+                self.hold();
+                self.unpowered = true;
+                self.say("power off");
+            }
+        } else if std::mem::take(&mut self.unpowered) {
+            self.held = None;
+            self.base = (Instant::now(), self.board.clock.nanoseconds(self.cpu.cycles()));
+            self.reset(ResetCause::PowerOn);
+            if self.en_is_low() {
+                self.hold();
+            }
+        } else {
+            self.reset(ResetCause::PowerOn);
+        }
+    }
+
+    /// Whether the board has power, and whether the chip is held in reset.
+    #[must_use]
+    pub fn is_powered_and_held(&self) -> (bool, bool) {
+        (!self.unpowered, self.held.is_some())
+    }
+
+    /// The LEDs of the board.
+    #[must_use]
+    pub fn leds(&self) -> &[Led] {
+        &self.leds
+    }
+
+    /// What was said lately: the serial port's bytes and the console's lines.
+    #[must_use]
+    pub fn recent(&self) -> &Recent {
+        &self.recent
+    }
+
+    /// Bytes for UART0 as a terminal sends them that runs at the chip's own speed.
+    pub fn type_in(&mut self, bytes: &[u8]) {
+        if self.held.is_none() && self.board.uarts[0].waiting() <= MOST_WAITING {
+            self.board.uarts[0].push(bytes.iter().copied());
+        }
+    }
+
     /// Does what came over the control socket.
     fn obey(&mut self) {
         let Some(requests) = self.control.as_mut().map(Control::requests) else { return };
+        if !requests.is_empty() {
+            // So that what is done has the right time.
+            self.board.advance(self.cpu.cycles());
+        }
         for (who, line) in requests {
             let (answer, listens) = control::serve(self, &line);
             if let Some(control) = &mut self.control {
                 control.answer(who, &answer);
                 if let Some(listens) = listens {
                     control.set_listening(who, listens);
+                    self.board.watched = control.watched();
                 }
             }
         }
@@ -250,14 +345,14 @@ impl Machine {
                 return End::Time;
             }
             let mut stop = None;
-            let wait = if self.held.is_some() {
+            let wait = if self.held.is_some() || self.asleep.is_some() {
                 Duration::from_millis(5)
             } else {
                 // What looks often at the outside waits in several pieces. The ROM's loader serves its
                 // host at once: no time passes for it.
                 let served = self.rom.is_loading() && self.board.uarts[0].waiting() > 0;
                 if served || self.ahead().is_zero() {
-                    stop = self.slice();
+                    stop = self.slice_to(self.cpu.cycles() + SLICE);
                 }
                 if stop.is_some() { Duration::ZERO } else { self.ahead() }
             };
@@ -271,6 +366,55 @@ impl Machine {
         }
     }
 
+    /// Runs for `time` by the board's own clock, unless something ends it before.
+    pub fn run_for(&mut self, time: Duration) -> Option<End> {
+        let end = self.cpu.cycles() + self.board.clock.cycles_in(time.as_nanos() as u64).max(1);
+        while self.cpu.cycles() < end {
+            let wait = self.ahead();
+            if self.held.is_some() || self.switch.load(Ordering::Relaxed) {
+                self.outside(wait);
+                return self.over();
+            }
+            if wait.is_zero()
+                && let Some(stop) = self.slice_to(end.min(self.cpu.cycles() + SLICE))
+            {
+                return Some(End::Stopped(stop));
+            }
+            if let Some(end) = self.over() {
+                return Some(end);
+            }
+            let wait = self.ahead();
+            self.outside(wait);
+        }
+        None
+    }
+
+    /// Runs for `time` of the board's own, as fast as the host can: for whoever is the network too,
+    /// since another one behind the board goes by the wall clock. While EN is low nothing happens.
+    ///
+    /// Returns early, with nothing, when the board has sent frames that nobody has taken.
+    pub fn run_board_time(&mut self, time: Duration) -> Option<End> {
+        let now = |machine: &Self| machine.board.clock.nanoseconds(machine.cpu.cycles());
+        let end = now(self) + u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        while now(self) < end && self.held.is_none() {
+            if self.switch.load(Ordering::Relaxed) {
+                return Some(End::SwitchedOff);
+            }
+            let stop = self.slice_to(
+                self.cpu.cycles() + self.board.clock.cycles_in(end - now(self)).clamp(1, SLICE),
+            );
+            let over = self.over();
+            self.outside(Duration::ZERO);
+            if let Some(end) = over.or(stop.map(End::Stopped)) {
+                return Some(end);
+            }
+            if self.board.has_frames() {
+                break;
+            }
+        }
+        None
+    }
+
     /// Executes one instruction, or one function of the ROM; asleep, one cycle passes. While EN
     /// is low nothing is executed. The wall clock plays no part.
     ///
@@ -281,7 +425,7 @@ impl Machine {
         }
         let before = self.cpu.cycles();
         let mut stop = None;
-        if self.held.is_none() {
+        if self.held.is_none() && self.asleep.is_none() {
             let turn = self.turn(before + 1, true);
             // A breakpoint here was stopped at before: it is stepped over.
             let turn = if turn == Turn::Stop(Stop::Breakpoint) {
@@ -294,7 +438,8 @@ impl Machine {
             }
         }
         let slice_over = before / SLICE != self.cpu.cycles() / SLICE;
-        if self.held.is_some() || self.board.has_frames() || slice_over {
+        let rests = self.held.is_some() || self.asleep.is_some();
+        if rests || self.board.has_frames() || slice_over {
             self.outside(Duration::ZERO);
         }
         self.over().or(stop)
@@ -311,9 +456,8 @@ impl Machine {
         self.observer.as_ref().is_some_and(blind).then_some(End::Blind)
     }
 
-    /// Lets the core run until the outside gets its turn, or to a stop.
-    fn slice(&mut self) -> Option<Stop> {
-        let end = self.cpu.cycles() + SLICE;
+    /// Lets the core run to `end`, when the outside gets its turn, or to a stop.
+    fn slice_to(&mut self, end: u64) -> Option<Stop> {
         loop {
             match self.turn(end, false) {
                 Turn::Again => {}
@@ -341,6 +485,10 @@ impl Machine {
             self.reset_because(cause, why);
             return Turn::Outside;
         }
+        if let Some(sleep) = self.board.take_sleep() {
+            self.fall_asleep(sleep);
+            return Turn::Outside;
+        }
         if now >= end || !self.board.flash.powered() || self.board.has_frames() {
             return Turn::Outside;
         }
@@ -362,8 +510,27 @@ impl Machine {
         }
     }
 
+    fn fall_asleep(&mut self, sleep: Sleep) {
+        self.flush();
+        let text = match sleep {
+            Sleep::For(time) if self.wake_wire => {
+                format!("deep sleep for {:.3} s", time as f64 / 1e9)
+            }
+            Sleep::For(time) => format!(
+                "deep sleep for {:.3} s, which a wire from GPIO16 to RST would end (--wake-wire)",
+                time as f64 / 1e9
+            ),
+            Sleep::Forever => "deep sleep until a reset".to_owned(),
+        };
+        self.say(&text);
+        self.asleep = Some((Instant::now(), sleep));
+    }
+
     /// How long the wall clock needs to catch up with the board.
     fn ahead(&mut self) -> Duration {
+        if !self.paced {
+            return Duration::ZERO;
+        }
         let board = self.board.clock.nanoseconds(self.cpu.cycles());
         let passed = Duration::from_nanos(board.saturating_sub(self.base.1));
         let wall = self.base.0.elapsed();
@@ -395,9 +562,15 @@ impl Machine {
             self.input(input);
             wait = Duration::ZERO;
         }
+        if let Some((since, Sleep::For(time))) = self.asleep
+            && self.wake_wire
+            && since.elapsed() >= Duration::from_nanos(time)
+        {
+            self.reset_because(ResetCause::DeepSleep, "end of deep sleep");
+        }
         if self.charging.is_some_and(|since| since.elapsed() >= EN_DELAY) {
             self.charging = None;
-            self.release();
+            self.release_unless_held();
         }
     }
 
@@ -412,16 +585,23 @@ impl Machine {
             let text = fault.text(&self.symbols);
             self.say(&text);
         }
+        let now = self.board.clock.nanoseconds(self.cpu.cycles());
         for event in self.board.take_events() {
             let text = match event {
                 Event::Unmodelled(text) | Event::Crash(text) => text,
                 Event::Pin { pin, high, time } => {
                     if let Some(control) = &mut self.control {
-                        control.tell(
-                            &json!({ "event": "pin", "time_ns": time, "pin": pin, "high": high }),
-                        );
+                        let event =
+                            json!({ "event": "pin", "time_ns": time, "pin": pin, "high": high });
+                        control.tell(About::Outputs, &event);
                     }
-                    match self.leds.iter().find(|led| led.pin == pin) {
+                    let led = self.leds.iter().find(|led| led.pin == pin);
+                    // A part says itself what it does.
+                    let spoken_for = led.is_none() && self.board.parts.pins() >> pin & 1 != 0;
+                    if spoken_for || !self.quiet.speaks(pin, time) {
+                        continue;
+                    }
+                    match led {
                         Some(led) => {
                             let state = if high == led.active_low { "off" } else { "on" };
                             format!("LED {} (GPIO{pin}) {state}", led.name)
@@ -429,8 +609,23 @@ impl Machine {
                         None => format!("GPIO{pin} {}", if high { "high" } else { "low" }),
                     }
                 }
+                Event::Level { pin, high, time } => {
+                    if let Some(control) = &mut self.control {
+                        let event =
+                            json!({ "event": "level", "time_ns": time, "pin": pin, "high": high });
+                        control.tell(About::Level(pin), &event);
+                    }
+                    continue;
+                }
             };
             self.say(&text);
+        }
+        for (pin, count) in self.quiet.take(now) {
+            let high = self.board.gpio.levels() >> pin & 1 != 0;
+            self.say(&format!(
+                "GPIO{pin}: {count} more changes, not named one by one; now {}",
+                if high { "high" } else { "low" }
+            ));
         }
         if let Some(net) = &mut self.net {
             for frame in self.board.nic.take_sent() {
@@ -473,8 +668,19 @@ impl Machine {
         let bytes = self.board.uarts[0].take_sent();
         if !bytes.is_empty() {
             let baud = self.chip_baud();
+            if self.follows_baud {
+                self.host_baud = baud;
+            }
             let seen = uart::over_the_wire(&bytes, baud, self.host_baud);
             self.serial.send(&seen);
+            self.recent.serial(&bytes);
+            if let Some(control) = &mut self.control {
+                let time = self.board.clock.nanoseconds(self.cpu.cycles());
+                let text = control::latin1(&bytes);
+                let event =
+                    json!({ "event": "serial", "time_ns": time, "baud": baud, "data": text });
+                control.tell(About::Serial, &event);
+            }
         }
         self.log.extend(self.board.uarts[1].take_sent());
         while let Some(end) = self.log.iter().position(|byte| *byte == b'\n') {
@@ -494,7 +700,7 @@ impl Machine {
     fn input(&mut self, input: Input) {
         match input {
             Input::Data(bytes) => {
-                if self.held.is_some() {
+                if self.held.is_some() || self.asleep.is_some() {
                     return;
                 }
                 if self.board.uarts[0].waiting() > MOST_WAITING {
@@ -503,6 +709,9 @@ impl Machine {
                             .to_owned()
                     });
                     return;
+                }
+                if self.follows_baud {
+                    self.host_baud = self.chip_baud();
                 }
                 if self.rom.measures_baud() {
                     let hz = self.board.clock.bus_hz();
@@ -525,20 +734,35 @@ impl Machine {
     /// The two transistors: DTR alone pulls GPIO0 low, RTS alone EN; both or none, nothing.
     fn modem_lines(&mut self, dtr: bool, rts: bool) {
         (self.dtr, self.rts) = (dtr, rts);
-        self.board.drive_pin(0, !(dtr && !rts || self.button));
+        self.board.set_gpio0_low(dtr && !rts || self.button);
         if rts && !dtr {
             self.charging = None;
-            if self.held.is_none() {
-                self.flush();
-                self.held = Some(Instant::now());
-            }
+            self.hold();
         } else if self.held.is_some() {
             if dtr && rts {
                 self.charging = Some(Instant::now());
             } else {
                 self.charging = None;
-                self.release();
+                self.release_unless_held();
             }
+        }
+    }
+
+    /// Whether somebody pulls EN low.
+    fn en_is_low(&self) -> bool {
+        self.unpowered || self.rst || self.rts && !self.dtr
+    }
+
+    fn hold(&mut self) {
+        if self.held.is_none() {
+            self.flush();
+            self.held = Some(Instant::now());
+        }
+    }
+
+    fn release_unless_held(&mut self) {
+        if self.held.is_some() && !self.en_is_low() && self.charging.is_none() {
+            self.release();
         }
     }
 

@@ -5,10 +5,16 @@ pub mod control;
 pub mod flash;
 pub mod gpio;
 pub mod machine;
+#[cfg(feature = "network")]
+pub mod net;
+#[cfg(not(feature = "network"))]
+#[path = "no_net.rs"]
 pub mod net;
 pub mod nic;
 pub mod noise;
+pub mod pins;
 pub mod radio;
+pub mod recent;
 pub mod rom;
 pub mod serial;
 pub mod spi;
@@ -19,11 +25,13 @@ pub mod watchdog;
 use std::ops::Range;
 
 use crate::cpu::{Bus, Cause, Signals};
+use crate::parts::{Part, Parts, Spec};
 use clock::Clock;
 use flash::Flash;
 use gpio::Gpio;
 use nic::Nic;
 use noise::Noise;
+use pins::{Drive, Pull, Wiring};
 use radio::Radio;
 use radio::mac::{MAC, Mac};
 use radio::phy::{self, BASEBAND};
@@ -72,6 +80,16 @@ const MAC_RESET: u32 = 0x6000_0D48;
 const MAC_RESET_PULSE: u32 = 1 << 1;
 /// Measures the RTC's slow clock: bits 9:0 say over how many of its periods; bit 31 starts.
 const RTC_CALIBRATION: u32 = 0x6000_036C;
+/// When a sleep ends, in periods of the RTC's slow clock.
+const RTC_WAKE_AT: u32 = 0x6000_0704;
+/// Bit 20 starts a sleep.
+const RTC_SLEEP: u32 = 0x6000_0708;
+const RTC_SLEEP_NOW: u32 = 1 << 20;
+/// Bits 5:0: what ends a sleep; bits 13:8: what did.
+const RTC_WAKE: u32 = 0x6000_0718;
+const WAKE_BY_TIMER: u32 = 8;
+/// All ones before a deep sleep and never otherwise: what the SDK switches off with it.
+const RTC_POWER_DOWN: u32 = 0x6000_0740;
 /// The result: periods of the crystal in bits 19:0, bit 31 when it is there.
 const RTC_CALIBRATION_VALUE: u32 = 0x6000_0370;
 
@@ -90,6 +108,33 @@ mod line {
     pub const NMI: u32 = 14;
 }
 
+/// The IOMUX at 0x60000800: a word for each pad.
+mod pads {
+    /// The pad's pull-up.
+    pub const PULL_UP: u32 = 1 << 7;
+    /// GPIO numbers by register, from offset 4 on (SDK, eagle_soc.h).
+    const GPIO: [u32; 16] = [12, 13, 14, 15, 3, 1, 6, 7, 8, 9, 10, 11, 0, 2, 4, 5];
+
+    /// The pin whose pad the register at `offset` sets.
+    pub fn gpio(offset: u32) -> Option<u32> {
+        GPIO.get((offset as usize / 4).checked_sub(1)?).copied()
+    }
+}
+
+/// The ADC's samples, eight of them.
+const SAR_DATA: Range<u32> = 0x6000_0D80..0x6000_0DA0;
+
+/// By its bit 21 (word of 0x60000D5C) the ADC's input is the pin TOUT, and not the radio's detectors.
+const SAR_INPUT: usize = 0xD5C / 4;
+const SAR_TOUT: u32 = 1 << 21;
+
+/// The sample from which programs compute `value`: they invert it, take 11 bits, stretch the lower
+/// eight by 279/256 above an offset of 21, and take a sixteenth of the sum of eight.
+fn sar_sample(value: u16) -> u32 {
+    let doubled = u32::from(value.min(1023)) * 2;
+    !(doubled & 0x700 | (((doubled & 0xFF) * 256).div_ceil(279) + 21))
+}
+
 /// What the ROM reports as reset cause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ResetCause {
@@ -103,11 +148,29 @@ pub enum ResetCause {
     DeepSleep = 5,
 }
 
+/// How long the chip wants to sleep deeply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sleep {
+    /// Until its timer pulls GPIO16 low, after so many nanoseconds.
+    For(u64),
+    /// Until it is reset.
+    Forever,
+}
+
 /// What the board has to say to whoever watches it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     /// A pin's level changed while the pin is an output, or became one.
     Pin {
+        /// Its number.
+        pin: u32,
+        /// Its level.
+        high: bool,
+        /// When, in nanoseconds since the board was made.
+        time: u64,
+    },
+    /// The level at a pin that is watched changed, whoever did it.
+    Level {
         /// Its number.
         pin: u32,
         /// Its level.
@@ -147,12 +210,19 @@ pub struct Board {
     pub clock: Clock,
     mac: [u8; 6],
     cause: ResetCause,
-    /// Levels at the pins from outside.
-    pins: u32,
+    wiring: Wiring,
+    /// What is wired to the pins.
+    pub parts: Parts,
+    /// Pins each change of which is an [`Event::Level`], a bit each.
+    pub watched: u32,
+    /// What the ADC measures: 0 to 1023.
+    pub adc: u16,
     /// The random source.
     pub noise: Noise,
     /// A reset that the watchdog or the program demands.
     demanded: Option<ResetCause>,
+    /// The program asked for a deep sleep.
+    sleep: Option<Sleep>,
     invalidate: Option<Range<u32>>,
     stop: bool,
     /// The last cycle that devices have seen.
@@ -179,7 +249,7 @@ impl Board {
             flash,
             spi: Default::default(),
             uarts: Default::default(),
-            gpio: Gpio::new(PULLS),
+            gpio: Gpio::new(Wiring::new(PULLS).outside(0, 0)),
             timers: [Timer::new(Kind::Frc1), Timer::new(Kind::Frc2)],
             watchdog: Watchdog::default(),
             nic: Nic::new(mac),
@@ -187,9 +257,13 @@ impl Board {
             clock: Clock::new(0, 0),
             mac,
             cause: ResetCause::PowerOn,
-            pins: PULLS,
+            wiring: Wiring::new(PULLS),
+            parts: Parts::default(),
+            watched: 0,
+            adc: 0,
             noise: Noise::new(seed),
             demanded: None,
+            sleep: None,
             invalidate: None,
             stop: false,
             seen: 0,
@@ -239,11 +313,14 @@ impl Board {
         let time = self.clock.nanoseconds(now);
         self.clock = Clock::new(now, time);
         self.seen = now;
-        if cause == ResetCause::PowerOn {
+        if matches!(cause, ResetCause::PowerOn | ResetCause::DeepSleep) {
             self.iram.fill(0xA5);
             self.dram.fill(0xA5);
+        }
+        if cause == ResetCause::PowerOn {
             self.rtc_memory.fill(0xA5);
             self.flash.power_on();
+            self.parts.power_on(self.gpio.levels(), time);
         }
         self.cause = cause;
         self.dport = [0; 64];
@@ -252,20 +329,125 @@ impl Board {
         self.other = [0; 1024];
         self.spi = Default::default();
         self.uarts = Default::default();
-        self.gpio = Gpio::new(self.pins);
+        let levels = self.gpio.levels();
+        self.gpio = Gpio::new(self.outside());
+        self.settle(levels, time);
         self.timers = [Timer::new(Kind::Frc1), Timer::new(Kind::Frc2)];
         self.watchdog = Watchdog::default();
         self.nic.reset();
         self.radio.reset(time);
         self.noise.reset();
+        if cause == ResetCause::DeepSleep {
+            self.other[(RTC_WAKE & 0xFFF) as usize / 4] = WAKE_BY_TIMER << 8;
+        }
         self.demanded = None;
+        self.sleep = None;
         self.invalidate = Some(0..u32::MAX);
     }
 
-    /// Sets the level that the outside drives at `pin`.
+    /// Somebody outside holds `pin`, or lets it go.
+    pub fn hold_pin(&mut self, pin: u32, drive: Drive) {
+        self.rewire(|wiring| wiring.hold(pin, drive));
+    }
+
+    /// Somebody outside drives `pin`.
     pub fn drive_pin(&mut self, pin: u32, high: bool) {
-        self.pins = self.pins & !(1 << pin) | u32::from(high) << pin;
-        self.gpio.drive(pin, high);
+        self.hold_pin(pin, if high { Drive::High } else { Drive::Low });
+    }
+
+    /// Another resistor at `pin`.
+    pub fn pull_pin(&mut self, pin: u32, pull: Pull) {
+        self.rewire(|wiring| wiring.set_pull(pin, pull));
+    }
+
+    /// The button FLASH or the transistor at DTR pulls GPIO0 low, or lets it go.
+    pub fn set_gpio0_low(&mut self, low: bool) {
+        self.rewire(|wiring| wiring.set_gpio0_low(low));
+    }
+
+    /// Who is at the pins.
+    #[must_use]
+    pub fn wiring(&self) -> &Wiring {
+        &self.wiring
+    }
+
+    fn rewire(&mut self, change: impl FnOnce(&mut Wiring)) {
+        let before = self.gpio.levels();
+        change(&mut self.wiring);
+        self.gpio.set_outside(self.outside());
+        self.settle(before, self.clock.nanoseconds(self.seen));
+    }
+
+    fn outside(&self) -> pins::Outside {
+        let (low, high) = self.parts.held();
+        self.wiring.outside(low, high)
+    }
+
+    /// Wires a part to its pins, under a name of its own.
+    ///
+    /// # Errors
+    /// The name is taken, or a pin is none.
+    pub fn add_part(&mut self, name: &str, part: Box<dyn Part>) -> Result<(), String> {
+        self.change_parts(|parts, at| parts.add(name.to_owned(), part, at))
+    }
+
+    /// The same for one that is described; its name.
+    ///
+    /// # Errors
+    /// The name is taken.
+    pub fn add_part_like(&mut self, spec: &Spec) -> Result<String, String> {
+        let name = spec.name_among(&self.parts);
+        self.add_part(&name, spec.make()?)?;
+        Ok(name)
+    }
+
+    /// Takes a part away.
+    ///
+    /// # Errors
+    /// There is none of that name.
+    pub fn remove_part(&mut self, name: &str) -> Result<(), String> {
+        self.change_parts(|parts, _| parts.remove(name))
+    }
+
+    /// Changes what a part measures or does.
+    ///
+    /// # Errors
+    /// There is no such part or setting, or the value is wrong.
+    pub fn set_part(&mut self, name: &str, settings: &[(String, String)]) -> Result<(), String> {
+        self.change_parts(|parts, at| parts.set(name, settings, at))
+    }
+
+    fn change_parts<T>(&mut self, change: impl FnOnce(&mut Parts, (u64, u32)) -> T) -> T {
+        let (time, before) = (self.clock.nanoseconds(self.seen), self.gpio.levels());
+        let result = change(&mut self.parts, (time, before));
+        self.gpio.set_outside(self.outside());
+        self.settle(before, time);
+        result
+    }
+
+    /// Lets parts see the pins that are no longer as in `before`, and the pins what parts do then.
+    fn settle(&mut self, mut before: u32, time: u64) {
+        /// A part that answers its own edges would never come to rest.
+        const MOST_ROUNDS: u32 = 16;
+        for _ in 0..MOST_ROUNDS {
+            let levels = self.gpio.levels();
+            let changed = levels ^ before;
+            for pin in (0..16).filter(|pin| changed & self.watched & 1 << pin != 0) {
+                self.events.push(Event::Level { pin, high: levels >> pin & 1 != 0, time });
+            }
+            if changed & self.parts.pins() == 0 {
+                return;
+            }
+            self.parts.edges(changed, levels, time);
+            self.gpio.set_outside(self.outside());
+            before = levels;
+        }
+    }
+
+    /// The station address.
+    #[must_use]
+    pub fn mac(&self) -> [u8; 6] {
+        self.mac
     }
 
     /// What caused the last reset.
@@ -277,6 +459,11 @@ impl Board {
     /// The reset that something demanded since the last call.
     pub fn take_reset(&mut self) -> Option<ResetCause> {
         self.demanded.take()
+    }
+
+    /// The deep sleep that the program asked for since the last call.
+    pub fn take_sleep(&mut self) -> Option<Sleep> {
+        self.sleep.take()
     }
 
     /// What happened since the last call.
@@ -335,7 +522,11 @@ impl Board {
             let left = due.saturating_sub(self.clock.nanoseconds(now));
             now + self.clock.cycles_in(left) + 2
         });
-        timers.into_iter().chain(watchdog).chain(radio).chain(uarts).min()
+        let parts = self.parts.next().map(|due| {
+            let left = due.saturating_sub(self.clock.nanoseconds(now));
+            now + self.clock.cycles_in(left) + 1
+        });
+        timers.into_iter().chain(watchdog).chain(radio).chain(uarts).chain(parts).min()
     }
 
     /// Lets devices see that it is cycle `now`.
@@ -353,6 +544,9 @@ impl Board {
             self.demand_reset(ResetCause::Watchdog);
         }
         self.radio.advance(time, &mut self.dram);
+        if self.parts.next().is_some_and(|due| due <= time) {
+            self.change_parts(|parts, (time, levels)| parts.wake(levels, time));
+        }
     }
 
     /// The cycle of accesses that the ROM's serial loader makes: the core stands still.
@@ -541,8 +735,7 @@ impl Board {
             }
             0x700 => match offset {
                 0x14 => self.cause as u32,
-                // The RTC's slow counter, about 150 kHz.
-                0x1C => (self.clock.nanoseconds(now) * 3 / 20_000) as u32,
+                0x1C => self.slow_clock(now),
                 _ => self.other_load(address),
             },
             0x900 => self.watchdog.read(offset),
@@ -550,8 +743,16 @@ impl Board {
         }
     }
 
+    /// The RTC's slow counter, about 150 kHz.
+    fn slow_clock(&self, now: u64) -> u32 {
+        (self.clock.nanoseconds(now) * 3 / 20_000) as u32
+    }
+
     /// A register that keeps what is written, or answers for the analogue side.
     fn other_load(&self, address: u32) -> u32 {
+        if SAR_DATA.contains(&address) && self.other[SAR_INPUT] & SAR_TOUT != 0 {
+            return sar_sample(self.adc);
+        }
         let stored = self.other[(address & 0xFFF) as usize / 4];
         self.radio.phy.answer(address, stored).unwrap_or(stored)
     }
@@ -583,11 +784,25 @@ impl Board {
                 let before = (self.gpio.levels(), self.gpio.enabled());
                 self.gpio.write(offset, value);
                 self.report_pins(before, now);
+                self.pins_changed(before.0, now);
             }
             0x600 => {
                 let timer = &mut self.timers[usize::from(offset >= 0x20)];
                 timer.write(offset & 0x1F, value, self.clock.ticks(now));
                 self.stop = true;
+            }
+            0x700 if address == RTC_SLEEP && value & RTC_SLEEP_NOW != 0 => {
+                let register = |address: u32| self.other[(address & 0xFFF) as usize / 4];
+                if register(RTC_POWER_DOWN) == u32::MAX {
+                    let periods = register(RTC_WAKE_AT).wrapping_sub(self.slow_clock(now));
+                    self.sleep = Some(if register(RTC_WAKE) & WAKE_BY_TIMER != 0 {
+                        Sleep::For(u64::from(periods) * 20_000 / 3)
+                    } else {
+                        Sleep::Forever
+                    });
+                    self.stop = true;
+                }
+                self.other[(address & 0xFFF) as usize / 4] = value;
             }
             0x700 if offset == 0 && value & 1 << 31 != 0 => {
                 self.reset_by_program();
@@ -595,6 +810,14 @@ impl Board {
             0x900 => {
                 self.watchdog.write(offset, value, self.clock.nanoseconds(now));
                 self.stop = true;
+            }
+            0x800 if pads::gpio(offset).is_some() => {
+                self.other[(address & 0xFFF) as usize / 4] = value;
+                if let Some(pin) = pads::gpio(offset) {
+                    let before = self.gpio.levels();
+                    self.gpio.set_pull_up(pin, value & pads::PULL_UP != 0);
+                    self.pins_changed(before, now);
+                }
             }
             _ if phy::ANALOG.contains(&address) => {
                 self.radio.phy.command(address, value);
@@ -608,6 +831,16 @@ impl Board {
                     self.radio.reset_mac();
                 }
             }
+        }
+    }
+
+    /// The program changed pins: what is wired to them sees it at once.
+    fn pins_changed(&mut self, before: u32, now: u64) {
+        if (self.gpio.levels() ^ before) & (self.parts.pins() | self.watched) != 0 {
+            let due = self.parts.next();
+            self.settle(before, self.clock.nanoseconds(now));
+            // A part acts earlier than the core's budget ends.
+            self.stop |= self.parts.next() != due;
         }
     }
 

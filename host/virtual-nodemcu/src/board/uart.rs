@@ -84,9 +84,12 @@ impl Uart {
         self.registers[reg::CLKDIV as usize / 4] = (hz / u64::from(baud.max(1))) as u32;
     }
 
-    /// Sets the divider itself.
-    pub fn set_divider(&mut self, divider: u32) {
-        self.registers[reg::CLKDIV as usize / 4] = divider;
+    /// UART0 as the ROM leaves it to programs: eight bits, an interrupt for each byte received. Old
+    /// stubs of esptool build on that.
+    pub fn left_by_the_rom(&mut self) {
+        self.registers[reg::CONF0 as usize / 4] = 3 << 2;
+        self.registers[reg::CONF1 as usize / 4] = 1;
+        self.registers[reg::INT_ENA as usize / 4] = INT_RX_FULL;
     }
 
     /// Bytes from the host, as they arrive at the pin.

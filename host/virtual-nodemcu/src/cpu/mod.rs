@@ -284,6 +284,12 @@ impl Cpu {
         self.core.now - self.core.idle
     }
 
+    /// Lets cycles pass without an instruction, as a host's function that waits.
+    pub fn pass(&mut self, cycles: u64) {
+        self.core.now += cycles;
+        self.core.idle += cycles;
+    }
+
     /// Whether the core sleeps in WAITI.
     #[must_use]
     pub fn waiting(&self) -> bool {
@@ -298,6 +304,10 @@ impl Cpu {
 
     /// Continues elsewhere; ends a WAITI.
     pub fn set_pc(&mut self, pc: u32) {
+        if self.stopped_at != Some(pc) {
+            // The breakpoint there is one to stop at, when control comes back.
+            self.stopped_at = None;
+        }
         self.core.pc = pc;
         self.core.waiting = false;
     }

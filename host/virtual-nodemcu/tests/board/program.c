@@ -366,6 +366,8 @@ static void test(void)
 }
 #endif
 
+#include "parts.h"
+
 __attribute__((section(".text.start"))) void start(void)
 {
     extern uint32_t bss_start, bss_end;

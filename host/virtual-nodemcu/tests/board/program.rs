@@ -52,3 +52,14 @@ pub fn images(test: &str) -> Vec<(usize, Vec<u8>)> {
     compile(test, &elf);
     files(&elf)
 }
+
+/// A flash file with the program for `test`; its path.
+pub fn flash(folder: &Path, name: &str, test: &str) -> PathBuf {
+    let mut contents = vec![0xFF; 4 << 20];
+    for (offset, image) in images(test) {
+        contents[offset..offset + image.len()].copy_from_slice(&image);
+    }
+    let path = folder.join(name);
+    std::fs::write(&path, contents).unwrap();
+    path
+}

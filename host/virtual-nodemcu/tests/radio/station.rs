@@ -200,7 +200,7 @@ impl Station {
             let mut pieces = 0;
             let done = loop {
                 let word = self.load(self.head);
-                assert_eq!(word & OWNER, 0, "a frame has an end");
+                assert_ne!(word & OWNER, 0, "taking it is the program's");
                 let buffer = self.load(self.head + 4);
                 let length = (word >> 12 & 0xFFF) as usize;
                 bytes.extend(self.board.read_memory(buffer, length).unwrap());

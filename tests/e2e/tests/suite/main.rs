@@ -11,6 +11,7 @@ mod identity_region;
 mod low_memory;
 mod network;
 mod records;
+mod remembered;
 mod session;
 mod settings;
 mod unanswered;

@@ -147,6 +147,19 @@ pub struct Mac {
     aborted: bool,
     /// Received frames that found no room.
     overflows: u64,
+    /// Frames in the ring that the program has not taken yet.
+    untaken: Vec<Untaken>,
+}
+
+/// A frame in the ring. Its descriptors stay the hardware's: the program takes them away, the owner
+/// bit and the link, as it comes across them. (The libraries clear the bit, and move the ring where
+/// the next three are not the hardware's: a frame that waits must not look like that.)
+#[derive(Debug)]
+struct Untaken {
+    descriptors: Vec<u32>,
+    /// What the last one was left with. It says that a frame ends there, which one that was given
+    /// back does not.
+    word: u32,
 }
 
 impl Mac {
@@ -165,6 +178,7 @@ impl Mac {
             broken: None,
             aborted: false,
             overflows: 0,
+            untaken: Vec::new(),
         }
     }
 
@@ -245,6 +259,7 @@ impl Mac {
                 self.tsf = tsf.wrapping_sub(self.microseconds(now));
             }
             reg::RX_FIRST => {
+                self.untaken.clear();
                 self.put(offset, value);
                 self.put(reg::RX_NEXT, value);
                 self.put(reg::RX_CURRENT, value);
@@ -507,6 +522,10 @@ impl Mac {
             // The chain had come to its end; meanwhile it may have been made longer.
             next = load(memory, last.wrapping_add(8)).unwrap_or(0);
         }
+        self.untaken.retain(|frame| {
+            let last = frame.descriptors.last().and_then(|at| load(memory, *at));
+            last == Some(frame.word)
+        });
         let mut chain = Vec::new();
         let mut room = 0;
         let mut at = next;
@@ -517,7 +536,9 @@ impl Mac {
                 let follows = load(memory, at.wrapping_add(8))?;
                 let size = (word & 0xFFF) as usize;
                 slice(memory, buffer, size)?;
-                (word & DESCRIPTOR_OWNER != 0 && size > 0).then_some((word, buffer, follows, size))
+                let free = !self.untaken.iter().any(|frame| frame.descriptors.contains(&at));
+                (free && word & DESCRIPTOR_OWNER != 0 && size > 0)
+                    .then_some((word, buffer, follows, size))
             })();
             let Some((word, buffer, follows, size)) = descriptor else { break };
             chain.push((at, word, buffer, size));
@@ -530,15 +551,19 @@ impl Mac {
         }
         let mut rest = &bytes[..];
         let count = chain.len();
+        let mut untaken = Untaken { descriptors: Vec::new(), word: 0 };
         for (i, (descriptor, word, buffer, size)) in chain.into_iter().enumerate() {
             let (piece, more) = rest.split_at(rest.len().min(size));
             rest = more;
             let end = if i + 1 == count { DESCRIPTOR_END } else { 0 };
-            let word = word & 0x1F00_0FFF | (piece.len() as u32) << 12 | end;
+            let word = word & 0x9F00_0FFF | (piece.len() as u32) << 12 | end;
             store(memory, buffer, piece);
             store(memory, descriptor, &word.to_le_bytes());
             self.put(reg::RX_LAST, descriptor);
+            untaken.descriptors.push(descriptor);
+            untaken.word = word;
         }
+        self.untaken.push(untaken);
         self.put(reg::RX_NEXT, at);
         self.put(reg::RX_CURRENT, at);
         self.raw |= interrupt::RECEIVED;

@@ -115,6 +115,7 @@ impl Rom {
             return;
         }
         board.uarts[0].set_baud(BAUD, board.clock.bus_hz());
+        board.uarts[0].left_by_the_rom();
         functions::initialise(board);
         let mode = board.gpio.boot_mode();
         let cause = board.reset_cause();
@@ -189,7 +190,14 @@ impl Rom {
             // Its tasks run from now on.
             board.uarts[0].send(b"user code done\r\n");
         }
+        // Of the serial loader or the SPI registers, which nobody waits for.
+        let _ = board.flash.take_work();
         self.functions.call(pc, cpu, board);
+        // They wait until the flash has done it. What happens meanwhile the core finds afterwards.
+        let work = board.flash.take_work();
+        if work > 0 {
+            cpu.pass(board.clock.cycles_in(work));
+        }
         if self.functions.take_boot() {
             self.boot_flash(cpu, board);
         }

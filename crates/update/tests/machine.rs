@@ -1,0 +1,279 @@
+//! The machine against a server as AWS documents it, with a flash that loses its power, and against
+//! servers that do what they should not.
+
+mod common;
+
+use common::{BLOCK, Device, Fault, Job, LIMITS, Server, image};
+use update::job::Status;
+use update::machine::{Action, Installed, Machine, Outcome};
+use update::progress::Missing;
+
+fn terminal(server: &Server) -> (Status, String) {
+    server.verdict().expect("the job has an end")
+}
+
+#[test]
+fn an_update_is_fetched_checked_and_installed() {
+    let image = image(100_001);
+    let mut server = Server::new(Job::of_aws(&image), &image);
+    let mut device = Device::new();
+    device.run(&mut server);
+    assert_eq!(device.installed, Some(server.what()));
+    assert!(device.slot() == image);
+    // The server was told in steps of ten per cent, with the versions that it expects.
+    let states: Vec<_> = server.states.iter().map(String::as_str).collect();
+    assert_eq!(
+        states,
+        ["10", "20", "30", "40", "50", "60", "70", "80", "90", "restarting"],
+        "{states:?}"
+    );
+    assert_eq!(server.mismatches, 0);
+    // Each block was asked for once.
+    assert_eq!(server.blocks_sent, image.len().div_ceil(BLOCK) as u32);
+
+    // On trial: nothing more until it has proved itself.
+    let mut device = device.restarted(Some(Outcome::Trial));
+    device.run(&mut server);
+    assert_eq!(server.verdict(), None);
+    device.prove(&mut server);
+    assert_eq!(terminal(&server).0, Status::Succeeded);
+}
+
+#[test]
+fn a_plain_job_with_a_stream_does_as_well() {
+    let image = image(5_000);
+    let mut server = Server::new(Job::plain(&image), &image);
+    let mut device = Device::new();
+    device.run(&mut server);
+    assert_eq!(device.installed, Some(server.what()));
+    assert!(device.slot() == image);
+}
+
+#[test]
+fn a_firmware_that_came_back_is_told_with_its_reason() {
+    let image = image(5_000);
+    let mut server = Server::new(Job::of_aws(&image), &image);
+    let mut device = Device::new();
+    device.run(&mut server);
+    let reason = "panic: app/src/link.rs:1 \"x\"\n task link";
+    let mut device = device.restarted(Some(Outcome::Failed(reason.into())));
+    device.run(&mut server);
+    let (status, told) = terminal(&server);
+    assert_eq!(status, Status::Failed);
+    assert_eq!(told, "panic: app/src/link.rs:1 'x'  task link");
+}
+
+/// A crash between the mark that the new firmware is good and the report of it.
+#[test]
+fn success_is_reported_by_the_next_boot_if_need_be() {
+    let image = image(5_000);
+    let mut server = Server::new(Job::of_aws(&image), &image);
+    let mut device = Device::new();
+    device.run(&mut server);
+    let mut device = device.restarted(Some(Outcome::Good));
+    device.run(&mut server);
+    assert_eq!(terminal(&server).0, Status::Succeeded);
+}
+
+#[test]
+fn lost_doubled_and_disordered_blocks_do_no_harm() {
+    let image = image(60_000);
+    for fault in [
+        Fault::Drops(3),
+        Fault::Doubles,
+        Fault::Reverses,
+        Fault::TooLong,
+        Fault::TooShort,
+        Fault::OtherFile,
+        Fault::BeyondTheEnd,
+        Fault::NoCbor,
+    ] {
+        let mut server = Server::new(Job::of_aws(&image), &image);
+        server.fault = Some(fault);
+        let mut device = Device::new();
+        device.run(&mut server);
+        assert_eq!(device.installed, Some(server.what()), "{fault:?}");
+        assert!(device.slot() == image, "{fault:?}");
+    }
+}
+
+#[test]
+fn a_stream_that_ends_is_a_failure() {
+    let image = image(60_000);
+    let mut server = Server::new(Job::of_aws(&image), &image);
+    server.fault = Some(Fault::EndsAfter(20));
+    let mut device = Device::new();
+    device.run(&mut server);
+    assert_eq!(device.installed, None);
+    let (status, reason) = terminal(&server);
+    assert_eq!(status, Status::Failed);
+    assert!(reason.contains("no more blocks; 39 are missing"), "{reason}");
+    assert!(device.now < 20 * 60_000, "it takes {} ms", device.now);
+}
+
+#[test]
+fn a_stream_that_is_refused_is_a_failure_with_the_servers_word() {
+    let image = image(60_000);
+    let mut server = Server::new(Job::of_aws(&image), &image);
+    server.fault = Some(Fault::Refused);
+    let mut device = Device::new();
+    device.run(&mut server);
+    let (status, reason) = terminal(&server);
+    assert_eq!(
+        (status, reason.as_str()),
+        (Status::Failed, "the stream was refused: ResourceNotFound")
+    );
+}
+
+#[test]
+fn what_is_not_for_this_device_is_rejected_with_a_reason() {
+    let image = image(5_000);
+    let good = Job::of_aws(&image).document;
+    for (document, reason) in [
+        (r#"{"reboot":true}"#.to_owned(), "knows no such job"),
+        (good.replace("filesize", "size"), "no proper filesize"),
+        (good.replace("\"5000\"", "0").replace(":5000", ":0"), "does not fit"),
+        (good.replace(":5000", &format!(":{}", LIMITS.slot_size + 1)), "does not fit the slot"),
+        (good.replace("MQTT", "HTTP"), "by MQTT only"),
+        (good.replace("sig-sha256-ecdsa", "sig-sha1-rsa"), "ECDSA P-256"),
+        (good.replace("\"sig-sha256-ecdsa\":\"M", "\"sig-sha256-ecdsa\":\"N"), "ECDSA P-256"),
+        (good.replace("AFR_OTA-1", "../x"), "no proper streamname"),
+        (good.replace("}]", "},{}]"), "is one file"),
+    ] {
+        let mut server = Server::new(Job { document: document.clone() }, &image);
+        let mut device = Device::new();
+        device.run(&mut server);
+        let (status, told) = terminal(&server);
+        assert_eq!(status, Status::Rejected, "{document}");
+        assert!(told.contains(reason), "{told} for {document}");
+        assert_eq!(server.blocks_sent, 0);
+    }
+}
+
+#[test]
+fn an_image_that_is_not_ours_is_a_failure_and_fetched_anew_when_asked_again() {
+    let image = image(20_000);
+    let mut server = Server::new(Job::of_aws(&image), &image);
+    let mut device = Device::new();
+    device.verdict = Err("the signature is not that of a key that this device trusts");
+    device.run(&mut server);
+    let (status, reason) = terminal(&server);
+    assert_eq!(status, Status::Failed);
+    assert!(reason.contains("not that of a key"), "{reason}");
+    let sent = server.blocks_sent;
+    server.again();
+    device.verdict = Ok(());
+    device.run(&mut server);
+    assert_eq!(server.blocks_sent, 2 * sent);
+    assert_eq!(device.installed, Some(server.what()));
+}
+
+#[test]
+fn a_job_that_is_cancelled_on_the_way_is_left() {
+    let image = image(60_000);
+    for after in [0, 1, 20, 58] {
+        let mut server = Server::new(Job::of_aws(&image), &image);
+        server.fault = Some(Fault::CancelsAfter(after));
+        let mut device = Device::new();
+        device.run(&mut server);
+        assert_eq!(device.installed, None, "after {after}");
+        assert_eq!(server.verdict(), None);
+    }
+    // At the very end: the server no longer takes what the device announces.
+    let mut server = Server::new(Job::of_aws(&image), &image);
+    server.cancel_silently_at_announcement = true;
+    let mut device = Device::new();
+    device.run(&mut server);
+    assert_eq!(device.installed, None);
+}
+
+#[test]
+fn a_lost_connection_loses_no_block() {
+    let image = image(60_000);
+    let mut server = Server::new(Job::of_aws(&image), &image);
+    let mut device = Device::new();
+    for after in [1, 5, 13, 14, 30] {
+        device.run_until(&mut server, |server| server.blocks_sent >= after);
+        device.machine.offline();
+    }
+    device.run(&mut server);
+    assert_eq!(device.installed, Some(server.what()));
+    assert!(device.slot() == image);
+    // What was on its way when the connection was lost had to be sent again, nothing else.
+    assert!(server.blocks_sent <= 59 + 5 * LIMITS.window, "{} blocks", server.blocks_sent);
+}
+
+/// The power fails after each so many bytes written or erased: the device goes on where it was, and
+/// what it has in the end is the image.
+#[test]
+fn the_power_fails_anywhere() {
+    let image = image(20_001);
+    let mut whole = Device::new();
+    let mut server = Server::new(Job::of_aws(&image), &image);
+    whole.run(&mut server);
+    let most = whole.flash.spent;
+    assert!(most > 40_000);
+    for cut in (0..most).step_by(61).chain(most - 40..most) {
+        let mut server = Server::new(Job::of_aws(&image), &image);
+        let mut device = Device::new();
+        device.flash.budget = Some(cut);
+        device.run_until(&mut server, |_| false);
+        assert!(!device.flash.has_power(), "cut at {cut}");
+        let fetched = server.blocks_sent;
+        let mut device = device.restarted(None);
+        device.flash.budget = None;
+        device.run(&mut server);
+        assert_eq!(device.installed, Some(server.what()), "cut at {cut}");
+        assert!(device.slot() == image, "cut at {cut}");
+        // At most a sector of blocks and a window come twice.
+        let twice = server.blocks_sent - image.len().div_ceil(BLOCK) as u32;
+        assert!(twice <= 4 + LIMITS.window, "cut at {cut} after {fetched}: {twice} came twice");
+    }
+}
+
+/// A server that says nothing: questions are repeated, slowly, for ever.
+#[test]
+fn silence_is_answered_by_patience() {
+    let mut machine = Machine::new("lamp", LIMITS, None);
+    machine.connected(0);
+    let mut asked = 0;
+    for now in (0..600_000).step_by(500) {
+        while let Some(action) = machine.poll(now) {
+            if let Action::Publish { topic, .. } = action {
+                assert_eq!(topic, "$aws/things/lamp/jobs/start-next");
+                asked += 1;
+            }
+        }
+    }
+    assert_eq!(asked, 60);
+}
+
+#[test]
+fn an_older_record_is_not_taken_for_this_job() {
+    let image = image(5_000);
+    let mut server = Server::new(Job::of_aws(&image), &image);
+    for outcome in [Outcome::Good, Outcome::Failed("x".into())] {
+        let mut device = Device::new();
+        let what = server.what() ^ 1;
+        device.machine = Machine::new("lamp", LIMITS, Some(Installed { what, outcome }));
+        device.run(&mut server);
+        assert_eq!(device.installed, Some(server.what()));
+        server.again();
+    }
+}
+
+#[test]
+fn progress_is_only_resumed_for_the_same_image() {
+    let fetch = update::progress::Fetch { size: 5000, block_size: 1024, what: 7 };
+    let header = fetch.header();
+    let word = |index: usize| header.get(index).copied().unwrap_or(u32::MAX);
+    assert_eq!(Missing::resume(fetch, word), Some(Missing::all(fetch)));
+    for other in [
+        update::progress::Fetch { size: 5004, ..fetch },
+        update::progress::Fetch { block_size: 2048, ..fetch },
+        update::progress::Fetch { what: 8, ..fetch },
+    ] {
+        assert_eq!(Missing::resume(other, word), None);
+    }
+    assert_eq!(Missing::resume(fetch, |_| u32::MAX), None);
+}

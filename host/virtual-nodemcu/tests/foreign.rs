@@ -1,0 +1,262 @@
+//! Firmware that nobody here wrote, driven through its prompt, and old releases of esptool with
+//! their own stubs. `tools/foreign` fetches them; `make foreign-test` runs this.
+
+#[path = "board/process.rs"]
+mod process;
+
+use std::fs::File;
+use std::io::{Read as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::termios::{BaudRate, SetArg, cfmakeraw, cfsetspeed, tcgetattr, tcsetattr};
+use process::Process;
+
+/// How long a prompt may take on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// Between characters that are typed, for programs with a small buffer.
+const TYPING: Duration = Duration::from_millis(2);
+
+fn folder() -> PathBuf {
+    let path = std::env::var_os("FOREIGN").map_or_else(
+        || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../target/foreign"),
+        PathBuf::from,
+    );
+    assert!(path.exists(), "{} is missing: `make foreign-test` fetches it", path.display());
+    path
+}
+
+fn image(name: &str) -> Vec<u8> {
+    let path = folder().join(name);
+    std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+}
+
+/// The radio's settings, which SDK programs want near the end of flash. MicroPython carries a copy
+/// and the others do not.
+fn radio_settings() -> Vec<u8> {
+    let image = image("micropython-1.10.0.bin");
+    let start = [5, 0, 4, 2, 5, 5, 5, 2, 5, 0, 4, 5];
+    let at = image.windows(start.len()).position(|part| part == start).expect("settings");
+    image[at..at + 128].to_vec()
+}
+
+/// A board with a firmware, and somebody at its terminal.
+struct Session {
+    board: Process,
+    port: File,
+    seen: String,
+    _folder: tempfile::TempDir,
+}
+
+impl Session {
+    fn new(name: &str, mib: usize, options: &[&str]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let flash = folder.path().join("flash.bin");
+        let mut contents = vec![0xFF; mib << 20];
+        let mut image = image(name);
+        // As esptool does when it is told the size.
+        image[3] = image[3] & 0xF | if mib == 1 { 2 << 4 } else { 4 << 4 };
+        contents[..image.len()].copy_from_slice(&image);
+        let settings = radio_settings();
+        let at = contents.len() - 0x4000;
+        contents[at..at + settings.len()].copy_from_slice(&settings);
+        std::fs::write(&flash, contents).unwrap();
+        let link = folder.path().join("port");
+        let size = mib.to_string();
+        let mut all = vec!["--net", "none", "--flash-size", &size, "--pty", link.to_str().unwrap()];
+        all.extend(options);
+        let mut board = Process::new(&flash, &all);
+        board.port();
+        let port = File::options().read(true).write(true).open(&link).unwrap();
+        let mut settings = tcgetattr(&port).unwrap();
+        cfmakeraw(&mut settings);
+        cfsetspeed(&mut settings, BaudRate::B115200).unwrap();
+        tcsetattr(&port, SetArg::TCSANOW, &settings).unwrap();
+        Self { board, port, seen: String::new(), _folder: folder }
+    }
+
+    /// Waits for `text` and forgets what came up to its end; what came before it.
+    fn until(&mut self, text: &str) -> String {
+        let start = Instant::now();
+        loop {
+            if let Some(at) = self.seen.find(text) {
+                let before = self.seen[..at].to_owned();
+                self.seen.drain(..at + text.len());
+                return before;
+            }
+            assert!(start.elapsed() < PATIENCE, "no {text:?}: {:?}", self.seen);
+            let mut ready = [PollFd::new(std::os::fd::AsFd::as_fd(&self.port), PollFlags::POLLIN)];
+            if poll(&mut ready, PollTimeout::from(100u16)).unwrap() > 0 {
+                let mut buffer = [0; 4096];
+                let count = self.port.read(&mut buffer).unwrap();
+                self.seen.push_str(&String::from_utf8_lossy(&buffer[..count]));
+            }
+        }
+    }
+
+    /// Types a line.
+    fn line(&mut self, text: &str) {
+        for byte in text.bytes().chain([b'\r']) {
+            self.port.write_all(&[byte]).unwrap();
+            std::thread::sleep(TYPING);
+        }
+    }
+
+    /// Types a line and waits for the next prompt; what was answered, without the echo.
+    fn ask(&mut self, text: &str, prompt: &str) -> String {
+        self.line(text);
+        self.until(text);
+        self.until(prompt).trim().to_owned()
+    }
+
+    /// The same at Python's prompt.
+    fn python(&mut self, text: &str) -> String {
+        self.ask(text, ">>> ")
+    }
+}
+
+#[test]
+fn micropython_computes_keeps_files_and_survives_resets() {
+    let mut s = Session::new("micropython-1.10.0.bin", 4, &["--wake-wire"]);
+    s.until("MicroPython v1.10");
+    s.until(">>> ");
+    assert_eq!(s.python("2**70 // 3, 2.5 * 3, -7 % 5"), "(393530540239137101141, 7.5, 3)");
+    assert_eq!(s.python("'%08x %s' % (48879, 'text')"), "'0000beef text'");
+    // Files, over a soft reset's worth of closing and opening.
+    s.python("f = open('note', 'w')");
+    assert_eq!(s.python("f.write('kept\\n' * 300)"), "1500");
+    s.python("f.close()");
+    s.python("import os, machine");
+    assert_eq!(s.python("os.listdir()"), "['boot.py', 'note']");
+    assert_eq!(s.python("len(open('note').read())"), "1500");
+    // A pin, seen from outside, and a timer.
+    s.python("p = machine.Pin(2, machine.Pin.OUT)");
+    s.python("p(0)");
+    s.board.line("LED blue (GPIO2) on");
+    s.python("p(1)");
+    s.board.line("LED blue (GPIO2) off");
+    s.python("n = []");
+    s.python("t = machine.Timer(-1)");
+    s.python("t.init(period=50, callback=lambda t: n.append(1))");
+    s.python("import time");
+    // One line, so that no typing counts.
+    let ticks = s.python("time.sleep_ms(1020) or t.deinit() or len(n)");
+    let ticks: u32 = ticks.parse().unwrap();
+    assert!((18..=22).contains(&ticks), "{ticks}");
+    // RTC memory over resets by the program, deep sleep and the watchdog.
+    assert_eq!(s.python("machine.reset_cause() == machine.PWRON_RESET"), "True");
+    s.python("rtc = machine.RTC()");
+    s.python("rtc.memory(b'survives')");
+    s.line("machine.reset()");
+    s.board.line("reset: asked for by the program");
+    s.until("MicroPython v1.10");
+    s.until(">>> ");
+    s.python("import machine");
+    assert_eq!(s.python("machine.RTC().memory()"), "b'survives'");
+    s.python("rtc = machine.RTC()");
+    s.python("rtc.irq(trigger=rtc.ALARM0, wake=machine.DEEPSLEEP)");
+    s.python("rtc.alarm(rtc.ALARM0, 500)");
+    s.line("machine.deepsleep()");
+    s.board.line("reset: end of deep sleep");
+    s.until("MicroPython v1.10");
+    s.until(">>> ");
+    s.python("import machine");
+    assert_eq!(s.python("machine.reset_cause() == machine.DEEPSLEEP_RESET"), "True");
+    assert_eq!(s.python("machine.RTC().memory()"), "b'survives'");
+    assert_eq!(s.python("len(open('note').read())"), "1500");
+    s.line("machine.disable_irq(); [0 for _ in iter(int, 1)]");
+    s.board.line("reset: watchdog");
+    s.until("MicroPython v1.10");
+    s.until(">>> ");
+    assert_eq!(s.python("1 + 1"), "2");
+}
+
+#[test]
+fn older_micropythons_and_circuitpythons_reach_their_prompt() {
+    for name in [
+        "micropython-1.9.4.bin",
+        "micropython-1.9.3.bin",
+        "micropython+blinka-0.0.0.bin",
+        "circuitpython-2.3.1.bin",
+        "circuitpython-3.0.0-beta.1.bin",
+    ] {
+        let mut s = Session::new(name, 4, &[]);
+        if name.starts_with("circuit") {
+            s.until("boot.py output:");
+            s.line("");
+            s.until("Press any key to enter the REPL");
+            s.line("");
+            s.until("Adafruit CircuitPython");
+        }
+        s.until(">>> ");
+        assert_eq!(s.python("3 * 1.5, 7 ** 30"), "(4.5, 22539340290692258087863249)", "{name}");
+    }
+}
+
+#[test]
+fn nodemcu_lua_computes_and_keeps_files() {
+    let mut s = Session::new("nodemcu-1.5.4.1.bin", 4, &[]);
+    s.until("lua: cannot open init.lua");
+    s.until("> ");
+    assert_eq!(s.ask("=7/2, math.sqrt(2)", "> "), "3.5\t1.4142135623731");
+    s.ask("file.open('a','w') file.write('kept') file.close()", "> ");
+    assert_eq!(s.ask("file.open('a') print(file.read()) file.close()", "> "), "kept");
+    s.ask("n=0 tmr.alarm(0,20,1,function() n=n+1 if n==20 then print('twenty') end end)", "> ");
+    s.until("twenty");
+    s.ask("gpio.mode(4,gpio.OUTPUT) gpio.write(4,0)", "> ");
+    s.board.line("LED blue (GPIO2) on");
+}
+
+#[test]
+fn espruino_computes_and_counts() {
+    let mut s = Session::new("espruino-1v99.bin", 1, &[]);
+    s.until("http://espruino.com/Donate");
+    s.until(">");
+    s.line("1+2*3.5");
+    s.until("=8");
+    s.line("var n=0;var i=setInterval(function(){if(++n==9){console.log('nine');clearInterval(i)}},30)");
+    s.until("nine");
+}
+
+#[test]
+fn an_arduino_sketch_starts_its_access_point() {
+    let mut s = Session::new("esp-linker-esp8266.bin", 4, &[]);
+    s.until("HTTP server started on port 80");
+    s.until("ESP-Linker ready");
+}
+
+#[test]
+fn old_esptools_flash_with_their_stubs() {
+    let python = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/esptool/bin/python");
+    for version in ["2.8", "3.3.3", "4.8.1"] {
+        let work = tempfile::tempdir().unwrap();
+        let (flash, link) = (work.path().join("flash.bin"), work.path().join("port"));
+        let mut board = Process::new(
+            &flash,
+            &["--net", "none", "--gpio0-low", "--pty", link.to_str().unwrap()],
+        );
+        board.port();
+        let bytes: Vec<u8> = (0..40_000u32).map(|n| (n * n >> 7) as u8).collect();
+        let file = work.path().join("data");
+        std::fs::write(&file, &bytes).unwrap();
+        let output = Command::new(&python)
+            .arg(folder().join(format!("esptool-{version}/esptool.py")))
+            .args(["--chip", "esp8266", "--before", "no_reset", "--after", "no_reset", "--port"])
+            .arg(&link)
+            .args(["write_flash", "0x20000"])
+            .arg(&file)
+            .env("PYTHONDONTWRITEBYTECODE", "1")
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success(), "{version}: {said}");
+        assert!(
+            said.contains("Stub running...") && said.contains("Hash of data verified"),
+            "{said}"
+        );
+        let written = std::fs::read(&flash).unwrap();
+        assert_eq!(written[0x20000..0x20000 + bytes.len()], bytes, "{version}");
+    }
+}
