@@ -103,7 +103,7 @@ AWS = $(if $(AWS_PROFILE),AWS_PROFILE='$(AWS_PROFILE)') $(if $(AWS_REGION),AWS_R
 .PHONY: help setup build tools fmt doc port host-crates run on off send watch smoke provision deprovision provision-fleet aws-stand-in \
 	identity identity-info signing-key release test lint unit virtual-test virtual-bench fuzz target-test board-test boot-test \
 	foreign-test flash-test e2e image flash flash-identity erase monitor esptool virtual-board boards new-board \
-	page-test crate-test curve-test constant-time curve-fuzz container audit soak bench size vendor env clean sdk radio-test radio-soak
+	page-test crate-test curve-test constant-time curve-fuzz container audit soak bench size vendor env clean sdk radio-test radio-soak hostapd-test
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -233,6 +233,11 @@ fuzz: setup ## ten million hostile identity regions, MQTT streams, TLS records, 
 	@export FUZZ_INPUTS=$${FUZZ_INPUTS:-10000000} CARGO_PROFILE_RELEASE_OVERFLOW_CHECKS=true; \
 		$(call host,test) --quiet $(LOCKED) --release -p clock -p gcm -p identity -p packets -p records -p update -p wpa --test fuzz -- --nocapture
 
+# Not part of `make test`: it fetches sources, and what it finds is about code that seldom changes.
+hostapd-test: setup ## the supplicant against hostapd's authenticator, compiled from Debian's source package
+	@export HOSTAPD_AUTHENTICATOR="$$(tools/hostapd '$(CURDIR)/target/hostapd')" && \
+		$(call host,test) $(LOCKED) -p wpa --test hostapd
+
 target-test: setup tools ## tests of kernel, libraries and crash reports on the emulated CPU
 	@$(FIRMWARE) build --release $(LOCKED) -p target-tests
 	@$(THING_TOOL) target-test --elf $(CHIP)/target-tests
@@ -268,12 +273,16 @@ e2e: build tools ## the firmware against real brokers, kind and hostile
 		$(call host,test) --quiet $(LOCKED) -p e2e --lib --test suite --test aws
 
 ifeq ($(BOARD),qemu)
-bench: build tools ## instructions of a context switch, a publish, AES-GCM, a handshake; [BOARD=nodemcu] of a boot
+bench: build tools ## instructions of a context switch, a publish, AES-GCM, a handshake [BOARD=nodemcu: of a boot too]
 	@$(FIRMWARE) build --release $(LOCKED) -p target-tests
 	@$(THING_TOOL) bench --elf $(CHIP)/target-tests
 	@$(THING_TOOL) figures --elf $(ELF)
 else
 bench: image
+	@$(FIRMWARE) build --release $(LOCKED) -p target-tests --no-default-features --features chip
+	@$(THING_TOOL) image --elf $(CHIP)/target-tests-chip --folder target/image/target-tests >/dev/null
+	@$(call host,run) --quiet $(LOCKED) -p board-tests -- --bench --elf '$(CURDIR)/$(CHIP)/target-tests-chip' \
+		--image '$(CURDIR)/target/image/target-tests'
 	@$(call host,run) --quiet $(LOCKED) -p e2e --bin board-figures -- --image '$(CURDIR)/$(IMAGE)'
 endif
 

@@ -1,4 +1,5 @@
-//! `thing bench`: what basic steps cost on the emulated CPU, in instructions.
+//! `thing bench`: what basic steps cost on the emulated CPU, in instructions; on the virtual
+//! NodeMCU the program of `tests/board` measures them by the same budgets.
 //!
 //! Test firmware's tests called `bench-…` print one line
 //! `bench: NAME COUNT repetitions CYCLES cycles`. The emulator's clock counts instructions
@@ -12,7 +13,7 @@ use anyhow::{Context, Result, bail};
 use board::qemu::INSTRUCTION_SHIFT;
 
 use crate::budget::{self, Figure};
-use crate::target_test::{self, BENCH};
+use crate::target_test::{self, BENCH, Failure};
 
 /// The emulated CPU's clock in Hz (`board_cpu_hz`).
 const CLOCK: u64 = 40_000_000;
@@ -55,15 +56,29 @@ struct Step {
     instructions: u64,
 }
 
-/// Runs the benches of a test firmware and prints a table.
+/// Runs the benches of a test firmware on the emulated CPU and prints a table.
 ///
 /// # Errors
 /// When one takes more than its budget, is missing, or does not run.
 pub fn run(elf: &Path) -> Result<()> {
+    run_with(&|name: &str| target_test::execute(elf, name, LIMIT), |cycles| {
+        (cycles * (1_000_000_000 / CLOCK)) >> INSTRUCTION_SHIFT
+    })
+}
+
+/// The same by `execute`, which runs the test that it is given the name of and returns the
+/// console's lines; `instructions` says how many so many cycles of CCOUNT are.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_with(
+    execute: &impl Fn(&str) -> Result<Vec<String>, Failure>,
+    instructions: fn(u64) -> u64,
+) -> Result<()> {
     let mut steps = Vec::new();
-    for test in target_test::list(&|name: &str| target_test::execute(elf, name, LIMIT))? {
+    for test in target_test::list(execute)? {
         if test.name.starts_with(BENCH) {
-            steps.push(measure(elf, &test.name)?);
+            steps.push(measure(execute, instructions, &test.name)?);
         }
     }
     let exact = take(&mut steps, LOOP)?;
@@ -93,21 +108,27 @@ fn take(steps: &mut Vec<Step>, name: &str) -> Result<Step> {
     Ok(steps.remove(index))
 }
 
-fn measure(elf: &Path, test: &str) -> Result<Step> {
-    let console = target_test::execute(elf, test, LIMIT).map_err(|failure| {
+fn measure(
+    execute: &impl Fn(&str) -> Result<Vec<String>, Failure>,
+    instructions: fn(u64) -> u64,
+    test: &str,
+) -> Result<Step> {
+    let console = execute(test).map_err(|failure| {
         anyhow::anyhow!("{test} failed: {}\n{}", failure.reason, failure.console.join("\n"))
     })?;
-    console.iter().find_map(|line| parse(line)).with_context(|| format!("{test} prints no figure"))
+    console
+        .iter()
+        .find_map(|line| parse(line, instructions))
+        .with_context(|| format!("{test} prints no figure"))
 }
 
-fn parse(line: &str) -> Option<Step> {
+fn parse(line: &str, instructions: fn(u64) -> u64) -> Option<Step> {
     let words: Vec<&str> = line.strip_prefix("bench: ")?.split(' ').collect();
     let [name, count, "repetitions", cycles, "cycles"] = words[..] else {
         return None;
     };
     let (count, cycles): (u64, u64) = (count.parse().ok()?, cycles.parse().ok()?);
-    let nanoseconds = cycles * (1_000_000_000 / CLOCK);
-    let instructions = (nanoseconds >> INSTRUCTION_SHIFT).checked_div(count)?;
+    let instructions = instructions(cycles).checked_div(count)?;
     Some(Step { name: name.to_owned(), instructions })
 }
 
@@ -117,10 +138,10 @@ mod tests {
 
     #[test]
     fn a_figure_is_instructions_of_one_repetition() {
-        // 1280 cycles at 40 MHz are 32 us, in which 1000 instructions of 32 ns run.
         let figure = |instructions| Step { name: "x".to_owned(), instructions };
-        assert_eq!(parse("bench: x 1 repetitions 1280 cycles"), Some(figure(1000)));
-        assert_eq!(parse("bench: x 10 repetitions 1280 cycles"), Some(figure(100)));
+        let parse = |line| parse(line, |cycles| cycles / 2);
+        assert_eq!(parse("bench: x 1 repetitions 1280 cycles"), Some(figure(640)));
+        assert_eq!(parse("bench: x 10 repetitions 1280 cycles"), Some(figure(64)));
         assert_eq!(parse("bench: x 0 repetitions 1280 cycles"), None);
         assert_eq!(parse("bench: x many repetitions 1280 cycles"), None);
         assert_eq!(parse("x 1 repetitions 1280 cycles"), None);

@@ -34,7 +34,8 @@ const SETTLED: usize = 3;
 const KIB: u64 = 1024;
 
 /// The most that each figure may be.
-mod most {
+#[allow(missing_docs, reason = "the figures are named in `figures`")]
+pub mod most {
     use super::KIB;
 
     pub const FLASH: u64 = 304 * KIB;
@@ -218,7 +219,8 @@ fn told(emulator: &Emulator, unit: &str, count: usize, deadline: Instant) -> Opt
 }
 
 /// Reads the number of `... connected to HOST:PORT with N ms of computing` and the like.
-fn computing(line: &str, unit: &str) -> Option<u64> {
+#[must_use]
+pub fn computing(line: &str, unit: &str) -> Option<u64> {
     let (before, _) = line.split_once(unit)?;
     before.rsplit_once(" with ")?.1.parse().ok()
 }

@@ -16,6 +16,7 @@ use anyhow::{Context, Result, bail};
 use board::console::Console;
 use board::image::{FLASH_SIZE, IDENTITY_OFFSET, Image};
 use board::monitor::FIRMWARE_BAUD;
+use checks::bench;
 use checks::target_test::{self, Failure};
 use clap::Parser;
 use virtual_nodemcu::board::flash::Flash;
@@ -40,6 +41,9 @@ struct Options {
     /// Folder with the flash files of a board's firmware, which must boot (may be repeated)
     #[arg(long)]
     firmware: Vec<PathBuf>,
+    /// Measure what basic steps cost, instead
+    #[arg(long)]
+    bench: bool,
     /// Seconds that one test may take
     #[arg(long, default_value_t = 120)]
     limit: u64,
@@ -67,6 +71,12 @@ fn read(folder: &Path) -> Result<Files> {
 
 fn run(options: &Options) -> Result<()> {
     let images = read(&options.image)?;
+    let limit = Duration::from_secs(options.limit);
+    let execute = |name: &str| execute(&images, options, name, limit);
+    if options.bench {
+        // An instruction is a cycle here.
+        return bench::run_with(&execute, |cycles| cycles);
+    }
     for folder in &options.firmware {
         let name = folder.display();
         let (mhz, cycles) = boot(&images, &read(folder)?, options)
@@ -74,8 +84,6 @@ fn run(options: &Options) -> Result<()> {
         println!("{name} boots at {mhz} MHz: first line of its log after {cycles} instructions");
     }
     repeating_source(&images, options)?;
-    let limit = Duration::from_secs(options.limit);
-    let execute = |name: &str| execute(&images, options, name, limit);
     let mut tests = target_test::list(&execute)?;
     tests.retain(|test| !LEFT_OUT.contains(&test.name.as_str()));
     target_test::run_all(tests, &options.filter, &execute)

@@ -1,5 +1,5 @@
 //! Project Wycheproof's vectors on the chip's own code: the firmware's functions, called on the
-//! virtual CPU. RFC 6979's too. `crates/p256` and `crates/rsa` have them on this machine.
+//! virtual CPU. One of NIST's and the key of RFC 6979's too. `crates/p256` and `crates/rsa` have them on this machine.
 //!
 //! Each computes millions of instructions: a part of each set is taken, and all of it when
 //! VECTORS=all.
@@ -133,6 +133,32 @@ fn ecdh_p256() {
     part.check("ECDH");
 }
 
+/// The first of NIST's component test for ECDH on P-256 (CAVS 14.1).
+#[test]
+fn nist_ecdh() {
+    let mut secret = hex(b"7D7DC5F71EB29DDAF80D6214632EEAE03D9058AF1FB6D22ED80BADB62BC1A534");
+    let mut public: [u8; 64] = std::array::from_fn(|i| match i {
+        0..32 => hex(b"700C48F77F56584C5CC632CA65640DB91B6BACCE3A4DF6B42CE7CC838833D287")[i],
+        _ => hex(b"DB71E509E3FD9B060DDB20BA5C51DCC5948D46FBF640DFE0441782CAB85FA4AC")[i - 32],
+    });
+    let mut shared = [0; 32];
+    let result = firmware()
+        .result(
+            "fw_p256_shared_secret",
+            &mut [
+                Buffer(&mut secret),
+                Buffer(&mut public),
+                Buffer(&mut [9; 32]),
+                Buffer(&mut [0; P256_WORKSPACE]),
+                Buffer(&mut shared),
+            ],
+        )
+        .expect("it returns");
+    assert_eq!(result, 0);
+    let wanted = hex(b"46FC62106420FF012E54A434FBDD2D25CCC5852060561E68040DD7778997BD7B");
+    assert_eq!(shared, wanted);
+}
+
 fn rsa_set(name: rsa::TestName, every: usize, hash: Hash) {
     let (mut program, mut part) = (firmware(), Part::new(every));
     let set = rsa::TestSet::load(name).expect("the crate holds its vectors");
@@ -194,10 +220,10 @@ fn rsa_3072_and_4096() {
     rsa_set(rsa::TestName::Rsa4096Sha384, 64, SHA384);
 }
 
-/// RFC 6979, A.2.5: the numbers of its signatures, but with fresh bytes of this device's own, so that
-/// the signatures differ and are good all the same.
+/// The key of RFC 6979, A.2.5. The firmware signs with fresh bytes, which the RFC's signatures do
+/// without: `crates/p256` has those, and the chip's are compared with its own.
 #[test]
-fn signatures_are_verified() {
+fn signatures_are_those_of_this_machine() {
     let mut program = firmware();
     let secret = hex(b"C9AFA9D845BA75166B5C215767B1D6934E50C3DB36E89B127B8A622B120F6721");
     let mut signatures = Vec::new();

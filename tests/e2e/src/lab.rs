@@ -11,7 +11,7 @@ use std::rc::Rc;
 use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
-use board::image::{BOOT_OFFSET, CODE_OFFSET, FLASH_SIZE, IDENTITY_OFFSET, Image};
+use board::image::{FLASH_SIZE, IDENTITY_OFFSET, Image};
 use things::device_identity::DeviceIdentity;
 use virtual_nodemcu::board::Board;
 use virtual_nodemcu::board::flash::{Flash, Speed};
@@ -52,13 +52,10 @@ impl Lab {
     pub fn new(image: &Path, elf: &Path, identity: &DeviceIdentity, access_point: &str) -> Self {
         let files = Image::in_folder(image);
         let mut flash = Flash::blank(FLASH_SIZE as usize);
-        for (at, bytes) in [
-            (BOOT_OFFSET, std::fs::read(&files.boot).expect("the image")),
-            (CODE_OFFSET, std::fs::read(&files.code).expect("the image")),
-            (IDENTITY_OFFSET, identity.region().expect("an identity")),
-        ] {
+        for (at, bytes) in files.contents().expect("the image") {
             flash.load(at as usize, &bytes);
         }
+        flash.load(IDENTITY_OFFSET as usize, &identity.region().expect("an identity"));
         let (serial, input, output) = Serial::channel();
         input.send(Input::Baud(115_200)).expect("a board");
         let console = Rc::new(RefCell::new(String::new()));

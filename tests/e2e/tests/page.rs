@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use board::image::{BOOT_OFFSET, CODE_OFFSET, FLASH_SIZE, IDENTITY_OFFSET, Image};
+use board::image::{FLASH_SIZE, IDENTITY_OFFSET, Image};
 use board::virtual_board::{VirtualBoard, VirtualOptions};
 use board_facts::Board;
 use browser::Browser;
@@ -28,11 +28,8 @@ fn the_page_shows_the_light_and_what_is_published() {
     let folder = tempfile::tempdir().unwrap();
     let mut flash = vec![0xFF; FLASH_SIZE as usize];
     let image = Image::in_folder(&built("image/nodemcu"));
-    for (at, bytes) in [
-        (BOOT_OFFSET, std::fs::read(&image.boot).unwrap()),
-        (CODE_OFFSET, std::fs::read(&image.code).unwrap()),
-        (IDENTITY_OFFSET, stage.region()),
-    ] {
+    let identity = (IDENTITY_OFFSET, stage.region());
+    for (at, bytes) in image.contents().unwrap().into_iter().chain([identity]) {
         flash[at as usize..][..bytes.len()].copy_from_slice(&bytes);
     }
     let file = folder.path().join("flash.bin");
