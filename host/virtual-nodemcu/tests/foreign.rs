@@ -238,7 +238,7 @@ fn old_esptools_flash_with_their_stubs() {
             &["--net", "none", "--gpio0-low", "--pty", link.to_str().unwrap()],
         );
         board.port();
-        let bytes: Vec<u8> = (0..40_000u32).map(|n| (n * n >> 7) as u8).collect();
+        let bytes: Vec<u8> = (0..40_000u32).map(|n| (n * n / 128) as u8).collect();
         let file = work.path().join("data");
         std::fs::write(&file, &bytes).unwrap();
         let output = Command::new(&python)

@@ -200,13 +200,13 @@ mod tests {
 
     #[test]
     fn an_open_drain_only_pulls_low() {
-        let mut gpio = Gpio::new(Outside { low: 0, high: 0, up: 1 << 4 });
+        let mut gpio = Gpio::new(Outside { low: 0, high: 0, up: 1 << 4, down: 0 });
         gpio.write(reg::PIN0 + 16, OPEN_DRAIN);
         gpio.write(reg::ENABLE_W1TS, 1 << 4);
         assert_eq!((gpio.levels(), gpio.driven()), (0, 1 << 4));
         gpio.write(reg::OUT_W1TS, 1 << 4);
         assert_eq!((gpio.levels(), gpio.driven()), (1 << 4, 0));
-        gpio.set_outside(Outside { low: 1 << 4, high: 0, up: 1 << 4 });
+        gpio.set_outside(Outside { low: 1 << 4, high: 0, up: 1 << 4, down: 0 });
         assert_eq!(gpio.levels(), 0);
         gpio.write(reg::PIN0 + 16, 0);
         assert_eq!(gpio.levels(), 1 << 4, "an output of the chip that drives wins");

@@ -62,19 +62,21 @@ pub struct Outside {
     pub high: u32,
     /// Pins with a resistor to 3.3 V.
     pub up: u32,
+    /// Pins with a resistor to ground, which is stronger than the chip's pull-up.
+    pub down: u32,
 }
 
 impl Outside {
     /// Levels `levels`, driven hard.
     #[must_use]
     pub fn driven(levels: u32) -> Self {
-        Self { low: !levels & PINS, high: levels & PINS, up: 0 }
+        Self { low: !levels & PINS, high: levels & PINS, up: 0, down: 0 }
     }
 
     /// The levels of pins that the chip leaves alone; its pull-ups are those of `chip_up`.
     #[must_use]
     pub fn levels(self, chip_up: u32) -> u32 {
-        (self.high | self.up | chip_up) & !self.low & PINS
+        (self.high | self.up | chip_up & !self.down) & !self.low & PINS
     }
 }
 
@@ -151,6 +153,7 @@ impl Wiring {
             low: self.held_low | u32::from(self.gpio0_low) | parts_low,
             high: self.held_high | parts_high,
             up: self.up,
+            down: self.down,
         }
     }
 }
@@ -207,6 +210,8 @@ mod tests {
         wiring.set_pull(0, Pull::None);
         assert_eq!((levels(&wiring), wiring.pull(0)), (0, Pull::None));
         assert_eq!(wiring.outside(0, 0).levels(0b1), 0b1, "the chip's own pull-up");
+        wiring.set_pull(0, Pull::Down);
+        assert_eq!(wiring.outside(0, 0).levels(0b1), 0, "is weaker than a resistor to ground");
         wiring.set_gpio0_low(true);
         assert_eq!(wiring.outside(0, 1).levels(0b1), 0);
     }
