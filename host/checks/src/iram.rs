@@ -162,7 +162,7 @@ struct Place {
 
 impl Program {
     fn has_radio(&self) -> bool {
-        self.symbols.get(NMI) != self.symbols.get(NO_NMI)
+        self.symbols.get(NMI).is_some_and(|nmi| Some(nmi) != self.symbols.get(NO_NMI))
     }
 
     fn byte(&self, address: u32) -> Option<u8> {
