@@ -84,7 +84,7 @@ fn a_message_that_cannot_be_stored_is_not_acknowledged() {
 #[test]
 fn a_packet_for_which_there_is_no_memory_is_not_acknowledged() {
     is_delivered_again(
-        "<alloc::vec::Vec<u8>>::try_reserve_exact",
+        "<alloc::raw_vec::RawVecInner>::try_reserve_exact",
         REFUSE,
         "connect failed: TLS: out of memory",
     );
