@@ -311,7 +311,7 @@ impl Guard {
             Reason::TooLarge
         } else if !self.make_room(size) {
             Reason::NoRoom
-        } else if self.store.try_reserve_exact(size).is_err() {
+        } else if !self.reserve(size) {
             Reason::OutOfMemory
         } else {
             let start = self.store.len();
@@ -349,9 +349,17 @@ impl Guard {
         if !self.make_room(ENTRY_HEAD + length) {
             return Err(Fault::Flood);
         }
-        self.store.try_reserve_exact(ENTRY_HEAD + length).map_err(|_| Fault::OutOfMemory)?;
+        if !self.reserve(ENTRY_HEAD + length) {
+            return Err(Fault::OutOfMemory);
+        }
         self.append(kind, length, pieces);
         Ok(())
+    }
+
+    /// Whether there is memory for `size` bytes more. One function for a test to replace.
+    #[inline(never)]
+    fn reserve(&mut self, size: usize) -> bool {
+        self.store.try_reserve_exact(size).is_ok()
     }
 
     /// Whether `size` bytes more fit. Messages that are not committed yet, oldest first, are cut

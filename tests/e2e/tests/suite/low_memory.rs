@@ -8,7 +8,7 @@ use e2e::memory::{address_of, debugger_option, write};
 use e2e::{CLIENT_ID, Device, SOON, Stage};
 use tempfile::TempDir;
 
-/// Returns a number that is no `Ok`.
+/// Returns `false`.
 const REFUSE: &[u8] = &[
     0x0C, 0x02, // movi.n a2, 0
     0x0D, 0xF0, // ret.n
@@ -84,7 +84,7 @@ fn a_message_that_cannot_be_stored_is_not_acknowledged() {
 #[test]
 fn a_packet_for_which_there_is_no_memory_is_not_acknowledged() {
     is_delivered_again(
-        "<alloc::raw_vec::RawVecInner>::try_reserve_exact",
+        "<packets::guard::Guard>::reserve",
         REFUSE,
         "connect failed: TLS: out of memory",
     );
