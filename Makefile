@@ -56,7 +56,7 @@ HOST_CRATES = $(foreach crate,app-model board-facts clock dns fuzz gcm identity 
 # Budgets in bytes. They hold what this project ships small; an application of your own may take
 # more (`make size FLASH_MAX=400000`): the chip has room for 950,256 bytes of code and constants.
 with_radio = $(if $(filter qemu,$(BOARD)),,$(radio))
-FLASH_MAX ?= $(if $(with_radio),419840,294912)
+FLASH_MAX ?= $(if $(with_radio),419840,275456)
 IRAM_MAX ?= $(if $(with_radio),20480,12288)
 DRAM_MAX ?= $(if $(with_radio),81920,51200)
 
