@@ -254,9 +254,14 @@ curve-fuzz: setup ## (an hour and more) ten million operations on P-256 and 100,
 		CARGO_PROFILE_RELEASE_OVERFLOW_CHECKS=true; \
 		$(call host,test) --quiet $(LOCKED) --release -p p256-lx106 -p rsa-lx106 --test differential
 
-board-test: boards ## the same, and the chip's own, on the virtual NodeMCU, which then boots each board's image
-	@$(FIRMWARE) build --release $(LOCKED) -p target-tests --no-default-features --features chip
+# The test firmware as a board is flashed with it.
+define chip_tests
+@$(FIRMWARE) build --release $(LOCKED) -p target-tests --no-default-features --features chip
 	@$(THING_TOOL) image --elf $(CHIP)/target-tests-chip --boot $(BOOT_ELF) --folder target/image/target-tests >/dev/null
+endef
+
+board-test: boards ## the same, and the chip's own, on the virtual NodeMCU, which then boots each board's image
+	$(chip_tests)
 	@$(call host,run) --quiet $(LOCKED) -p board-tests -- --elf '$(CURDIR)/$(CHIP)/target-tests-chip' \
 		--image '$(CURDIR)/target/image/target-tests' $(foreach image,$(CHIP_BOARDS) nodemcu-160, \
 		--firmware '$(CURDIR)/target/image/$(image)')
@@ -279,8 +284,7 @@ bench: build tools ## instructions of a context switch, a publish, AES-GCM, a ha
 	@$(THING_TOOL) figures --elf $(ELF)
 else
 bench: image
-	@$(FIRMWARE) build --release $(LOCKED) -p target-tests --no-default-features --features chip
-	@$(THING_TOOL) image --elf $(CHIP)/target-tests-chip --folder target/image/target-tests >/dev/null
+	$(chip_tests)
 	@$(call host,run) --quiet $(LOCKED) -p board-tests -- --bench --elf '$(CURDIR)/$(CHIP)/target-tests-chip' \
 		--image '$(CURDIR)/target/image/target-tests'
 	@$(call host,run) --quiet $(LOCKED) -p e2e --bin board-figures -- --image '$(CURDIR)/$(IMAGE)'
