@@ -136,8 +136,13 @@ impl Board {
     /// What an update may touch.
     fn guard(&self, offset: u32, length: u32) {
         let other = self.runs.get().other();
-        let mut allowed = vec![other.offset()..other.mib() + SLOT_END];
-        allowed.extend([RECORDS[0], RECORDS[1], PROGRESS].map(|start| start..start + SECTOR));
+        let sector = |start| start..start + SECTOR;
+        let allowed = [
+            other.offset()..other.mib() + SLOT_END,
+            sector(RECORDS[0]),
+            sector(RECORDS[1]),
+            sector(PROGRESS),
+        ];
         let inside =
             |range: &std::ops::Range<u32>| range.contains(&offset) && offset + length <= range.end;
         assert!(allowed.iter().any(inside), "{length} bytes at {offset:#x}");
