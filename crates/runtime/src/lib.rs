@@ -36,7 +36,7 @@ pub mod wifi;
 pub use identity::Identity;
 pub use outbox::{NotPublished, Refused, Topic};
 pub use plan::{Plan, Received};
-pub use rtos::priority;
+pub use rtos::{self, priority};
 pub use runtime_model as model;
 pub use thing::Thing;
 
