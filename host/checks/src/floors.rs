@@ -77,7 +77,15 @@ const HOUSE: &[(Wing, &[&[&str]])] = &[
     (
         Wing::Tests,
         &[
-            &["aws-stand-in", "board-tests", "boot-tests", "curve-tests", "fuzz", "target-tests"],
+            &[
+                "aws-stand-in",
+                "board-tests",
+                "boot-tests",
+                "curve-tests",
+                "fuzz",
+                "pin-tests",
+                "target-tests",
+            ],
             &["e2e"],
         ],
     ),

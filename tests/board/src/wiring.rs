@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::mpsc::Sender;
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde_json::{Value, json};
 use virtual_nodemcu::board::machine::Machine;
 use virtual_nodemcu::board::pins::Drive;
@@ -142,8 +142,10 @@ fn four_modes(edges: &[(u64, u32)]) -> Result<()> {
 
 /// Pulses as `pulses` asks for, of the periods from 20 ms after the first on.
 fn five_pulses(edges: &[(u64, u32)]) -> Result<()> {
-    let (start, end) = (edges[0].0 + 20_000_000, edges.last().map_or(0, |edge| edge.0));
-    let seen: Vec<_> = edges.iter().filter(|(time, _)| *time >= start).collect();
+    let begin = edges.first().map_or(0, |edge| edge.0) + 20_000_000;
+    let seen: Vec<_> = edges.iter().filter(|(time, _)| *time >= begin).collect();
+    let [first, .., last] = seen.as_slice() else { bail!("no pulses after 20 ms") };
+    let (start, end) = (first.0, last.0);
     let high = |pin: u32| {
         let time = seen.windows(2).filter(|pair| pair[0].1 >> pin & 1 != 0);
         time.map(|pair| pair[1].0 - pair[0].0).sum::<u64>() as f64 / (end - start) as f64
