@@ -177,6 +177,7 @@ enum fw_packet_kind {
     FW_PACKET_OVERSIZED = 2,  /* a PUBLISH was too large: acknowledge it */
     FW_PACKET_PUSHED_OUT = 3, /* a PUBLISH had to make room: acknowledge it */
     FW_PACKET_REFUSED = 4,    /* no memory for a PUBLISH: do not acknowledge it */
+    FW_PACKET_ASIDE = 5,      /* a PUBLISH past paho, whose owner takes it first */
 };
 
 struct fw_packet {
@@ -201,7 +202,7 @@ void fw_packets_offer(struct fw_packets *packets, const uint8_t *bytes, size_t l
 int32_t fw_packets_commit(struct fw_packets *packets);
 void fw_packets_discard(struct fw_packets *packets);
 
-/* Hand out the next. Its data stays where it is until the next call of this function or of
+/* Hand out the next; one for another owner again and again, until he has it. Its data stays where it is until the next call of this function or of
  * fw_packets_offer. */
 bool fw_packets_take(struct fw_packets *packets, struct fw_packet *out);
 bool fw_packets_waiting(const struct fw_packets *packets);
