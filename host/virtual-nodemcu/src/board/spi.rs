@@ -3,6 +3,7 @@
 //! Both reach the flash chip: SPI0 does on the board, and SPI1 shares its pins in overlap mode.
 
 use super::flash::Flash;
+use crate::snapshot::keep;
 
 /// Register offsets.
 pub mod reg {
@@ -45,6 +46,8 @@ const BUFFER: usize = 64;
 pub struct Spi {
     registers: [u32; 64],
 }
+
+keep!(Spi { registers });
 
 impl Default for Spi {
     fn default() -> Self {
