@@ -40,6 +40,7 @@ use crate::board::machine::{Led, Machine};
 use crate::board::net::Net;
 use crate::board::pins::{self, Drive};
 use crate::board::radio::settings::Settings;
+use crate::board::rom;
 use crate::board::serial::{Input, Serial};
 use crate::board::{Board, ResetCause};
 use crate::parts::{Part, Spec};
@@ -187,6 +188,8 @@ impl Builder {
             .map(|text| text.parse::<Led>().map_err(|error| anyhow!("LED {text}: {error}")))
             .collect::<Result<_>>()?;
         let (serial, input, output) = Serial::channel();
+        // The banner comes before this end can follow the chip's speed. The other end is there.
+        let _ = input.send(Input::Baud(rom::BAUD));
         let console = Rc::new(RefCell::new(String::new()));
         let log = Rc::clone(&console);
         let say = Box::new(move |text: &str| {

@@ -20,4 +20,5 @@ pub mod debug;
 pub mod harness;
 pub mod parts;
 pub mod snapshot;
+pub mod survey;
 pub mod web;
