@@ -51,7 +51,7 @@ LOCKED = $(if $(CI),--locked)
 WAITING = export RUST_TEST_THREADS=4
 # Tested on this machine, with clippy's eye on them: the host programs and the pure crates.
 HOST_CRATES = $(foreach crate,app-model board-facts clock dns fuzz gcm identity p256-lx106 packets records rsa-lx106 slots soft-i2c update wpa \
-	process isa certificates things board cloud provisioning releases checks thing,-p $(crate))
+	process isa certificates things board cloud provisioning releases updates checks thing,-p $(crate))
 
 # Budgets in bytes. They hold what this project ships small; an application of your own may take
 # more (`make size FLASH_MAX=400000`): the chip has room for 950,256 bytes of code and constants.

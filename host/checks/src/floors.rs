@@ -71,6 +71,7 @@ const HOUSE: &[(Wing, &[&[&str]])] = &[
             &["board", "things"],
             &["cloud"],
             &["checks", "provisioning", "releases"],
+            &["updates"],
             &["thing"],
         ],
     ),
