@@ -101,7 +101,7 @@ features = $(if $(filter qemu,$(BOARD)),,$(chip_features))
 AWS = $(if $(AWS_PROFILE),AWS_PROFILE='$(AWS_PROFILE)') $(if $(AWS_REGION),AWS_REGION='$(AWS_REGION)')
 
 .PHONY: help setup build tools fmt doc port host-crates run on off send watch smoke provision deprovision provision-fleet aws-stand-in \
-	identity identity-info signing-key release test lint unit virtual-test virtual-bench fuzz target-test board-test boot-test \
+	identity identity-info signing-key release update update-status update-cancel update-policy test lint unit virtual-test virtual-bench fuzz target-test board-test boot-test \
 	foreign-test flash-test e2e image flash flash-identity erase monitor esptool virtual-board boards new-board \
 	page-test crate-test curve-test constant-time curve-fuzz container audit soak bench size vendor env clean sdk radio-test radio-soak hostapd-test
 .DEFAULT_GOAL := help
@@ -311,6 +311,28 @@ signing-key: tools ## the key that signs releases, once: certs/signing/signing.k
 release: image ## sign a board's image: one file in target/releases [BOARD=] [VERSION=1.2.3] [SIGNER=command]
 	@$(THING_TOOL) release --board $(CHIP_BOARD) --image $(IMAGE) \
 		$(if $(SIGNER),--signer '$(subst ','\'',$(SIGNER))')
+
+# Which things: THING= counts when it was said, otherwise the one of `make run` is meant.
+update_of = $(if $(GROUP),--group '$(GROUP)',$(if $(FLEET),--fleet '$(FLEET)',$(if $(filter-out file,$(origin THING)),--named))) \
+	$(if $(CLOUD),--cloud $(CLOUD))
+update_places = $(if $(BUCKET),--bucket '$(BUCKET)') $(if $(ROLE),--role '$(ROLE)')
+update_image = --board $(CHIP_BOARD) --image $(IMAGE) $(if $(RELEASE),--release '$(RELEASE)')
+
+update: tools ## new firmware over the air for THING, GROUP or FLEET=things.csv, or for what `make run` runs [VERSION=] [RELEASE=file] [RATE=] [ABORT=] [TIMEOUT=]
+	@set -e; version=$$($(THING_TOOL) update-version $(update_of) $(update_image) $(if $(FIRMWARE_VERSION),--new-version $(FIRMWARE_VERSION))); \
+	if [ -n "$$version" ]; then $(MAKE) --no-print-directory release BOARD=$(CHIP_BOARD) VERSION="$$version"; fi; \
+	$(AWS) $(THING_TOOL) update $(update_of) $(update_image) $(update_places) $${version:+--new-version $$version} \
+		$(if $(RATE),--rate $(RATE)) $(if $(ABORT),--abort $(ABORT)) $(if $(ABORT_AFTER),--abort-after $(ABORT_AFTER)) \
+		$(if $(TIMEOUT),--timeout $(TIMEOUT)) $(if $(filter-out 0,$(DOWNGRADE)),--allow-downgrade)
+
+update-status: tools ## how the updates stand that were ordered here
+	@$(AWS) $(THING_TOOL) update-status
+
+update-cancel: tools ## call an update off, of THING, GROUP or FLEET; FORCE=1 also where a device has begun
+	@$(AWS) $(THING_TOOL) update-cancel $(update_of) $(if $(filter-out 0,$(FORCE)),--force)
+
+update-policy: tools ## the policy on AWS of whoever orders updates
+	@$(AWS) $(THING_TOOL) update-policy $(update_places)
 
 sdk: ## fetch what the radio of a board needs: Espressif's ESP8266_RTOS_SDK, at the commit that the driver knows
 	@tools/sdk '$(SDK)'
