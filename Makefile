@@ -43,7 +43,7 @@ endif
 # .cargo/config.toml, which is for the chip, must not be found from where host cargo runs.
 host = cd / && $(CARGO) $(1) --manifest-path '$(CURDIR)/Cargo.toml' \
 	$(if $(wildcard vendor/crates/config.toml),--config '$(CURDIR)/vendor/crates/config.toml')
-HOST_TESTS = -p virtual-nodemcu -p aws-stand-in -p board-tests -p boot-tests -p curve-tests -p e2e
+HOST_TESTS = -p virtual-nodemcu -p aws-stand-in -p board-tests -p boot-tests -p curve-tests -p e2e -p fleet-tests
 
 # CI takes the lock file as it is; at home a new dependency or crate enters it by itself.
 LOCKED = $(if $(CI),--locked)
@@ -188,7 +188,7 @@ unit: tools
 else
 unit: tools ## host tests: pure logic, and the host programs against a real broker [CRATE=app-model [TEST=name]]
 	@$(WAITING); $(call host,test) --quiet $(LOCKED) $(HOST_CRATES)
-	@$(WAITING); $(call host,test) --quiet $(LOCKED) -p aws-stand-in
+	@$(WAITING); $(call host,test) --quiet $(LOCKED) -p aws-stand-in -p fleet-tests
 	@$(THING_TOOL) esptool >/dev/null
 	@$(call host,test) --quiet $(LOCKED) -p virtual-nodemcu --lib --test instructions --test system --test qemu --test debug --test board --test radio --test air --test tshark \
 		--test parts --test control

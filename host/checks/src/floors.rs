@@ -78,7 +78,15 @@ const HOUSE: &[(Wing, &[&[&str]])] = &[
     (
         Wing::Tests,
         &[
-            &["aws-stand-in", "board-tests", "boot-tests", "curve-tests", "fuzz", "target-tests"],
+            &[
+                "aws-stand-in",
+                "board-tests",
+                "boot-tests",
+                "curve-tests",
+                "fleet-tests",
+                "fuzz",
+                "target-tests",
+            ],
             &["e2e"],
         ],
     ),
