@@ -79,6 +79,7 @@ const HOUSE: &[(Wing, &[&[&str]])] = &[
         &[
             &["aws-stand-in", "board-tests", "boot-tests", "curve-tests", "fuzz", "target-tests"],
             &["e2e"],
+            &["features"],
         ],
     ),
 ];
