@@ -12,12 +12,17 @@
 #[cfg(feature = "radio")]
 extern crate alloc;
 
+pub mod adc;
 mod delay;
 pub mod flash;
 pub mod pins;
+pub mod pwm;
 #[cfg(feature = "radio")]
 mod radio;
+pub mod sleep;
+pub mod spi;
 mod time;
+pub mod uart;
 
 pub use app::VERSION;
 pub use delay::Delay;
@@ -70,6 +75,15 @@ macro_rules! board {
         extern "C" fn main() -> ! {
             $crate::start(&FACTS)
         }
+    };
+}
+
+/// Declares `Pins`: what the board of the crate leaves to an application, as the build script made
+/// it from `board.toml`. `Pins::take` hands them out once.
+#[macro_export]
+macro_rules! pins {
+    () => {
+        include!(concat!(env!("OUT_DIR"), "/pins.rs"));
     };
 }
 

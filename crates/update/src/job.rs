@@ -61,10 +61,10 @@ impl Topics<'_> {
         self.jobs(format_args!("start-next/+"))
     }
 
-    /// To subscribe to: the answers to [`Self::update`] of this job.
+    /// To subscribe to: the answers to [`Self::update`] of any job.
     #[must_use]
-    pub fn update_answers(&self, job: &str) -> String {
-        self.jobs(format_args!("{job}/update/+"))
+    pub fn update_answers(&self) -> String {
+        self.jobs(format_args!("+/update/+"))
     }
 
     /// What a message on `topic` is, when it is one of jobs.

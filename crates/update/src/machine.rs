@@ -193,7 +193,17 @@ impl Machine {
     /// The connection is there: whether the session is old or new, everything is asked anew.
     pub fn connected(&mut self, now: u64) {
         self.actions.clear();
-        for topic in [self.jobs().notify_next(), self.jobs().start_next_answers()] {
+        // The same for every job and stream: a session that the server keeps holds no more of them
+        // after many updates than after one.
+        let (jobs, streams) = (self.jobs(), stream::Topics { thing: &self.thing, stream: "+" });
+        let topics = [
+            jobs.notify_next(),
+            jobs.start_next_answers(),
+            jobs.update_answers(),
+            streams.data(),
+            streams.rejected(),
+        ];
+        for topic in topics {
             self.actions.push_back(Action::Subscribe(topic));
         }
         self.ask(now);
@@ -331,8 +341,6 @@ impl Machine {
 
     fn started(&mut self, execution: &Execution<'_>, now: u64) {
         let Execution { job, version, .. } = *execution;
-        let answers = self.jobs().update_answers(job);
-        self.actions.push_back(Action::Subscribe(answers));
         let document = match execution.document {
             Ok(document) => document,
             Err(refused) => {
@@ -350,6 +358,8 @@ impl Machine {
                     Outcome::Trial => self.step = Step::Proving { job: job.to_string(), version },
                 };
             }
+            // The slot that it would go to has the firmware that comes back if this one is bad.
+            Some(Installed { outcome: Outcome::Trial, .. }) => return self.step = Step::Idle,
             _ => {}
         }
         if document.size == 0 || document.size > self.limits.slot_size {
@@ -358,10 +368,6 @@ impl Machine {
                 document.size, self.limits.slot_size
             );
             return self.close(job, version, Status::Rejected, "refused", &reason, now);
-        }
-        let topics = stream::Topics { thing: &self.thing, stream: document.stream };
-        for topic in [topics.data(), topics.rejected()] {
-            self.actions.push_back(Action::Subscribe(topic));
         }
         let work = Work {
             job: job.to_string(),

@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use minicbor::data::Type;
 use minicbor::{Decoder, Encoder};
 
-/// The topics of one stream.
+/// The topics of one stream, or of all of them, whose name is `+`.
 #[derive(Clone, Copy, Debug)]
 pub struct Topics<'a> {
     /// The thing's name.

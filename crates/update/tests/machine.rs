@@ -277,3 +277,18 @@ fn progress_is_only_resumed_for_the_same_image() {
     }
     assert_eq!(Missing::resume(fetch, |_| u32::MAX), None);
 }
+
+/// While a firmware is on trial, the other slot is what comes back: no other job may touch it.
+#[test]
+fn a_trial_ends_before_the_next_update_begins() {
+    let image = image(5_000);
+    let mut server = Server::new(Job::of_aws(&image), &image);
+    let mut device = Device::new();
+    let what = server.what() ^ 1;
+    device.machine =
+        Machine::new("lamp", LIMITS, Some(Installed { what, outcome: Outcome::Trial }));
+    device.run(&mut server);
+    assert_eq!((server.blocks_sent, server.verdict(), device.installed), (0, None, None));
+    device.prove(&mut server);
+    assert_eq!(device.installed, Some(server.what()));
+}

@@ -529,7 +529,7 @@ fn flashing_leads_back_to_slot_a() {
     let (stage, bench) = (Stage::new(), Bench::new());
     let image = files().contents().unwrap()[1].1.clone();
     bench.prepare(&stage.region(), |flash| {
-        let mut record = slots::Record::trial(4, slots::Slot::B);
+        let mut record = slots::Record::trial(4, slots::Slot::B, 0);
         record[slots::mark_good().word as usize] = slots::mark_good().value;
         for (place, word) in flash[slots::RECORDS[1] as usize..].chunks_exact_mut(4).zip(record) {
             place.copy_from_slice(&word.to_le_bytes());

@@ -328,9 +328,9 @@ impl Server {
 
     fn send(&mut self, topic: &str, payload: impl Into<Vec<u8>>) {
         let topic = format!("$aws/things/lamp/{topic}");
-        let fits = |filter: &String| match filter.strip_suffix('+') {
-            Some(before) => topic.starts_with(before),
-            None => *filter == topic,
+        let fits = |filter: &String| {
+            filter.split('/').count() == topic.split('/').count()
+                && filter.split('/').zip(topic.split('/')).all(|(f, t)| f == "+" || f == t)
         };
         assert!(self.subscribed.iter().any(fits), "nobody asked for {topic}");
         self.inbox.push_back((topic, payload.into()));
