@@ -89,6 +89,7 @@ const HOUSE: &[(Wing, &[&[&str]])] = &[
                 "target-tests",
             ],
             &["e2e"],
+            &["features"],
         ],
     ),
 ];
