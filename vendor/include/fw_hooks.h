@@ -113,6 +113,13 @@ void fw_console_direct(void);
 /* Lines dropped since boot. Implemented there too. */
 uint32_t fw_console_lost(void);
 
+/* The same for bytes that stay as they are, at most 512, all or none; whether there was room. After
+ * the scheduler has started. Implemented there too. */
+bool fw_console_try_raw(const char *bytes, size_t length);
+
+/* Bytes that the board has not taken yet. Implemented there too. */
+size_t fw_console_waiting(void);
+
 /* The next byte of the ring, or -1: for the board, with interrupts masked. Implemented there too. */
 int fw_console_next(void);
 

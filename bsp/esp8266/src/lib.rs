@@ -12,12 +12,17 @@
 #[cfg(feature = "radio")]
 extern crate alloc;
 
+pub mod adc;
 mod delay;
 pub mod flash;
 pub mod pins;
+pub mod pwm;
 #[cfg(feature = "radio")]
 mod radio;
+pub mod sleep;
+pub mod spi;
 mod time;
+pub mod uart;
 
 pub use delay::Delay;
 pub use slots::Descriptor;
@@ -85,6 +90,15 @@ pub type Radio = runtime::wifi::NoRadio;
 
 /// What the runtime needs of the board.
 pub type Board = runtime::Board<Radio>;
+
+/// Declares `Pins`: what the board of the crate leaves to an application, as the build script made
+/// it from `board.toml`. `Pins::take` hands them out once.
+#[macro_export]
+macro_rules! pins {
+    () => {
+        include!(concat!(env!("OUT_DIR"), "/pins.rs"));
+    };
+}
 
 /// A light: lit while this output is high, whatever its pin is.
 pub struct Lamp {

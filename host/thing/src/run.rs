@@ -40,6 +40,7 @@ pub fn run(context: Context, arguments: &Arguments) -> Result<()> {
     Running::ensure_none(&settings.state)?;
     let cloud = settings.state.join("cloud");
     let mut cloud = LocalCloud::start_configured(&settings, &cloud, &config, &folder)?;
+    cloud.serve_updates(&[])?;
     let mut announced = cloud.running().announce(&settings.state)?;
     let (device, network) = smoke::with_network(cloud.device_identity(), arguments.firmware.radio);
     let region = match &arguments.identity {
