@@ -54,7 +54,7 @@ LOCKED = $(if $(CI),--locked)
 # For tests that mostly wait: for a keep-alive, for esptool, for the AWS CLI.
 WAITING = export RUST_TEST_THREADS=4
 # Tested on this machine, with clippy's eye on them: the host programs and the pure crates.
-HOST_CRATES = $(foreach crate,app-model board-facts clock dns fuzz gcm identity p256-lx106 packets records rsa-lx106 slots soft-i2c update wpa \
+HOST_CRATES = $(foreach crate,app-model board-facts clock dns fuzz gcm identity p256-lx106 packets records rsa-lx106 runtime-model slots soft-i2c update wpa \
 	process isa certificates things board cloud provisioning releases updates checks thing,-p $(crate))
 
 # Budgets in bytes. They hold what this project ships small; an application of your own may take
@@ -175,7 +175,7 @@ endif
 	@$(call host,clippy) --quiet $(LOCKED) $(HOST_CRATES) $(HOST_TESTS) --all-targets -- -D warnings
 
 # The chip's crates: what the boards and the test firmware are made of.
-CHIP_CRATES = $(foreach crate,app esp8266-chip launch lx106 mqtt net rtos tls vendor-sys,-p $(crate))
+CHIP_CRATES = $(foreach crate,app esp8266-chip launch lx106 mqtt net rtos runtime tls vendor-sys,-p $(crate))
 
 doc: setup ## the Rust documentation of all crates, without a warning, in target/doc and target/xtensa-esp8266-none-elf/doc
 	@export RUSTDOCFLAGS='-D warnings'; $(call host,doc) --quiet $(LOCKED) --no-deps $(HOST_CRATES) $(HOST_TESTS)

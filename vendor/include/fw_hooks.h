@@ -139,6 +139,9 @@ void board_crash_begin(void);
  * report. Implemented in bsp/lx106/c/watchdog.c. */
 void fw_alive(uint16_t seconds);
 
+/* The calling task shows life within what it promised last, if it has promised anything. */
+void fw_renew(void);
+
 /* Feed the board's own watchdog, if it has one: no task has broken its promise. Called
  * every second. Implemented by the board. */
 void board_watchdog_feed(void);

@@ -101,7 +101,7 @@ fn a_status_without_memory_is_skipped() {
     let restore = patient.replace("vPortGetHeapStats", DO_NOTHING);
     let device = &mut patient.device;
     for _ in 0..2 {
-        device.expect(SOON, "status skipped: the heap is too low");
+        device.expect(SOON, "not published to esp8266/status: the heap is too low");
     }
     restore();
     watcher.switch(device, Led::On);
