@@ -12,6 +12,7 @@ mod host;
 #[cfg(feature = "qemu")]
 #[path = "host_qemu.rs"]
 mod host;
+mod kept;
 mod kernel;
 mod language;
 mod mbedtls;
@@ -89,6 +90,7 @@ const SUITES: &[&[Test]] = &[
     language::TESTS,
     crash::TESTS,
     mbedtls::TESTS,
+    kept::TESTS,
     #[cfg(feature = "chip")]
     on_chip::TESTS_IN_C,
     #[cfg(feature = "chip")]
