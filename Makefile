@@ -40,17 +40,21 @@ FIRMWARE = RUSTC_BOOTSTRAP=1 $(CARGO)
 ifeq ($(origin VERSION),command line)
 export FIRMWARE_VERSION := $(VERSION)
 endif
-# .cargo/config.toml, which is for the chip, must not be found from where host cargo runs.
+# .cargo/config.toml, which is for the chip, must not be found from where host cargo runs. With
+# tests/features beside them, all builds want third-party crates alike, and compile them once.
 host = cd / && $(CARGO) $(1) --manifest-path '$(CURDIR)/Cargo.toml' \
-	$(if $(wildcard vendor/crates/config.toml),--config '$(CURDIR)/vendor/crates/config.toml')
-HOST_TESTS = -p virtual-nodemcu -p aws-stand-in -p board-tests -p boot-tests -p curve-tests -p e2e -p fleet-tests
+	$(if $(wildcard vendor/crates/config.toml),--config '$(CURDIR)/vendor/crates/config.toml') \
+	$(if $(filter build test,$(1)),-p features)
+# A host program, of the package $(1), and then its arguments.
+host_program = $(call host,build) --quiet $(LOCKED) -p $(1) --bin $(2) && '$(CURDIR)/target/debug/$(2)'
+HOST_TESTS = -p virtual-nodemcu -p aws-stand-in -p board-tests -p boot-tests -p curve-tests -p e2e -p features -p pin-tests -p fleet-tests
 
 # CI takes the lock file as it is; at home a new dependency or crate enters it by itself.
 LOCKED = $(if $(CI),--locked)
 # For tests that mostly wait: for a keep-alive, for esptool, for the AWS CLI.
 WAITING = export RUST_TEST_THREADS=4
 # Tested on this machine, with clippy's eye on them: the host programs and the pure crates.
-HOST_CRATES = $(foreach crate,app-model board-facts clock dns fuzz gcm identity p256-lx106 packets records rsa-lx106 slots soft-i2c update wpa \
+HOST_CRATES = $(foreach crate,app-model board-facts clock dns fuzz gcm identity p256-lx106 packets records rsa-lx106 runtime-model slots soft-i2c update wpa \
 	process isa certificates things board cloud provisioning releases updates checks thing,-p $(crate))
 
 # Budgets in bytes. They hold what this project ships small; an application of your own may take
@@ -117,7 +121,7 @@ build: setup ## the firmware's ELF
 
 tools: setup
 	@[ -x $(THING_TOOL) ] || echo "building the host programs: two to three minutes the first time (all that is built takes 4 GB in target/)" >&2
-	@$(call host,build) --quiet $(LOCKED) -p thing
+	@$(call host,build) --quiet $(LOCKED) -p thing --bin thing
 
 run: $(MACHINE) tools ## boot it on this machine with a local cloud; Ctrl-C stops all [BOARD=] [WEB=1]
 	@$(THING_TOOL) run $(FIRMWARE_ON_BOARD)
@@ -147,7 +151,7 @@ provision-fleet: tools ## make all things of FILE (CSV with a header and a colum
 	@$(AWS) $(THING_TOOL) provision-fleet --file '$(or $(FILE),$(error name the list: make provision-fleet FILE=things.csv))'
 
 aws-stand-in: setup ## an empty AWS account on this machine, for the verbs above in a second terminal
-	@$(call host,run) --quiet $(LOCKED) -p aws-stand-in
+	@$(call host_program,aws-stand-in,aws-stand-in)
 
 test: lint unit size boards target-test curve-test board-test boot-test flash-test page-test crate-test e2e bench smoke ## everything CI checks
 	@$(MAKE) --no-print-directory bench smoke BOARD=nodemcu RADIO=0
@@ -171,7 +175,7 @@ endif
 	@$(call host,clippy) --quiet $(LOCKED) $(HOST_CRATES) $(HOST_TESTS) --all-targets -- -D warnings
 
 # The chip's crates: what the boards and the test firmware are made of.
-CHIP_CRATES = $(foreach crate,app esp8266-chip launch lx106 mqtt net rtos tls vendor-sys,-p $(crate))
+CHIP_CRATES = $(foreach crate,app esp8266-chip launch lx106 mqtt net rtos runtime tls vendor-sys,-p $(crate))
 
 doc: setup ## the Rust documentation of all crates, without a warning, in target/doc and target/xtensa-esp8266-none-elf/doc
 	@export RUSTDOCFLAGS='-D warnings'; $(call host,doc) --quiet $(LOCKED) --no-deps $(HOST_CRATES) $(HOST_TESTS)
@@ -189,6 +193,8 @@ else
 unit: tools ## host tests: pure logic, and the host programs against a real broker [CRATE=app-model [TEST=name]]
 	@$(WAITING); $(call host,test) --quiet $(LOCKED) $(HOST_CRATES)
 	@$(WAITING); $(call host,test) --quiet $(LOCKED) -p aws-stand-in -p fleet-tests
+# Only then the numbers of errors are looked at.
+	@export RUSTC_BOOTSTRAP=1; $(call host,test) --quiet $(LOCKED) -p pin-tests
 	@$(THING_TOOL) esptool >/dev/null
 	@$(call host,test) --quiet $(LOCKED) -p virtual-nodemcu --lib --test instructions --test system --test qemu --test debug --test board --test radio --test air --test tshark \
 		--test parts --test control
@@ -262,7 +268,7 @@ endef
 
 board-test: boards ## the same, and the chip's own, on the virtual NodeMCU, which then boots each board's image
 	$(chip_tests)
-	@$(call host,run) --quiet $(LOCKED) -p board-tests -- --elf '$(CURDIR)/$(CHIP)/target-tests-chip' \
+	@$(call host_program,board-tests,board-tests) --elf '$(CURDIR)/$(CHIP)/target-tests-chip' \
 		--image '$(CURDIR)/target/image/target-tests' $(foreach image,$(CHIP_BOARDS) nodemcu-160, \
 		--firmware '$(CURDIR)/target/image/$(image)')
 
@@ -285,9 +291,9 @@ bench: build tools ## instructions of a context switch, a publish, AES-GCM, a ha
 else
 bench: image
 	$(chip_tests)
-	@$(call host,run) --quiet $(LOCKED) -p board-tests -- --bench --elf '$(CURDIR)/$(CHIP)/target-tests-chip' \
+	@$(call host_program,board-tests,board-tests) --bench --elf '$(CURDIR)/$(CHIP)/target-tests-chip' \
 		--image '$(CURDIR)/target/image/target-tests'
-	@$(call host,run) --quiet $(LOCKED) -p e2e --bin board-figures -- --image '$(CURDIR)/$(IMAGE)'
+	@$(call host_program,e2e,board-figures) --image '$(CURDIR)/$(IMAGE)'
 endif
 
 size: build tools ## flash, IRAM and DRAM by section and library, held to the budgets
@@ -361,7 +367,7 @@ esptool: tools ## set esptool up, as the verbs above do by themselves, and say w
 	@$(THING_TOOL) esptool
 
 virtual-board: setup ## the program that stands in for a board (docs/virtual-nodemcu.md)
-	@$(call host,build) --quiet $(LOCKED) -p virtual-nodemcu
+	@$(call host,build) --quiet $(LOCKED) -p virtual-nodemcu --bin virtual-nodemcu
 
 new-board: setup ## NAME=name LED=gpio [LIT=low|high]: a board of your own in bsp/ (bsp/README.md)
 	@tools/new-board '$(NAME)' '$(LED)' '$(or $(LIT),low)' $(CARGO)

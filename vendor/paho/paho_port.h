@@ -24,6 +24,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "fw_hooks.h"
+
 /* Largest MQTT packet (without its fixed header) that is accepted, bytes: MAX_PACKET of
  * crates/packets. A larger PUBLISH is read and thrown away, acknowledged if it is QoS 1,
  * logged and counted; any other packet of that size ends the connection. */
@@ -82,6 +84,9 @@ bool paho_unanswered(void);
 
 /* Send it again, if it has waited for PAHO_REPEAT_MS. paho does so when it polls. */
 void paho_repeat(void);
+
+/* What guards the connection (fw_hooks.h); NULL without one. */
+struct fw_packets *paho_packets(void);
 
 /* Whether there is a connection that can still send. */
 bool paho_usable(void);

@@ -14,6 +14,7 @@ use rtos::Waker;
 use vendor_sys as sys;
 
 use crate::error::{Error, Step};
+use crate::guard;
 
 /// Milliseconds until a PUBLISH or SUBSCRIBE without an answer means a dead connection. It was
 /// sent again before (`PAHO_REPEAT_MS`).
@@ -353,6 +354,25 @@ impl Client {
             return Err(Error::Silent);
         }
         Ok(None)
+    }
+
+    /// From now on, and as long as the connection lasts, messages at QoS 0 whose topics begin with
+    /// `prefix` come from [`Client::aside`] alone, not from [`Client::turn`]. They may have 2 KB, and
+    /// nothing but the heap that one takes is needed for them.
+    pub fn set_aside(&mut self, prefix: &str) {
+        // SAFETY: the client's owner makes all of paho's calls, and none in here.
+        if let Some(guard) = unsafe { guard::of_connection() } {
+            guard.set_aside(prefix.as_bytes());
+        }
+    }
+
+    /// Hands the next message to `with`, by topic and payload, if it is one that was set aside. Until
+    /// then nothing that came behind it is handed out, so whoever sets messages aside asks for them
+    /// in each turn.
+    pub fn aside<T>(&mut self, with: impl FnOnce(&str, &[u8]) -> T) -> Option<T> {
+        // SAFETY: as above; `with` cannot reach the client.
+        let (topic, payload) = unsafe { guard::of_connection() }?.aside()?;
+        Some(with(topic, payload))
     }
 
     /// Whether [`Client::turn`] would find a packet now.

@@ -18,6 +18,8 @@ mod mbedtls;
 #[cfg(feature = "chip")]
 mod on_chip;
 #[cfg(feature = "chip")]
+mod peripherals;
+#[cfg(feature = "chip")]
 mod pins;
 
 use alloc::format;
@@ -93,6 +95,8 @@ const SUITES: &[&[Test]] = &[
     on_chip::TESTS,
     #[cfg(feature = "chip")]
     pins::TESTS,
+    #[cfg(feature = "chip")]
+    peripherals::TESTS,
     bench::TESTS,
 ];
 

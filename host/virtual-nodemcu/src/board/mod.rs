@@ -4,6 +4,7 @@ pub mod clock;
 pub mod control;
 pub mod flash;
 pub mod gpio;
+pub mod hspi;
 pub mod machine;
 #[cfg(feature = "network")]
 pub mod net;
@@ -26,9 +27,11 @@ use std::ops::Range;
 
 use crate::cpu::{Bus, Cause, Signals};
 use crate::parts::{Part, Parts, Spec};
+use crate::snapshot::{Keep, Kept, LATEST, Tape, check, keep_enum};
 use clock::Clock;
 use flash::Flash;
 use gpio::Gpio;
+use hspi::Hspi;
 use nic::Nic;
 use noise::Noise;
 use pins::{Drive, Pull, Wiring};
@@ -115,6 +118,11 @@ mod pads {
     /// GPIO numbers by register, from offset 4 on (SDK, eagle_soc.h).
     const GPIO: [u32; 16] = [12, 13, 14, 15, 3, 1, 6, 7, 8, 9, 10, 11, 0, 2, 4, 5];
 
+    /// The function that a pad's register chooses.
+    pub fn function(value: u32) -> u32 {
+        value >> 4 & 3 | value >> 6 & 4
+    }
+
     /// The pin whose pad the register at `offset` sets.
     pub fn gpio(offset: u32) -> Option<u32> {
         GPIO.get((offset as usize / 4).checked_sub(1)?).copied()
@@ -136,9 +144,10 @@ fn sar_sample(value: u16) -> u32 {
 }
 
 /// What the ROM reports as reset cause.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ResetCause {
     /// Power came on: RAM and RTC memory are lost.
+    #[default]
     PowerOn = 1,
     /// The reset pin (EN), or a reset asked for through the RTC.
     External = 2,
@@ -196,6 +205,7 @@ pub struct Board {
     /// The flash chip.
     pub flash: Flash,
     spi: [Spi; 2],
+    hspi: Hspi,
     /// UART0 and UART1.
     pub uarts: [Uart; 2],
     /// The pins.
@@ -231,6 +241,84 @@ pub struct Board {
     reported: std::collections::HashSet<u32>,
 }
 
+keep_enum!(ResetCause { PowerOn, External, Watchdog, DeepSleep });
+
+/// Everything but what is the host's: parts, the random source, what is still to be said.
+impl Keep for Board {
+    fn keep(&mut self, tape: &mut Tape<'_>) -> Kept {
+        let Self {
+            iram,
+            dram,
+            rtc_memory,
+            dport,
+            other,
+            dump,
+            flash,
+            spi,
+            hspi,
+            uarts,
+            gpio,
+            timers,
+            watchdog,
+            nic,
+            radio,
+            clock,
+            mac,
+            cause,
+            wiring,
+            adc,
+            demanded,
+            seen,
+            parts: _,
+            watched: _,
+            noise: _,
+            sleep: _,
+            invalidate,
+            stop,
+            events: _,
+            reported: _,
+        } = self;
+        tape.bytes(&mut iram[..])?;
+        tape.bytes(&mut dram[..])?;
+        tape.bytes(rtc_memory)?;
+        let mut dumped = dump.is_some();
+        dumped.keep(tape)?;
+        if dumped {
+            tape.bytes(&mut dump.get_or_insert_with(|| Box::new([0; ROM_SIZE]))[..])?;
+        }
+        dport.keep(tape)?;
+        other.keep(tape)?;
+        flash.keep(tape)?;
+        spi.keep(tape)?;
+        hspi.keep(tape)?;
+        uarts.keep(tape)?;
+        gpio.keep(tape)?;
+        clock.keep(tape)?;
+        seen.keep(tape)?;
+        check(clock.start() <= *seen && *seen < LATEST, "its clock is ahead of it")?;
+        timers.keep(tape)?;
+        let tick = clock.ticks(*seen);
+        check(timers.iter().all(|timer| timer.since() <= tick), "a timer is ahead of its clock")?;
+        watchdog.keep(tape)?;
+        nic.keep(tape)?;
+        radio.keep(tape)?;
+        mac.keep(tape)?;
+        cause.keep(tape)?;
+        wiring.keep(tape)?;
+        adc.keep(tape)?;
+        check(*adc <= 1023, "the ADC measures more than it can")?;
+        demanded.keep(tape)?;
+        if tape.plays() {
+            // Whatever was decoded or planned is not any more.
+            *invalidate = Some(0..u32::MAX);
+            *stop = true;
+            self.gpio.set_other(self.hspi.shown());
+            self.gpio.set_outside(self.outside());
+        }
+        Ok(())
+    }
+}
+
 /// Pins as the board's resistors pull them: all up but GPIO15.
 const PULLS: u32 = gpio::PINS & !(1 << 15);
 
@@ -248,6 +336,7 @@ impl Board {
             dump: None,
             flash,
             spi: Default::default(),
+            hspi: Hspi::default(),
             uarts: Default::default(),
             gpio: Gpio::new(Wiring::new(PULLS).outside(0, 0)),
             timers: [Timer::new(Kind::Frc1), Timer::new(Kind::Frc2)],
@@ -328,6 +417,7 @@ impl Board {
         self.dport[DPORT_EFUSE as usize / 4..][..4].copy_from_slice(&efuses);
         self.other = [0; 1024];
         self.spi = Default::default();
+        self.hspi = Hspi::default();
         self.uarts = Default::default();
         let levels = self.gpio.levels();
         self.gpio = Gpio::new(self.outside());
@@ -444,6 +534,19 @@ impl Board {
         }
     }
 
+    /// Parts have power from now on, at `time` (ns).
+    fn power_parts(&mut self, time: u64) {
+        let levels = self.gpio.levels();
+        self.parts.power_on(levels, time);
+        self.gpio.set_outside(self.outside());
+        self.settle(levels, time);
+    }
+
+    /// The last cycle that devices have seen.
+    fn seen(&self) -> u64 {
+        self.seen
+    }
+
     /// The station address.
     #[must_use]
     pub fn mac(&self) -> [u8; 6] {
@@ -526,7 +629,11 @@ impl Board {
             let left = due.saturating_sub(self.clock.nanoseconds(now));
             now + self.clock.cycles_in(left) + 1
         });
-        timers.into_iter().chain(watchdog).chain(radio).chain(uarts).chain(parts).min()
+        let hspi = self.hspi.next().map(|due| {
+            let left = due.saturating_sub(self.clock.nanoseconds(now));
+            now + self.clock.cycles_in(left) + 1
+        });
+        timers.into_iter().chain(watchdog).chain(radio).chain(uarts).chain(parts).chain(hspi).min()
     }
 
     /// Lets devices see that it is cycle `now`.
@@ -544,8 +651,45 @@ impl Board {
             self.demand_reset(ResetCause::Watchdog);
         }
         self.radio.advance(time, &mut self.dram);
+        self.play_hspi(time);
         if self.parts.next().is_some_and(|due| due <= time) {
             self.change_parts(|parts, (time, levels)| parts.wake(levels, time));
+        }
+    }
+
+    /// Lets the edges of HSPI up to `time` happen, each at its own.
+    fn play_hspi(&mut self, time: u64) {
+        while let Some(due) = self.hspi.next().filter(|due| *due <= time) {
+            let before = self.gpio.levels();
+            let received = self.hspi.step(before);
+            self.gpio.set_other(self.hspi.shown());
+            self.settle(before, due);
+            if let Some(bytes) = received {
+                self.spi[1].set_buffer(&bytes);
+            }
+        }
+    }
+
+    /// Something of HSPI changed but for its edges.
+    fn hspi_changed(&mut self, now: u64) {
+        let before = self.gpio.levels();
+        self.gpio.set_other(self.hspi.shown());
+        self.pins_changed(before, now);
+    }
+
+    fn hspi_store(&mut self, offset: u32, value: u32, now: u64) {
+        if offset == spi::reg::CMD && value & spi::CMD_USR != 0 && self.hspi.has_pins() {
+            let (time, hz) = (self.clock.nanoseconds(now), self.clock.bus_hz());
+            self.hspi.start(&self.spi[1], time, hz);
+            self.hspi_changed(now);
+            // Its edges come earlier than the core's budget ends.
+            self.stop = true;
+            return;
+        }
+        self.spi[1].write(offset, value, &mut self.flash);
+        if offset == spi::reg::PIN {
+            self.hspi.set_pin_register(value);
+            self.hspi_changed(now);
         }
     }
 
@@ -721,6 +865,7 @@ impl Board {
                 uart.advance(time, hz);
                 uart.read(offset)
             }
+            0x100 if offset == spi::reg::CMD && self.hspi.busy() => spi::CMD_USR,
             0x100 => self.spi[1].read(offset),
             0x200 => self.spi[0].read(offset),
             0x300 => match address {
@@ -768,7 +913,7 @@ impl Board {
                 // What it waits for now comes at another moment.
                 self.stop = true;
             }
-            0x100 => self.spi[1].write(offset, value, &mut self.flash),
+            0x100 => self.hspi_store(offset, value, now),
             0x200 => {
                 self.spi[0].write(offset, value, &mut self.flash);
                 self.stop |= !self.flash.powered();
@@ -816,6 +961,8 @@ impl Board {
                 if let Some(pin) = pads::gpio(offset) {
                     let before = self.gpio.levels();
                     self.gpio.set_pull_up(pin, value & pads::PULL_UP != 0);
+                    self.hspi.set_function(pin, pads::function(value));
+                    self.gpio.set_other(self.hspi.shown());
                     self.pins_changed(before, now);
                 }
             }

@@ -1,6 +1,6 @@
 //! The station's decisions, from the first scan to what goes wrong.
 
-use app_model::wifi::{
+use runtime_model::wifi::{
     AccessPoint, Bssid, Network, Reason, Security, Ssid, Station, Step, Trouble, reason,
 };
 

@@ -1,6 +1,6 @@
 //! When a device without a connection suspects itself.
 
-use app_model::patience::{LEAST_MS, Patience, SPREAD_MS};
+use runtime_model::patience::{LEAST_MS, Patience, SPREAD_MS};
 
 const LEAST: u64 = LEAST_MS as u64;
 const SPREAD: u64 = SPREAD_MS as u64;

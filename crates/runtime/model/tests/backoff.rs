@@ -1,6 +1,6 @@
 //! The reconnect delay: its bounds, its spread, and what it does to a server.
 
-use app_model::backoff::{Backoff, FIRST_MS, FLOOR_MS, STABLE_MS};
+use runtime_model::backoff::{Backoff, FIRST_MS, FLOOR_MS, STABLE_MS};
 
 /// splitmix64 (Vigna): evenly distributed, and independent for each seed.
 struct Random(u64);

@@ -1,16 +1,15 @@
-//! The status: its text, its escapes, its bounds.
+//! The report: its text, its escapes, its bounds.
 
-use app_model::Led;
-use app_model::status::{LAST_WILL, MAX_CRASH, MAX_LENGTH, MAX_TEXT, Status, Wifi};
-use app_model::wifi::{AccessPoint, Security, Ssid};
+use runtime_model::report::{LAST_WILL, MAX_CRASH, MAX_LENGTH, MAX_TEXT, Report, Wifi};
+use runtime_model::wifi::{AccessPoint, Security, Ssid};
 
-const USUAL: Status<'static> = Status {
+const USUAL: Report<'static> = Report {
     uptime_s: 4711,
     heap_free: 14_336,
     heap_min: 9_216,
     stack_min: 412,
     stack_task: "link",
-    led: Led::On,
+    own: r#""led":"on""#,
     reset: "power on",
     reconnects: 3,
     version: "0.1.0",
@@ -38,7 +37,7 @@ fn text_is_stable() {
 fn a_crash_is_told_when_there_is_one() {
     assert!(parsed(&USUAL.to_json()).get("crash").is_none());
     let crash = "exception: LoadStoreAlignment (9), address 0x3ffe8001, task link, pc 0x40212345";
-    assert_eq!(parsed(&Status { crash: Some(crash), ..USUAL }.to_json())["crash"], crash);
+    assert_eq!(parsed(&Report { crash: Some(crash), ..USUAL }.to_json())["crash"], crash);
 }
 
 #[test]
@@ -52,8 +51,9 @@ fn texts_survive_a_parser() {
         "Küche € 😀",
         "</script>\u{2028}",
     ] {
-        let json = Status { stack_task: text, reset: text, version: text, led: Led::Off, ..USUAL }
-            .to_json();
+        let json =
+            Report { stack_task: text, reset: text, version: text, own: r#""led":"off""#, ..USUAL }
+                .to_json();
         let value = parsed(&json);
         for key in ["stack_task", "reset", "version"] {
             assert_eq!(value[key], text);
@@ -71,13 +71,14 @@ fn long_texts_are_cut_between_characters() {
         ("😀".repeat(9), "😀".repeat(8)),
         (format!("x{}", "€".repeat(20)), format!("x{}", "€".repeat(10))),
     ] {
-        let json = Status { reset: &text, ..USUAL }.to_json();
+        let json = Report { reset: &text, ..USUAL }.to_json();
         assert_eq!(parsed(&json)["reset"], *cut);
     }
 }
 
 #[test]
 fn length_is_bounded_and_the_bound_is_reached() {
+    const OWN: &str = r#""lamps":[1,2]"#;
     let worst = "\0".repeat(MAX_TEXT + 1);
     let worst_crash = "\0".repeat(MAX_CRASH + 1);
     let access_point = AccessPoint {
@@ -87,13 +88,13 @@ fn length_is_bounded_and_the_bound_is_reached() {
         rssi: i8::MIN,
         security: Security::Wpa2,
     };
-    let json = Status {
+    let json = Report {
         uptime_s: u32::MAX,
         heap_free: u32::MAX,
         heap_min: u32::MAX,
         stack_min: u32::MAX,
         stack_task: &worst,
-        led: Led::Off,
+        own: OWN,
         reset: &worst,
         reconnects: u32::MAX,
         version: &worst,
@@ -102,8 +103,8 @@ fn length_is_bounded_and_the_bound_is_reached() {
     }
     .to_json();
     parsed(&json);
-    assert_eq!(json.len(), MAX_LENGTH);
-    assert_eq!(MAX_LENGTH, 1505);
+    assert_eq!(json.len(), MAX_LENGTH + OWN.len() + ",".len());
+    assert_eq!(MAX_LENGTH, 1493);
     assert!(USUAL.to_json().len() <= 256, "one allocation");
 }
 
@@ -131,7 +132,7 @@ fn the_radio_is_told_while_it_is_connected() {
         security: Security::Wpa2,
     };
     let wifi = Wifi { access_point: Some(&access_point), reconnects: 3 };
-    let json = parsed(&Status { wifi: Some(wifi), ..USUAL }.to_json());
+    let json = parsed(&Report { wifi: Some(wifi), ..USUAL }.to_json());
     assert_eq!(json["wifi"]["ssid"], "caf\\xe9 \\\"upstairs\\\"");
     assert_eq!(json["wifi"]["bssid"], "02:a9:00:00:00:ff");
     assert_eq!(json["wifi"]["channel"], 13);
@@ -139,7 +140,14 @@ fn the_radio_is_told_while_it_is_connected() {
     assert_eq!(json["wifi"]["reconnects"], 3);
     let none = Wifi { access_point: None, reconnects: 3 };
     assert_eq!(
-        parsed(&Status { wifi: Some(none), ..USUAL }.to_json())["wifi"],
+        parsed(&Report { wifi: Some(none), ..USUAL }.to_json())["wifi"],
         serde_json::Value::Null
     );
+}
+
+#[test]
+fn an_application_may_have_nothing_to_add() {
+    let without = Report { own: "", ..USUAL }.to_json();
+    assert_eq!(without, USUAL.to_json().replace(r#""led":"on","#, ""));
+    parsed(&without);
 }

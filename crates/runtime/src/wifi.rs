@@ -1,14 +1,14 @@
-//! The Wi-Fi task: does with the board's radio what `app_model::wifi` decides.
+//! The Wi-Fi task: does with the board's radio what `runtime_model::wifi` decides.
 
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU32, Ordering};
 
-pub use app_model::wifi::{AccessPoint, Bssid, Reason, Security, Ssid};
-use app_model::wifi::{Network, Station, Step};
 use identity::{Identity, WifiKey, WifiNetwork};
 use rtos::{Duration, Mutex, watchdog};
+pub use runtime_model::wifi::{AccessPoint, Bssid, Reason, Security, Ssid};
+use runtime_model::wifi::{Network, Station, Step};
 
-use crate::Shared;
+use crate::{Thing, made, pause};
 
 /// A board's radio.
 pub trait Wifi: Send + 'static {
@@ -114,7 +114,7 @@ pub(crate) struct Facts {
 impl Facts {
     /// Not connected, never was.
     pub fn new() -> Self {
-        Self { access_point: Mutex::new(None).expect("heap"), reconnects: AtomicU32::new(0) }
+        Self { access_point: made(Mutex::new(None)), reconnects: AtomicU32::new(0) }
     }
 
     /// The access point of the connection.
@@ -167,8 +167,8 @@ impl Known {
 }
 
 /// Keeps the radio connected, for ever.
-pub(crate) fn run(shared: &Shared, networks: Networks, mut radio: impl Wifi, random: fn() -> u32) {
-    let Some(facts) = &shared.wifi else { return };
+pub(crate) fn run(thing: &Thing, networks: Networks, mut radio: impl Wifi, random: fn() -> u32) {
+    let Some(facts) = thing.wifi() else { return };
     let Networks { mut known, backoff_cap_s } = networks;
     if known.is_empty() {
         log::error!(
@@ -339,14 +339,4 @@ enum Address {
     },
     /// It was missing for long, which has been told.
     GivenUp,
-}
-
-fn pause(milliseconds: u32) {
-    let mut left = milliseconds;
-    while left > 0 {
-        watchdog::alive(LIFE_S);
-        let piece = left.min(10_000);
-        rtos::CurrentTask::delay(Duration::ms(piece));
-        left -= piece;
-    }
 }

@@ -1,20 +1,21 @@
 //! The link task: brings the network up, keeps the device connected, carries messages.
 
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
 use core::convert::Infallible;
 
-use app_model::backoff::Backoff;
-use app_model::command::{self, Command, MAX_PAYLOAD, Rejected};
-use app_model::patience::Patience;
-use app_model::throttle::Throttle;
 use identity::Identity;
 use mqtt::{Client, Error, Event, Options, Qos, Will};
 use net::{Interface, NotReady};
 use rtos::{Duration, watchdog};
+use runtime_model::backoff::Backoff;
+use runtime_model::patience::Patience;
 
 use crate::clock::{self, Keeper};
-use crate::{Shared, TimeStore};
+use crate::outbox::{Kind, NotPublished, Outgoing};
+use crate::plan::{self, Plan};
+use crate::{Thing, TimeStore, pause};
 
 /// Milliseconds that name look-up, TCP, TLS, CONNACK and SUBACK may take together. A handshake is 3 s
 /// of computing on the chip; the rest is for the network.
@@ -29,11 +30,10 @@ const PACKETS_PER_TURN: u32 = 8;
 /// Milliseconds that it leaves the CPU to others when there are more: a server that sends without
 /// end must not starve whoever works below it.
 const TURN_PAUSE_MS: u32 = 5;
-/// Least milliseconds from one status to the next. Commands that come faster each change it.
-const STATUS_FLOOR_MS: u64 = 500;
-/// Lines about messages that are no commands: so many at once, then one in so many milliseconds.
-const REJECTED_LINES: u32 = 32;
-const REJECTED_LINE_MS: u64 = 250;
+/// Least milliseconds from one report to the next. Commands that come faster each change it.
+const REPORT_FLOOR_MS: u64 = 500;
+/// Milliseconds until something is published again where the heap was too low.
+const MEMORY_PAUSE_MS: u64 = 2_000;
 
 /// Seconds within which the task shows life. The longest that it waits in one piece is a
 /// connect, [`CONNECT_TIMEOUT_MS`] and the computing of its last step.
@@ -70,9 +70,9 @@ pub struct Boot {
 }
 
 /// Keeps the device connected, for ever. Ends only when the identity is wrong.
-pub fn run(shared: &Shared, identity: &Identity<'static>, boot: Boot) {
+pub fn run(thing: &Thing, identity: &Identity<'static>, plan: Plan, boot: Boot) {
     let give_up = boot.give_up;
-    match try_run(shared, identity, boot) {
+    match try_run(thing, identity, plan, boot) {
         Ok(never) => match never {},
         Err(Fault::Identity(error)) => {
             log::error!("{error}");
@@ -106,7 +106,12 @@ fn patiently<T, E: core::fmt::Display>(
     unreachable!("the last attempt returns")
 }
 
-fn try_run(shared: &Shared, identity: &Identity<'static>, boot: Boot) -> Result<Infallible, Fault> {
+fn try_run(
+    thing: &Thing,
+    identity: &Identity<'static>,
+    mut plan: Plan,
+    boot: Boot,
+) -> Result<Infallible, Fault> {
     let Boot { driver, random, time, crashes, give_up } = boot;
     let credentials = tls::Credentials {
         certificates: &identity.certificates,
@@ -118,14 +123,14 @@ fn try_run(shared: &Shared, identity: &Identity<'static>, boot: Boot) -> Result<
 
     // The driver can be started once a boot; what fails there, a fresh start may mend.
     let passing = |error: &dyn core::fmt::Display| Fault::Passing(format!("network: {error}"));
-    let interface = Interface::start(driver, "esp8266", shared.link.clone())
+    let interface = Interface::start(driver, "esp8266", thing.link().clone())
         .map_err(|error| passing(&error))?;
     patiently("network", |_| true, || interface.request_address())?;
     interface.set_dns_servers(&identity.dns_servers);
     let mut keeper = Keeper::new(time);
     net::clock::start(identity.ntp_servers().iter().map(|server| (server.host, server.port)));
 
-    let default_id = app_model::client_id(interface.mac());
+    let default_id = runtime_model::client_id(interface.mac());
     let client_id = identity.client_id.unwrap_or(&default_id);
     log::info!("client id {client_id}, endpoint {}:{}", identity.endpoint, identity.port);
     let mut client = Client::take(
@@ -133,8 +138,8 @@ fn try_run(shared: &Shared, identity: &Identity<'static>, boot: Boot) -> Result<
         identity.port,
         client_id,
         profile,
-        MAX_PAYLOAD,
-        shared.link.clone(),
+        plan.longest(),
+        thing.link().clone(),
     )
     .map_err(|error| match error {
         mqtt::Error::BadText => Fault::Identity(format!("mqtt: {error}")),
@@ -142,13 +147,12 @@ fn try_run(shared: &Shared, identity: &Identity<'static>, boot: Boot) -> Result<
     })?;
 
     let mut backoff = Backoff::new(identity.backoff_cap_s);
-    let mut first = true;
     let mut failures = 0;
-    // Whether this client has had SUBACK for the control topic since it booted. A session exists
+    // Whether this client has had SUBACK for all of the plan since it booted. A session exists
     // from CONNECT on, so that the server kept one says nothing about that.
     let mut subscribed = false;
     let mut patience = Patience::new(rtos::uptime_ms(), random());
-    wait_for_network(shared, &interface, &mut patience, give_up);
+    wait_for_network(thing, &interface, &mut patience, give_up);
     clock::wait();
     // Devices that boot together must not connect in step, and one that crashes again and again
     // must not connect each time.
@@ -156,7 +160,7 @@ fn try_run(shared: &Shared, identity: &Identity<'static>, boot: Boot) -> Result<
     loop {
         watchdog::alive(LIFE_S);
         let computing = rtos::cpu_time_us();
-        match connect(&mut client, identity, failures) {
+        match connect(&mut client, identity, &plan, failures) {
             Ok(session_present) => {
                 let computing = rtos::cpu_time_us().wrapping_sub(computing) / 1000;
                 log::info!(
@@ -164,17 +168,16 @@ fn try_run(shared: &Shared, identity: &Identity<'static>, boot: Boot) -> Result<
                     identity.endpoint,
                     identity.port
                 );
-                if !core::mem::take(&mut first) {
-                    shared.facts.count_reconnect();
-                }
+                thing.count_connection();
                 let since = rtos::uptime_ms();
                 patience.connected(since);
                 subscribed &= session_present;
-                let end = match subscribe(&mut client, identity, &mut subscribed) {
-                    Ok(()) => serve(shared, identity, &interface, &mut client, &mut keeper),
+                let end = match subscribe(&mut client, &plan, &mut subscribed) {
+                    Ok(()) => serve(thing, &mut plan, &interface, &mut client, &mut keeper),
                     Err(error) => error,
                 };
                 client.abort();
+                thing.disconnected();
                 let lasted = rtos::uptime_ms() - since;
                 patience.connected(since + lasted);
                 backoff.connected_for(u32::try_from(lasted).unwrap_or(u32::MAX));
@@ -194,25 +197,14 @@ fn try_run(shared: &Shared, identity: &Identity<'static>, boot: Boot) -> Result<
         let delay = backoff.next_delay_ms(random());
         log::info!("next try in {}.{} s", delay / 1000, delay % 1000 / 100);
         pause(delay);
-        wait_for_network(shared, &interface, &mut patience, give_up);
-    }
-}
-
-/// Sleeps, and shows life meanwhile.
-fn pause(milliseconds: u32) {
-    let mut left = milliseconds;
-    while left > 0 {
-        watchdog::alive(LIFE_S);
-        let piece = left.min(10_000);
-        rtos::CurrentTask::delay(Duration::ms(piece));
-        left -= piece;
+        wait_for_network(thing, &interface, &mut patience, give_up);
     }
 }
 
 /// Blocks until there is an address, and says what is missing while there is none. Gives up where
 /// the device has been without a connection for too long.
 fn wait_for_network(
-    shared: &Shared,
+    thing: &Thing,
     interface: &Interface,
     patience: &mut Patience,
     give_up: fn(&str) -> !,
@@ -233,13 +225,18 @@ fn wait_for_network(
             log::warn!("{missing}");
             told = Some(missing);
         }
-        shared.link.wait(1000);
+        thing.link().wait(1000);
     }
 }
 
 /// Connects, within the time that there is for it. Of several addresses another one comes first
 /// after each failure: one that takes a connection may still be of no use.
-fn connect(client: &mut Client, identity: &Identity, failures: usize) -> Result<bool, Error> {
+fn connect(
+    client: &mut Client,
+    identity: &Identity,
+    plan: &Plan,
+    failures: usize,
+) -> Result<bool, Error> {
     let start = rtos::uptime_ms();
     let mut addresses =
         net::resolve(identity.endpoint, RESOLVE_TIMEOUT_MS).map_err(|unresolved| {
@@ -252,50 +249,73 @@ fn connect(client: &mut Client, identity: &Identity, failures: usize) -> Result<
         clean_session: identity.clean_session,
         addresses: addresses.as_slice(),
         timeout_ms: CONNECT_TIMEOUT_MS - (rtos::uptime_ms() - start) as u32,
-        will: Some(Will {
-            topic: identity.status_topic,
-            payload: app_model::status::LAST_WILL,
+        will: plan.will.as_ref().map(|(topic, payload)| Will {
+            topic,
+            payload,
             qos: Qos::AtLeastOnce,
             retained: false,
         }),
     })
 }
 
-/// Subscribes to the control topic, unless the session is known to hold that.
-fn subscribe(client: &mut Client, identity: &Identity, subscribed: &mut bool) -> Result<(), Error> {
+/// Subscribes to all of the plan, unless the session is known to hold that.
+fn subscribe(client: &mut Client, plan: &Plan, subscribed: &mut bool) -> Result<(), Error> {
     if *subscribed {
         log::info!("the server kept the session");
         return Ok(());
     }
-    client.subscribe(identity.control_topic, Qos::AtLeastOnce)?;
+    for subscription in &plan.subscriptions {
+        client.subscribe(&subscription.filter, Qos::AtLeastOnce)?;
+        log::info!("subscribed to {}", subscription.filter);
+    }
     *subscribed = true;
-    log::info!("subscribed to {}", identity.control_topic);
     Ok(())
 }
 
 /// Carries messages both ways until the session ends, and says why it did.
 fn serve(
-    shared: &Shared,
-    identity: &Identity,
+    thing: &Thing,
+    plan: &mut Plan,
     interface: &Interface,
     client: &mut Client,
     keeper: &mut Keeper,
 ) -> Error {
-    let mut rejected = Throttle::new(REJECTED_LINES, REJECTED_LINE_MS);
-    let mut sent: Option<Sent> = None;
+    let mut sent = None;
+    thing.connected();
+    // A fresh report tells the other side at once who is there.
+    plan.wake_reporter();
+    let end = carry(thing, plan, interface, client, keeper, &mut sent);
+    give_back(thing, &mut sent, NotPublished::Unacknowledged);
+    end
+}
+
+/// What was on its way was not published.
+fn give_back(thing: &Thing, sent: &mut Option<Sent>, error: NotPublished) {
+    if let Some(Sent { message, .. }) = sent.take() {
+        thing.outbox().failed(message, error);
+    }
+}
+
+fn carry(
+    thing: &Thing,
+    plan: &mut Plan,
+    interface: &Interface,
+    client: &mut Client,
+    keeper: &mut Keeper,
+    sent: &mut Option<Sent>,
+) -> Error {
+    let mut ignored = plan::throttle();
+    // When the next message may be published, and the next report.
     let mut not_before = 0;
-    // A fresh status tells the other side at once who is there.
-    shared.status.wake();
+    let mut report_not_before = 0;
     loop {
         watchdog::alive(LIFE_S);
         for _ in 0..PACKETS_PER_TURN {
             match client.turn() {
-                Ok(Some(Event::Message(message))) => {
-                    obey(shared, identity.control_topic, &message, &mut rejected);
-                }
+                Ok(Some(Event::Message(message))) => plan.deliver(&message, &mut ignored),
                 Ok(Some(Event::Published)) => {
                     if let Some(sent) = sent.take() {
-                        sent.arrived(shared);
+                        sent.arrived(thing, plan);
                     }
                 }
                 Ok(None) if client.has_more() => {}
@@ -310,72 +330,57 @@ fn serve(
         if !client.is_publishing()
             && now >= not_before
             && interface.address().is_ok()
-            && let Ok(status) = shared.outbox.receive(Duration::zero())
+            && let Some(message) = thing.outbox().take(now >= report_not_before)
         {
-            not_before = now + STATUS_FLOOR_MS;
+            if let Kind::Report { .. } = message.kind {
+                report_not_before = now + REPORT_FLOOR_MS;
+            }
             let computing = rtos::cpu_time_us();
-            match client.publish(identity.status_topic, status.as_bytes(), Qos::AtLeastOnce) {
-                Ok(()) => sent = Some(Sent { status, computing }),
-                // There will be another status, and room for it when others have gone on.
-                Err(Error::OutOfMemory) => log::warn!("status skipped: the heap is too low"),
+            let Sent { message, .. } = sent.insert(Sent { message, computing });
+            match client.publish(&message.topic, &message.payload, Qos::AtLeastOnce) {
+                Ok(()) => {}
+                // There will be room for it when others have gone on: the connection is worth more.
+                Err(Error::OutOfMemory) => {
+                    log::warn!("not published to {}: the heap is too low", message.topic);
+                    give_back(thing, sent, NotPublished::OutOfMemory);
+                    not_before = now + MEMORY_PAUSE_MS;
+                }
                 Err(error) => return error,
             }
         }
         if client.has_more() {
             rtos::CurrentTask::delay(Duration::ms(TURN_PAUSE_MS));
         } else {
-            let floor = not_before.saturating_sub(now) as u32;
-            shared.link.wait(if floor > 0 { floor.min(LOOK_MS) } else { LOOK_MS });
+            let floor = not_before.max(report_not_before).saturating_sub(now) as u32;
+            thing.link().wait(if floor > 0 { floor.min(LOOK_MS) } else { LOOK_MS });
         }
     }
 }
 
-/// A status on its way.
+/// A message on its way.
 struct Sent {
-    status: String,
+    message: Box<Outgoing>,
     /// The task's computing time when it was sent, in microseconds.
     computing: u32,
 }
 
 impl Sent {
     /// The server has it.
-    fn arrived(self, shared: &Shared) {
+    fn arrived(self, thing: &Thing, plan: &Plan) {
         let computing = rtos::cpu_time_us().wrapping_sub(self.computing);
-        log::info!("published {}", self.status);
+        let payload = core::str::from_utf8(&self.message.payload).unwrap_or("(not text)");
+        match self.message.kind {
+            Kind::Report { .. } => log::info!("published {payload}"),
+            _ => log::info!("published to {}: {payload}", self.message.topic),
+        }
         log::debug!("publish with {computing} us of computing");
-        if shared.facts.published() {
+        self.message.arrived();
+        if let Kind::Report { tells_crash: true } = self.message.kind
+            && thing.crash_told()
+        {
             // One composed meanwhile would tell of the crash again.
-            let _ = shared.outbox.receive(Duration::zero());
-            shared.status.wake();
+            thing.outbox().forget_reports();
+            plan.wake_reporter();
         }
-    }
-}
-
-/// Does what a message on the control topic says, or says why not.
-fn obey(shared: &Shared, control_topic: &str, message: &mqtt::Message, rejected: &mut Throttle) {
-    let mut reject = |reason: &dyn core::fmt::Display| match rejected.take(rtos::uptime_ms()) {
-        Some(0) => log::warn!("{}: ignored: {reason}", message.topic),
-        Some(unsaid) => {
-            log::warn!("{}: ignored: {reason}; so were {unsaid} before", message.topic);
-        }
-        None => {}
-    };
-    // A session that the server kept may hold subscriptions of an earlier identity.
-    if message.topic != control_topic {
-        reject(&"not the control topic");
-        return;
-    }
-    let parsed = if message.length > message.payload.len() {
-        Err(Rejected::too_long(&message.payload, message.length))
-    } else {
-        command::parse(&message.payload)
-    };
-    match parsed {
-        Ok(Command::SetLed(state)) => {
-            if shared.commands.send(state, Duration::zero()).is_err() {
-                log::warn!("command dropped: the LED task is busy");
-            }
-        }
-        Err(rejected) => reject(&rejected),
     }
 }

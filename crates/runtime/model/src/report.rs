@@ -1,13 +1,12 @@
-//! The status that the device publishes.
+//! What a device tells of itself: the runtime's facts as JSON, with the application's among them.
 
 use alloc::string::String;
 use core::fmt::{self, Write};
 
-use crate::Led;
 use crate::wifi::AccessPoint;
 
-/// What the server publishes on the status topic in the device's name when it is gone (MQTT's last
-/// will). A status of a device that is there has `"online":true`.
+/// What the server publishes in the device's name when it is gone (MQTT's last
+/// will). A report of a device that is there has `"online":true`.
 pub const LAST_WILL: &str = r#"{"online":false}"#;
 
 /// Most bytes of a text field; what is longer is cut.
@@ -16,13 +15,13 @@ pub const MAX_TEXT: usize = 32;
 /// Most bytes of the crash record; what is longer is cut.
 pub const MAX_CRASH: usize = 96;
 
-/// Length in bytes that no status exceeds, whatever its fields hold: the key names and
-/// punctuation, eight numbers, the longest LED state, four texts all of whose bytes must be
-/// escaped (`\u0000`) and an SSID, which is ASCII already. A usual one has about 200, with Wi-Fi 300.
+/// Length in bytes that no report exceeds, the application's members left out, whatever its fields
+/// hold: the key names and punctuation, eight numbers, four texts all of whose bytes must be escaped
+/// (`\u0000`) and an SSID, which is ASCII already. A usual one has about 200, with Wi-Fi 300.
 pub const MAX_LENGTH: usize = {
     const FIXED: &str = concat!(
         r#"{"online":true,"uptime_s":,"heap_free":,"heap_min":,"stack_min":,"stack_task":"","#,
-        r#""led":"off","reset":"","reconnects":,"version":"","wifi":{"ssid":"","#,
+        r#""reset":"","reconnects":,"version":"","wifi":{"ssid":"","#,
         r#""bssid":"00:00:00:00:00:00","channel":,"rssi":,"reconnects":},"crash":""}"#
     );
     FIXED.len()
@@ -43,8 +42,8 @@ pub struct Wifi<'a> {
 }
 
 /// State of the device at one moment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Status<'a> {
+#[derive(Clone, Copy)]
+pub struct Report<'a> {
     /// Seconds since boot.
     pub uptime_s: u32,
     /// Free heap in bytes.
@@ -55,8 +54,8 @@ pub struct Status<'a> {
     pub stack_min: u32,
     /// The task that had it.
     pub stack_task: &'a str,
-    /// The LED.
-    pub led: Led,
+    /// The application's members of the object, as JSON without braces: `"led":"on"`. May be empty.
+    pub own: &'a str,
     /// Why the device was last reset, as the board words it.
     pub reset: &'a str,
     /// How often the connection to the server was made again since boot.
@@ -65,22 +64,22 @@ pub struct Status<'a> {
     pub version: &'a str,
     /// The radio, on a board that has one.
     pub wifi: Option<Wifi<'a>>,
-    /// Record of a crash that no status has told of yet.
+    /// Record of a crash that no report has told of yet.
     pub crash: Option<&'a str>,
 }
 
-impl Status<'_> {
-    /// The status as JSON (RFC 8259), at most [`MAX_LENGTH`] bytes.
+impl Report<'_> {
+    /// The report as JSON (RFC 8259), at most [`MAX_LENGTH`] bytes, and the application's members.
     #[must_use]
     pub fn to_json(&self) -> String {
-        // Room for a usual status, so that it takes one allocation.
+        // Room for a usual report, so that it takes one allocation.
         let mut json = String::with_capacity(256);
         // Writing to a string cannot fail.
         let _ = self.write_json(&mut json);
         json
     }
 
-    /// Writes the status as JSON (RFC 8259), at most [`MAX_LENGTH`] bytes.
+    /// Writes the report as JSON (RFC 8259), at most [`MAX_LENGTH`] bytes, and the application's members.
     ///
     /// # Errors
     /// Those of `out`.
@@ -89,7 +88,7 @@ impl Status<'_> {
             out,
             concat!(
                 r#"{{"online":true,"uptime_s":{},"heap_free":{},"heap_min":{},"#,
-                r#""stack_min":{},"stack_task":"{}","led":"{}","reset":"{}","#,
+                r#""stack_min":{},"stack_task":"{}",{}{}"reset":"{}","#,
                 r#""reconnects":{},"version":"{}""#
             ),
             self.uptime_s,
@@ -97,7 +96,8 @@ impl Status<'_> {
             self.heap_min,
             self.stack_min,
             Text(self.stack_task, MAX_TEXT),
-            self.led,
+            self.own,
+            if self.own.is_empty() { "" } else { "," },
             Text(self.reset, MAX_TEXT),
             self.reconnects,
             Text(self.version, MAX_TEXT),
@@ -133,7 +133,8 @@ impl Status<'_> {
 }
 
 /// Shows a text as the inside of a JSON string, cut after so many of its bytes.
-struct Text<'a>(&'a str, usize);
+#[derive(Clone, Copy, Debug)]
+pub struct Text<'a>(pub &'a str, pub usize);
 
 impl fmt::Display for Text<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,6 +1,6 @@
 //! Log lines in a flood.
 
-use app_model::throttle::Throttle;
+use runtime_model::throttle::Throttle;
 
 #[test]
 fn a_burst_passes_and_then_one_a_period() {
