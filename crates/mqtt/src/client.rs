@@ -277,11 +277,11 @@ impl Client {
     /// Publishes. At QoS 1 [`Client::turn`] tells when the server has it; one message at a time.
     ///
     /// # Errors
-    /// `Busy` while the last one is not acknowledged; `OutOfMemory` while the heap is too low to
+    /// `Busy` at QoS 1 while the last one is not acknowledged; `OutOfMemory` while the heap is too low to
     /// send safely: the connection still stands then.
     pub fn publish(&mut self, topic: &str, payload: &[u8], qos: Qos) -> Result<(), Error> {
         let connection = self.connection.as_mut().ok_or(Error::Disconnected)?;
-        if connection.publishing.is_some() {
+        if qos != Qos::AtMostOnce && connection.publishing.is_some() {
             return Err(Error::Busy);
         }
         // paho copies both, the seam puts them together, and TCP keeps that until it is
@@ -386,6 +386,18 @@ impl Client {
         // SAFETY: shuts the socket of the connection, if there is one.
         unsafe { sys::paho_tls_abort() };
         self.connection = None;
+    }
+
+    /// Ends the connection with a word to the server, which then does not publish the last will.
+    pub fn leave(&mut self) {
+        // SAFETY: writes to the connection, if there is one.
+        unsafe { sys::paho_tls_goodbye() };
+        self.connection = None;
+    }
+
+    /// The credentials that all connections use.
+    pub fn profile(&self) -> &tls::Profile {
+        &self.profile
     }
 
     /// Messages larger than the client takes that were acknowledged and dropped since boot.
