@@ -40,10 +40,14 @@ FIRMWARE = RUSTC_BOOTSTRAP=1 $(CARGO)
 ifeq ($(origin VERSION),command line)
 export FIRMWARE_VERSION := $(VERSION)
 endif
-# .cargo/config.toml, which is for the chip, must not be found from where host cargo runs.
+# .cargo/config.toml, which is for the chip, must not be found from where host cargo runs. With
+# tests/features beside them, all builds want third-party crates alike, and compile them once.
 host = cd / && $(CARGO) $(1) --manifest-path '$(CURDIR)/Cargo.toml' \
-	$(if $(wildcard vendor/crates/config.toml),--config '$(CURDIR)/vendor/crates/config.toml')
-HOST_TESTS = -p virtual-nodemcu -p aws-stand-in -p board-tests -p boot-tests -p curve-tests -p e2e
+	$(if $(wildcard vendor/crates/config.toml),--config '$(CURDIR)/vendor/crates/config.toml') \
+	$(if $(filter build test,$(1)),-p features)
+# A host program, of the package $(1), and then its arguments.
+host_program = $(call host,build) --quiet $(LOCKED) -p $(1) --bin $(2) && '$(CURDIR)/target/debug/$(2)'
+HOST_TESTS = -p virtual-nodemcu -p aws-stand-in -p board-tests -p boot-tests -p curve-tests -p e2e -p features -p pin-tests -p fleet-tests
 
 # CI takes the lock file as it is; at home a new dependency or crate enters it by itself.
 LOCKED = $(if $(CI),--locked)
@@ -51,7 +55,7 @@ LOCKED = $(if $(CI),--locked)
 WAITING = export RUST_TEST_THREADS=4
 # Tested on this machine, with clippy's eye on them: the host programs and the pure crates.
 HOST_CRATES = $(foreach crate,app-model board-facts clock dns fuzz gcm identity p256-lx106 packets records rsa-lx106 runtime-model slots soft-i2c update wpa \
-	process isa certificates things board cloud provisioning releases checks thing,-p $(crate))
+	process isa certificates things board cloud provisioning releases updates checks thing,-p $(crate))
 
 # Budgets in bytes. They hold what this project ships small; an application of your own may take
 # more (`make size FLASH_MAX=400000`): the chip has room for 950,256 bytes of code and constants.
@@ -101,7 +105,7 @@ features = $(if $(filter qemu,$(BOARD)),,$(chip_features))
 AWS = $(if $(AWS_PROFILE),AWS_PROFILE='$(AWS_PROFILE)') $(if $(AWS_REGION),AWS_REGION='$(AWS_REGION)')
 
 .PHONY: help setup build tools fmt doc port host-crates run on off send watch smoke provision deprovision provision-fleet aws-stand-in \
-	identity identity-info signing-key release test lint unit virtual-test virtual-bench fuzz target-test board-test boot-test \
+	identity identity-info signing-key release update update-status update-cancel update-policy test lint unit virtual-test virtual-bench fuzz target-test board-test boot-test \
 	foreign-test flash-test e2e image flash flash-identity erase monitor esptool virtual-board boards new-board \
 	page-test crate-test curve-test constant-time curve-fuzz container audit soak bench size vendor env clean sdk radio-test radio-soak hostapd-test
 .DEFAULT_GOAL := help
@@ -117,7 +121,7 @@ build: setup ## the firmware's ELF
 
 tools: setup
 	@[ -x $(THING_TOOL) ] || echo "building the host programs: two to three minutes the first time (all that is built takes 4 GB in target/)" >&2
-	@$(call host,build) --quiet $(LOCKED) -p thing
+	@$(call host,build) --quiet $(LOCKED) -p thing --bin thing
 
 run: $(MACHINE) tools ## boot it on this machine with a local cloud; Ctrl-C stops all [BOARD=] [WEB=1]
 	@$(THING_TOOL) run $(FIRMWARE_ON_BOARD)
@@ -147,7 +151,7 @@ provision-fleet: tools ## make all things of FILE (CSV with a header and a colum
 	@$(AWS) $(THING_TOOL) provision-fleet --file '$(or $(FILE),$(error name the list: make provision-fleet FILE=things.csv))'
 
 aws-stand-in: setup ## an empty AWS account on this machine, for the verbs above in a second terminal
-	@$(call host,run) --quiet $(LOCKED) -p aws-stand-in
+	@$(call host_program,aws-stand-in,aws-stand-in)
 
 test: lint unit size boards target-test curve-test board-test boot-test flash-test page-test crate-test e2e bench smoke ## everything CI checks
 	@$(MAKE) --no-print-directory bench smoke BOARD=nodemcu RADIO=0
@@ -188,7 +192,9 @@ unit: tools
 else
 unit: tools ## host tests: pure logic, and the host programs against a real broker [CRATE=app-model [TEST=name]]
 	@$(WAITING); $(call host,test) --quiet $(LOCKED) $(HOST_CRATES)
-	@$(WAITING); $(call host,test) --quiet $(LOCKED) -p aws-stand-in
+	@$(WAITING); $(call host,test) --quiet $(LOCKED) -p aws-stand-in -p fleet-tests
+# Only then the numbers of errors are looked at.
+	@export RUSTC_BOOTSTRAP=1; $(call host,test) --quiet $(LOCKED) -p pin-tests
 	@$(THING_TOOL) esptool >/dev/null
 	@$(call host,test) --quiet $(LOCKED) -p virtual-nodemcu --lib --test instructions --test system --test qemu --test debug --test board --test radio --test air --test tshark \
 		--test parts --test control
@@ -262,7 +268,7 @@ endef
 
 board-test: boards ## the same, and the chip's own, on the virtual NodeMCU, which then boots each board's image
 	$(chip_tests)
-	@$(call host,run) --quiet $(LOCKED) -p board-tests -- --elf '$(CURDIR)/$(CHIP)/target-tests-chip' \
+	@$(call host_program,board-tests,board-tests) --elf '$(CURDIR)/$(CHIP)/target-tests-chip' \
 		--image '$(CURDIR)/target/image/target-tests' $(foreach image,$(CHIP_BOARDS) nodemcu-160, \
 		--firmware '$(CURDIR)/target/image/$(image)')
 
@@ -285,9 +291,9 @@ bench: build tools ## instructions of a context switch, a publish, AES-GCM, a ha
 else
 bench: image
 	$(chip_tests)
-	@$(call host,run) --quiet $(LOCKED) -p board-tests -- --bench --elf '$(CURDIR)/$(CHIP)/target-tests-chip' \
+	@$(call host_program,board-tests,board-tests) --bench --elf '$(CURDIR)/$(CHIP)/target-tests-chip' \
 		--image '$(CURDIR)/target/image/target-tests'
-	@$(call host,run) --quiet $(LOCKED) -p e2e --bin board-figures -- --image '$(CURDIR)/$(IMAGE)'
+	@$(call host_program,e2e,board-figures) --image '$(CURDIR)/$(IMAGE)'
 endif
 
 size: build tools ## flash, IRAM and DRAM by section and library, held to the budgets
@@ -311,6 +317,28 @@ signing-key: tools ## the key that signs releases, once: certs/signing/signing.k
 release: image ## sign a board's image: one file in target/releases [BOARD=] [VERSION=1.2.3] [SIGNER=command]
 	@$(THING_TOOL) release --board $(CHIP_BOARD) --image $(IMAGE) \
 		$(if $(SIGNER),--signer '$(subst ','\'',$(SIGNER))')
+
+# Which things: THING= counts when it was said, otherwise the one of `make run` is meant.
+update_of = $(if $(GROUP),--group '$(GROUP)',$(if $(FLEET),--fleet '$(FLEET)',$(if $(filter-out file,$(origin THING)),--named))) \
+	$(if $(CLOUD),--cloud $(CLOUD))
+update_places = $(if $(BUCKET),--bucket '$(BUCKET)') $(if $(ROLE),--role '$(ROLE)')
+update_image = --board $(CHIP_BOARD) --image $(IMAGE) $(if $(RELEASE),--release '$(RELEASE)')
+
+update: tools ## new firmware over the air for THING, GROUP or FLEET=things.csv, or for what `make run` runs [VERSION=] [RELEASE=file] [RATE=] [ABORT=] [TIMEOUT=]
+	@set -e; version=$$($(THING_TOOL) update-version $(update_of) $(update_image) $(if $(FIRMWARE_VERSION),--new-version $(FIRMWARE_VERSION))); \
+	if [ -n "$$version" ]; then $(MAKE) --no-print-directory release BOARD=$(CHIP_BOARD) VERSION="$$version"; fi; \
+	$(AWS) $(THING_TOOL) update $(update_of) $(update_image) $(update_places) $${version:+--new-version $$version} \
+		$(if $(RATE),--rate $(RATE)) $(if $(ABORT),--abort $(ABORT)) $(if $(ABORT_AFTER),--abort-after $(ABORT_AFTER)) \
+		$(if $(TIMEOUT),--timeout $(TIMEOUT)) $(if $(filter-out 0,$(DOWNGRADE)),--allow-downgrade)
+
+update-status: tools ## how the updates stand that were ordered here
+	@$(AWS) $(THING_TOOL) update-status
+
+update-cancel: tools ## call an update off, of THING, GROUP or FLEET; FORCE=1 also where a device has begun
+	@$(AWS) $(THING_TOOL) update-cancel $(update_of) $(if $(filter-out 0,$(FORCE)),--force)
+
+update-policy: tools ## the policy on AWS of whoever orders updates
+	@$(AWS) $(THING_TOOL) update-policy $(update_places)
 
 sdk: ## fetch what the radio of a board needs: Espressif's ESP8266_RTOS_SDK, at the commit that the driver knows
 	@tools/sdk '$(SDK)'
@@ -339,7 +367,7 @@ esptool: tools ## set esptool up, as the verbs above do by themselves, and say w
 	@$(THING_TOOL) esptool
 
 virtual-board: setup ## the program that stands in for a board (docs/virtual-nodemcu.md)
-	@$(call host,build) --quiet $(LOCKED) -p virtual-nodemcu
+	@$(call host,build) --quiet $(LOCKED) -p virtual-nodemcu --bin virtual-nodemcu
 
 new-board: setup ## NAME=name LED=gpio [LIT=low|high]: a board of your own in bsp/ (bsp/README.md)
 	@tools/new-board '$(NAME)' '$(LED)' '$(or $(LIT),low)' $(CARGO)

@@ -194,6 +194,15 @@ static int write_all(SSL *ssl, const void *data, size_t length)
     return TCPSOCKET_COMPLETE;
 }
 
+void paho_tls_goodbye(void)
+{
+    static const uint8_t disconnect[] = {DISCONNECT << 4, 0};
+    if (current != NULL && current->session != NULL) {
+        (void)write_all(current, disconnect, sizeof disconnect);
+        current->broken = true;
+    }
+}
+
 static int write_puback(SSL *ssl, uint16_t id)
 {
     const uint8_t puback[] = {PUBACK << 4, 2, (uint8_t)(id >> 8), (uint8_t)id};

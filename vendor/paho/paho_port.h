@@ -107,4 +107,8 @@ uint32_t paho_last_receive_ms(void);
  * a connection. */
 void paho_tls_abort(void);
 
+/* Say DISCONNECT to the server, which then does not publish the last will, and end the connection as
+ * paho_tls_abort does. */
+void paho_tls_goodbye(void);
+
 #endif

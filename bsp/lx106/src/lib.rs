@@ -51,7 +51,7 @@ unsafe extern "C" {
     safe static board_cpu_hz: u32;
 }
 
-pub use kept::{keep_time, kept_time};
+pub use kept::{Kept, keep_time, kept_time};
 
 /// Why the CPU was last reset.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

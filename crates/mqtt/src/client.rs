@@ -388,6 +388,18 @@ impl Client {
         self.connection = None;
     }
 
+    /// Ends the connection with a word to the server, which then does not publish the last will.
+    pub fn leave(&mut self) {
+        // SAFETY: writes to the connection, if there is one.
+        unsafe { sys::paho_tls_goodbye() };
+        self.connection = None;
+    }
+
+    /// The credentials that all connections use.
+    pub fn profile(&self) -> &tls::Profile {
+        &self.profile
+    }
+
     /// Messages larger than the client takes that were acknowledged and dropped since boot.
     pub fn oversized(&self) -> u32 {
         // SAFETY: reads a counter.

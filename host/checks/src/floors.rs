@@ -72,14 +72,25 @@ const HOUSE: &[(Wing, &[&[&str]])] = &[
             &["board", "things"],
             &["cloud"],
             &["checks", "provisioning", "releases"],
+            &["updates"],
             &["thing"],
         ],
     ),
     (
         Wing::Tests,
         &[
-            &["aws-stand-in", "board-tests", "boot-tests", "curve-tests", "fuzz", "target-tests"],
+            &[
+                "aws-stand-in",
+                "board-tests",
+                "boot-tests",
+                "curve-tests",
+                "fleet-tests",
+                "fuzz",
+                "pin-tests",
+                "target-tests",
+            ],
             &["e2e"],
+            &["features"],
         ],
     ),
 ];

@@ -210,6 +210,7 @@ impl LocalCloud {
             certs: self.certs.clone(),
             thing: self.thing.clone(),
             topics: self.topics.clone(),
+            board: String::new(),
             board_runs: false,
         }
     }

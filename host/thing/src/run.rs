@@ -41,7 +41,8 @@ pub fn run(context: Context, arguments: &Arguments) -> Result<()> {
     let cloud = settings.state.join("cloud");
     let mut cloud = LocalCloud::start_configured(&settings, &cloud, &config, &folder)?;
     cloud.serve_updates(&[])?;
-    let mut announced = cloud.running().announce(&settings.state)?;
+    let running = Running { board: arguments.firmware.board.name.clone(), ..cloud.running() };
+    let mut announced = running.announce(&settings.state)?;
     let (device, network) = smoke::with_network(cloud.device_identity(), arguments.firmware.radio);
     let region = match &arguments.identity {
         Some(path) => {

@@ -1,6 +1,6 @@
 //! Prints how many million instructions per second of CPU time the core alone and the whole
-//! board execute here; fails if the board is below what the project demands. `make virtual-bench`
-//! runs it.
+//! board execute here, and how long a board takes to start from a snapshot; fails if that is not
+//! what the project demands. `make virtual-bench` runs it.
 
 #[path = "../tests/common/mod.rs"]
 mod common;
@@ -16,9 +16,14 @@ use virtual_nodemcu::board::machine::Machine;
 use virtual_nodemcu::board::net::Net;
 use virtual_nodemcu::board::serial::Serial;
 use virtual_nodemcu::cpu::Cpu;
+use virtual_nodemcu::harness::VirtualBoard;
+use virtual_nodemcu::snapshot::Snapshot;
 
 /// Million instructions per second that the board has to reach on one core.
-const DEMANDED: f64 = 50.0;
+const DEMANDED: f64 = 200.0;
+/// Milliseconds of CPU time within which a board has to run that was saved.
+const DEMANDED_START: f64 = 50.0;
+const STARTS: u32 = 20;
 const INSTRUCTIONS: u64 = 500_000_000;
 
 /// The programs that the tests compile (CRC, SHA-256, sorting, division, a jump table,
@@ -63,12 +68,46 @@ fn board() -> f64 {
     machine.cpu.instructions() as f64 / 1e6 / seconds
 }
 
+/// Milliseconds of CPU time from a snapshot's file, all 4 MiB of its flash in use, to a program
+/// that has run for a millisecond.
+fn start() -> f64 {
+    let mut builder = VirtualBoard::builder().unpaced().image(0, &vec![0; 4 << 20]);
+    for (offset, image) in program::images("speed") {
+        builder = builder.image(offset, &image);
+    }
+    let mut board = builder.build().expect("the images fit");
+    board.run(Duration::from_millis(150));
+    let saved = board.machine.save().expect("it is alone");
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("snapshot");
+    std::fs::write(&path, saved).expect("room for it");
+    let start = common::cpu_seconds();
+    for _ in 0..STARTS {
+        let snapshot = Snapshot::read(&path).expect("a snapshot");
+        let mut board = VirtualBoard::builder()
+            .unpaced()
+            .snapshot(&snapshot)
+            .build()
+            .expect("the snapshot is good");
+        let before = board.machine.cpu.instructions();
+        board.run(Duration::from_millis(1));
+        assert!(board.machine.cpu.instructions() > before, "it does not run");
+    }
+    (common::cpu_seconds() - start) * 1e3 / f64::from(STARTS)
+}
+
 fn main() -> ExitCode {
     println!("core alone:  {:>4.0} M instructions per second of CPU time", core());
     let speed = board();
     println!("whole board: {speed:>4.0} M instructions per second of CPU time");
     if speed < DEMANDED {
         println!("less than the {DEMANDED} M demanded");
+        return ExitCode::FAILURE;
+    }
+    let start = start();
+    println!("from a snapshot: {start:.1} ms of CPU time until it runs");
+    if start > DEMANDED_START {
+        println!("more than the {DEMANDED_START} ms demanded");
         return ExitCode::FAILURE;
     }
     ExitCode::SUCCESS

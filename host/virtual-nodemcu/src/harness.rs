@@ -40,9 +40,11 @@ use crate::board::machine::{Led, Machine};
 use crate::board::net::Net;
 use crate::board::pins::{self, Drive};
 use crate::board::radio::settings::Settings;
+use crate::board::rom;
 use crate::board::serial::{Input, Serial};
 use crate::board::{Board, ResetCause};
 use crate::parts::{Part, Spec};
+use crate::snapshot::Snapshot;
 
 /// How much at a time runs before somebody looks whether what is waited for was said.
 const STEP: Duration = Duration::from_millis(10);
@@ -62,9 +64,19 @@ pub struct Builder {
     access_points: Vec<String>,
     network: bool,
     paced: bool,
+    snapshot: Option<Snapshot>,
 }
 
 impl Builder {
+    /// The board goes on where this snapshot was taken, its flash included: images, flash size and
+    /// station address are the snapshot's. Parts and access points are the builder's.
+    #[must_use]
+    pub fn snapshot(mut self, snapshot: &Snapshot) -> Self {
+        self.flash_size = snapshot.flash_size();
+        self.snapshot = Some(snapshot.clone());
+        self
+    }
+
     /// These bytes are in flash at `offset`.
     #[must_use]
     pub fn image(mut self, offset: usize, bytes: &[u8]) -> Self {
@@ -146,7 +158,7 @@ impl Builder {
     /// The board, just switched on.
     ///
     /// # Errors
-    /// What is wrong with an image, a part, an LED, an access point or the flash file.
+    /// What is wrong with an image, a part, an LED, an access point, the flash file or the snapshot.
     pub fn build(self) -> Result<VirtualBoard> {
         if !self.flash_size.is_power_of_two() || !(1 << 16..=1 << 24).contains(&self.flash_size) {
             bail!("the flash has a power of two from 64 KiB to 16 MiB, not {}", self.flash_size);
@@ -176,6 +188,8 @@ impl Builder {
             .map(|text| text.parse::<Led>().map_err(|error| anyhow!("LED {text}: {error}")))
             .collect::<Result<_>>()?;
         let (serial, input, output) = Serial::channel();
+        // The banner comes before this end can follow the chip's speed. The other end is there.
+        let _ = input.send(Input::Baud(rom::BAUD));
         let console = Rc::new(RefCell::new(String::new()));
         let log = Rc::clone(&console);
         let say = Box::new(move |text: &str| {
@@ -183,7 +197,10 @@ impl Builder {
             let _ = writeln!(log.borrow_mut(), "{text}");
         });
         let net = self.network.then(Net::new);
-        let mut machine = Machine::new(board, serial, net, leds, say);
+        let mut machine = match &self.snapshot {
+            Some(snapshot) => Machine::load(snapshot, board, serial, net, leds, say)?,
+            None => Machine::new(board, serial, net, leds, say),
+        };
         machine.follows_baud = true;
         machine.paced = self.paced;
         for text in &self.access_points {
@@ -223,6 +240,7 @@ impl VirtualBoard {
             access_points: Vec::new(),
             network: false,
             paced: true,
+            snapshot: None,
         }
     }
 
@@ -347,6 +365,15 @@ impl VirtualBoard {
     pub fn set_part(&mut self, name: &str, key: &str, value: &str) -> Result<()> {
         let setting = [(key.to_owned(), value.to_owned())];
         self.machine.board.set_part(name, &setting).map_err(|error| anyhow!(error))
+    }
+
+    /// The state of the board, from which others start ([`Builder::snapshot`]): after a boot that
+    /// takes long, for example.
+    ///
+    /// # Errors
+    /// What of it cannot be kept now: parts, access points, a deep sleep.
+    pub fn save(&mut self) -> Result<Snapshot> {
+        Ok(Snapshot::new(self.machine.save()?)?)
     }
 
     /// The button RST, pressed and let go.

@@ -19,4 +19,6 @@ pub mod cpu;
 pub mod debug;
 pub mod harness;
 pub mod parts;
+pub mod snapshot;
+pub mod survey;
 pub mod web;

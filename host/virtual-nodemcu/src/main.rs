@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use clap::{Parser, ValueEnum};
@@ -26,6 +27,7 @@ use virtual_nodemcu::debug::profile::Profile;
 use virtual_nodemcu::debug::symbols::Symbols;
 use virtual_nodemcu::debug::trace::Tracer;
 use virtual_nodemcu::parts::Spec;
+use virtual_nodemcu::snapshot::Snapshot;
 use virtual_nodemcu::web;
 
 /// What `--help` says behind the options.
@@ -44,6 +46,10 @@ EXAMPLES
   A network, a sensor and a screen:
     virtual-nodemcu --flash board.bin --ap ssid=home,psk=passphrase \\
         --part dht22:D5,temperature=21.5 --part ssd1306:D2+D1
+
+  A board that has booted already: saved at Ctrl-C, then started from there as often as wanted:
+    virtual-nodemcu --flash board.bin --pty /tmp/board --save booted.snapshot
+    virtual-nodemcu --load booted.snapshot --pty /tmp/board
 
   Scripts rule it by the control socket (CONTROL.md):
     virtual-nodemcu --flash board.bin --control /tmp/control
@@ -70,9 +76,24 @@ const PROFILE_LINES: usize = 20;
 #[derive(Parser)]
 #[command(version, after_long_help = MANUAL)]
 struct Options {
-    /// File with the contents of the flash chip; made blank if it is not there
+    /// File with the contents of the flash chip; made blank if it is not there. With --load it may
+    /// be left out: then nothing that the program writes is kept
+    #[arg(long, value_name = "FILE", required_unless_present = "load")]
+    flash: Option<PathBuf>,
+
+    /// Write a snapshot of the whole board to this file at the end (Ctrl-C), and when the control
+    /// socket asks for it
     #[arg(long, value_name = "FILE")]
-    flash: PathBuf,
+    save: Option<PathBuf>,
+
+    /// Go on where a snapshot was taken. Parts and access points are those given here; a flash file
+    /// has to be new, or hold what the snapshot does
+    #[arg(
+        long,
+        value_name = "FILE",
+        conflicts_with_all = ["flash_size", "rom", "mac", "gpio0_low"]
+    )]
+    load: Option<PathBuf>,
 
     /// Size of the flash chip in MiB: 1, 2, 4, 8 or 16
     #[arg(long, value_name = "MIB", default_value_t = 4, value_parser = flash_size)]
@@ -136,9 +157,9 @@ struct Options {
     #[arg(long = "part", value_name = "KIND:PIN[+PIN][,KEY=VALUE]...")]
     parts: Vec<Spec>,
 
-    /// What the ADC measures, 0 to 1023
-    #[arg(long, value_name = "VALUE", default_value_t = 0, value_parser = clap::value_parser!(u16).range(0..=1023))]
-    adc: u16,
+    /// What the ADC measures, 0 to 1023: 0, or what a snapshot says
+    #[arg(long, value_name = "VALUE", value_parser = clap::value_parser!(u16).range(0..=1023))]
+    adc: Option<u16>,
 
     /// Write the air to a file as Wireshark reads it: pcap with radiotap headers
     #[arg(long, value_name = "FILE")]
@@ -262,9 +283,19 @@ fn main() -> ExitCode {
 }
 
 fn run(options: &Options) -> Result<ExitCode> {
-    let size = options.flash_size << 20;
-    let mut flash = Flash::open(&options.flash, size)
-        .with_context(|| format!("flash file {}", options.flash.display()))?;
+    let snapshot = match &options.load {
+        Some(path) => {
+            Some(Snapshot::read(path).with_context(|| format!("--load {}", path.display()))?)
+        }
+        None => None,
+    };
+    let size = snapshot.as_ref().map_or(options.flash_size << 20, Snapshot::flash_size);
+    let mut flash = match &options.flash {
+        Some(path) => {
+            Flash::open(path, size).with_context(|| format!("flash file {}", path.display()))?
+        }
+        None => Flash::blank(size),
+    };
     if let Some(bytes) = options.power_cut_after {
         flash.cut_power_after(bytes);
     }
@@ -304,7 +335,6 @@ fn run(options: &Options) -> Result<ExitCode> {
     for spec in &options.parts {
         board.add_part_like(spec).map_err(|text| anyhow!("--part: {text}"))?;
     }
-    board.adc = options.adc;
     let net = (options.net == Network::User).then(Net::new);
     let symbols = Rc::new(match &options.elf {
         Some(path) => Symbols::read(path).with_context(|| format!("--elf {}", path.display()))?,
@@ -329,7 +359,26 @@ fn run(options: &Options) -> Result<ExitCode> {
         }
         None => None,
     };
-    let mut machine = Machine::new(board, serial, net, options.leds.clone(), Box::new(say));
+    // Before the board says that it runs: whoever reads that may send a signal.
+    let switch = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        // The first one switches the board off, the second ends the program whatever it does.
+        signal_hook::flag::register_conditional_shutdown(signal, 1, Arc::clone(&switch))?;
+        signal_hook::flag::register(signal, Arc::clone(&switch))?;
+    }
+    let leds = options.leds.clone();
+    let mut machine = match &snapshot {
+        Some(snapshot) => Machine::load(snapshot, board, serial, net, leds, Box::new(say))
+            .with_context(|| {
+                format!("--load {}", options.load.as_deref().unwrap_or(Path::new("")).display())
+            })?,
+        None => Machine::new(board, serial, net, leds, Box::new(say)),
+    };
+    if let Some(value) = options.adc {
+        machine.board.adc = value;
+    }
+    machine.snapshots.clone_from(&options.save);
+    machine.switch = switch;
     machine.symbols = symbols;
     machine.wake_wire = options.wake_wire;
     for settings in &options.ap {
@@ -369,15 +418,13 @@ fn run(options: &Options) -> Result<ExitCode> {
     if tracer.is_some() || profile.is_some() {
         machine.observer = Some(Observer { tracer, profile, ..Observer::default() });
     }
-    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
-        // The first one switches the board off, the second ends the program whatever it does.
-        signal_hook::flag::register_conditional_shutdown(signal, 1, Arc::clone(&machine.switch))?;
-        signal_hook::flag::register(signal, Arc::clone(&machine.switch))?;
-    }
     let end = match &gdb {
         Some(server) => server.run(&mut machine, options.gdb_wait),
         None => machine.run(None),
     };
+    if options.save.is_some() && end == End::SwitchedOff {
+        machine.save_file().map_err(|text| anyhow!("--save: {text}"))?;
+    }
     if let Some(mut observer) = machine.observer.take() {
         observer.finish(machine.cpu.registers()).context("the trace")?;
         if let (Some(profile), Some(out)) = (&observer.profile, &mut profile_out) {

@@ -96,6 +96,21 @@ fn a_byte_from_iram_is_a_load_store_error() {
     assert!(bench.seen.contains("before") && !bench.seen.contains("not reached"));
 }
 
+/// Time passes for whoever calls the ROM without an end, so that the board can still be stopped.
+#[test]
+fn a_function_of_the_rom_that_returns_to_itself_does_not_stop_the_time() {
+    const ETS_TIMER_DISARM: u32 = 0x4000_2D40;
+    let mut bench = Bench::new(&program::images("led"), None);
+    bench.until("done\n");
+    let cpu = &mut bench.machine.cpu;
+    for register in [0, 2] {
+        cpu.set_reg(register, ETS_TIMER_DISARM);
+    }
+    cpu.set_special(sr::INTENABLE, 0);
+    cpu.set_pc(ETS_TIMER_DISARM);
+    assert_eq!(bench.machine.run_for(Duration::from_millis(2)), None);
+}
+
 #[test]
 fn a_crash_shows_on_the_console_whoever_handles_it_and_again_after_each_reset() {
     let mut bench = Bench::new(&program::images("crash"), None);

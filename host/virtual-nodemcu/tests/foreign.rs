@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::termios::{BaudRate, SetArg, cfmakeraw, cfsetspeed, tcgetattr, tcsetattr};
 use process::Process;
+use virtual_nodemcu::harness::VirtualBoard;
 
 /// How long a prompt may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -42,6 +43,19 @@ fn radio_settings() -> Vec<u8> {
     image[at..at + 128].to_vec()
 }
 
+/// Flash with an image and the radio's settings.
+fn flash(name: &str, mib: usize) -> Vec<u8> {
+    let mut contents = vec![0xFF; mib << 20];
+    let mut image = image(name);
+    // As esptool does when it is told the size.
+    image[3] = image[3] & 0xF | if mib == 1 { 2 << 4 } else { 4 << 4 };
+    contents[..image.len()].copy_from_slice(&image);
+    let settings = radio_settings();
+    let at = contents.len() - 0x4000;
+    contents[at..at + settings.len()].copy_from_slice(&settings);
+    contents
+}
+
 /// A board with a firmware, and somebody at its terminal.
 struct Session {
     board: Process,
@@ -54,15 +68,7 @@ impl Session {
     fn new(name: &str, mib: usize, options: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let flash = folder.path().join("flash.bin");
-        let mut contents = vec![0xFF; mib << 20];
-        let mut image = image(name);
-        // As esptool does when it is told the size.
-        image[3] = image[3] & 0xF | if mib == 1 { 2 << 4 } else { 4 << 4 };
-        contents[..image.len()].copy_from_slice(&image);
-        let settings = radio_settings();
-        let at = contents.len() - 0x4000;
-        contents[at..at + settings.len()].copy_from_slice(&settings);
-        std::fs::write(&flash, contents).unwrap();
+        std::fs::write(&flash, self::flash(name, mib)).unwrap();
         let link = folder.path().join("port");
         let size = mib.to_string();
         let mut all = vec!["--net", "none", "--flash-size", &size, "--pty", link.to_str().unwrap()];
@@ -171,6 +177,29 @@ fn micropython_computes_keeps_files_and_survives_resets() {
     s.until("MicroPython v1.10");
     s.until(">>> ");
     assert_eq!(s.python("1 + 1"), "2");
+}
+
+/// Booted once; from then on each test starts at the prompt, with what the ones before it did undone.
+#[test]
+fn a_booted_micropython_is_saved_and_starts_at_its_prompt() {
+    fn wait(board: &mut VirtualBoard, text: &str) {
+        board.wait_for(text, PATIENCE).unwrap();
+    }
+    let contents = flash("micropython-1.10.0.bin", 4);
+    let mut board = VirtualBoard::builder().unpaced().image(0, &contents).build().unwrap();
+    wait(&mut board, ">>> ");
+    board.machine.type_in(b"import machine; kept = [3 * n for n in range(9)]\r");
+    wait(&mut board, ">>> ");
+    let snapshot = board.save().unwrap();
+    for n in 1..4 {
+        let mut board = VirtualBoard::builder().unpaced().snapshot(&snapshot).build().unwrap();
+        board.machine.type_in(format!("kept.append({n}); print(kept)\r").as_bytes());
+        wait(&mut board, &format!("[0, 3, 6, 9, 12, 15, 18, 21, 24, {n}]"));
+        wait(&mut board, ">>> ");
+        // Timers and the watchdog go on too.
+        board.machine.type_in(b"import time; time.sleep_ms(30); open('f', 'w').write('abc')\r");
+        wait(&mut board, "\r\n3\r\n");
+    }
 }
 
 #[test]

@@ -6,7 +6,6 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use object::{Object, ObjectSymbol};
 
 use crate::SOON;
 
@@ -14,24 +13,6 @@ use crate::SOON;
 #[must_use]
 pub fn debugger_option(socket: &Path) -> [String; 2] {
     ["-gdb".to_owned(), format!("unix:{},server=on,wait=off", socket.display())]
-}
-
-/// The address of a variable or function; one of Rust by its path, as a backtrace names it.
-///
-/// # Errors
-/// When the firmware has none of that name.
-pub fn address_of(elf: &Path, name: &str) -> Result<u32> {
-    let bytes = std::fs::read(elf)?;
-    let file = object::File::parse(&*bytes)?;
-    let symbol = file
-        .symbols()
-        .find(|symbol| {
-            symbol.name().is_ok_and(|mangled| {
-                mangled == name || format!("{:#}", rustc_demangle::demangle(mangled)) == name
-            })
-        })
-        .with_context(|| format!("{} has no {name}", elf.display()))?;
-    Ok(u32::try_from(symbol.address())?)
 }
 
 /// Halts the CPU, reads its memory, lets it go on.

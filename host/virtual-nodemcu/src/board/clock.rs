@@ -1,5 +1,7 @@
 //! Cycles, bus ticks and nanoseconds.
 
+use crate::snapshot::{LATEST, check, keep};
+
 /// CPU and bus clock after the ROM, in hertz: the PLL is not set up for the 26 MHz crystal yet.
 pub const ROM_HZ: u64 = 52_000_000;
 /// The bus (and CPU) clock once the PLL is set up for the crystal, in hertz.
@@ -14,6 +16,14 @@ pub struct Clock {
     bus_hz: u64,
     double: bool,
 }
+
+keep!(Clock { cycles, ticks, nanoseconds, bus_hz, double }, |clock: &Clock| {
+    let moments = [clock.cycles, clock.ticks, clock.nanoseconds];
+    check(
+        matches!(clock.bus_hz, ROM_HZ | PLL_HZ) && moments.iter().all(|at| *at < LATEST),
+        "the clock has no such frequency or time",
+    )
+});
 
 impl Clock {
     /// The clock at a reset, at CPU cycle `now` and `nanoseconds` since the board was made.
@@ -38,6 +48,11 @@ impl Clock {
     #[must_use]
     pub fn ticks(&self, now: u64) -> u64 {
         self.ticks + ((now - self.cycles) >> u32::from(self.double))
+    }
+
+    /// The cycle before which it knows nothing.
+    pub(super) fn start(&self) -> u64 {
+        self.cycles
     }
 
     /// Nanoseconds since the board was made, at CPU cycle `now`.

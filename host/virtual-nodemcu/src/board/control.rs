@@ -227,6 +227,7 @@ fn execute(
             Ok(Value::Null)
         }
         "status" => Ok(status(machine)),
+        "save" => machine.save_file().map(|bytes| json!({ "bytes": bytes })),
         "recent" => Ok(json!({
             "serial": latin1(&machine.recent().sent()),
             "console": machine.recent().lines(),

@@ -11,6 +11,8 @@ use std::os::unix::fs::FileExt as _;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
+use crate::snapshot::{Keep, Kept, Tape, check, keep_enum};
+
 /// Bytes of the smallest erasable unit.
 pub const SECTOR: usize = 0x1000;
 /// Bytes of a block erased at once.
@@ -114,6 +116,28 @@ pub enum Writer {
     Program,
 }
 
+keep_enum!(Writer { Before, Loader, Program });
+
+/// Contents, latch and status; not the file, and what is armed. Erased sectors take no room.
+impl Keep for Flash {
+    fn keep(&mut self, tape: &mut Tape<'_>) -> Kept {
+        self.write_enabled.keep(tape)?;
+        self.status.keep(tape)?;
+        self.writer.keep(tape)?;
+        for (sector, writer) in self.data.chunks_exact_mut(SECTOR).zip(&mut self.writers) {
+            writer.keep(tape)?;
+            let mut erased = sector.iter().all(|byte| *byte == 0xFF);
+            erased.keep(tape)?;
+            if erased {
+                sector.fill(0xFF);
+            } else {
+                tape.bytes(sector)?;
+            }
+        }
+        check(self.powered, "its flash has no power")
+    }
+}
+
 impl Flash {
     /// A blank chip in memory only. `size` is a power of two, 64 KiB to 16 MiB.
     #[must_use]
@@ -214,6 +238,20 @@ impl Flash {
     pub fn load(&mut self, offset: usize, bytes: &[u8]) {
         self.data[offset..offset + bytes.len()].copy_from_slice(bytes);
         self.changed(offset, bytes.len());
+    }
+
+    /// Whether it is erased, all of it.
+    #[must_use]
+    pub fn is_blank(&self) -> bool {
+        self.data.iter().all(|byte| *byte == 0xFF)
+    }
+
+    /// Writes all of the contents to the file, if there is one: they came from elsewhere.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub(crate) fn write_file(&self) -> io::Result<()> {
+        self.file.as_ref().map_or(Ok(()), |file| file.write_all_at(&self.data, 0))
     }
 
     /// Size in bytes.

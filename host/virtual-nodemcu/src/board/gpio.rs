@@ -18,6 +18,7 @@ mod reg {
 
 use super::hspi::Shown;
 use super::pins::Outside;
+use crate::snapshot::keep;
 
 /// Bit of PINn: the output only pulls low.
 const OPEN_DRAIN: u32 = 1 << 2;
@@ -40,6 +41,9 @@ pub struct Gpio {
     /// Pins that another device has.
     other: Shown,
 }
+
+// What is outside comes from the board.
+keep!(Gpio { out, enable, status, pins, open_drain, pull_ups, straps } but { outside, other });
 
 impl Gpio {
     /// After a reset with `outside` at the pins, whose levels are latched as straps.

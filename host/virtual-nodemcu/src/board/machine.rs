@@ -1,5 +1,6 @@
 //! Core, board, ROM and the host's end of the serial line, and time for all of them.
 
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -22,6 +23,7 @@ use crate::cpu::{Cpu, Stop};
 use crate::debug::Observer;
 use crate::debug::faults::Faults;
 use crate::debug::symbols::Symbols;
+use crate::snapshot::{self, Damaged, Keep, Kept, Snapshot, Tape};
 
 /// Cycles that the core runs before the outside gets its turn: 1 ms at 80 MHz.
 const SLICE: u64 = 80_000;
@@ -41,6 +43,10 @@ const MOST_WAITING: usize = 1 << 18;
 const LONGEST_LINE: usize = 1000;
 /// The host's baud rate until it says another.
 const HOST_BAUD: u32 = 115_200;
+
+/// How long a snapshot waits for the air to be quiet, and how often it looks (ns).
+const QUIET_NS: u64 = 1_000_000_000;
+const QUIET_STEP_NS: u64 = 100_000;
 
 /// Why [`Machine::run`] returned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,6 +106,8 @@ pub struct Machine {
     base: (Instant, u64),
     /// Ends [`run`](Self::run) once it is set, from a signal handler or another thread.
     pub switch: Arc<AtomicBool>,
+    /// Where a snapshot goes when one is asked for.
+    pub snapshots: Option<PathBuf>,
     /// Sees what the core does; without one it costs nothing.
     pub observer: Option<Observer>,
     /// Exceptions, while there is no observer to collect them.
@@ -151,6 +159,16 @@ impl FromStr for Led {
     }
 }
 
+/// Core, board and ROM; the rest is the host's.
+impl Keep for Machine {
+    fn keep(&mut self, tape: &mut Tape<'_>) -> Kept {
+        self.cpu.keep(tape)?;
+        self.board.keep(tape)?;
+        self.rom.keep(tape)?;
+        self.log.keep(tape)
+    }
+}
+
 impl Machine {
     /// A board that was just switched on.
     #[must_use]
@@ -161,8 +179,112 @@ impl Machine {
         leds: Vec<Led>,
         console: Box<dyn FnMut(&str)>,
     ) -> Self {
-        let mut cpu = Cpu::new();
-        Rom::install(&mut cpu, &board);
+        let mut machine = Self::assemble(board, serial, net, leds, console);
+        Rom::install(&mut machine.cpu, &machine.board);
+        machine.reset(ResetCause::PowerOn);
+        machine
+    }
+
+    /// A board that goes on where a snapshot was taken, with a flash chip of that size. The random
+    /// source and the radio's begin anew, parts are as they were just wired to it.
+    ///
+    /// # Errors
+    /// The snapshot is damaged, or the flash file cannot be written.
+    pub fn load(
+        snapshot: &Snapshot,
+        board: Board,
+        serial: Serial,
+        net: Option<Net>,
+        leds: Vec<Led>,
+        console: Box<dyn FnMut(&str)>,
+    ) -> Result<Self, Damaged> {
+        let mut machine = Self::assemble(board, serial, net, leds, console);
+        if machine.board.flash.size() != snapshot.flash_size() {
+            return Err(Damaged("the flash has another size than in the snapshot".to_owned()));
+        }
+        let was = (!machine.board.flash.is_blank()).then(|| machine.board.flash.data().to_vec());
+        snapshot.load(|tape| machine.keep(tape))?;
+        // Something else was flashed since, which nobody wants to lose.
+        if was.as_ref().is_some_and(|was| was != machine.board.flash.data()) {
+            return Err(Damaged(
+                "the flash file holds something else than the snapshot: leave --flash out, or name \
+                 a file that is not there yet"
+                    .to_owned(),
+            ));
+        }
+        if machine.board.seen() > machine.cpu.cycles() {
+            return Err(Damaged(
+                "the snapshot is damaged: the core is behind its board".to_owned(),
+            ));
+        }
+        Rom::install(&mut machine.cpu, &machine.board);
+        if was.is_none() {
+            let written = machine.board.flash.write_file();
+            written.map_err(|error| Damaged(format!("the flash file: {error}")))?;
+        }
+        machine.board.set_gpio0_low(machine.button);
+        let time = machine.board.clock.nanoseconds(machine.cpu.cycles());
+        machine.board.power_parts(time);
+        machine.base = (Instant::now(), time);
+        machine.say(&format!("loaded: {:.3} s after it was made", time as f64 / 1e9));
+        Ok(machine)
+    }
+
+    /// The state of the board, which [`load`](Self::load) goes on from. It runs on for some
+    /// milliseconds if it must, until nothing is on the air.
+    ///
+    /// # Errors
+    /// What of it cannot be kept now.
+    pub fn save(&mut self) -> Result<Vec<u8>, Damaged> {
+        let refused = |why: &str| Err(Damaged(format!("no snapshot now: {why}")));
+        if !self.board.flash.powered() || self.unpowered {
+            return refused("the power is off");
+        }
+        if self.held.is_some() {
+            return refused("the chip is held in reset");
+        }
+        if self.asleep.is_some() {
+            return refused("the chip sleeps deeply");
+        }
+        if self.board.parts.pins() != 0 {
+            return refused("parts are wired to its pins (give --part when it is loaded)");
+        }
+        let patience = self.cpu.cycles() + self.board.clock.cycles_in(QUIET_NS);
+        // Devices have seen the last cycle, and the core what they want of it.
+        while let Some((why, wait)) = self.board.radio.unkept() {
+            if !wait || self.cpu.cycles() > patience {
+                return refused(why);
+            }
+            let end = self.cpu.cycles() + self.board.clock.cycles_in(QUIET_STEP_NS);
+            if self.slice_to(end).is_some() {
+                return refused("it stands at a breakpoint");
+            }
+        }
+        self.flush();
+        let size = self.board.flash.size();
+        Snapshot::save(size, |tape| self.keep(tape))
+    }
+
+    /// Writes a snapshot to the file that is meant for it; how many bytes that are.
+    ///
+    /// # Errors
+    /// There is no such file, it cannot be written, or what [`save`](Self::save) says.
+    pub fn save_file(&mut self) -> Result<usize, String> {
+        let path = self.snapshots.clone().ok_or("the board was not started with --save FILE")?;
+        let bytes = self.save().map_err(|error| error.to_string())?;
+        snapshot::write(&path, &bytes).map_err(|error| format!("{}: {error}", path.display()))?;
+        self.say(&format!("saved: {} bytes in {}", bytes.len(), path.display()));
+        Ok(bytes.len())
+    }
+
+    fn assemble(
+        board: Board,
+        serial: Serial,
+        net: Option<Net>,
+        leds: Vec<Led>,
+        console: Box<dyn FnMut(&str)>,
+    ) -> Self {
+        let cpu = Cpu::new();
         let board_gpio0 = board.gpio.levels() & 1 != 0;
         let mut machine = Self {
             cpu,
@@ -191,6 +313,7 @@ impl Machine {
             quiet: Quiet::default(),
             base: (Instant::now(), 0),
             switch: Arc::default(),
+            snapshots: None,
             observer: None,
             faults: Faults::default(),
             symbols: Rc::default(),
@@ -200,7 +323,6 @@ impl Machine {
         while let Some(input) = machine.serial.receive(Duration::ZERO) {
             machine.input(input);
         }
-        machine.reset(ResetCause::PowerOn);
         machine
     }
 

@@ -27,6 +27,7 @@ use std::ops::Range;
 
 use crate::cpu::{Bus, Cause, Signals};
 use crate::parts::{Part, Parts, Spec};
+use crate::snapshot::{Keep, Kept, LATEST, Tape, check, keep_enum};
 use clock::Clock;
 use flash::Flash;
 use gpio::Gpio;
@@ -143,9 +144,10 @@ fn sar_sample(value: u16) -> u32 {
 }
 
 /// What the ROM reports as reset cause.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ResetCause {
     /// Power came on: RAM and RTC memory are lost.
+    #[default]
     PowerOn = 1,
     /// The reset pin (EN), or a reset asked for through the RTC.
     External = 2,
@@ -237,6 +239,84 @@ pub struct Board {
     seen: u64,
     events: Vec<Event>,
     reported: std::collections::HashSet<u32>,
+}
+
+keep_enum!(ResetCause { PowerOn, External, Watchdog, DeepSleep });
+
+/// Everything but what is the host's: parts, the random source, what is still to be said.
+impl Keep for Board {
+    fn keep(&mut self, tape: &mut Tape<'_>) -> Kept {
+        let Self {
+            iram,
+            dram,
+            rtc_memory,
+            dport,
+            other,
+            dump,
+            flash,
+            spi,
+            hspi,
+            uarts,
+            gpio,
+            timers,
+            watchdog,
+            nic,
+            radio,
+            clock,
+            mac,
+            cause,
+            wiring,
+            adc,
+            demanded,
+            seen,
+            parts: _,
+            watched: _,
+            noise: _,
+            sleep: _,
+            invalidate,
+            stop,
+            events: _,
+            reported: _,
+        } = self;
+        tape.bytes(&mut iram[..])?;
+        tape.bytes(&mut dram[..])?;
+        tape.bytes(rtc_memory)?;
+        let mut dumped = dump.is_some();
+        dumped.keep(tape)?;
+        if dumped {
+            tape.bytes(&mut dump.get_or_insert_with(|| Box::new([0; ROM_SIZE]))[..])?;
+        }
+        dport.keep(tape)?;
+        other.keep(tape)?;
+        flash.keep(tape)?;
+        spi.keep(tape)?;
+        hspi.keep(tape)?;
+        uarts.keep(tape)?;
+        gpio.keep(tape)?;
+        clock.keep(tape)?;
+        seen.keep(tape)?;
+        check(clock.start() <= *seen && *seen < LATEST, "its clock is ahead of it")?;
+        timers.keep(tape)?;
+        let tick = clock.ticks(*seen);
+        check(timers.iter().all(|timer| timer.since() <= tick), "a timer is ahead of its clock")?;
+        watchdog.keep(tape)?;
+        nic.keep(tape)?;
+        radio.keep(tape)?;
+        mac.keep(tape)?;
+        cause.keep(tape)?;
+        wiring.keep(tape)?;
+        adc.keep(tape)?;
+        check(*adc <= 1023, "the ADC measures more than it can")?;
+        demanded.keep(tape)?;
+        if tape.plays() {
+            // Whatever was decoded or planned is not any more.
+            *invalidate = Some(0..u32::MAX);
+            *stop = true;
+            self.gpio.set_other(self.hspi.shown());
+            self.gpio.set_outside(self.outside());
+        }
+        Ok(())
+    }
 }
 
 /// Pins as the board's resistors pull them: all up but GPIO15.
@@ -452,6 +532,19 @@ impl Board {
             self.gpio.set_outside(self.outside());
             before = levels;
         }
+    }
+
+    /// Parts have power from now on, at `time` (ns).
+    fn power_parts(&mut self, time: u64) {
+        let levels = self.gpio.levels();
+        self.parts.power_on(levels, time);
+        self.gpio.set_outside(self.outside());
+        self.settle(levels, time);
+    }
+
+    /// The last cycle that devices have seen.
+    fn seen(&self) -> u64 {
+        self.seen
     }
 
     /// The station address.

@@ -5,6 +5,8 @@
 
 use std::collections::VecDeque;
 
+use crate::snapshot::{check, keep};
+
 /// Where the registers are.
 pub const BASE: u32 = 0x6FF0_0000;
 
@@ -64,6 +66,19 @@ pub struct Nic {
     sent: Vec<Vec<u8>>,
     errors: u32,
 }
+
+// The cable is whoever's loads it.
+keep!(
+    Nic { mac, link_changed, enabled, address, received, copied, building, overlong, sent, errors }
+        but { link },
+    |nic: &Nic| check(
+        nic.copied <= nic.received.front().map_or(0, Vec::len)
+            && nic.building.len() <= MAX_FRAME
+            && nic.received.len() <= QUEUE
+            && nic.received.iter().chain(&nic.sent).all(|f| (MIN_FRAME..=MAX_FRAME).contains(&f.len())),
+        "the network port has no such frame"
+    )
+);
 
 impl Nic {
     /// The port with its address, link down.

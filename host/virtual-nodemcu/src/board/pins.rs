@@ -3,6 +3,7 @@
 use std::str::FromStr;
 
 use super::gpio::PINS;
+use crate::snapshot::keep;
 
 /// What somebody outside does to a pin.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -90,6 +91,9 @@ pub struct Wiring {
     held_low: u32,
     held_high: u32,
 }
+
+// The button and the transistor belong to whoever is at the board.
+keep!(Wiring { up, down, held_low, held_high } but { gpio0_low });
 
 impl Wiring {
     /// A board whose resistors pull the pins `up`, the others down.

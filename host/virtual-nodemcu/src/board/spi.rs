@@ -4,6 +4,7 @@
 //! with pins of its own is [`super::hspi`].
 
 use super::flash::Flash;
+use crate::snapshot::keep;
 
 /// Register offsets.
 pub mod reg {
@@ -49,6 +50,8 @@ const BUFFER: usize = 64;
 pub struct Spi {
     registers: [u32; 64],
 }
+
+keep!(Spi { registers });
 
 impl Default for Spi {
     fn default() -> Self {

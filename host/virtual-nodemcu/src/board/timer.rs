@@ -1,6 +1,7 @@
 //! The hardware timers FRC1 (23 bits, counts down) and FRC2 (32 bits, counts up to an alarm).
 
 use super::clock::Clock;
+use crate::snapshot::{check, keep};
 
 /// Register offsets within a timer.
 mod reg {
@@ -37,6 +38,14 @@ pub struct Timer {
     /// FRC2's line: a pulse at each match, whether or not somebody cleared the last one.
     pulse: bool,
 }
+
+keep!(Timer { load, control, alarm, count, since, raised, pulse } but { kind }, |timer: &Timer| {
+    let counts = [timer.load, timer.count];
+    check(
+        timer.control <= 0x1FF && counts.iter().all(|count| *count <= timer.mask()),
+        "a timer cannot count that",
+    )
+});
 
 impl Timer {
     /// The timer after a reset.
@@ -96,6 +105,11 @@ impl Timer {
         self.pulse = self.next(self.since).is_some_and(|due| due <= tick);
         self.raised |= self.pulse;
         self.settle(tick);
+    }
+
+    /// The last bus tick that it knows of.
+    pub(super) fn since(&self) -> u64 {
+        self.since
     }
 
     /// The bus tick of the next interrupt after `tick`.

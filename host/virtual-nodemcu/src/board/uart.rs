@@ -6,6 +6,8 @@
 
 use std::collections::VecDeque;
 
+use crate::snapshot::{LATEST, check, keep};
+
 /// Register offsets.
 pub mod reg {
     #![allow(missing_docs)]
@@ -46,6 +48,16 @@ pub struct Uart {
     shifting: Option<(u8, u64)>,
     sent: Vec<u8>,
 }
+
+keep!(
+    Uart { registers, raised, receive, incoming, transmit, shifting, sent },
+    |uart: &Uart| check(
+        uart.receive.len() <= FIFO_SIZE
+            && uart.transmit.len() <= FIFO_SIZE
+            && uart.shifting.is_none_or(|(_, left)| left < LATEST),
+        "a UART's FIFO holds too much"
+    )
+);
 
 impl Default for Uart {
     fn default() -> Self {

@@ -3,6 +3,8 @@
 //! The SDK's "software watchdog" is this same hardware's first stage, the "hardware watchdog"
 //! its second.
 
+use crate::snapshot::{LATEST, check, keep};
+
 /// Register offsets.
 mod reg {
     pub const CTL: u32 = 0x00;
@@ -37,6 +39,11 @@ pub struct Watchdog {
     second_stage: bool,
     raised: bool,
 }
+
+keep!(Watchdog { control, exponents, since, second_stage, raised }, |dog: &Watchdog| check(
+    dog.exponents.iter().all(|exponent| *exponent <= 0xF) && dog.since < LATEST,
+    "the watchdog has no such stage"
+));
 
 impl Watchdog {
     /// Whether the first stage ran out and nothing fed since.

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::{Bus, Cause, Signals, Stop, Trace, sr};
+use crate::snapshot::{LATEST, check, keep};
 use isa::decode::Op;
 
 /// Interrupts by type, as the core is configured.
@@ -126,7 +127,24 @@ pub(super) struct Core {
     data_denied: u8,
 }
 
+// What the host watches is not the core's.
+keep!(
+    Core {
+        pc, a, sar, litbase, ps, now, idle, waiting, ccount_offset, ccompare, lines, interrupt,
+        intenable, vecbase, epc, eps, excsave, depc, exccause, excvaddr, debugcause, ibreakenable,
+        ibreaka, dbreaka, dbreakc, icount, icountlevel, ddr, itlb, dtlb, data_denied,
+    } but { timer_at, simcall_stops, watches, watch_hit },
+    |core: &Core| check(core.idle <= core.now && core.now < LATEST, "the core has no such time")
+);
+
 impl Core {
+    /// After what was kept has come back.
+    pub fn resume(&mut self) {
+        self.ps &= PS_BITS;
+        self.watch_hit = None;
+        self.set_timer(self.now);
+    }
+
     pub fn new() -> Self {
         Self {
             pc: RESET_VECTOR,

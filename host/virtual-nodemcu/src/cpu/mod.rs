@@ -15,6 +15,8 @@ use std::ops::Range;
 pub use bus::{Bus, Signals};
 pub use isa::{Instruction, sr};
 
+use crate::snapshot::{Keep, Kept, Tape};
+
 use self::code::{Code, Single};
 use self::core::{Core, DEBUG_IBREAK, Exit, Watch};
 use isa::decode::Op;
@@ -107,6 +109,19 @@ pub struct Cpu {
     marks: HashMap<u32, Mark>,
     /// The breakpoint that the last run stopped at: the next run steps over it.
     stopped_at: Option<u32>,
+}
+
+/// The core as the program sees it; marks and watchpoints are the host's.
+impl Keep for Cpu {
+    fn keep(&mut self, tape: &mut Tape<'_>) -> Kept {
+        self.core.keep(tape)?;
+        if tape.plays() {
+            self.core.resume();
+            self.code.clear();
+            self.stopped_at = None;
+        }
+        Ok(())
+    }
 }
 
 impl Default for Cpu {

@@ -3,8 +3,9 @@
 
 use std::path::PathBuf;
 
+use board::image::address_of;
 use board::status::Led;
-use e2e::memory::{address_of, debugger_option, write};
+use e2e::memory::{debugger_option, write};
 use e2e::{CLIENT_ID, Device, SOON, Stage};
 use tempfile::TempDir;
 

@@ -6,15 +6,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use board::image::address_of;
 use board::status::Led;
 use cloud::dns::HOST_FROM_GUEST;
-use e2e::cable::{Arp, BOARD, BOARD_MAC, BROADCAST_MAC, Cable, Frame, GATEWAY, Seen, To};
-use e2e::memory::{address_of, debugger_option, read, read_word};
+use e2e::cable::{
+    self, Arp, BOARD, BOARD_MAC, BROADCAST_MAC, Cable, Frame, GATEWAY, OTHER_MAC, Seen, To,
+};
+use e2e::memory::{debugger_option, read, read_word};
 use e2e::time_server::TimeServer;
 use e2e::{Device, SOON, Stage, seconds};
 
-/// A hardware address that nobody has.
-const OTHER_MAC: [u8; 6] = [0x02, 0, 0, 0, 0, 0x77];
 /// DHCP's message types (RFC 2132 section 9.6).
 const DISCOVER: u8 = 1;
 const OFFER: u8 = 2;
@@ -317,33 +318,6 @@ fn mute_name_servers_make_no_storm() {
     device.assert_sound();
 }
 
-/// Frames of a storm, as the board's neighbours may send them.
-fn storm_frames() -> Vec<Frame> {
-    let somebody = Ipv4Addr::new(10, 0, 2, 99);
-    let broadcast = (BROADCAST_MAC, OTHER_MAC);
-    let arp = Arp {
-        operation: 1,
-        sender_mac: OTHER_MAC,
-        sender: somebody,
-        target_mac: [0; 6],
-        target: Ipv4Addr::new(10, 0, 2, 100),
-    };
-    let everybody = (Ipv4Addr::BROADCAST, 1900);
-    vec![
-        Frame::arp(BROADCAST_MAC, &arp),
-        Frame::arp(BROADCAST_MAC, &Arp { target: BOARD, ..arp }),
-        Frame::udp(broadcast, (somebody, 1900), everybody, &[b'x'; 1400]),
-        Frame::udp(broadcast, (somebody, 67), (Ipv4Addr::BROADCAST, 68), &[2; 300]),
-        Frame::udp(
-            ([1, 0, 0x5E, 0x7F, 0xFF, 0xFA], OTHER_MAC),
-            (somebody, 1900),
-            (Ipv4Addr::new(239, 255, 255, 250), 1900),
-            &[b'x'; 200],
-        ),
-        Frame::new(BROADCAST_MAC, OTHER_MAC, 0x88CC, &[0; 100]),
-    ]
-}
-
 /// Some 3,000 frames a second for a minute, each as dear as ten on the chip: statuses come in time,
 /// the LED obeys.
 #[test]
@@ -363,7 +337,7 @@ fn a_broadcast_storm_costs_neither_status_nor_connection() {
     let storm = std::thread::spawn({
         let (cable, over, count) = (Arc::clone(&cable), Arc::clone(&over), Arc::clone(&count));
         move || {
-            for frames in storm_frames().chunks(3).cycle() {
+            for frames in cable::storm().chunks(3).cycle() {
                 if over.load(Ordering::Relaxed) {
                     return;
                 }

@@ -152,6 +152,13 @@ impl Air {
         }
     }
 
+    /// Whether nothing is under way, and no result either.
+    #[must_use]
+    pub fn is_quiet(&self) -> bool {
+        let waits = |station: &Station| station.sent.is_some() || !station.heard.is_empty();
+        self.flights.is_empty() && !self.stations.iter().flatten().any(waits)
+    }
+
     /// The time that the air has reached.
     #[must_use]
     pub fn now(&self) -> u64 {

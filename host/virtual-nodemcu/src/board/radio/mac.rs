@@ -10,6 +10,7 @@ use super::crypto::{self, CCMP_HEADER, CCMP_MIC};
 use super::frame::{self, Address, Header, is_group, kind};
 use super::rate::Rate;
 use crate::board::DRAM;
+use crate::snapshot::{check, keep};
 
 /// Where the registers are.
 pub const MAC: std::ops::Range<u32> = 0x3FF2_0000..0x3FF2_2000;
@@ -154,13 +155,24 @@ pub struct Mac {
 /// A frame in the ring. Its descriptors stay the hardware's: the program takes them away, the owner
 /// bit and the link, as it comes across them. (The libraries clear the bit, and move the ring where
 /// the next three are not the hardware's: a frame that waits must not look like that.)
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Untaken {
     descriptors: Vec<u32>,
     /// What the last one was left with. It says that a frame ends there, which one that was given
     /// back does not.
     word: u32,
 }
+
+keep!(Untaken { descriptors, word });
+// Only a MAC that sends nothing is kept (`is_quiet`).
+keep!(
+    Mac { words, raw, enabled, born, tsf, overflows, untaken }
+        but { slots, sending, outbox, broken, aborted },
+    |mac: &Mac| check(
+        mac.untaken.iter().all(|frame| frame.descriptors.len() <= MOST_DESCRIPTORS),
+        "a received frame has too many pieces"
+    )
+);
 
 impl Mac {
     /// The MAC after a reset at `now` nanoseconds.
@@ -180,6 +192,12 @@ impl Mac {
             overflows: 0,
             untaken: Vec::new(),
         }
+    }
+
+    /// Whether nothing waits to be sent, and nothing is.
+    #[must_use]
+    pub fn is_quiet(&self) -> bool {
+        self.slots.is_empty() && self.outbox.is_none() && self.broken.is_none() && !self.aborted
     }
 
     /// Whether it asks for its interrupt, before the gate.

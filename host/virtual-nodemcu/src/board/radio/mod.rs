@@ -23,6 +23,8 @@ use phy::Phy;
 use settings::Settings;
 use shared::{Client, Server};
 
+use crate::snapshot::{Keep, Kept, Tape};
+
 /// Access points of one air.
 const MOST_APS: usize = 32;
 
@@ -45,7 +47,31 @@ pub struct Radio {
     now: u64,
 }
 
+/// The radio of a board that is alone on its air, which is then quiet ([`Radio::unkept`]).
+impl Keep for Radio {
+    fn keep(&mut self, tape: &mut Tape<'_>) -> Kept {
+        self.mac.keep(tape)?;
+        self.phy.keep(tape)?;
+        self.tune();
+        Ok(())
+    }
+}
+
 impl Radio {
+    /// What a snapshot cannot hold of it; `wait` says whether it may be over soon.
+    #[must_use]
+    pub fn unkept(&self) -> Option<(&'static str, bool)> {
+        if self.is_shared() {
+            Some(("other boards are on its air", false))
+        } else if !self.air.aps.is_empty() {
+            Some(("access points are on (give --ap when it is loaded)", false))
+        } else if !self.mac.is_quiet() || !self.air.is_quiet() {
+            Some(("the radio sends all the time", true))
+        } else {
+            None
+        }
+    }
+
     /// A radio on air without anybody else.
     #[must_use]
     pub fn new(seed: u64) -> Self {

@@ -3,6 +3,8 @@
 
 use std::collections::HashMap;
 
+use crate::snapshot::keep;
+
 /// The baseband's registers.
 pub const BASEBAND: std::ops::Range<u32> = 0x6000_9000..0x6000_A000;
 /// The bus to analogue registers: a command register for each of eight hosts.
@@ -42,6 +44,8 @@ pub struct Phy {
     analog: HashMap<(u8, u8), u8>,
     commands: [u32; 8],
 }
+
+keep!(Phy { baseband, analog, commands });
 
 impl Default for Phy {
     fn default() -> Self {

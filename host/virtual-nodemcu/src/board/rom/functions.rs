@@ -8,6 +8,7 @@ use super::script::{self, Script};
 use super::{Rom, crypto, ets, flash, float, gpio, memory, names, phy, print, serial, xtos};
 use crate::board::{Board, ROM};
 use crate::cpu::{Cause, Cpu};
+use crate::snapshot::keep;
 
 /// The RAM that the ROM's start-up fills: its data, then what it clears.
 const DATA: u32 = 0x3FFF_C000;
@@ -50,6 +51,8 @@ pub fn initialise(board: &mut Board) {
 pub struct Functions {
     boot: bool,
 }
+
+keep!(Functions { boot });
 
 impl Functions {
     /// Whether a function asked the ROM to start the program in flash.

@@ -6,6 +6,7 @@
 use super::flash::{erase_area, write_flash};
 use super::image::CHECKSUM;
 use crate::board::Board;
+use crate::snapshot::{check, keep};
 
 const END: u8 = 0xC0;
 const ESCAPE: u8 = 0xDB;
@@ -53,7 +54,7 @@ pub enum Action {
 }
 
 /// Where blocks of data go.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 struct Transfer {
     address: u32,
     block: u32,
@@ -70,6 +71,12 @@ pub struct Loader {
     memory: Option<Transfer>,
     flash: Option<Transfer>,
 }
+
+keep!(Transfer { address, block, blocks });
+keep!(Loader { frame, inside, escaped, synchronised, memory, flash }, |loader: &Loader| check(
+    loader.frame.len() <= LONGEST,
+    "a frame of the serial loader is too long"
+));
 
 impl Loader {
     /// Whether the host has introduced itself: from then on the baud rate is fixed.

@@ -23,6 +23,7 @@ mod xtos;
 
 use super::{Board, ResetCause};
 use crate::cpu::Cpu;
+use crate::snapshot::{Keep, Kept, Tape, keep};
 use functions::Functions;
 use image::Image;
 use loader::{Action, Loader};
@@ -86,6 +87,20 @@ enum Doing {
     /// The serial loader.
     Loading(Loader),
 }
+
+impl Keep for Doing {
+    fn keep(&mut self, tape: &mut Tape<'_>) -> Kept {
+        let mut loader = match std::mem::take(self) {
+            Self::Nothing => None,
+            Self::Loading(loader) => Some(loader),
+        };
+        loader.keep(tape)?;
+        *self = loader.map_or(Self::Nothing, Self::Loading);
+        Ok(())
+    }
+}
+
+keep!(Rom { doing, functions });
 
 /// The ROM's state.
 #[derive(Default)]
@@ -194,10 +209,9 @@ impl Rom {
         let _ = board.flash.take_work();
         self.functions.call(pc, cpu, board);
         // They wait until the flash has done it. What happens meanwhile the core finds afterwards.
+        // A cycle passes in any case: a function that returns to itself must not stop the time.
         let work = board.flash.take_work();
-        if work > 0 {
-            cpu.pass(board.clock.cycles_in(work));
-        }
+        cpu.pass(board.clock.cycles_in(work).max(1));
         if self.functions.take_boot() {
             self.boot_flash(cpu, board);
         }
