@@ -120,12 +120,17 @@ fn try_run(
         port: identity.port,
     };
     let profile = patiently("tls", tls::Error::is_passing, || tls::Profile::new(&credentials))?;
+    if let Some(nap) = plan.nap {
+        (nap.recall)(&profile);
+    }
 
     // The driver can be started once a boot; what fails there, a fresh start may mend.
     let passing = |error: &dyn core::fmt::Display| Fault::Passing(format!("network: {error}"));
     let interface = Interface::start(driver, "esp8266", thing.link().clone())
         .map_err(|error| passing(&error))?;
-    patiently("network", |_| true, || interface.request_address())?;
+    let request_address =
+        plan.nap.map_or(Interface::request_address as _, |nap| nap.request_address);
+    patiently("network", |_| true, || request_address(&interface))?;
     interface.set_dns_servers(&identity.dns_servers);
     let mut keeper = Keeper::new(time);
     net::clock::start(identity.ntp_servers().iter().map(|server| (server.host, server.port)));
@@ -153,10 +158,16 @@ fn try_run(
     let mut subscribed = false;
     let mut patience = Patience::new(rtos::uptime_ms(), random());
     wait_for_network(thing, &interface, &mut patience, give_up);
-    clock::wait();
+    // Who wakes does so by a clock of his own, and is awake for as short as can be.
+    let woke = plan.nap.is_some() && thing.reset_reason() == WOKE;
+    if !(woke && clock::is_kept()) {
+        clock::wait();
+    }
     // Devices that boot together must not connect in step, and one that crashes again and again
     // must not connect each time.
-    pause(backoff.first_delay_ms(crashes, random()));
+    if !woke {
+        pause(backoff.first_delay_ms(crashes, random()));
+    }
     loop {
         watchdog::alive(LIFE_S);
         let computing = rtos::cpu_time_us();
@@ -174,8 +185,9 @@ fn try_run(
                 subscribed &= session_present;
                 let end = match subscribe(&mut client, &plan, &mut subscribed) {
                     Ok(()) => serve(thing, &mut plan, &interface, &mut client, &mut keeper),
-                    Err(error) => error,
+                    Err(error) => Some(error),
                 };
+                let Some(end) = end else { leave(thing, &plan, client, &keeper) };
                 client.abort();
                 thing.disconnected();
                 let lasted = rtos::uptime_ms() - since;
@@ -198,6 +210,28 @@ fn try_run(
         log::info!("next try in {}.{} s", delay / 1000, delay % 1000 / 100);
         pause(delay);
         wait_for_network(thing, &interface, &mut patience, give_up);
+    }
+}
+
+/// The reset reason of who woke from a deep sleep.
+const WOKE: &str = "deep-sleep";
+/// Milliseconds that the last words have to leave before the application goes on.
+const LAST_WORDS_MS: u32 = 20;
+
+/// Ends the connection for good, as the application wants it.
+fn leave(thing: &Thing, plan: &Plan, mut client: Client, keeper: &Keeper) -> ! {
+    client.leave();
+    thing.disconnected();
+    if let Some(nap) = plan.nap {
+        (nap.keep)(client.profile());
+    }
+    keeper.keep();
+    pause(LAST_WORDS_MS);
+    log::info!("left");
+    thing.left();
+    loop {
+        watchdog::alive(LIFE_S);
+        thing.link().wait(LOOK_MS);
     }
 }
 
@@ -272,14 +306,15 @@ fn subscribe(client: &mut Client, plan: &Plan, subscribed: &mut bool) -> Result<
     Ok(())
 }
 
-/// Carries messages both ways until the session ends, and says why it did.
+/// Carries messages both ways until the session ends, and says why it did; `None`: the application
+/// wants to leave.
 fn serve(
     thing: &Thing,
     plan: &mut Plan,
     interface: &Interface,
     client: &mut Client,
     keeper: &mut Keeper,
-) -> Error {
+) -> Option<Error> {
     let mut sent = None;
     thing.connected();
     // A fresh report tells the other side at once who is there.
@@ -303,7 +338,7 @@ fn carry(
     client: &mut Client,
     keeper: &mut Keeper,
     sent: &mut Option<Sent>,
-) -> Error {
+) -> Option<Error> {
     let mut ignored = plan::throttle();
     // When the next message may be published, and the next report.
     let mut not_before = 0;
@@ -320,8 +355,11 @@ fn carry(
                 }
                 Ok(None) if client.has_more() => {}
                 Ok(None) => break,
-                Err(error) => return error,
+                Err(error) => return Some(error),
             }
+        }
+        if thing.is_leaving() {
+            return None;
         }
         keeper.turn();
         // While the link is down nothing is published: TCP may well survive a short loss,
@@ -345,7 +383,7 @@ fn carry(
                     give_back(thing, sent, NotPublished::OutOfMemory);
                     not_before = now + MEMORY_PAUSE_MS;
                 }
-                Err(error) => return error,
+                Err(error) => return Some(error),
             }
         }
         if client.has_more() {
