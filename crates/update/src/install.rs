@@ -4,12 +4,11 @@
 
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::fmt;
 
 use p256_lx106::{Sha256, Workspace};
 use slots::{
-    Descriptor, Image, PROGRESS, RECORD_WORDS, RECORDS, Record, Records, Slot, Verdict, Version,
-    mark_good, mark_rejected,
+    DESCRIPTOR_WORD, DESCRIPTOR_WORDS, Descriptor, PROGRESS, RECORD_WORDS, RECORDS, Record,
+    Records, Slot, Verdict, Version, mark_good, mark_rejected,
 };
 
 use crate::machine::{FlashError, Installed, Outcome, Store, Work};
@@ -62,41 +61,14 @@ pub struct Wanted<'a> {
     pub keys: &'a [&'a [u8; 64]],
 }
 
-/// Why an image is not taken. Told to the server as the reason.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Unfit {
-    /// It cannot be read back, or there is no memory to judge it with.
-    Unreadable,
-    /// None of the keys has signed what lies in flash.
-    Signature,
-    /// It is no firmware for a slot, or longer or shorter than it says.
-    NoImage,
-    /// It is another board's.
-    Board(String),
-    /// It is not newer.
-    Version {
-        /// What it is.
-        offered: Version,
-        /// What runs.
-        running: Version,
-    },
-}
+/// Why an image is not taken, in words: told to the server as the reason.
+pub type Unfit = &'static str;
 
-impl fmt::Display for Unfit {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unreadable => f.write_str("the image cannot be read back"),
-            Self::Signature => f.write_str("no key that this device trusts has signed the image"),
-            Self::NoImage => f.write_str("the image is no firmware for a slot"),
-            Self::Board(board) => write!(f, "the image is for another board: {board}"),
-            Self::Version { offered, running } => {
-                write!(f, "version {offered} is not newer than {running}, which runs")
-            }
-        }
-    }
-}
-
-impl core::error::Error for Unfit {}
+const UNREADABLE: Unfit = "the image cannot be read back";
+const UNSIGNED: Unfit = "no key that this device trusts has signed the image";
+const NO_IMAGE: Unfit = "the image is no firmware";
+const OTHER_BOARD: Unfit = "the image is for another board";
+const NOT_NEWER: Unfit = "the image is not newer than the firmware that runs";
 
 impl<'a> Installer<'a> {
     /// For the firmware that runs from `slot`.
@@ -171,8 +143,7 @@ impl<'a> Installer<'a> {
         let fetch = Fetch { what: fetch.what ^ self.other().offset(), ..fetch };
         let mut words = [0; PROGRESS_WORDS];
         self.flash.read(PROGRESS, &mut words)?;
-        let word = |index: usize| words.get(index).copied().unwrap_or(u32::MAX);
-        if let Some(missing) = Missing::resume(fetch, word) {
+        if let Some(missing) = Missing::resume(fetch, &words) {
             return Ok(missing);
         }
         self.flash.erase(PROGRESS)?;
@@ -200,7 +171,7 @@ impl<'a> Installer<'a> {
             let words = words.get(..piece.len().div_ceil(4)).unwrap_or(&words);
             self.flash.write(at, words)?;
         }
-        self.flash.write(PROGRESS + 4 * word as u32, &[value])
+        self.flash.write(progress(4 * word as u32), &[value])
     }
 
     /// Judges the image in the other slot by what can be read back. One that is unfit is
@@ -218,33 +189,28 @@ impl<'a> Installer<'a> {
     }
 
     fn judge<H: Sha256>(&self, work: &Work, wanted: &Wanted<'_>) -> Result<(), Unfit> {
-        let hash = self.hash::<H>(work.size).map_err(|FlashError| Unfit::Unreadable)?;
+        let hash = self.hash::<H>(work.size).map_err(|FlashError| UNREADABLE)?;
         let mut room = Vec::new();
-        room.try_reserve_exact(1).map_err(|_| Unfit::Unreadable)?;
+        room.try_reserve_exact(1).map_err(|_| UNREADABLE)?;
         room.push(Workspace::NEW);
         let mut signed = |key: &&[u8; 64]| {
             room.iter_mut()
                 .any(|workspace| p256_lx106::verify(key, &hash, &work.signature, workspace).is_ok())
         };
         if !wanted.keys.iter().any(&mut signed) {
-            return Err(Unfit::Signature);
+            return Err(UNSIGNED);
         }
-        let slot = self.other().offset();
-        let word = |at: u32| {
-            let mut word = [0];
-            // Zero is nothing that an image begins or goes on with.
-            self.flash.read(slot + 4 * at, &mut word).map_or(0, |()| word[0])
-        };
-        let image = Image::shape(word).filter(|image| 4 * image.words == work.size);
-        let (Some(_), Some(descriptor)) = (image, Descriptor::read(word)) else {
-            return Err(Unfit::NoImage);
-        };
+        // Whether it is whole as well, the boot stage sees at each boot.
+        let mut words = [0; DESCRIPTOR_WORDS];
+        let offset = self.other().offset() + 4 * DESCRIPTOR_WORD;
+        self.flash.read(offset, &mut words).map_err(|FlashError| UNREADABLE)?;
+        let word = |at: u32| words.get((at - DESCRIPTOR_WORD) as usize).copied().unwrap_or(0);
+        let descriptor = Descriptor::read(word).ok_or(NO_IMAGE)?;
         if descriptor.board() != wanted.board {
-            return Err(Unfit::Board(descriptor.board().into()));
+            return Err(OTHER_BOARD);
         }
-        let (offered, running) = (descriptor.version(), wanted.version);
-        if offered <= running && !work.allow_downgrade {
-            return Err(Unfit::Version { offered, running });
+        if descriptor.version() <= wanted.version && !work.allow_downgrade {
+            return Err(NOT_NEWER);
         }
         Ok(())
     }
@@ -279,6 +245,14 @@ impl<'a> Installer<'a> {
         self.flash.read(offset, &mut written)?;
         if written == words { Ok(()) } else { Err(FlashError) }
     }
+}
+
+/// The flash offset of a byte of the sector of progress.
+// Never inlined: LLVM cannot select the sum of a product by four and this constant (Xtensa back
+// end of LLVM 22).
+#[inline(never)]
+fn progress(byte: u32) -> u32 {
+    PROGRESS + byte
 }
 
 /// Why the old firmware is back.

@@ -43,7 +43,7 @@ pub struct Gpio {
 }
 
 // What is outside comes from the board.
-keep!(Gpio { out, enable, status, pins, open_drain, pull_ups, straps } but { outside });
+keep!(Gpio { out, enable, status, pins, open_drain, pull_ups, straps } but { outside, other });
 
 impl Gpio {
     /// After a reset with `outside` at the pins, whose levels are latched as straps.

@@ -6,6 +6,7 @@
 //! modelled.
 
 use super::spi::{Spi, reg};
+use crate::snapshot::{check, keep};
 
 const MISO: u32 = 12;
 const MOSI: u32 = 13;
@@ -29,7 +30,7 @@ const PIN_NO_SELECT: u32 = 1 << 0;
 const PIN_IDLES_HIGH: u32 = 1 << 29;
 
 /// One period of the clock.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Bit {
     /// What MOSI shows.
     send: bool,
@@ -38,7 +39,7 @@ struct Bit {
 }
 
 /// A transfer under way.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 struct Job {
     bits: Vec<Bit>,
     received: Vec<bool>,
@@ -72,6 +73,18 @@ pub struct Hspi {
     selects: bool,
     job: Option<Job>,
 }
+
+keep!(Bit { send, receive });
+keep!(Job { bits, received, halves, start, half, second_edge, receive_lsb_first }, |job: &Job| {
+    check(
+        job.halves <= 2 * job.bits.len() as u64
+            && job.received.len() <= job.bits.len()
+            && (1..1 << 32).contains(&job.half)
+            && job.start < 1 << 60,
+        "a transfer of HSPI goes beyond its end",
+    )
+});
+keep!(Hspi { pins, idles_high, clock, mosi, selects, job });
 
 impl Hspi {
     /// The IOMUX gives `pin` this function.

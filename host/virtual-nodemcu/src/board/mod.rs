@@ -255,6 +255,7 @@ impl Keep for Board {
             dump,
             flash,
             spi,
+            hspi,
             uarts,
             gpio,
             timers,
@@ -289,6 +290,7 @@ impl Keep for Board {
         other.keep(tape)?;
         flash.keep(tape)?;
         spi.keep(tape)?;
+        hspi.keep(tape)?;
         uarts.keep(tape)?;
         gpio.keep(tape)?;
         clock.keep(tape)?;
@@ -310,6 +312,7 @@ impl Keep for Board {
             // Whatever was decoded or planned is not any more.
             *invalidate = Some(0..u32::MAX);
             *stop = true;
+            self.gpio.set_other(self.hspi.shown());
             self.gpio.set_outside(self.outside());
         }
         Ok(())
