@@ -37,6 +37,7 @@ fn a_sleep_makes_the_next_connect_short() {
     }
     // It said so before it went: the broker did not find out by itself.
     assert_eq!(stage.log_count("closed its connection"), 0);
+    assert_eq!(stage.log_count(" disconnected."), 4);
 }
 
 #[test]
