@@ -15,6 +15,7 @@ use runtime_model::patience::Patience;
 use crate::clock::{self, Keeper};
 use crate::outbox::{Kind, NotPublished, Outgoing};
 use crate::plan::{self, Plan};
+use crate::update::{self, Updates};
 use crate::{Thing, TimeStore, pause};
 
 /// Milliseconds that name look-up, TCP, TLS, CONNACK and SUBACK may take together. A handshake is 3 s
@@ -34,6 +35,8 @@ const TURN_PAUSE_MS: u32 = 5;
 const REPORT_FLOOR_MS: u64 = 500;
 /// Milliseconds until something is published again where the heap was too low.
 const MEMORY_PAUSE_MS: u64 = 2_000;
+/// Longest pause between two attempts to connect, in seconds, of a firmware on trial.
+const TRIAL_CAP_S: u16 = 20;
 
 /// Seconds within which the task shows life. The longest that it waits in one piece is a
 /// connect, [`CONNECT_TIMEOUT_MS`] and the computing of its last step.
@@ -70,12 +73,21 @@ pub struct Boot {
 }
 
 /// Keeps the device connected, for ever. Ends only when the identity is wrong.
-pub fn run(thing: &Thing, identity: &Identity<'static>, plan: Plan, boot: Boot) {
+pub fn run(
+    thing: &Thing,
+    identity: &Identity<'static>,
+    plan: Plan,
+    boot: Boot,
+    mut updates: Option<Updates>,
+) {
     let give_up = boot.give_up;
-    match try_run(thing, identity, plan, boot) {
+    match try_run(thing, identity, plan, boot, &mut updates) {
         Ok(never) => match never {},
         Err(Fault::Identity(error)) => {
             log::error!("{error}");
+            if let Some(updates) = &updates {
+                updates.reject_on_trial(&error);
+            }
             log::error!("waiting; this device cannot connect until that is mended");
         }
         Err(Fault::Passing(error)) => {
@@ -111,6 +123,7 @@ fn try_run(
     identity: &Identity<'static>,
     mut plan: Plan,
     boot: Boot,
+    updates: &mut Option<Updates>,
 ) -> Result<Infallible, Fault> {
     let Boot { driver, random, time, crashes, give_up } = boot;
     let credentials = tls::Credentials {
@@ -143,7 +156,7 @@ fn try_run(
         identity.port,
         client_id,
         profile,
-        plan.longest(),
+        plan.longest().max(if updates.is_some() { update::LONGEST_MESSAGE } else { 0 }),
         thing.link().clone(),
     )
     .map_err(|error| match error {
@@ -151,13 +164,16 @@ fn try_run(
         _ => Fault::Passing(format!("mqtt: {error}")),
     })?;
 
-    let mut backoff = Backoff::new(identity.backoff_cap_s);
+    // A firmware on trial has little time.
+    let on_trial = updates.as_ref().is_some_and(Updates::on_trial);
+    let mut backoff =
+        Backoff::new(identity.backoff_cap_s.min(if on_trial { TRIAL_CAP_S } else { u16::MAX }));
     let mut failures = 0;
     // Whether this client has had SUBACK for all of the plan since it booted. A session exists
     // from CONNECT on, so that the server kept one says nothing about that.
     let mut subscribed = false;
     let mut patience = Patience::new(rtos::uptime_ms(), random());
-    wait_for_network(thing, &interface, &mut patience, give_up);
+    wait_for_network(thing, &interface, &mut patience, updates, give_up);
     // Who wakes does so by a clock of his own, and is awake for as short as can be.
     let woke = plan.nap.is_some() && thing.reset_reason() == WOKE;
     if !(woke && clock::is_kept()) {
@@ -170,6 +186,7 @@ fn try_run(
     }
     loop {
         watchdog::alive(LIFE_S);
+        look(updates);
         let computing = rtos::cpu_time_us();
         match connect(&mut client, identity, &plan, failures) {
             Ok(session_present) => {
@@ -183,13 +200,18 @@ fn try_run(
                 let since = rtos::uptime_ms();
                 patience.connected(since);
                 subscribed &= session_present;
-                let end = match subscribe(&mut client, &plan, &mut subscribed) {
-                    Ok(()) => serve(thing, &mut plan, &interface, &mut client, &mut keeper),
+                let end = match subscribe(&mut client, &plan, updates, &mut subscribed) {
+                    Ok(()) => {
+                        serve(thing, &mut plan, &interface, &mut client, &mut keeper, updates)
+                    }
                     Err(error) => Some(error),
                 };
                 let Some(end) = end else { leave(thing, &plan, client, &keeper) };
                 client.abort();
                 thing.disconnected();
+                if let Some(updates) = updates {
+                    updates.disconnected();
+                }
                 let lasted = rtos::uptime_ms() - since;
                 patience.connected(since + lasted);
                 backoff.connected_for(u32::try_from(lasted).unwrap_or(u32::MAX));
@@ -209,7 +231,7 @@ fn try_run(
         let delay = backoff.next_delay_ms(random());
         log::info!("next try in {}.{} s", delay / 1000, delay % 1000 / 100);
         pause(delay);
-        wait_for_network(thing, &interface, &mut patience, give_up);
+        wait_for_network(thing, &interface, &mut patience, updates, give_up);
     }
 }
 
@@ -241,6 +263,7 @@ fn wait_for_network(
     thing: &Thing,
     interface: &Interface,
     patience: &mut Patience,
+    updates: &Option<Updates>,
     give_up: fn(&str) -> !,
 ) {
     /// Milliseconds before a missing link or address is worth a line.
@@ -249,6 +272,7 @@ fn wait_for_network(
     let start = rtos::uptime_ms();
     loop {
         watchdog::alive(LIFE_S);
+        look(updates);
         let address = interface.address();
         let link = !matches!(address, Err(NotReady::LinkDown));
         if patience.is_over(rtos::uptime_ms(), link) {
@@ -260,6 +284,13 @@ fn wait_for_network(
             told = Some(missing);
         }
         thing.link().wait(1000);
+    }
+}
+
+/// Sees whether a firmware on trial has had its time.
+fn look(updates: &Option<Updates>) {
+    if let Some(updates) = updates {
+        updates.look();
     }
 }
 
@@ -293,17 +324,26 @@ fn connect(
 }
 
 /// Subscribes to all of the plan, unless the session is known to hold that.
-fn subscribe(client: &mut Client, plan: &Plan, subscribed: &mut bool) -> Result<(), Error> {
-    if *subscribed {
+fn subscribe(
+    client: &mut Client,
+    plan: &Plan,
+    updates: &mut Option<Updates>,
+    subscribed: &mut bool,
+) -> Result<(), Error> {
+    let kept = *subscribed;
+    if kept {
         log::info!("the server kept the session");
-        return Ok(());
+    } else {
+        for subscription in &plan.subscriptions {
+            client.subscribe(&subscription.filter, Qos::AtLeastOnce)?;
+            log::info!("subscribed to {}", subscription.filter);
+        }
+        *subscribed = true;
     }
-    for subscription in &plan.subscriptions {
-        client.subscribe(&subscription.filter, Qos::AtLeastOnce)?;
-        log::info!("subscribed to {}", subscription.filter);
+    match updates {
+        Some(updates) => updates.connected(client, kept),
+        None => Ok(()),
     }
-    *subscribed = true;
-    Ok(())
 }
 
 /// Carries messages both ways until the session ends, and says why it did; `None`: the application
@@ -314,12 +354,13 @@ fn serve(
     interface: &Interface,
     client: &mut Client,
     keeper: &mut Keeper,
+    updates: &mut Option<Updates>,
 ) -> Option<Error> {
     let mut sent = None;
     thing.connected();
     // A fresh report tells the other side at once who is there.
     plan.wake_reporter();
-    let end = carry(thing, plan, interface, client, keeper, &mut sent);
+    let end = carry(thing, plan, interface, client, keeper, updates, &mut sent);
     give_back(thing, &mut sent, NotPublished::Unacknowledged);
     end
 }
@@ -337,6 +378,7 @@ fn carry(
     interface: &Interface,
     client: &mut Client,
     keeper: &mut Keeper,
+    updates: &mut Option<Updates>,
     sent: &mut Option<Sent>,
 ) -> Option<Error> {
     let mut ignored = plan::throttle();
@@ -346,9 +388,23 @@ fn carry(
     loop {
         watchdog::alive(LIFE_S);
         for _ in 0..PACKETS_PER_TURN {
+            if let Some(updates) = updates
+                && updates.block(client)
+                && let Err(error) = updates.turn(client, thing)
+            {
+                return Some(error);
+            }
             match client.turn() {
-                Ok(Some(Event::Message(message))) => plan.deliver(&message, &mut ignored),
+                Ok(Some(Event::Message(message))) => {
+                    let taken = updates.as_mut().is_some_and(|updates| updates.message(&message));
+                    if !taken {
+                        plan.deliver(&message, &mut ignored);
+                    }
+                }
                 Ok(Some(Event::Published)) => {
+                    if let Some(updates) = updates {
+                        updates.acknowledged();
+                    }
                     if let Some(sent) = sent.take() {
                         sent.arrived(thing, plan);
                     }
@@ -362,6 +418,11 @@ fn carry(
             return None;
         }
         keeper.turn();
+        if let Some(updates) = updates
+            && let Err(error) = updates.turn(client, thing)
+        {
+            return Some(error);
+        }
         // While the link is down nothing is published: TCP may well survive a short loss,
         // and a longer one is found by the keep-alive.
         let now = rtos::uptime_ms();

@@ -26,6 +26,8 @@ pub(crate) struct Facts {
     pub crash: Option<String>,
     pub forget_crash: fn(),
     pub wifi: Option<wifi::Facts>,
+    /// The slot that runs and what became of the last update, on a board with two slots.
+    pub update: Option<(&'static str, &'static str)>,
 }
 
 struct Shared {
@@ -41,6 +43,8 @@ struct Shared {
     leaving: AtomicBool,
     /// It has, and what is kept over a sleep is kept.
     left: AtomicBool,
+    /// The update that was on trial has proved itself.
+    update_proved: AtomicBool,
 }
 
 impl Thing {
@@ -54,6 +58,7 @@ impl Thing {
             crash_told: AtomicBool::new(false),
             leaving: AtomicBool::new(false),
             left: AtomicBool::new(false),
+            update_proved: AtomicBool::new(false),
         }))
     }
 
@@ -154,6 +159,14 @@ impl Thing {
                 access_point: access_point.as_ref(),
                 reconnects: wifi.reconnects(),
             }),
+            update: facts.update.map(|(slot, outcome)| report::Update {
+                slot,
+                outcome: if self.0.update_proved.load(Ordering::Acquire) {
+                    "good"
+                } else {
+                    outcome
+                },
+            }),
             crash,
         };
         let kind = Kind::Report { tells_crash: crash.is_some() };
@@ -205,6 +218,11 @@ impl Thing {
 
     pub(crate) fn wifi(&self) -> Option<&wifi::Facts> {
         self.0.facts.wifi.as_ref()
+    }
+
+    /// The update that was on trial has proved itself.
+    pub(crate) fn update_proved(&self) {
+        self.0.update_proved.store(true, Ordering::Release);
     }
 
     /// The server took a connection.

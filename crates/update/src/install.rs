@@ -8,8 +8,9 @@ use alloc::vec::Vec;
 use p256_lx106::{Sha256, Workspace};
 use slots::{
     DESCRIPTOR_WORD, DESCRIPTOR_WORDS, Descriptor, PROGRESS, RECORD_WORDS, RECORDS, Record,
-    Records, Slot, Verdict, Version, mark_good, mark_rejected,
+    Records, Verdict, mark_good, mark_rejected,
 };
+pub use slots::{MAX_IMAGE, Slot, Version};
 
 use crate::machine::{FlashError, Installed, Outcome, Store, Work};
 use crate::progress::{Fetch, HEADER_WORDS, Missing};

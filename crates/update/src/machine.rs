@@ -251,9 +251,8 @@ impl Machine {
 
     /// The next thing to do. Called until there is none, after each event and now and then.
     pub fn poll(&mut self, now: u64) -> Option<Action> {
-        if let Some(filter) = FILTERS.get(self.subscribed) {
-            self.subscribed += 1;
-            return Some(Action::Subscribe(self.topic([filter, "", ""])));
+        if let Some(filter) = self.next_filter() {
+            return Some(Action::Subscribe(filter));
         }
         if self.due == Due::Nothing {
             self.look(now as u32);
@@ -277,6 +276,14 @@ impl Machine {
             _ => ["jobs/start-next", "", ""],
         });
         Some(Action::Publish { topic, payload })
+    }
+
+    /// The next of the filters to subscribe to, which [`Machine::poll`] hands out before anything
+    /// else: for whoever subscribes to all of them first.
+    pub fn next_filter(&mut self) -> Option<String> {
+        let filter = FILTERS.get(self.subscribed)?;
+        self.subscribed += 1;
+        Some(self.topic([filter, "", ""]))
     }
 
     fn fetch(&self) -> Fetch {

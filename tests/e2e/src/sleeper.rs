@@ -75,8 +75,7 @@ impl Sleeper {
             })
         };
         let net = access_points.is_empty().then(Net::new);
-        let mut machine =
-            Machine::new(Board::new(flash, MAC, 1), serial, net, Vec::new(), say);
+        let mut machine = Machine::new(Board::new(flash, MAC, 1), serial, net, Vec::new(), say);
         machine.wake_wire = true;
         for text in access_points {
             let added =

@@ -55,7 +55,9 @@ fn what_is_damaged_in_the_rtcs_memory_is_not_used() {
     };
     // All of it; zeros; one bit of each word behind the crash record's, which tells why it booted.
     let changes: [&mut dyn FnMut(usize, u32) -> u32; 3] =
-        [&mut noise, &mut |_, _| 0, &mut |index, word| if index < 31 { word } else { word ^ 1 << (index % 32) }];
+        [&mut noise, &mut |_, _| 0, &mut |index, word| {
+            if index < 31 { word } else { word ^ 1 << (index % 32) }
+        }];
     for (number, change) in changes.into_iter().enumerate() {
         sleeper.change_rtc_memory(change);
         sleeper.wake();
