@@ -127,7 +127,8 @@ AWS = $(if $(AWS_PROFILE),AWS_PROFILE='$(AWS_PROFILE)') $(if $(AWS_REGION),AWS_R
 .PHONY: help setup build tools fmt doc port host-crates run on off send watch smoke provision deprovision provision-fleet aws-stand-in \
 	new identity identity-info signing-key release update update-status update-cancel update-policy test lint unit virtual-test virtual-bench fuzz target-test board-test boot-test \
 	foreign-test flash-test e2e image flash flash-identity erase monitor esptool virtual-board boards new-board \
-	page-test crate-test curve-test constant-time curve-fuzz container audit soak bench size vendor env clean sdk radio-test radio-soak hostapd-test
+	page-test crate-test curve-test constant-time curve-fuzz container audit soak bench size vendor env clean sdk radio-test radio-soak hostapd-test \
+	battery battery-test
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -177,7 +178,7 @@ ifneq ($(own),)
 test: lint size smoke
 	@echo "make test: all passed"
 else
-test: lint unit size boards target-test curve-test board-test boot-test flash-test page-test crate-test e2e bench smoke ## everything CI checks
+test: lint unit size boards target-test curve-test board-test boot-test flash-test page-test crate-test e2e battery-test bench smoke ## everything CI checks
 	@$(MAKE) --no-print-directory bench smoke BOARD=nodemcu RADIO=0
 	@$(MAKE) --no-print-directory radio-test foreign-test
 	@echo "make test: all passed"
@@ -417,10 +418,33 @@ flash-test: tools virtual-board ## flashing, monitor and the firmware on virtual
 	@$(MAKE) --no-print-directory image BOARD=nodemcu RADIO=0 >/dev/null
 	@$(WAITING); $(call host,test) --quiet $(LOCKED) -p e2e --test board
 
+# The example that sleeps, with its image in target/image: battery, or, with the radio, battery-wifi.
+define battery_image
+@$(FIRMWARE) build --release $(LOCKED) -p boot-stage
+@$(FIRMWARE) build --release $(LOCKED) -p example-battery $(if $(1),--features radio$(comma)cpu-160mhz)
+@$(THING_TOOL) iram --elf $(CHIP)/battery >/dev/null
+@$(THING_TOOL) image --elf $(CHIP)/battery --boot $(BOOT_ELF) --folder target/image/battery$(1) >/dev/null
+endef
+comma := ,
+
+battery-test: tools ## the example that sleeps, on the virtual board: what is kept over a sleep, and what of it is believed
+	$(call battery_image)
+	@$(call host,run) --quiet $(LOCKED) -p e2e --bin battery -- --image '$(CURDIR)/target/image/battery'
+	@$(WAITING); $(call host,test) --quiet $(LOCKED) -p e2e --test battery
+
+battery: tools ## its time awake over the virtual access point, at 160 MHz, and an estimate of charge (with the radio's libraries)
+ifneq ($(radio),)
+	$(call battery_image,-wifi)
+	@$(call host,run) --quiet $(LOCKED) -p e2e --bin battery -- --radio --image '$(CURDIR)/target/image/battery-wifi'
+else
+	@echo "make battery: left out, because there is no ESP8266_RTOS_SDK ('make sdk' fetches it)"
+endif
+
 radio-test: ## the firmware over the virtual air, with Espressif's libraries: budgets, WPA2, the whole job, bad days
 ifneq ($(radio),)
 	@$(MAKE) --no-print-directory image size smoke BOARD=nodemcu
 	@$(WAITING); $(call host,test) --quiet $(LOCKED) -p e2e --test radio --test radio_load
+	@$(MAKE) --no-print-directory battery
 else
 	@echo "make radio-test: left out, because there is no ESP8266_RTOS_SDK ('make sdk' fetches it)"
 endif
