@@ -392,13 +392,13 @@ comma := ,
 
 battery-test: tools ## the example that sleeps, on the virtual board: what is kept over a sleep, and what of it is believed
 	$(call battery_image)
-	@$(call host,run) --quiet $(LOCKED) -p e2e --bin battery -- --image '$(CURDIR)/target/image/battery'
+	@$(call host_program,e2e,battery) --image '$(CURDIR)/target/image/battery'
 	@$(WAITING); $(call host,test) --quiet $(LOCKED) -p e2e --test battery
 
 battery: tools ## its time awake over the virtual access point, at 160 MHz, and an estimate of charge (with the radio's libraries)
 ifneq ($(radio),)
 	$(call battery_image,-wifi)
-	@$(call host,run) --quiet $(LOCKED) -p e2e --bin battery -- --radio --image '$(CURDIR)/target/image/battery-wifi'
+	@$(call host_program,e2e,battery) --radio --image '$(CURDIR)/target/image/battery-wifi'
 else
 	@echo "make battery: left out, because there is no ESP8266_RTOS_SDK ('make sdk' fetches it)"
 endif
