@@ -38,7 +38,7 @@ pub mod wifi;
 pub use identity::Identity;
 pub use outbox::{NotPublished, Refused, Topic};
 pub use plan::{Plan, Received};
-pub use rtos::{Waker, priority};
+pub use rtos::{self, Waker, priority};
 pub use runtime_model as model;
 pub use thing::Thing;
 
@@ -142,7 +142,7 @@ fn main<W: wifi::Wifi>(
         log::warn!(target: "app", "crashed before: {crash}");
     }
 
-    let mut updates = slots.map(|slots| Updates::new(slots, version, crash.as_deref(), give_up));
+    let mut updates = slots.map(|slots| Updates::new(slots, crash.as_deref(), give_up));
     let identity = match Stored::read(identity_region) {
         Ok(Stored { identity, other, .. }) => {
             if let Some(error) = other {

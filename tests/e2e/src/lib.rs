@@ -37,7 +37,7 @@ pub use device::{Device, Line};
 pub use relay::Relay;
 pub use server::Server;
 pub use sleeper::Sleeper;
-pub use stage::{Stage, Watcher};
+pub use stage::{Stage, THING, Watcher};
 
 /// The client id that the firmware makes of the emulated board's MAC address.
 pub const CLIENT_ID: &str = "ESP-525400123456";
