@@ -438,24 +438,15 @@ endif
 flash-test: nodemcu-image virtual-board ## flashing, monitor and the firmware on virtual boards, what goes wrong included
 	@$(WAITING); $(call host,test) --quiet $(LOCKED) -p e2e --test board
 
-# The example that sleeps, with its image in target/image: battery, or, with the radio, battery-wifi.
-define battery_image
-@$(FIRMWARE) build --release $(LOCKED) -p boot-stage
-@$(FIRMWARE) build --release $(LOCKED) -p example-battery $(if $(1),--features radio$(comma)cpu-160mhz)
-@$(THING_TOOL) iram --elf $(CHIP)/battery >/dev/null
-@$(THING_TOOL) image --elf $(CHIP)/battery --boot $(BOOT_ELF) --folder target/image/battery$(1) >/dev/null
-endef
-comma := ,
-
 battery-test: tools ## the example that sleeps, on the virtual board: what is kept over a sleep, and what of it is believed
-	$(call battery_image)
-	@$(call host,run) --quiet $(LOCKED) -p e2e --bin battery -- --image '$(CURDIR)/target/image/battery'
+	@$(MAKE) --no-print-directory image APP=examples/battery RADIO=0 >/dev/null
+	@$(call host_program,e2e,battery) --image '$(CURDIR)/target/apps/battery/image'
 	@$(WAITING); $(call host,test) --quiet $(LOCKED) -p e2e --test battery
 
 battery: tools ## its time awake over the virtual access point, at 160 MHz, and an estimate of charge (with the radio's libraries)
 ifneq ($(radio),)
-	$(call battery_image,-wifi)
-	@$(call host,run) --quiet $(LOCKED) -p e2e --bin battery -- --radio --image '$(CURDIR)/target/image/battery-wifi'
+	@$(MAKE) --no-print-directory image APP=examples/battery CPU_MHZ=160 >/dev/null
+	@$(call host_program,e2e,battery) --radio --image '$(CURDIR)/target/apps/battery/image-160-wifi'
 else
 	@echo "make battery: left out, because there is no ESP8266_RTOS_SDK ('make sdk' fetches it)"
 endif
