@@ -125,7 +125,7 @@ features = $(if $(filter qemu,$(BOARD)),,$(chip_features))
 AWS = $(if $(AWS_PROFILE),AWS_PROFILE='$(AWS_PROFILE)') $(if $(AWS_REGION),AWS_REGION='$(AWS_REGION)')
 
 .PHONY: help setup build tools fmt doc port host-crates run on off send watch smoke provision deprovision provision-fleet aws-stand-in \
-	new identity identity-info signing-key release update update-status update-cancel update-policy test lint unit virtual-test virtual-bench fuzz target-test board-test boot-test \
+	new identity identity-info signing-key release update update-status update-cancel update-policy update-fleet test lint unit virtual-test virtual-bench fuzz target-test board-test boot-test \
 	foreign-test flash-test e2e image flash flash-identity erase monitor esptool virtual-board boards nodemcu-image new-board \
 	page-test crate-test curve-test constant-time curve-fuzz container audit soak bench size vendor env clean sdk radio-test radio-soak hostapd-test \
 	battery battery-test
@@ -195,6 +195,7 @@ test: setup ## everything CI checks
 	@$(MAKE) --no-print-directory -j2 --output-sync=target MADE=1 suites
 	@$(MAKE) --no-print-directory bench smoke
 	@$(MAKE) --no-print-directory bench smoke BOARD=nodemcu RADIO=0
+	@FLEET_BOARDS=3 $(MAKE) --no-print-directory update-fleet
 	@$(MAKE) --no-print-directory radio-test foreign-test
 	@echo "make test: all passed"
 endif
@@ -242,7 +243,8 @@ unit: tools
 else
 unit: tools ## host tests: pure logic, and the host programs against a real broker [CRATE=app-model [TEST=name]]
 	@$(WAITING); $(call host,test) --quiet $(LOCKED) $(HOST_CRATES)
-	@$(WAITING); $(call host,test) --quiet $(LOCKED) -p aws-stand-in -p fleet-tests
+	@$(WAITING); $(call host,test) --quiet $(LOCKED) -p aws-stand-in
+	@$(WAITING); $(call host,test) --quiet $(LOCKED) -p fleet-tests --test fleet
 	@export RUSTDOC='$(CURDIR)/tools/rustdoc-errors'; $(call host,test) --quiet $(LOCKED) -p pin-tests
 	@$(THING_TOOL) esptool >/dev/null
 	@$(call host,test) --quiet $(LOCKED) -p virtual-nodemcu --lib --test instructions --test system --test qemu --test debug --test board --test radio --test air --test tshark \
@@ -386,6 +388,11 @@ update-cancel: tools ## call an update off, of THING, GROUP or FLEET; FORCE=1 al
 
 update-policy: tools ## the policy on AWS of whoever orders updates
 	@$(AWS) $(THING_TOOL) update-policy $(update_places)
+
+# FLEET_BOARDS= makes the fleet another; `make test` takes three.
+update-fleet: tools virtual-board ## virtual boards updated as a person does it: two terminals, a bad image, a fleet of eight by one job
+	@$(MAKE) --no-print-directory image BOARD=nodemcu RADIO=0 >/dev/null
+	@export FLEET_BOARDS=$${FLEET_BOARDS:-8}; $(call host,test) --quiet $(LOCKED) -p fleet-tests --test boards
 
 sdk: ## fetch what the radio of a board needs: Espressif's ESP8266_RTOS_SDK, at the commit that the driver knows
 	@tools/sdk '$(SDK)'
