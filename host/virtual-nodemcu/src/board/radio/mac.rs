@@ -91,6 +91,7 @@ const KNOWN: [(u32, u32); 26] = [
 mod interrupt {
     pub const RECEIVED: u32 = 1 << 8;
     pub const SENT: u32 = 1 << 19;
+    pub const BEGUN: u32 = 1 << 18;
     /// Timers 0 and 1.
     pub const TIMERS: [u32; 2] = [1 << 27, 1 << 26];
 }
@@ -498,8 +499,10 @@ impl Mac {
         self.slots.retain(|s| *s != slot);
         self.sending = false;
         self.set(slot_at(slot) + slot::START, |word| word & !START_BITS);
-        self.put(reg::TX_STATUS, slot << 8 | result << 28);
-        self.raw |= interrupt::SENT;
+        // The libraries of the RTOS SDK read the slot from bits 11:8, older ones from 15:12; these
+        // also want to be told that the frame was begun, before its end or with it.
+        self.put(reg::TX_STATUS, slot << 8 | slot << 12 | result << 28);
+        self.raw |= interrupt::SENT | interrupt::BEGUN;
         self.next_slot(memory);
     }
 
