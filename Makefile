@@ -10,8 +10,22 @@ BOARD ?= qemu
 THING ?= demo
 # A board is a folder of bsp/ with a board.toml (bsp/README.md); those with the chip are flashed.
 BOARDS := $(patsubst bsp/%/board.toml,%,$(wildcard bsp/*/board.toml))
+EXAMPLES := $(patsubst examples/%/Cargo.toml,%,$(wildcard examples/*/Cargo.toml))
 CHIP_BOARDS := $(filter-out qemu,$(BOARDS))
-ifeq ($(filter $(BOARD),$(BOARDS)),)
+# APP=folder: an application of one's own, in place of app/, whose folder has a board.toml too
+# (docs/your-own.md). Its firmware is built here, in target/.
+own = $(if $(APP),$(filter-out new,$(MAKECMDGOALS)))
+ifneq ($(own),)
+APP_FOLDER := $(realpath $(APP))
+ifeq ($(wildcard $(APP_FOLDER)/Cargo.toml),)
+$(error $(APP) is no folder of an application: `make new APP=$(APP)` makes it one)
+endif
+APP_NAME := $(shell sed -n '/^\[\[bin\]\]/,/^$$/s/^name = "\(.*\)"/\1/p' '$(APP_FOLDER)/Cargo.toml')
+ifneq ($(words $(APP_NAME)),1)
+$(error $(APP)/Cargo.toml has to have one [[bin]] with a name)
+endif
+override BOARD := $(APP_FOLDER)
+else ifeq ($(filter $(BOARD),$(BOARDS)),)
 ifeq ($(filter new-board,$(MAKECMDGOALS)),)
 $(error there is no board $(BOARD): BOARD= takes one of $(BOARDS) (`make new-board NAME=$(BOARD) LED=5` makes it))
 endif
@@ -59,9 +73,9 @@ HOST_CRATES = $(foreach crate,app-model board-facts clock dns fuzz gcm identity 
 	process isa certificates things board cloud provisioning releases updates checks thing,-p $(crate))
 
 # Budgets in bytes. They hold what this project ships small; an application of your own may take
-# more (`make size FLASH_MAX=400000`): the chip has room for 950,256 bytes of code and constants.
+# what the chip has room for: 950,256 bytes of code and constants.
 with_radio = $(if $(filter qemu,$(BOARD)),,$(radio))
-FLASH_MAX ?= $(if $(with_radio),419840,275456)
+FLASH_MAX ?= $(if $(own),950256,$(if $(with_radio),419840,275456))
 IRAM_MAX ?= $(if $(with_radio),20480,12288)
 DRAM_MAX ?= $(if $(with_radio),81920,51200)
 
@@ -74,16 +88,22 @@ export ESP8266_SDK
 radio = $(filter 1,$(RADIO))
 
 CHIP = target/xtensa-esp8266-none-elf/release
-ELF = $(CHIP)/firmware-$(BOARD)
-THING_TOOL = target/debug/thing
+ELF = $(if $(own),$(CHIP_ELF),$(CHIP)/firmware-$(BOARD))
+THING_PROGRAM = target/debug/thing
+THING_TOOL = $(THING_PROGRAM)$(if $(own), --state 'target/apps/$(APP_NAME)')$(if $(outside), \
+	--config '$(APP_FOLDER)/config.toml' --things '$(APP_FOLDER)/certs')
+# An application of one's own has settings and credentials of its own; an example has none.
+outside = $(if $(own),$(if $(filter $(CURDIR)/%,$(APP_FOLDER)),,$(APP_FOLDER)))
 
 # The chip's boards: `make image` and what follows it are for the NodeMCU unless BOARD names
 # another. CPU_MHZ=160 doubles the clock.
 CHIP_BOARD = $(if $(filter qemu,$(BOARD)),nodemcu,$(BOARD))
-CHIP_ELF = $(CHIP)/firmware-$(CHIP_BOARD)
+CHIP_ELF = $(CHIP)/$(or $(APP_NAME),firmware-$(CHIP_BOARD))
 BOOT_ELF = $(CHIP)/boot-stage
-IMAGE = target/image/$(CHIP_BOARD)$(if $(fast),-$(CPU_MHZ))$(if $(radio),-wifi)
-IDENTITY ?= certs/$(THING)/identity.bin
+IMAGE = target/$(if $(own),apps/$(APP_NAME)/image,image/$(CHIP_BOARD))$(if $(fast),-$(CPU_MHZ))$(if $(radio),-wifi)
+IDENTITY ?= $(if $(outside),$(APP_FOLDER)/)certs/$(THING)/identity.bin
+# Builds the firmware of a board ($(1)), or that of an application of one's own, with features ($(2)).
+firmware = $(if $(own),(cd '$(APP_FOLDER)' && $(FIRMWARE) build --release --target-dir '$(CURDIR)/target' $(2)),$(FIRMWARE) build --release $(LOCKED) -p firmware-$(1) $(2))
 # What `make run` and `make smoke` run: QEMU takes the ELF; a virtual board is flashed.
 MACHINE = $(if $(filter qemu,$(BOARD)),build,image virtual-board)
 FIRMWARE_ON_BOARD = --board $(BOARD) --elf $(ELF) --image $(IMAGE) $(if $(with_radio),--radio $(if $(PCAP),--pcap '$(PCAP)')) \
@@ -106,9 +126,10 @@ features = $(if $(filter qemu,$(BOARD)),,$(chip_features))
 AWS = $(if $(AWS_PROFILE),AWS_PROFILE='$(AWS_PROFILE)') $(if $(AWS_REGION),AWS_REGION='$(AWS_REGION)')
 
 .PHONY: help setup build tools fmt doc port host-crates run on off send watch smoke provision deprovision provision-fleet aws-stand-in \
-	identity identity-info signing-key release update update-status update-cancel update-policy test lint unit virtual-test virtual-bench fuzz target-test board-test boot-test \
+	new identity identity-info signing-key release update update-status update-cancel update-policy test lint unit virtual-test virtual-bench fuzz target-test board-test boot-test \
 	foreign-test flash-test e2e image flash flash-identity erase monitor esptool virtual-board boards nodemcu-image new-board \
-	page-test crate-test curve-test constant-time curve-fuzz container audit soak bench size vendor env clean sdk radio-test radio-soak hostapd-test
+	page-test crate-test curve-test constant-time curve-fuzz container audit soak bench size vendor env clean sdk radio-test radio-soak hostapd-test \
+	battery battery-test
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -118,10 +139,10 @@ setup: ## install what is missing: Debian packages and crates
 	@MAKEFLAGS= tools/setup $(CARGO) $(RUSTC)
 
 build: setup ## the firmware's ELF
-	@$(FIRMWARE) build --release $(LOCKED) -p firmware-$(BOARD) $(features)
+	@$(call firmware,$(BOARD),$(features))
 
 tools: setup
-	@[ -x $(THING_TOOL) ] || echo "building the host programs: two to three minutes the first time (all that is built takes 4 GB in target/)" >&2
+	@[ -x $(THING_PROGRAM) ] || echo "building the host programs: two to three minutes the first time (all that is built takes 4 GB in target/)" >&2
 	@$(call host,build) --quiet $(LOCKED) -p thing --bin thing
 
 run: $(MACHINE) tools ## boot it on this machine with a local cloud; Ctrl-C stops all [BOARD=] [WEB=1]
@@ -133,8 +154,8 @@ on off watch: tools ## (second terminal) light or darken the LED; watch what the
 send: tools ## (second terminal) MESSAGE='{"led":"on"}': publish it to the device's control topic
 	@$(THING_TOOL) send '$(subst ','\'',$(MESSAGE))'
 
-smoke: $(MACHINE) tools ## the same by itself: exit 0 once the device published and obeyed on and off [BOARD=]
-	@$(THING_TOOL) smoke $(FIRMWARE_ON_BOARD)
+smoke: $(MACHINE) tools ## the same by itself: exit 0 once the device published and obeyed on and off [BOARD=] [APP=: published]
+	@$(THING_TOOL) smoke $(FIRMWARE_ON_BOARD) $(if $(own),--application)
 
 identity: tools ## THING=name: its identity region from config.toml and certs/name
 	@$(THING_TOOL) identity
@@ -154,9 +175,13 @@ provision-fleet: tools ## make all things of FILE (CSV with a header and a colum
 aws-stand-in: setup ## an empty AWS account on this machine, for the verbs above in a second terminal
 	@$(call host_program,aws-stand-in,aws-stand-in)
 
+ifneq ($(own),)
+test: lint size smoke
+	@echo "make test: all passed"
+else
 # Some suites compute, others mostly wait: for a keep-alive, for esptool, for a page. Two at a time
 # fill two cores. The images that several read are made before, and not again (MADE).
-SUITES = e2e lint unit flash-test curve-test target-test board-test page-test boot-test crate-test
+SUITES = e2e lint unit flash-test curve-test target-test board-test page-test boot-test crate-test battery-test
 .PHONY: firmwares suites
 firmwares: setup
 	@$(FIRMWARE) build --quiet --release $(LOCKED) -p boot-stage $(addprefix -p firmware-,$(BOARDS))
@@ -173,16 +198,25 @@ test: setup ## everything CI checks
 	@$(MAKE) --no-print-directory bench smoke BOARD=nodemcu RADIO=0
 	@$(MAKE) --no-print-directory radio-test foreign-test
 	@echo "make test: all passed"
+endif
 
 audit: tools ## what is known against the versions of the C libraries and crates (vendor/advisories.toml, cargo audit) [ADVISORY_DB=]
 	@$(THING_TOOL) audit
 
+ifneq ($(own),)
+lint: setup
+	@cd '$(APP_FOLDER)' && { $(CARGO) fmt --check || { echo "make lint: 'make fmt' mends the formatting" >&2; exit 1; }; }
+	@cd '$(APP_FOLDER)' && $(FIRMWARE) clippy --quiet --release --target-dir '$(CURDIR)/target' $(chip_features) -- -D warnings
+
+fmt: setup
+	@cd '$(APP_FOLDER)' && $(CARGO) fmt
+else
 lint: tools ## rustfmt, clippy, no private key under version control, no crate that climbs the floors
 	@$(THING_TOOL) check-secrets
 	@($(call host,metadata) $(LOCKED) --no-deps --format-version 1) | $(THING_TOOL) check-floors
 	@$(call host,fmt) --all --check || { echo "make lint: 'make fmt' mends the formatting" >&2; exit 1; }
 	@$(FIRMWARE) clippy --quiet $(LOCKED) --release $(addprefix -p firmware-,$(BOARDS)) \
-		-p target-tests -- -D warnings
+		$(addprefix -p example-,$(EXAMPLES)) -p target-tests -- -D warnings
 	@$(FIRMWARE) clippy --quiet $(LOCKED) --release -p target-tests --no-default-features \
 		--features chip -- -D warnings
 ifneq ($(radio),)
@@ -201,6 +235,7 @@ doc: setup ## the Rust documentation of all crates, without a warning, in target
 
 fmt: setup ## format all Rust
 	@$(call host,fmt) --all
+endif
 
 ifneq ($(CRATE),)
 unit: tools
@@ -293,7 +328,7 @@ soak: build setup ## (half an hour) the heap over 4000 reconnects, a flood of co
 	@export FIRMWARE_ELF='$(CURDIR)/$(ELF)'; $(call host,test) $(LOCKED) -p e2e -- --ignored --nocapture endurance
 
 e2e: build tools ## the firmware against real brokers, kind and hostile
-	@$(WAITING) FIRMWARE_ELF='$(CURDIR)/$(ELF)' THING_PROGRAM='$(CURDIR)/$(THING_TOOL)'; \
+	@$(WAITING) FIRMWARE_ELF='$(CURDIR)/$(ELF)' THING_PROGRAM='$(CURDIR)/$(THING_PROGRAM)'; \
 		$(call host,test) --quiet $(LOCKED) -p e2e --lib --test suite --test aws
 
 ifeq ($(BOARD),qemu)
@@ -314,7 +349,7 @@ size: build tools ## flash, IRAM and DRAM by section and library, held to the bu
 
 image: tools ## a board's flash files and memory map [BOARD=] [CPU_MHZ=160]
 	@$(FIRMWARE) build --release $(LOCKED) -p boot-stage
-	@$(FIRMWARE) build --release $(LOCKED) -p firmware-$(CHIP_BOARD) $(chip_features)
+	@$(call firmware,$(CHIP_BOARD),$(chip_features))
 	@$(THING_TOOL) iram --elf $(CHIP_ELF)
 	@$(THING_TOOL) image --elf $(CHIP_ELF) --boot $(BOOT_ELF) --board $(CHIP_BOARD) --folder $(IMAGE)
 ifneq ($(radio),)
@@ -382,6 +417,9 @@ esptool: tools ## set esptool up, as the verbs above do by themselves, and say w
 virtual-board: setup ## the program that stands in for a board (docs/virtual-nodemcu.md)
 	@$(call host,build) --quiet $(LOCKED) -p virtual-nodemcu --bin virtual-nodemcu
 
+new: setup ## APP=../my-lamp [BOARD=nodemcu]: an application of your own outside this folder, for the same verbs (docs/your-own.md)
+	@tools/new '$(APP)' '$(CHIP_BOARD)'
+
 new-board: setup ## NAME=name LED=gpio [LIT=low|high]: a board of your own in bsp/ (bsp/README.md)
 	@tools/new-board '$(NAME)' '$(LED)' '$(or $(LIT),low)' $(CARGO)
 
@@ -401,10 +439,33 @@ endif
 flash-test: nodemcu-image virtual-board ## flashing, monitor and the firmware on virtual boards, what goes wrong included
 	@$(WAITING); $(call host,test) --quiet $(LOCKED) -p e2e --test board
 
+# The example that sleeps, with its image in target/image: battery, or, with the radio, battery-wifi.
+define battery_image
+@$(FIRMWARE) build --release $(LOCKED) -p boot-stage
+@$(FIRMWARE) build --release $(LOCKED) -p example-battery $(if $(1),--features radio$(comma)cpu-160mhz)
+@$(THING_TOOL) iram --elf $(CHIP)/battery >/dev/null
+@$(THING_TOOL) image --elf $(CHIP)/battery --boot $(BOOT_ELF) --folder target/image/battery$(1) >/dev/null
+endef
+comma := ,
+
+battery-test: tools ## the example that sleeps, on the virtual board: what is kept over a sleep, and what of it is believed
+	$(call battery_image)
+	@$(call host,run) --quiet $(LOCKED) -p e2e --bin battery -- --image '$(CURDIR)/target/image/battery'
+	@$(WAITING); $(call host,test) --quiet $(LOCKED) -p e2e --test battery
+
+battery: tools ## its time awake over the virtual access point, at 160 MHz, and an estimate of charge (with the radio's libraries)
+ifneq ($(radio),)
+	$(call battery_image,-wifi)
+	@$(call host,run) --quiet $(LOCKED) -p e2e --bin battery -- --radio --image '$(CURDIR)/target/image/battery-wifi'
+else
+	@echo "make battery: left out, because there is no ESP8266_RTOS_SDK ('make sdk' fetches it)"
+endif
+
 radio-test: ## the firmware over the virtual air, with Espressif's libraries: budgets, WPA2, the whole job, bad days
 ifneq ($(radio),)
 	@$(MAKE) --no-print-directory image size smoke BOARD=nodemcu
 	@$(WAITING); $(call host,test) --quiet $(LOCKED) -p e2e --test radio --test radio_load
+	@$(MAKE) --no-print-directory battery
 else
 	@echo "make radio-test: left out, because there is no ESP8266_RTOS_SDK ('make sdk' fetches it)"
 endif

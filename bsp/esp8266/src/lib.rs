@@ -4,7 +4,7 @@
 //! ```ignore
 //! // What a board's `main` does, with the facts of its board.toml:
 //! let led = Light { gpio: 2, active_low: true };
-//! chip::start(&Facts { board: "lamp", led, other_lights: &[] }, app::start)
+//! chip::start(&Facts { board: "lamp", led, other_lights: &[], two_slots: true }, app::start)
 //! ```
 
 #![no_std]
@@ -20,15 +20,18 @@ pub mod pwm;
 #[cfg(feature = "radio")]
 mod radio;
 pub mod sleep;
+mod slots;
 pub mod spi;
 mod time;
 pub mod uart;
 
+pub use ::slots::Descriptor;
 pub use delay::Delay;
-pub use slots::Descriptor;
 pub use soft_i2c::{Error as I2cError, Speed};
 
 use core::convert::Infallible;
+
+use crate::slots::Slots;
 
 use embedded_hal::digital::{ErrorType, OutputPin, PinState};
 
@@ -53,6 +56,8 @@ pub struct Facts {
     pub led: Light,
     /// Lights that it does not know; they are kept dark.
     pub other_lights: &'static [Light],
+    /// Whether its flash has room for a second firmware.
+    pub two_slots: bool,
 }
 
 /// Makes a crate the firmware of a board: its `main`, with the facts that the build script read
@@ -143,5 +148,10 @@ pub fn start(facts: &Facts, application: impl FnOnce(Lamp, Board)) -> ! {
     let radio = None;
     let time = runtime::TimeStore { kept: time::kept, keep: time::keep };
     let lamp = Lamp::new(facts.led);
-    launch::launch(time, radio, |board| application(lamp, board))
+    let slots = facts.two_slots.then(|| runtime::update::Slots {
+        slot: Slots::running(),
+        flash: &Slots,
+        restart: lx106::restart,
+    });
+    launch::launch(time, radio, slots, |board| application(lamp, board))
 }

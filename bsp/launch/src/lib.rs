@@ -6,7 +6,7 @@
 //! ```ignore
 //! #[unsafe(no_mangle)]
 //! extern "C" fn main() -> ! {
-//!     launch::launch(TIME_STORE, None::<runtime::wifi::NoRadio>, |board| app::start(BoardLed, board))
+//!     launch::launch(TIME_STORE, None::<runtime::wifi::NoRadio>, None, |board| app::start(BoardLed, board))
 //! }
 //! ```
 
@@ -19,6 +19,7 @@ use vendor_sys as sys;
 pub fn launch<W: runtime::wifi::Wifi>(
     time: runtime::TimeStore,
     radio: Option<W>,
+    slots: Option<runtime::update::Slots>,
     start: impl FnOnce(runtime::Board<W>),
 ) -> ! {
     start(runtime::Board {
@@ -32,6 +33,7 @@ pub fn launch<W: runtime::wifi::Wifi>(
         forget_crash: lx106::forget_crash,
         crashes: lx106::crashes_in_a_row(),
         give_up: lx106::give_up,
+        slots,
     });
     rtos::run()
 }

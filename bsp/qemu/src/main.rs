@@ -7,7 +7,7 @@
 #[unsafe(no_mangle)]
 extern "C" fn main() -> ! {
     let time = runtime::TimeStore { kept: lx106::kept_time, keep: lx106::keep_time };
-    launch::launch(time, None::<runtime::wifi::NoRadio>, |board| {
+    launch::launch(time, None::<runtime::wifi::NoRadio>, None, |board| {
         app::start(board_qemu::BoardLed, board)
     })
 }

@@ -71,9 +71,10 @@ fn table(board: &Board) -> String {
         write!(others, "{}, ", light(other)).expect("a String takes all");
     }
     format!(
-        "::chip::Facts {{ board: {:?}, led: {}, other_lights: &[{others}] }}\n",
+        "::chip::Facts {{ board: {:?}, led: {}, other_lights: &[{others}], two_slots: {} }}\n",
         board.name,
-        light(&board.led)
+        light(&board.led),
+        board.has_second_slot()
     )
 }
 

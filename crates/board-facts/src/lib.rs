@@ -197,14 +197,14 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unreadable { path, reason } => write!(f, "{}: {reason}", path.display()),
-            Self::Malformed { board, reason } => write!(f, "bsp/{board}/{FILE}: {reason}"),
+            Self::Malformed { board, reason } => write!(f, "{FILE} of {board}: {reason}"),
             Self::Pin { board, gpio, reason } => write!(
                 f,
-                "bsp/{board}/{FILE}: GPIO{gpio} cannot carry a light: {reason}; \
+                "{FILE} of {board}: GPIO{gpio} cannot carry a light: {reason}; \
                  GPIO0, 2, 4, 5 and 12 to 15 can"
             ),
             Self::Shared { board, gpio } => {
-                write!(f, "bsp/{board}/{FILE}: two lights or buttons on GPIO{gpio}")
+                write!(f, "{FILE} of {board}: two lights or buttons on GPIO{gpio}")
             }
             Self::Unknown { board, known } => write!(
                 f,
@@ -378,11 +378,14 @@ impl Board {
         Ok(boards)
     }
 
-    /// The board of that name.
+    /// The board of that name; or, when it has a slash, that of an application's own folder.
     ///
     /// # Errors
     /// As [`Board::all`]; [`Error::Unknown`], which names those that there are.
     pub fn named(name: &str) -> Result<Self, Error> {
+        if name.contains('/') {
+            return Self::read(Path::new(name));
+        }
         let boards = Self::all()?;
         let known = boards.iter().map(|board| board.name.clone()).collect();
         boards
@@ -468,7 +471,7 @@ mod tests {
             (format!("title = 'X'\nflash_mib = 3\n{led}"), "1, 2 or 4"),
         ] {
             let error = Board::parse("x", &text).unwrap_err().to_string();
-            assert!(error.contains(word) && error.contains("bsp/x/board.toml"), "{error}");
+            assert!(error.contains(word) && error.contains("board.toml of x"), "{error}");
         }
         for (more, word) in [
             ("straps = [4]", "GPIO4 is none"),
@@ -483,7 +486,7 @@ mod tests {
         ] {
             let error = Board::parse("x", &format!("title = 'X'\n{more}\n{led}")).unwrap_err();
             let error = error.to_string();
-            assert!(error.contains(word) && error.contains("bsp/x/board.toml"), "{error}");
+            assert!(error.contains(word) && error.contains("board.toml of x"), "{error}");
         }
         let button = format!("title = 'X'\nbuttons = [{{ name = 'flash', gpio = 4 }}]\n{led}");
         assert_eq!(Board::parse("x", &button), Err(Error::Shared { board: "x".into(), gpio: 4 }));

@@ -277,11 +277,11 @@ impl Client {
     /// Publishes. At QoS 1 [`Client::turn`] tells when the server has it; one message at a time.
     ///
     /// # Errors
-    /// `Busy` while the last one is not acknowledged; `OutOfMemory` while the heap is too low to
+    /// `Busy` at QoS 1 while the last one is not acknowledged; `OutOfMemory` while the heap is too low to
     /// send safely: the connection still stands then.
     pub fn publish(&mut self, topic: &str, payload: &[u8], qos: Qos) -> Result<(), Error> {
         let connection = self.connection.as_mut().ok_or(Error::Disconnected)?;
-        if connection.publishing.is_some() {
+        if qos != Qos::AtMostOnce && connection.publishing.is_some() {
             return Err(Error::Busy);
         }
         // paho copies both, the seam puts them together, and TCP keeps that until it is

@@ -28,15 +28,17 @@ extern crate alloc;
 
 mod clock;
 mod link;
+mod nap;
 mod outbox;
 mod plan;
 mod thing;
+pub mod update;
 pub mod wifi;
 
 pub use identity::Identity;
 pub use outbox::{NotPublished, Refused, Topic};
 pub use plan::{Plan, Received};
-pub use rtos::priority;
+pub use rtos::{self, Waker, priority};
 pub use runtime_model as model;
 pub use thing::Thing;
 
@@ -44,6 +46,7 @@ use alloc::string::String;
 
 use identity::Stored;
 use rtos::{Duration, Task, watchdog};
+use update::Updates;
 
 /// The version of the application that says it: that of its crate, unless who builds the firmware
 /// says another.
@@ -88,6 +91,8 @@ pub struct Board<W: wifi::Wifi> {
     pub crashes: u32,
     /// Resets the device, whose work cannot go on; the next boot's crash record says why.
     pub give_up: fn(&str) -> !,
+    /// The slots for firmware, where the board has two of them.
+    pub slots: Option<update::Slots>,
 }
 
 /// Stacks of the tasks, in words: what `status=debug` in the log shows as used, and a third
@@ -130,12 +135,14 @@ fn main<W: wifi::Wifi>(
         forget_crash,
         crashes,
         give_up,
+        slots,
     } = board;
     log::info!(target: "app", "{name} {version}, reset: {reset_reason}");
     if let Some(crash) = &crash {
         log::warn!(target: "app", "crashed before: {crash}");
     }
 
+    let mut updates = slots.map(|slots| Updates::new(slots, crash.as_deref(), give_up));
     let identity = match Stored::read(identity_region) {
         Ok(Stored { identity, other, .. }) => {
             if let Some(error) = other {
@@ -147,11 +154,18 @@ fn main<W: wifi::Wifi>(
         // message, then quiet.
         Err(error) => {
             log::error!(target: "app", "identity: {error}");
+            if let Some(updates) = &updates {
+                updates.reject_on_trial("update: it cannot read the identity");
+            }
             log::error!(target: "app", "waiting; this device does nothing until it has an identity");
             return;
         }
     };
     set_log_levels(&identity);
+    match &mut updates {
+        Some(updates) => updates.configure(&identity),
+        None => log::info!(target: "update", "none is taken: this board has one slot for firmware"),
+    }
 
     let thing = Thing::new(thing::Facts {
         version,
@@ -159,6 +173,7 @@ fn main<W: wifi::Wifi>(
         crash,
         forget_crash,
         wifi: wifi.is_some().then(wifi::Facts::new),
+        update: updates.as_ref().map(Updates::facts),
     });
     let mut plan = Plan::default();
     prepare(&thing, &identity, &mut plan);
@@ -174,6 +189,7 @@ fn main<W: wifi::Wifi>(
         &identity,
         plan,
         link::Boot { driver: network, random, time, crashes, give_up },
+        updates,
     );
 }
 

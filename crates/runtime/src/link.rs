@@ -15,6 +15,7 @@ use runtime_model::patience::Patience;
 use crate::clock::{self, Keeper};
 use crate::outbox::{Kind, NotPublished, Outgoing};
 use crate::plan::{self, Plan};
+use crate::update::{self, Updates};
 use crate::{Thing, TimeStore, pause};
 
 /// Milliseconds that name look-up, TCP, TLS, CONNACK and SUBACK may take together. A handshake is 3 s
@@ -34,6 +35,8 @@ const TURN_PAUSE_MS: u32 = 5;
 const REPORT_FLOOR_MS: u64 = 500;
 /// Milliseconds until something is published again where the heap was too low.
 const MEMORY_PAUSE_MS: u64 = 2_000;
+/// Longest pause between two attempts to connect, in seconds, of a firmware on trial.
+const TRIAL_CAP_S: u16 = 20;
 
 /// Seconds within which the task shows life. The longest that it waits in one piece is a
 /// connect, [`CONNECT_TIMEOUT_MS`] and the computing of its last step.
@@ -70,12 +73,21 @@ pub struct Boot {
 }
 
 /// Keeps the device connected, for ever. Ends only when the identity is wrong.
-pub fn run(thing: &Thing, identity: &Identity<'static>, plan: Plan, boot: Boot) {
+pub fn run(
+    thing: &Thing,
+    identity: &Identity<'static>,
+    plan: Plan,
+    boot: Boot,
+    mut updates: Option<Updates>,
+) {
     let give_up = boot.give_up;
-    match try_run(thing, identity, plan, boot) {
+    match try_run(thing, identity, plan, boot, &mut updates) {
         Ok(never) => match never {},
         Err(Fault::Identity(error)) => {
             log::error!("{error}");
+            if let Some(updates) = &updates {
+                updates.reject_on_trial(&error);
+            }
             log::error!("waiting; this device cannot connect until that is mended");
         }
         Err(Fault::Passing(error)) => {
@@ -111,6 +123,7 @@ fn try_run(
     identity: &Identity<'static>,
     mut plan: Plan,
     boot: Boot,
+    updates: &mut Option<Updates>,
 ) -> Result<Infallible, Fault> {
     let Boot { driver, random, time, crashes, give_up } = boot;
     let credentials = tls::Credentials {
@@ -120,12 +133,17 @@ fn try_run(
         port: identity.port,
     };
     let profile = patiently("tls", tls::Error::is_passing, || tls::Profile::new(&credentials))?;
+    if let Some(nap) = plan.nap {
+        (nap.recall)(&profile);
+    }
 
     // The driver can be started once a boot; what fails there, a fresh start may mend.
     let passing = |error: &dyn core::fmt::Display| Fault::Passing(format!("network: {error}"));
     let interface = Interface::start(driver, "esp8266", thing.link().clone())
         .map_err(|error| passing(&error))?;
-    patiently("network", |_| true, || interface.request_address())?;
+    let request_address =
+        plan.nap.map_or(Interface::request_address as _, |nap| nap.request_address);
+    patiently("network", |_| true, || request_address(&interface))?;
     interface.set_dns_servers(&identity.dns_servers);
     let mut keeper = Keeper::new(time);
     net::clock::start(identity.ntp_servers().iter().map(|server| (server.host, server.port)));
@@ -138,7 +156,7 @@ fn try_run(
         identity.port,
         client_id,
         profile,
-        plan.longest(),
+        plan.longest().max(if updates.is_some() { update::LONGEST_MESSAGE } else { 0 }),
         thing.link().clone(),
     )
     .map_err(|error| match error {
@@ -146,19 +164,29 @@ fn try_run(
         _ => Fault::Passing(format!("mqtt: {error}")),
     })?;
 
-    let mut backoff = Backoff::new(identity.backoff_cap_s);
+    // A firmware on trial has little time.
+    let on_trial = updates.as_ref().is_some_and(Updates::on_trial);
+    let mut backoff =
+        Backoff::new(identity.backoff_cap_s.min(if on_trial { TRIAL_CAP_S } else { u16::MAX }));
     let mut failures = 0;
     // Whether this client has had SUBACK for all of the plan since it booted. A session exists
     // from CONNECT on, so that the server kept one says nothing about that.
     let mut subscribed = false;
     let mut patience = Patience::new(rtos::uptime_ms(), random());
-    wait_for_network(thing, &interface, &mut patience, give_up);
-    clock::wait();
+    wait_for_network(thing, &interface, &mut patience, updates, give_up);
+    // Who wakes does so by a clock of his own, and is awake for as short as can be.
+    let woke = plan.nap.is_some() && thing.reset_reason() == WOKE;
+    if !(woke && clock::is_kept()) {
+        clock::wait();
+    }
     // Devices that boot together must not connect in step, and one that crashes again and again
     // must not connect each time.
-    pause(backoff.first_delay_ms(crashes, random()));
+    if !woke {
+        pause(backoff.first_delay_ms(crashes, random()));
+    }
     loop {
         watchdog::alive(LIFE_S);
+        look(updates);
         let computing = rtos::cpu_time_us();
         match connect(&mut client, identity, &plan, failures) {
             Ok(session_present) => {
@@ -172,12 +200,18 @@ fn try_run(
                 let since = rtos::uptime_ms();
                 patience.connected(since);
                 subscribed &= session_present;
-                let end = match subscribe(&mut client, &plan, &mut subscribed) {
-                    Ok(()) => serve(thing, &mut plan, &interface, &mut client, &mut keeper),
-                    Err(error) => error,
+                let end = match subscribe(&mut client, &plan, updates, &mut subscribed) {
+                    Ok(()) => {
+                        serve(thing, &mut plan, &interface, &mut client, &mut keeper, updates)
+                    }
+                    Err(error) => Some(error),
                 };
+                let Some(end) = end else { leave(thing, &plan, client, &keeper) };
                 client.abort();
                 thing.disconnected();
+                if let Some(updates) = updates {
+                    updates.disconnected();
+                }
                 let lasted = rtos::uptime_ms() - since;
                 patience.connected(since + lasted);
                 backoff.connected_for(u32::try_from(lasted).unwrap_or(u32::MAX));
@@ -197,7 +231,29 @@ fn try_run(
         let delay = backoff.next_delay_ms(random());
         log::info!("next try in {}.{} s", delay / 1000, delay % 1000 / 100);
         pause(delay);
-        wait_for_network(thing, &interface, &mut patience, give_up);
+        wait_for_network(thing, &interface, &mut patience, updates, give_up);
+    }
+}
+
+/// The reset reason of who woke from a deep sleep.
+const WOKE: &str = "deep-sleep";
+/// Milliseconds that the last words have to leave before the application goes on.
+const LAST_WORDS_MS: u32 = 20;
+
+/// Ends the connection for good, as the application wants it.
+fn leave(thing: &Thing, plan: &Plan, mut client: Client, keeper: &Keeper) -> ! {
+    client.leave();
+    thing.disconnected();
+    if let Some(nap) = plan.nap {
+        (nap.keep)(client.profile());
+    }
+    keeper.keep();
+    pause(LAST_WORDS_MS);
+    log::info!("left");
+    thing.left();
+    loop {
+        watchdog::alive(LIFE_S);
+        thing.link().wait(LOOK_MS);
     }
 }
 
@@ -207,6 +263,7 @@ fn wait_for_network(
     thing: &Thing,
     interface: &Interface,
     patience: &mut Patience,
+    updates: &Option<Updates>,
     give_up: fn(&str) -> !,
 ) {
     /// Milliseconds before a missing link or address is worth a line.
@@ -215,6 +272,7 @@ fn wait_for_network(
     let start = rtos::uptime_ms();
     loop {
         watchdog::alive(LIFE_S);
+        look(updates);
         let address = interface.address();
         let link = !matches!(address, Err(NotReady::LinkDown));
         if patience.is_over(rtos::uptime_ms(), link) {
@@ -226,6 +284,13 @@ fn wait_for_network(
             told = Some(missing);
         }
         thing.link().wait(1000);
+    }
+}
+
+/// Sees whether a firmware on trial has had its time.
+fn look(updates: &Option<Updates>) {
+    if let Some(updates) = updates {
+        updates.look();
     }
 }
 
@@ -259,32 +324,43 @@ fn connect(
 }
 
 /// Subscribes to all of the plan, unless the session is known to hold that.
-fn subscribe(client: &mut Client, plan: &Plan, subscribed: &mut bool) -> Result<(), Error> {
-    if *subscribed {
+fn subscribe(
+    client: &mut Client,
+    plan: &Plan,
+    updates: &mut Option<Updates>,
+    subscribed: &mut bool,
+) -> Result<(), Error> {
+    let kept = *subscribed;
+    if kept {
         log::info!("the server kept the session");
-        return Ok(());
+    } else {
+        for subscription in &plan.subscriptions {
+            client.subscribe(&subscription.filter, Qos::AtLeastOnce)?;
+            log::info!("subscribed to {}", subscription.filter);
+        }
+        *subscribed = true;
     }
-    for subscription in &plan.subscriptions {
-        client.subscribe(&subscription.filter, Qos::AtLeastOnce)?;
-        log::info!("subscribed to {}", subscription.filter);
+    match updates {
+        Some(updates) => updates.connected(client, kept),
+        None => Ok(()),
     }
-    *subscribed = true;
-    Ok(())
 }
 
-/// Carries messages both ways until the session ends, and says why it did.
+/// Carries messages both ways until the session ends, and says why it did; `None`: the application
+/// wants to leave.
 fn serve(
     thing: &Thing,
     plan: &mut Plan,
     interface: &Interface,
     client: &mut Client,
     keeper: &mut Keeper,
-) -> Error {
+    updates: &mut Option<Updates>,
+) -> Option<Error> {
     let mut sent = None;
     thing.connected();
     // A fresh report tells the other side at once who is there.
     plan.wake_reporter();
-    let end = carry(thing, plan, interface, client, keeper, &mut sent);
+    let end = carry(thing, plan, interface, client, keeper, updates, &mut sent);
     give_back(thing, &mut sent, NotPublished::Unacknowledged);
     end
 }
@@ -302,8 +378,9 @@ fn carry(
     interface: &Interface,
     client: &mut Client,
     keeper: &mut Keeper,
+    updates: &mut Option<Updates>,
     sent: &mut Option<Sent>,
-) -> Error {
+) -> Option<Error> {
     let mut ignored = plan::throttle();
     // When the next message may be published, and the next report.
     let mut not_before = 0;
@@ -311,19 +388,41 @@ fn carry(
     loop {
         watchdog::alive(LIFE_S);
         for _ in 0..PACKETS_PER_TURN {
+            if let Some(updates) = updates
+                && updates.block(client)
+                && let Err(error) = updates.turn(client, thing)
+            {
+                return Some(error);
+            }
             match client.turn() {
-                Ok(Some(Event::Message(message))) => plan.deliver(&message, &mut ignored),
+                Ok(Some(Event::Message(message))) => {
+                    let taken = updates.as_mut().is_some_and(|updates| updates.message(&message));
+                    if !taken {
+                        plan.deliver(&message, &mut ignored);
+                    }
+                }
                 Ok(Some(Event::Published)) => {
+                    if let Some(updates) = updates {
+                        updates.acknowledged();
+                    }
                     if let Some(sent) = sent.take() {
                         sent.arrived(thing, plan);
                     }
                 }
                 Ok(None) if client.has_more() => {}
                 Ok(None) => break,
-                Err(error) => return error,
+                Err(error) => return Some(error),
             }
         }
+        if thing.is_leaving() {
+            return None;
+        }
         keeper.turn();
+        if let Some(updates) = updates
+            && let Err(error) = updates.turn(client, thing)
+        {
+            return Some(error);
+        }
         // While the link is down nothing is published: TCP may well survive a short loss,
         // and a longer one is found by the keep-alive.
         let now = rtos::uptime_ms();
@@ -345,7 +444,7 @@ fn carry(
                     give_back(thing, sent, NotPublished::OutOfMemory);
                     not_before = now + MEMORY_PAUSE_MS;
                 }
-                Err(error) => return error,
+                Err(error) => return Some(error),
             }
         }
         if client.has_more() {

@@ -64,6 +64,15 @@ impl Slot {
         }
     }
 
+    /// Its name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::A => "A",
+            Self::B => "B",
+        }
+    }
+
     /// The slot with that number.
     #[must_use]
     pub const fn from_number(number: u32) -> Option<Self> {

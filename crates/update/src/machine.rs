@@ -250,10 +250,10 @@ impl Machine {
     }
 
     /// The next thing to do. Called until there is none, after each event and now and then.
+    #[inline(never)]
     pub fn poll(&mut self, now: u64) -> Option<Action> {
-        if let Some(filter) = FILTERS.get(self.subscribed) {
-            self.subscribed += 1;
-            return Some(Action::Subscribe(self.topic([filter, "", ""])));
+        if let Some(filter) = self.next_filter() {
+            return Some(Action::Subscribe(filter));
         }
         if self.due == Due::Nothing {
             self.look(now as u32);
@@ -277,6 +277,20 @@ impl Machine {
             _ => ["jobs/start-next", "", ""],
         });
         Some(Action::Publish { topic, payload })
+    }
+
+    /// The next of the filters to subscribe to, which [`Machine::poll`] hands out before anything
+    /// else: for whoever subscribes to all of them first.
+    pub fn next_filter(&mut self) -> Option<String> {
+        let filter = FILTERS.get(self.subscribed)?;
+        self.subscribed += 1;
+        Some(self.topic([filter, "", ""]))
+    }
+
+    /// How the topics of all streams begin.
+    #[must_use]
+    pub fn streams(&self) -> String {
+        self.topic(["streams/", "", ""])
     }
 
     fn fetch(&self) -> Fetch {
@@ -311,6 +325,7 @@ impl Machine {
         }
     }
 
+    #[inline(never)]
     fn request(&mut self, now: u32) -> Option<Vec<u8>> {
         let (first, bitmap) = self.missing.wanted(self.limits.window)?;
         self.open = bitmap.count_ones();
@@ -326,6 +341,7 @@ impl Machine {
     }
 
     /// A message came. A block of it is to be stored.
+    #[inline(never)]
     pub fn message<'m>(&mut self, topic: &str, payload: &'m [u8], now: u64) -> Option<Store<'m>> {
         let now = now as u32;
         let topic = topic.strip_prefix("$aws/things/")?.strip_prefix(&*self.thing)?;

@@ -143,6 +143,9 @@ pub struct Order {
     pub role: String,
     /// How fast, and when it is given up.
     pub limits: Limits,
+    /// Whether anything was made for it in the account.
+    #[serde(default)]
+    pub(crate) begun: bool,
     /// How it ended: how many things succeeded, failed and so on.
     #[serde(default)]
     pub ended: Option<BTreeMap<String, u64>>,
@@ -190,6 +193,7 @@ impl Order {
             bucket: bucket.unwrap_or_else(|| place.bucket()),
             role: role.unwrap_or_else(|| "esp8266-updates".to_owned()),
             limits,
+            begun: false,
             ended: None,
         })
     }

@@ -78,14 +78,15 @@ pub(crate) struct Unprepared {
 pub(crate) fn next(goal: Goal, seen: &Seen) -> Result<Step, Unprepared> {
     let Some(job) = seen.job else { return Ok(Step::LookAtJob) };
     match job {
-        Job::Missing if seen.ended || goal != Goal::Update => Ok(clear(seen)),
+        // What has ended once has ended, whatever is left of it.
+        _ if seen.ended => Ok(clear(seen)),
+        Job::Missing if goal != Goal::Update => Ok(clear(seen)),
         Job::Missing => begin(seen),
         Job::Running => Ok(match goal {
             Goal::Cancel { force } if !seen.canceled => Step::Cancel { force },
             _ => Step::Wait,
         }),
-        Job::Over if !seen.ended => Ok(Step::Note),
-        Job::Over => Ok(clear(seen)),
+        Job::Over => Ok(Step::Note),
     }
 }
 

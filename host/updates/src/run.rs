@@ -62,6 +62,10 @@ impl Update<'_> {
     pub fn run(&mut self, order: &mut Order, goal: Goal, watcher: &mut dyn Watcher) -> Result<End> {
         self.check_place(order)?;
         let result = self.all(order, goal, watcher);
+        if result.is_err() && !order.begun {
+            // Nothing was made for it: the next may be another one.
+            self.orders.forget(order)?;
+        }
         if let Err(error) = &result
             && let Some(Failure { cause: Cause::Denied(_), .. }) = error.downcast_ref()
         {
@@ -151,12 +155,13 @@ impl Update<'_> {
     fn take(
         &mut self,
         step: Step,
-        order: &Order,
+        order: &mut Order,
         seen: &mut Seen,
         watcher: &mut dyn Watcher,
     ) -> Result<()> {
-        let (id, key) = (order.id.as_str(), order.key());
-        let object = [("bucket", order.bucket.as_str()), ("key", &key)];
+        let (id, key, bucket) = (order.id.clone(), order.key(), order.bucket.clone());
+        let id = id.as_str();
+        let object = [("bucket", bucket.as_str()), ("key", &key)];
         match step {
             Step::LookForBucket => {
                 let arguments = [("bucket", order.bucket.as_str())];
@@ -176,6 +181,8 @@ impl Update<'_> {
                     Some(self.account.look_for("s3api", "head-object", &object)?.is_some());
             }
             Step::Upload => {
+                order.begun = true;
+                self.orders.keep(order)?;
                 let image = self.orders.image(order);
                 let body = std::path::absolute(&image)?.display().to_string();
                 let [bucket, key] = object;

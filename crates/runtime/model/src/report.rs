@@ -22,7 +22,8 @@ pub const MAX_LENGTH: usize = {
     const FIXED: &str = concat!(
         r#"{"online":true,"uptime_s":,"heap_free":,"heap_min":,"stack_min":,"stack_task":"","#,
         r#""reset":"","reconnects":,"version":"","wifi":{"ssid":"","#,
-        r#""bssid":"00:00:00:00:00:00","channel":,"rssi":,"reconnects":},"crash":""}"#
+        r#""bssid":"00:00:00:00:00:00","channel":,"rssi":,"reconnects":},"#,
+        r#""slot":"A","update":"failed","crash":""}"#
     );
     FIXED.len()
         + 6 * "4294967295".len()
@@ -39,6 +40,15 @@ pub struct Wifi<'a> {
     pub access_point: Option<&'a AccessPoint>,
     /// How often a network was joined again since boot.
     pub reconnects: u32,
+}
+
+/// State of firmware and updates, on a board with two slots.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Update<'a> {
+    /// The slot that runs: A or B.
+    pub slot: &'a str,
+    /// What became of the last update: trial, good or failed; empty when there was none.
+    pub outcome: &'a str,
 }
 
 /// State of the device at one moment.
@@ -64,6 +74,8 @@ pub struct Report<'a> {
     pub version: &'a str,
     /// The radio, on a board that has one.
     pub wifi: Option<Wifi<'a>>,
+    /// Slot and last update, on a board with two slots.
+    pub update: Option<Update<'a>>,
     /// Record of a crash that no report has told of yet.
     pub crash: Option<&'a str>,
 }
@@ -124,6 +136,12 @@ impl Report<'_> {
                 rssi,
                 reconnects
             )?;
+        }
+        if let Some(Update { slot, outcome }) = self.update {
+            write!(out, r#","slot":"{slot}""#)?;
+            if !outcome.is_empty() {
+                write!(out, r#","update":"{outcome}""#)?;
+            }
         }
         if let Some(crash) = self.crash {
             write!(out, r#","crash":"{}""#, Text(crash, MAX_CRASH))?;

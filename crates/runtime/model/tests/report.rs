@@ -1,6 +1,6 @@
 //! The report: its text, its escapes, its bounds.
 
-use runtime_model::report::{LAST_WILL, MAX_CRASH, MAX_LENGTH, MAX_TEXT, Report, Wifi};
+use runtime_model::report::{LAST_WILL, MAX_CRASH, MAX_LENGTH, MAX_TEXT, Report, Update, Wifi};
 use runtime_model::wifi::{AccessPoint, Security, Ssid};
 
 const USUAL: Report<'static> = Report {
@@ -14,6 +14,7 @@ const USUAL: Report<'static> = Report {
     reconnects: 3,
     version: "0.1.0",
     wifi: None,
+    update: None,
     crash: None,
 };
 
@@ -38,6 +39,17 @@ fn a_crash_is_told_when_there_is_one() {
     assert!(parsed(&USUAL.to_json()).get("crash").is_none());
     let crash = "exception: LoadStoreAlignment (9), address 0x3ffe8001, task link, pc 0x40212345";
     assert_eq!(parsed(&Report { crash: Some(crash), ..USUAL }.to_json())["crash"], crash);
+}
+
+#[test]
+fn slot_and_update_are_told_where_there_are_two_slots() {
+    let told = |outcome| {
+        let update = Some(Update { slot: "B", outcome });
+        parsed(&Report { update, ..USUAL }.to_json())
+    };
+    assert_eq!((&told("good")["slot"], &told("good")["update"]), (&"B".into(), &"good".into()));
+    assert!(told("").get("update").is_none());
+    assert!(parsed(&USUAL.to_json()).get("slot").is_none());
 }
 
 #[test]
@@ -99,12 +111,13 @@ fn length_is_bounded_and_the_bound_is_reached() {
         reconnects: u32::MAX,
         version: &worst,
         wifi: Some(Wifi { access_point: Some(&access_point), reconnects: u32::MAX }),
+        update: Some(Update { slot: "A", outcome: "failed" }),
         crash: Some(&worst_crash),
     }
     .to_json();
     parsed(&json);
     assert_eq!(json.len(), MAX_LENGTH + OWN.len() + ",".len());
-    assert_eq!(MAX_LENGTH, 1493);
+    assert_eq!(MAX_LENGTH, 1522);
     assert!(USUAL.to_json().len() <= 256, "one allocation");
 }
 

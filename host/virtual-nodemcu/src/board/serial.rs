@@ -1,16 +1,18 @@
 //! The host's end of UART0: an RFC 2217 server on loopback, or a pseudo-terminal.
 
 use std::io::{self, Read as _, Write as _};
+use std::mem::MaybeUninit;
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 /// How long a full pseudo-terminal is waited for, in milliseconds.
@@ -42,11 +44,30 @@ pub struct Serial {
 /// The master end of a pseudo-terminal; it never blocks.
 struct Pty {
     file: std::fs::File,
+    /// The slave end, kept open, also tells the speed that its user set.
+    slave: OwnedFd,
+    /// The speed that was told last, in baud.
+    told: AtomicU32,
     /// It is full and nobody has read for a while.
     unread: AtomicBool,
 }
 
 impl Pty {
+    /// The speed that its user set since the last call. 74880, the ROM's, has no constant in POSIX:
+    /// the kernel's own number is asked for.
+    fn new_speed(&self) -> Option<u32> {
+        let mut settings = MaybeUninit::<libc::termios2>::zeroed();
+        // SAFETY: TCGETS2 writes one termios2 to where the pointer says, and the descriptor is open.
+        let done =
+            unsafe { libc::ioctl(self.slave.as_raw_fd(), libc::TCGETS2, settings.as_mut_ptr()) };
+        if done != 0 {
+            return None;
+        }
+        // SAFETY: all bits zero are a termios2, and what the kernel wrote is one.
+        let speed = unsafe { settings.assume_init() }.c_ospeed;
+        (speed != 0 && self.told.swap(speed, Ordering::Relaxed) != speed).then_some(speed)
+    }
+
     fn wait(&self, what: PollFlags, timeout: PollTimeout) -> bool {
         let mut ready = [PollFd::new(self.file.as_fd(), what)];
         poll(&mut ready, timeout).is_ok_and(|count| count > 0)
@@ -114,6 +135,8 @@ impl Serial {
         let pty = nix::pty::openpty(None, None)?;
         let mut settings = nix::sys::termios::tcgetattr(&pty.slave)?;
         nix::sys::termios::cfmakeraw(&mut settings);
+        // What most firmware speaks, for who sets none.
+        nix::sys::termios::cfsetspeed(&mut settings, nix::sys::termios::BaudRate::B115200)?;
         nix::sys::termios::tcsetattr(&pty.slave, nix::sys::termios::SetArg::TCSANOW, &settings)?;
         let name = nix::unistd::ttyname(&pty.slave)?;
         match std::fs::read_link(link) {
@@ -130,13 +153,16 @@ impl Serial {
         let flags = OFlag::from_bits_retain(fcntl(&pty.master, FcntlArg::F_GETFL)?);
         fcntl(&pty.master, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
         let file = std::fs::File::from(pty.master);
-        let master = Arc::new(Pty { file, unread: AtomicBool::new(false) });
+        let master = Arc::new(Pty {
+            file,
+            slave: pty.slave,
+            told: AtomicU32::new(0),
+            unread: AtomicBool::new(false),
+        });
         let (send, input) = mpsc::channel();
         let reader = Arc::clone(&master);
-        let slave = pty.slave;
         thread::Builder::new().name("pty".to_owned()).spawn(move || {
             let mut buffer = [0; 4096];
-            let mut baud = None;
             loop {
                 reader.wait(PollFlags::POLLIN, PollTimeout::NONE);
                 let count = match (&reader.file).read(&mut buffer) {
@@ -151,15 +177,8 @@ impl Serial {
                     }
                     Err(_) => return,
                 };
-                // The slave end, kept open, also tells the speed that its user set.
-                let speed = nix::sys::termios::tcgetattr(&slave)
-                    .ok()
-                    .and_then(|t| baud_of(nix::sys::termios::cfgetospeed(&t)));
-                if speed.is_some() && speed != baud {
-                    baud = speed;
-                    if send.send(Input::Baud(speed.unwrap_or_default())).is_err() {
-                        return;
-                    }
+                if reader.new_speed().is_some_and(|speed| send.send(Input::Baud(speed)).is_err()) {
+                    return;
                 }
                 if count == 0 || send.send(Input::Data(buffer[..count].to_vec())).is_err() {
                     return;
@@ -180,6 +199,12 @@ impl Serial {
     /// What the host did, if it did something before `wait` is over.
     #[must_use]
     pub fn receive(&self, wait: Duration) -> Option<Input> {
+        // Who only listens sets a speed too.
+        if let Sink::Pty(pty) = &self.sink
+            && let Some(speed) = pty.new_speed()
+        {
+            return Some(Input::Baud(speed));
+        }
         if wait.is_zero() {
             self.input.try_recv().ok()
         } else {
@@ -220,22 +245,6 @@ impl Serial {
             }
         }
     }
-}
-
-fn baud_of(rate: nix::sys::termios::BaudRate) -> Option<u32> {
-    use nix::sys::termios::BaudRate as B;
-    Some(match rate {
-        B::B9600 => 9600,
-        B::B19200 => 19_200,
-        B::B38400 => 38_400,
-        B::B57600 => 57_600,
-        B::B115200 => 115_200,
-        B::B230400 => 230_400,
-        B::B460800 => 460_800,
-        B::B921600 => 921_600,
-        // Others (74880 among them) have no constant: taken to match.
-        _ => return None,
-    })
 }
 
 /// Telnet's codes, and those of its COM port option (RFC 2217).
@@ -498,6 +507,27 @@ mod tests {
         protocol.feed(&[0, IAC, SE, 0]);
         let (inputs, _) = protocol.feed(&[IAC, SB, COM_PORT, 5, 8, IAC, SE]);
         assert_eq!(inputs, [Input::Dtr(true)]);
+    }
+
+    #[test]
+    fn a_pty_tells_any_speed_to_who_only_listens() {
+        let folder = tempfile::tempdir().unwrap();
+        let link = folder.path().join("port");
+        let serial = Serial::pty(&link).unwrap();
+        assert_eq!(serial.receive(Duration::ZERO), Some(Input::Baud(115_200)));
+        let host = std::fs::OpenOptions::new().read(true).write(true).open(&link).unwrap();
+        let mut settings = MaybeUninit::<libc::termios2>::zeroed();
+        // SAFETY: both ioctls take one termios2, and the descriptor is open.
+        let done = unsafe {
+            let got = libc::ioctl(host.as_raw_fd(), libc::TCGETS2, settings.as_mut_ptr());
+            let settings = settings.assume_init_mut();
+            settings.c_cflag = settings.c_cflag & !libc::CBAUD | libc::BOTHER;
+            (settings.c_ispeed, settings.c_ospeed) = (74_880, 74_880);
+            (got, libc::ioctl(host.as_raw_fd(), libc::TCSETS2, settings))
+        };
+        assert_eq!(done, (0, 0));
+        assert_eq!(serial.receive(Duration::ZERO), Some(Input::Baud(74_880)));
+        assert_eq!(serial.receive(Duration::ZERO), None);
     }
 
     #[test]
