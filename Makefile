@@ -49,14 +49,15 @@ export RUSTC
 
 # The build date is the commit's: one commit, one image.
 export SOURCE_DATE_EPOCH := $(shell git log -1 --format=%ct 2>/dev/null || date +%s)
-FIRMWARE = RUSTC_BOOTSTRAP=1 $(CARGO)
+# Cargo shares out its jobs itself: make -j does not hand on what MAKEFLAGS names.
+FIRMWARE = MAKEFLAGS= RUSTC_BOOTSTRAP=1 $(CARGO)
 # VERSION=1.2.3 on the command line makes it the firmware's; otherwise that is the crate's.
 ifeq ($(origin VERSION),command line)
 export FIRMWARE_VERSION := $(VERSION)
 endif
 # .cargo/config.toml, which is for the chip, must not be found from where host cargo runs. With
 # tests/features beside them, all builds want third-party crates alike, and compile them once.
-host = cd / && $(CARGO) $(1) --manifest-path '$(CURDIR)/Cargo.toml' \
+host = cd / && MAKEFLAGS= $(CARGO) $(1) --manifest-path '$(CURDIR)/Cargo.toml' \
 	$(if $(wildcard vendor/crates/config.toml),--config '$(CURDIR)/vendor/crates/config.toml') \
 	$(if $(filter build test,$(1)),-p features)
 # A host program, of the package $(1), and then its arguments.
@@ -135,7 +136,7 @@ help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\(\( [a-z0-9-]*\)*\)\):.*## /make \1\t/p' Makefile | expand -t 24
 
 setup: ## install what is missing: Debian packages and crates
-	@tools/setup $(CARGO) $(RUSTC)
+	@MAKEFLAGS= tools/setup $(CARGO) $(RUSTC)
 
 build: setup ## the firmware's ELF
 	@$(call firmware,$(BOARD),$(features))
