@@ -92,7 +92,7 @@ THING_PROGRAM = target/debug/thing
 THING_TOOL = $(THING_PROGRAM)$(if $(own), --state 'target/apps/$(APP_NAME)')$(if $(outside), \
 	--config '$(APP_FOLDER)/config.toml' --things '$(APP_FOLDER)/certs')
 # An application of one's own has settings and credentials of its own; an example has none.
-outside = $(if $(own),$(if $(filter $(CURDIR)/%,$(APP_FOLDER)),,$(APP_FOLDER)))
+outside = $(if $(own),$(if $(filter $(CURDIR)/examples/%,$(APP_FOLDER)),,$(APP_FOLDER)))
 
 # The chip's boards: `make image` and what follows it are for the NodeMCU unless BOARD names
 # another. CPU_MHZ=160 doubles the clock.
@@ -102,7 +102,10 @@ BOOT_ELF = $(CHIP)/boot-stage
 IMAGE = target/$(if $(own),apps/$(APP_NAME)/image,image/$(CHIP_BOARD))$(if $(fast),-$(CPU_MHZ))$(if $(radio),-wifi)
 IDENTITY ?= $(if $(outside),$(APP_FOLDER)/)certs/$(THING)/identity.bin
 # Builds the firmware of a board ($(1)), or that of an application of one's own, with features ($(2)).
-firmware = $(if $(own),(cd '$(APP_FOLDER)' && $(FIRMWARE) build --release --target-dir '$(CURDIR)/target' $(2)),$(FIRMWARE) build --release $(LOCKED) -p firmware-$(1) $(2))
+firmware = $(if $(own),$(call own_cargo,build,$(2)),$(FIRMWARE) build --release $(LOCKED) -p firmware-$(1) $(2))
+# From the root, where no other .cargo/config.toml is found than the one that is named.
+own_cargo = (cd / && $(FIRMWARE) $(1) --release --manifest-path '$(APP_FOLDER)/Cargo.toml' \
+	--config '$(or $(outside),$(CURDIR))/.cargo/config.toml' --target-dir '$(CURDIR)/target' $(2))
 # What `make run` and `make smoke` run: QEMU takes the ELF; a virtual board is flashed.
 MACHINE = $(if $(filter qemu,$(BOARD)),build,image virtual-board)
 FIRMWARE_ON_BOARD = --board $(BOARD) --elf $(ELF) --image $(IMAGE) $(if $(with_radio),--radio $(if $(PCAP),--pcap '$(PCAP)')) \
@@ -126,7 +129,7 @@ AWS = $(if $(AWS_PROFILE),AWS_PROFILE='$(AWS_PROFILE)') $(if $(AWS_REGION),AWS_R
 
 .PHONY: help setup build tools fmt doc port host-crates run on off send watch smoke provision deprovision provision-fleet aws-stand-in \
 	new identity identity-info signing-key release update update-status update-cancel update-policy test lint unit virtual-test virtual-bench fuzz target-test board-test boot-test \
-	foreign-test flash-test e2e image flash flash-identity erase monitor esptool virtual-board boards new-board \
+	app-test foreign-test flash-test e2e image flash flash-identity erase monitor esptool virtual-board boards new-board \
 	page-test crate-test curve-test constant-time curve-fuzz container audit soak bench size vendor env clean sdk radio-test radio-soak hostapd-test
 .DEFAULT_GOAL := help
 
@@ -177,7 +180,7 @@ ifneq ($(own),)
 test: lint size smoke
 	@echo "make test: all passed"
 else
-test: lint unit size boards target-test curve-test board-test boot-test flash-test page-test crate-test e2e bench smoke ## everything CI checks
+test: lint unit size boards target-test curve-test board-test boot-test flash-test page-test crate-test e2e app-test bench smoke ## everything CI checks
 	@$(MAKE) --no-print-directory bench smoke BOARD=nodemcu RADIO=0
 	@$(MAKE) --no-print-directory radio-test foreign-test
 	@echo "make test: all passed"
@@ -189,7 +192,7 @@ audit: tools ## what is known against the versions of the C libraries and crates
 ifneq ($(own),)
 lint: setup
 	@cd '$(APP_FOLDER)' && { $(CARGO) fmt --check || { echo "make lint: 'make fmt' mends the formatting" >&2; exit 1; }; }
-	@cd '$(APP_FOLDER)' && $(FIRMWARE) clippy --quiet --release --target-dir '$(CURDIR)/target' $(chip_features) -- -D warnings
+	@$(call own_cargo,clippy,--quiet $(chip_features) -- -D warnings)
 
 fmt: setup
 	@cd '$(APP_FOLDER)' && $(CARGO) fmt
@@ -376,6 +379,11 @@ update-policy: tools ## the policy on AWS of whoever orders updates
 
 sdk: ## fetch what the radio of a board needs: Espressif's ESP8266_RTOS_SDK, at the commit that the driver knows
 	@tools/sdk '$(SDK)'
+
+app-test: tools virtual-board ## the examples, and applications made by `make new`, on virtual boards with parts at their pins
+	@for example in $(EXAMPLES); do \
+		$(MAKE) --no-print-directory image APP=examples/$$example RADIO=0 >/dev/null || exit 1; done
+	@$(WAITING); $(call host,test) --quiet $(LOCKED) -p e2e --test applications
 
 # Told before anything is built. The rest that can be wrong with a port, thing says.
 port:

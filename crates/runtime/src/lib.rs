@@ -37,7 +37,7 @@ pub mod wifi;
 pub use identity::Identity;
 pub use outbox::{NotPublished, Refused, Topic};
 pub use plan::{Plan, Received};
-pub use rtos::{self, priority};
+pub use rtos::{self, Waker, priority};
 pub use runtime_model as model;
 pub use thing::Thing;
 
