@@ -129,8 +129,9 @@ AWS = $(if $(AWS_PROFILE),AWS_PROFILE='$(AWS_PROFILE)') $(if $(AWS_REGION),AWS_R
 
 .PHONY: help setup build tools fmt doc port host-crates run on off send watch smoke provision deprovision provision-fleet aws-stand-in \
 	new identity identity-info signing-key release update update-status update-cancel update-policy test lint unit virtual-test virtual-bench fuzz target-test board-test boot-test \
-	app-test foreign-test flash-test e2e image flash flash-identity erase monitor esptool virtual-board boards new-board \
-	page-test crate-test curve-test constant-time curve-fuzz container audit soak bench size vendor env clean sdk radio-test radio-soak hostapd-test
+	app-test foreign-test flash-test e2e image flash flash-identity erase monitor esptool virtual-board boards nodemcu-image new-board \
+	page-test crate-test curve-test constant-time curve-fuzz container audit soak bench size vendor env clean sdk radio-test radio-soak hostapd-test \
+	battery battery-test
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -180,7 +181,22 @@ ifneq ($(own),)
 test: lint size smoke
 	@echo "make test: all passed"
 else
-test: lint unit size boards target-test curve-test board-test boot-test flash-test page-test crate-test e2e app-test bench smoke ## everything CI checks
+# Some suites compute, others mostly wait: for a keep-alive, for esptool, for a page. Two at a time
+# fill two cores. The images that several read are made before, and not again (MADE).
+SUITES = e2e lint unit flash-test curve-test target-test board-test page-test boot-test crate-test battery-test app-test
+.PHONY: firmwares suites
+firmwares: setup
+	@$(FIRMWARE) build --quiet --release $(LOCKED) -p boot-stage $(addprefix -p firmware-,$(BOARDS))
+
+suites: $(SUITES)
+
+test: setup ## everything CI checks
+	@tools/install tools/page-packages.txt
+	@$(MAKE) --no-print-directory -j2 firmwares tools virtual-board
+	@$(MAKE) --no-print-directory size boards
+	@echo "make test: $(SUITES), two at a time; each tells what it has to tell at its end"
+	@$(MAKE) --no-print-directory -j2 --output-sync=target MADE=1 suites
+	@$(MAKE) --no-print-directory bench smoke
 	@$(MAKE) --no-print-directory bench smoke BOARD=nodemcu RADIO=0
 	@$(MAKE) --no-print-directory radio-test foreign-test
 	@echo "make test: all passed"
@@ -230,8 +246,7 @@ else
 unit: tools ## host tests: pure logic, and the host programs against a real broker [CRATE=app-model [TEST=name]]
 	@$(WAITING); $(call host,test) --quiet $(LOCKED) $(HOST_CRATES)
 	@$(WAITING); $(call host,test) --quiet $(LOCKED) -p aws-stand-in -p fleet-tests
-# Only then the numbers of errors are looked at.
-	@export RUSTC_BOOTSTRAP=1; $(call host,test) --quiet $(LOCKED) -p pin-tests
+	@export RUSTDOC='$(CURDIR)/tools/rustdoc-errors'; $(call host,test) --quiet $(LOCKED) -p pin-tests
 	@$(THING_TOOL) esptool >/dev/null
 	@$(call host,test) --quiet $(LOCKED) -p virtual-nodemcu --lib --test instructions --test system --test qemu --test debug --test board --test radio --test air --test tshark \
 		--test parts --test control
@@ -254,11 +269,10 @@ foreign-test: tools ## firmware that nobody here wrote (MicroPython, CircuitPyth
 	fi
 
 # Chromium is 300 MB: it and pytest have a list of their own, and come when they are needed.
-page-test: tools virtual-board ## the board's page in a headless Chromium, which is installed if it is missing
+page-test: nodemcu-image virtual-board ## the board's page in a headless Chromium, which is installed if it is missing
 	@tools/install tools/page-packages.txt
 	@$(THING_TOOL) esptool >/dev/null
 	@$(call host,test) --quiet $(LOCKED) -p virtual-nodemcu --test page -- --ignored
-	@$(MAKE) --no-print-directory image BOARD=nodemcu RADIO=0 >/dev/null
 	@$(call host,test) --quiet $(LOCKED) -p e2e --test page -- --ignored
 
 crate-test: tools virtual-board ## the virtual board by itself: built from a copy of its folder, and its example for pytest
@@ -309,8 +323,7 @@ board-test: boards ## the same, and the chip's own, on the virtual NodeMCU, whic
 		--image '$(CURDIR)/target/image/target-tests' $(foreach image,$(CHIP_BOARDS) nodemcu-160, \
 		--firmware '$(CURDIR)/target/image/$(image)')
 
-boot-test: tools ## the boot stage on the virtual NodeMCU: which slot it starts, damaged images and records, power cuts
-	@$(MAKE) --no-print-directory image BOARD=nodemcu RADIO=0 >/dev/null
+boot-test: nodemcu-image ## the boot stage on the virtual NodeMCU: which slot it starts, damaged images and records, power cuts
 	@$(call host,test) --quiet $(LOCKED) -p boot-tests
 
 soak: build setup ## (half an hour) the heap over 4000 reconnects, a flood of commands for minutes
@@ -381,7 +394,7 @@ sdk: ## fetch what the radio of a board needs: Espressif's ESP8266_RTOS_SDK, at 
 	@tools/sdk '$(SDK)'
 
 app-test: tools virtual-board ## the examples, and applications made by `make new`, on virtual boards with parts at their pins
-	@for example in $(EXAMPLES); do \
+	@for example in $(filter-out battery,$(EXAMPLES)); do \
 		$(MAKE) --no-print-directory image APP=examples/$$example RADIO=0 >/dev/null || exit 1; done
 	@$(WAITING); $(call host,test) --quiet $(LOCKED) -p e2e --test applications
 
@@ -417,18 +430,49 @@ new: setup ## APP=../my-lamp [BOARD=nodemcu]: an application of your own outside
 new-board: setup ## NAME=name LED=gpio [LIT=low|high]: a board of your own in bsp/ (bsp/README.md)
 	@tools/new-board '$(NAME)' '$(LED)' '$(or $(LIT),low)' $(CARGO)
 
+ifeq ($(MADE),)
+# The ELF that stays is not that of the doubled clock: it comes first.
 boards: tools ## build every board's image (one with the doubled clock), check budgets and that nothing needs flash when it is off
-	@for board in $(CHIP_BOARDS); do $(MAKE) --no-print-directory image size BOARD=$$board RADIO=0 || exit 1; done
 	@$(MAKE) --no-print-directory image size BOARD=nodemcu CPU_MHZ=160 RADIO=0
+	@for board in $(CHIP_BOARDS); do $(MAKE) --no-print-directory image size BOARD=$$board RADIO=0 || exit 1; done
 
-flash-test: tools virtual-board ## flashing, monitor and the firmware on virtual boards, what goes wrong included
+# What most tests on virtual boards flash.
+nodemcu-image: tools
 	@$(MAKE) --no-print-directory image BOARD=nodemcu RADIO=0 >/dev/null
+else
+boards nodemcu-image: ;
+endif
+
+flash-test: nodemcu-image virtual-board ## flashing, monitor and the firmware on virtual boards, what goes wrong included
 	@$(WAITING); $(call host,test) --quiet $(LOCKED) -p e2e --test board
+
+# The example that sleeps, with its image in target/image: battery, or, with the radio, battery-wifi.
+define battery_image
+@$(FIRMWARE) build --release $(LOCKED) -p boot-stage
+@$(FIRMWARE) build --release $(LOCKED) -p example-battery $(if $(1),--features radio$(comma)cpu-160mhz)
+@$(THING_TOOL) iram --elf $(CHIP)/battery >/dev/null
+@$(THING_TOOL) image --elf $(CHIP)/battery --boot $(BOOT_ELF) --folder target/image/battery$(1) >/dev/null
+endef
+comma := ,
+
+battery-test: tools ## the example that sleeps, on the virtual board: what is kept over a sleep, and what of it is believed
+	$(call battery_image)
+	@$(call host,run) --quiet $(LOCKED) -p e2e --bin battery -- --image '$(CURDIR)/target/image/battery'
+	@$(WAITING); $(call host,test) --quiet $(LOCKED) -p e2e --test battery
+
+battery: tools ## its time awake over the virtual access point, at 160 MHz, and an estimate of charge (with the radio's libraries)
+ifneq ($(radio),)
+	$(call battery_image,-wifi)
+	@$(call host,run) --quiet $(LOCKED) -p e2e --bin battery -- --radio --image '$(CURDIR)/target/image/battery-wifi'
+else
+	@echo "make battery: left out, because there is no ESP8266_RTOS_SDK ('make sdk' fetches it)"
+endif
 
 radio-test: ## the firmware over the virtual air, with Espressif's libraries: budgets, WPA2, the whole job, bad days
 ifneq ($(radio),)
 	@$(MAKE) --no-print-directory image size smoke BOARD=nodemcu
 	@$(WAITING); $(call host,test) --quiet $(LOCKED) -p e2e --test radio --test radio_load
+	@$(MAKE) --no-print-directory battery
 else
 	@echo "make radio-test: left out, because there is no ESP8266_RTOS_SDK ('make sdk' fetches it)"
 endif

@@ -151,7 +151,6 @@ pub fn start(facts: &Facts, application: impl FnOnce(Lamp, Board)) -> ! {
     let slots = facts.two_slots.then(|| runtime::update::Slots {
         slot: Slots::running(),
         flash: &Slots,
-        board: facts.board,
         restart: lx106::restart,
     });
     launch::launch(time, radio, slots, |board| application(lamp, board))

@@ -32,6 +32,11 @@ pub fn wait() {
     }
 }
 
+/// Whether there is a time from before a reset, which a thing that wakes may connect with.
+pub fn is_kept() -> bool {
+    matches!(net::clock::reading(), (Trust::Kept, _))
+}
+
 /// A connection failed: if a certificate's dates did not fit, the time is asked for again.
 pub fn look_at_failure() {
     if tls::Error::last().is_some_and(|error| error.dates_do_not_fit()) {
@@ -52,6 +57,13 @@ impl Keeper {
             net::clock::recall(kept);
         }
         Self { store, due_ms: 0 }
+    }
+
+    /// Keeps the time now, if it is worth that.
+    pub fn keep(&self) {
+        if let Some(now) = net::clock::worth_keeping() {
+            (self.store.keep)(now);
+        }
     }
 
     /// While connected, when a server's certificate has fitted the time: keeps it once an hour.

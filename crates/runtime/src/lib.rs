@@ -28,6 +28,7 @@ extern crate alloc;
 
 mod clock;
 mod link;
+mod nap;
 mod outbox;
 mod plan;
 mod thing;
@@ -141,7 +142,7 @@ fn main<W: wifi::Wifi>(
         log::warn!(target: "app", "crashed before: {crash}");
     }
 
-    let mut updates = slots.map(|slots| Updates::new(slots, version, crash.as_deref(), give_up));
+    let mut updates = slots.map(|slots| Updates::new(slots, crash.as_deref(), give_up));
     let identity = match Stored::read(identity_region) {
         Ok(Stored { identity, other, .. }) => {
             if let Some(error) = other {

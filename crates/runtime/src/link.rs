@@ -133,12 +133,17 @@ fn try_run(
         port: identity.port,
     };
     let profile = patiently("tls", tls::Error::is_passing, || tls::Profile::new(&credentials))?;
+    if let Some(nap) = plan.nap {
+        (nap.recall)(&profile);
+    }
 
     // The driver can be started once a boot; what fails there, a fresh start may mend.
     let passing = |error: &dyn core::fmt::Display| Fault::Passing(format!("network: {error}"));
     let interface = Interface::start(driver, "esp8266", thing.link().clone())
         .map_err(|error| passing(&error))?;
-    patiently("network", |_| true, || interface.request_address())?;
+    let request_address =
+        plan.nap.map_or(Interface::request_address as _, |nap| nap.request_address);
+    patiently("network", |_| true, || request_address(&interface))?;
     interface.set_dns_servers(&identity.dns_servers);
     let mut keeper = Keeper::new(time);
     net::clock::start(identity.ntp_servers().iter().map(|server| (server.host, server.port)));
@@ -169,10 +174,16 @@ fn try_run(
     let mut subscribed = false;
     let mut patience = Patience::new(rtos::uptime_ms(), random());
     wait_for_network(thing, &interface, &mut patience, updates, give_up);
-    clock::wait();
+    // Who wakes does so by a clock of his own, and is awake for as short as can be.
+    let woke = plan.nap.is_some() && thing.reset_reason() == WOKE;
+    if !(woke && clock::is_kept()) {
+        clock::wait();
+    }
     // Devices that boot together must not connect in step, and one that crashes again and again
     // must not connect each time.
-    pause(backoff.first_delay_ms(crashes, random()));
+    if !woke {
+        pause(backoff.first_delay_ms(crashes, random()));
+    }
     loop {
         watchdog::alive(LIFE_S);
         look(updates);
@@ -193,8 +204,9 @@ fn try_run(
                     Ok(()) => {
                         serve(thing, &mut plan, &interface, &mut client, &mut keeper, updates)
                     }
-                    Err(error) => error,
+                    Err(error) => Some(error),
                 };
+                let Some(end) = end else { leave(thing, &plan, client, &keeper) };
                 client.abort();
                 thing.disconnected();
                 if let Some(updates) = updates {
@@ -220,6 +232,28 @@ fn try_run(
         log::info!("next try in {}.{} s", delay / 1000, delay % 1000 / 100);
         pause(delay);
         wait_for_network(thing, &interface, &mut patience, updates, give_up);
+    }
+}
+
+/// The reset reason of who woke from a deep sleep.
+const WOKE: &str = "deep-sleep";
+/// Milliseconds that the last words have to leave before the application goes on.
+const LAST_WORDS_MS: u32 = 20;
+
+/// Ends the connection for good, as the application wants it.
+fn leave(thing: &Thing, plan: &Plan, mut client: Client, keeper: &Keeper) -> ! {
+    client.leave();
+    thing.disconnected();
+    if let Some(nap) = plan.nap {
+        (nap.keep)(client.profile());
+    }
+    keeper.keep();
+    pause(LAST_WORDS_MS);
+    log::info!("left");
+    thing.left();
+    loop {
+        watchdog::alive(LIFE_S);
+        thing.link().wait(LOOK_MS);
     }
 }
 
@@ -312,7 +346,8 @@ fn subscribe(
     }
 }
 
-/// Carries messages both ways until the session ends, and says why it did.
+/// Carries messages both ways until the session ends, and says why it did; `None`: the application
+/// wants to leave.
 fn serve(
     thing: &Thing,
     plan: &mut Plan,
@@ -320,7 +355,7 @@ fn serve(
     client: &mut Client,
     keeper: &mut Keeper,
     updates: &mut Option<Updates>,
-) -> Error {
+) -> Option<Error> {
     let mut sent = None;
     thing.connected();
     // A fresh report tells the other side at once who is there.
@@ -345,7 +380,7 @@ fn carry(
     keeper: &mut Keeper,
     updates: &mut Option<Updates>,
     sent: &mut Option<Sent>,
-) -> Error {
+) -> Option<Error> {
     let mut ignored = plan::throttle();
     // When the next message may be published, and the next report.
     let mut not_before = 0;
@@ -357,7 +392,7 @@ fn carry(
                 && updates.block(client)
                 && let Err(error) = updates.turn(client, thing)
             {
-                return error;
+                return Some(error);
             }
             match client.turn() {
                 Ok(Some(Event::Message(message))) => {
@@ -376,14 +411,17 @@ fn carry(
                 }
                 Ok(None) if client.has_more() => {}
                 Ok(None) => break,
-                Err(error) => return error,
+                Err(error) => return Some(error),
             }
+        }
+        if thing.is_leaving() {
+            return None;
         }
         keeper.turn();
         if let Some(updates) = updates
             && let Err(error) = updates.turn(client, thing)
         {
-            return error;
+            return Some(error);
         }
         // While the link is down nothing is published: TCP may well survive a short loss,
         // and a longer one is found by the keep-alive.
@@ -406,7 +444,7 @@ fn carry(
                     give_back(thing, sent, NotPublished::OutOfMemory);
                     not_before = now + MEMORY_PAUSE_MS;
                 }
-                Err(error) => return error,
+                Err(error) => return Some(error),
             }
         }
         if client.has_more() {

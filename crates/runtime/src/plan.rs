@@ -8,6 +8,7 @@ use rtos::Waker;
 use runtime_model::throttle::Throttle;
 use runtime_model::{Excerpt, topic};
 
+use crate::nap::{NAP, Nap};
 use crate::outbox::Topic;
 
 /// Lines about messages that are ignored: so many at once, then one in so many milliseconds.
@@ -20,6 +21,7 @@ pub struct Plan {
     pub(crate) subscriptions: Vec<Subscription>,
     pub(crate) will: Option<(Topic, &'static str)>,
     pub(crate) report_due: Option<Waker>,
+    pub(crate) nap: Option<&'static Nap>,
 }
 
 /// A filter, and who gets its messages.
@@ -55,6 +57,14 @@ impl Plan {
     /// that the last report told of is told.
     pub fn report_due(&mut self, waker: Waker) -> &mut Self {
         self.report_due = Some(waker);
+        self
+    }
+
+    /// The device sleeps deeply between connections: what makes the next one short is kept by
+    /// [`Thing::leave`](crate::Thing::leave) and used when it wakes. It then connects at once: devices
+    /// that wake do not do so in step, and a time from before the sleep is a lower bound.
+    pub fn sleeps(&mut self) -> &mut Self {
+        self.nap = Some(&NAP);
         self
     }
 

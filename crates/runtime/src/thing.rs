@@ -16,6 +16,9 @@ use crate::{LOOK_MS, made, wifi};
 #[derive(Clone)]
 pub struct Thing(Arc<Shared>);
 
+/// Milliseconds between looks whether the connection has ended.
+const LEAVE_LOOK_MS: u32 = 5;
+
 /// What is known of this boot.
 pub(crate) struct Facts {
     pub version: &'static str,
@@ -36,6 +39,10 @@ struct Shared {
     /// Connections since boot.
     connections: AtomicU32,
     crash_told: AtomicBool,
+    /// The application wants the connection to end for good.
+    leaving: AtomicBool,
+    /// It has, and what is kept over a sleep is kept.
+    left: AtomicBool,
     /// The update that was on trial has proved itself.
     update_proved: AtomicBool,
 }
@@ -49,6 +56,8 @@ impl Thing {
             connected: AtomicBool::new(false),
             connections: AtomicU32::new(0),
             crash_told: AtomicBool::new(false),
+            leaving: AtomicBool::new(false),
+            left: AtomicBool::new(false),
             update_proved: AtomicBool::new(false),
         }))
     }
@@ -163,6 +172,34 @@ impl Thing {
         let kind = Kind::Report { tells_crash: crash.is_some() };
         // Where there is no room there will be another one.
         let _ = self.put(topic.into(), report.to_json().into_bytes(), kind);
+    }
+
+    /// Ends the connection with a word to the server, and keeps what a plan for a thing that sleeps
+    /// ([`Plan::sleeps`](crate::Plan::sleeps)) wants kept: before a deep sleep. There is no connection
+    /// after that until the next boot. Whether it went so within so many milliseconds; where
+    /// there is no connection it does not.
+    pub fn leave(&self, milliseconds: u32) -> bool {
+        self.0.leaving.store(true, Ordering::Release);
+        self.0.link.wake();
+        let end = rtos::uptime_ms() + u64::from(milliseconds);
+        while !self.0.left.load(Ordering::Acquire) {
+            if rtos::uptime_ms() >= end {
+                return false;
+            }
+            watchdog::renew();
+            crate::pause(LEAVE_LOOK_MS);
+        }
+        true
+    }
+
+    /// Whether the application wants no connection any more.
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.0.leaving.load(Ordering::Acquire)
+    }
+
+    /// All is kept.
+    pub(crate) fn left(&self) {
+        self.0.left.store(true, Ordering::Release);
     }
 
     fn put(&self, topic: Topic, payload: Vec<u8>, kind: Kind) -> Result<(), Refused> {

@@ -5,7 +5,7 @@ use alloc::boxed::Box;
 use alloc::format;
 use alloc::vec::Vec;
 
-use ::update::install::{Flash, Installer, Version, Wanted};
+use ::update::install::{Flash, Installer};
 use ::update::machine::{Action, Installed, Limits, Machine, Outcome, Store};
 use identity::Identity;
 use mqtt::{Client, Error, Message, Qos};
@@ -33,8 +33,6 @@ pub struct Slots {
     pub slot: Slot,
     /// The flash, as far as an update may touch it.
     pub flash: &'static (dyn Flash + Sync),
-    /// The board's name, which an image must bear.
-    pub board: &'static str,
     /// Resets the device.
     pub restart: fn() -> !,
 }
@@ -43,7 +41,6 @@ pub struct Slots {
 pub(crate) struct Updates {
     slots: Slots,
     installer: Installer<'static>,
-    version: &'static str,
     /// Who may sign; without any, no update is taken.
     keys: Vec<&'static [u8; 64]>,
     thing_name: &'static str,
@@ -63,12 +60,7 @@ pub(crate) struct Updates {
 impl Updates {
     /// What the boot records say, before anything else is known of this boot. `crash` is the record
     /// of the last crash.
-    pub fn new(
-        slots: Slots,
-        version: &'static str,
-        crash: Option<&str>,
-        give_up: fn(&str) -> !,
-    ) -> Self {
+    pub fn new(slots: Slots, crash: Option<&str>, give_up: fn(&str) -> !) -> Self {
         let installer = Installer::new(slots.flash, slots.slot);
         let installed = installer.installed(crash);
         let trial = matches!(&installed, Some(Installed { outcome: Outcome::Trial, .. }));
@@ -85,7 +77,6 @@ impl Updates {
         Self {
             slots,
             installer,
-            version,
             keys: Vec::new(),
             thing_name: "",
             installed,
@@ -182,7 +173,7 @@ impl Updates {
             }
         }
         self.subscribed = true;
-        client.set_aside(&format!("$aws/things/{}/streams/", self.thing_name));
+        client.set_aside(&machine.streams());
         self.machine = Some(machine);
         Ok(())
     }
@@ -231,7 +222,7 @@ impl Updates {
                 Action::Publish { topic, payload } => {
                     if !topic.ends_with("cbor") {
                         let text = core::str::from_utf8(&payload).unwrap_or_default();
-                        log::info!("{topic}: {text}");
+                        log::info!("{text}");
                     }
                     match client.publish(&topic, &payload, Qos::AtMostOnce) {
                         // What has no answer is published again.
@@ -241,12 +232,7 @@ impl Updates {
                 }
                 Action::Begin(fetch) => machine.begun(self.installer.begin(fetch), now),
                 Action::Check => {
-                    let version =
-                        Version::parse(self.version).ok_or("this firmware has no version");
-                    let verdict = version.and_then(|version| {
-                        let wanted = Wanted { board: self.slots.board, version, keys: &self.keys };
-                        self.installer.check::<tls::Sha256>(machine.work(), &wanted)
-                    });
+                    let verdict = self.installer.check::<tls::Sha256>(machine.work(), &self.keys);
                     machine.checked(verdict, now);
                 }
                 Action::Install { what } => match self.installer.install(what) {
@@ -264,7 +250,7 @@ impl Updates {
     fn prove(&mut self, thing: &Thing, now: u64) {
         match self.installer.accept() {
             Ok(()) => {
-                log::info!("version {} has proved itself", self.version);
+                log::info!("this firmware has proved itself");
                 self.deadline = None;
                 if let Some(installed) = &mut self.installed {
                     installed.outcome = Outcome::Good;

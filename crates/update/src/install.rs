@@ -10,7 +10,7 @@ use slots::{
     DESCRIPTOR_WORD, DESCRIPTOR_WORDS, Descriptor, PROGRESS, RECORD_WORDS, RECORDS, Record,
     Records, Verdict, mark_good, mark_rejected,
 };
-pub use slots::{MAX_IMAGE, Slot, Version};
+pub use slots::{MAX_IMAGE, Slot};
 
 use crate::machine::{FlashError, Installed, Outcome, Store, Work};
 use crate::progress::{Fetch, HEADER_WORDS, Missing};
@@ -51,17 +51,6 @@ pub struct Installer<'a> {
     slot: Slot,
 }
 
-/// What an image must be.
-#[derive(Clone, Copy, Debug)]
-pub struct Wanted<'a> {
-    /// For this board.
-    pub board: &'a str,
-    /// Newer than this version, unless the job allows an older one.
-    pub version: Version,
-    /// Signed by one of these keys.
-    pub keys: &'a [&'a [u8; 64]],
-}
-
 /// Why an image is not taken, in words: told to the server as the reason.
 pub type Unfit = &'static str;
 
@@ -100,6 +89,7 @@ impl<'a> Installer<'a> {
     /// What became of the update that was installed last, if there was one. `crash` is the record of
     /// the last crash: that of a firmware on trial which ended so.
     #[must_use]
+    #[inline(never)]
     pub fn installed(&self, crash: Option<&str>) -> Option<Installed> {
         let (_, Record { slot, verdict, number, .. }) = self.records().ok()?.newest()?;
         let outcome = match verdict {
@@ -139,6 +129,7 @@ impl<'a> Installer<'a> {
     ///
     /// # Errors
     /// When the flash fails.
+    #[inline(never)]
     pub fn begin(&self, fetch: Fetch) -> Result<Missing, FlashError> {
         // What is in one slot is not in the other.
         let fetch = Fetch { what: fetch.what ^ self.other().offset(), ..fetch };
@@ -156,6 +147,7 @@ impl<'a> Installer<'a> {
     ///
     /// # Errors
     /// When the flash fails.
+    #[inline(never)]
     pub fn store(&self, store: &Store<'_>) -> Result<(), FlashError> {
         let Store { erase, offset, content, mark: (word, value) } = *store;
         let slot = self.other().offset();
@@ -175,13 +167,14 @@ impl<'a> Installer<'a> {
         self.flash.write(progress(4 * word as u32), &[value])
     }
 
-    /// Judges the image in the other slot by what can be read back. One that is unfit is
-    /// forgotten, so that another job with it fetches it anew.
+    /// Judges the image in the other slot by what can be read back: it must be signed by one of
+    /// `keys`, for the board that the running one is for, and newer. One that is unfit is forgotten, so
+    /// that another job with it fetches it anew.
     ///
     /// # Errors
     /// Why it is not taken.
-    pub fn check<H: Sha256>(&self, work: &Work, wanted: &Wanted<'_>) -> Result<(), Unfit> {
-        let verdict = self.judge::<H>(work, wanted);
+    pub fn check<H: Sha256>(&self, work: &Work, keys: &[&[u8; 64]]) -> Result<(), Unfit> {
+        let verdict = self.judge::<H>(work, keys);
         if verdict.is_err() {
             // Should this fail too, the next job finds the signature wrong again.
             let _ = self.flash.erase(PROGRESS);
@@ -189,7 +182,8 @@ impl<'a> Installer<'a> {
         verdict
     }
 
-    fn judge<H: Sha256>(&self, work: &Work, wanted: &Wanted<'_>) -> Result<(), Unfit> {
+    #[inline(never)]
+    fn judge<H: Sha256>(&self, work: &Work, keys: &[&[u8; 64]]) -> Result<(), Unfit> {
         let hash = self.hash::<H>(work.size).map_err(|FlashError| UNREADABLE)?;
         let mut room = Vec::new();
         room.try_reserve_exact(1).map_err(|_| UNREADABLE)?;
@@ -198,25 +192,31 @@ impl<'a> Installer<'a> {
             room.iter_mut()
                 .any(|workspace| p256_lx106::verify(key, &hash, &work.signature, workspace).is_ok())
         };
-        if !wanted.keys.iter().any(&mut signed) {
+        if !keys.iter().any(&mut signed) {
             return Err(UNSIGNED);
         }
         // Whether it is whole as well, the boot stage sees at each boot.
-        let mut words = [0; DESCRIPTOR_WORDS];
-        let offset = self.other().offset() + 4 * DESCRIPTOR_WORD;
-        self.flash.read(offset, &mut words).map_err(|FlashError| UNREADABLE)?;
-        let word = |at: u32| words.get((at - DESCRIPTOR_WORD) as usize).copied().unwrap_or(0);
-        let descriptor = Descriptor::read(word).ok_or(NO_IMAGE)?;
-        if descriptor.board() != wanted.board {
+        let running = self.descriptor(self.slot).ok_or(UNREADABLE)?;
+        let offered = self.descriptor(self.other()).ok_or(NO_IMAGE)?;
+        if offered.board() != running.board() {
             return Err(OTHER_BOARD);
         }
-        if descriptor.version() <= wanted.version && !work.allow_downgrade {
+        if offered.version() <= running.version() && !work.allow_downgrade {
             return Err(NOT_NEWER);
         }
         Ok(())
     }
 
+    /// What the image in a slot says of itself.
+    #[inline(never)]
+    fn descriptor(&self, slot: Slot) -> Option<Descriptor> {
+        let mut words = [0; DESCRIPTOR_WORDS];
+        self.flash.read(slot.offset() + 4 * DESCRIPTOR_WORD, &mut words).ok()?;
+        Descriptor::read(|at| words.get((at - DESCRIPTOR_WORD) as usize).copied().unwrap_or(0))
+    }
+
     /// SHA-256 of so many bytes in the other slot.
+    #[inline(never)]
     fn hash<H: Sha256>(&self, size: u32) -> Result<[u8; 32], FlashError> {
         let slot = self.other().offset();
         let mut hash = H::new();
@@ -237,6 +237,7 @@ impl<'a> Installer<'a> {
     ///
     /// # Errors
     /// When the record is not there afterwards. The firmware that runs is booted then.
+    #[inline(never)]
     pub fn install(&self, what: u32) -> Result<(), FlashError> {
         let (sector, words) = self.records()?.next(self.other(), what);
         let offset = *RECORDS.get(sector).ok_or(FlashError)?;

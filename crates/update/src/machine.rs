@@ -250,6 +250,7 @@ impl Machine {
     }
 
     /// The next thing to do. Called until there is none, after each event and now and then.
+    #[inline(never)]
     pub fn poll(&mut self, now: u64) -> Option<Action> {
         if let Some(filter) = self.next_filter() {
             return Some(Action::Subscribe(filter));
@@ -286,6 +287,12 @@ impl Machine {
         Some(self.topic([filter, "", ""]))
     }
 
+    /// How the topics of all streams begin.
+    #[must_use]
+    pub fn streams(&self) -> String {
+        self.topic(["streams/", "", ""])
+    }
+
     fn fetch(&self) -> Fetch {
         let Work { size, what, .. } = self.work;
         Fetch { size, block_size: self.limits.block_size, what }
@@ -318,6 +325,7 @@ impl Machine {
         }
     }
 
+    #[inline(never)]
     fn request(&mut self, now: u32) -> Option<Vec<u8>> {
         let (first, bitmap) = self.missing.wanted(self.limits.window)?;
         self.open = bitmap.count_ones();
@@ -333,6 +341,7 @@ impl Machine {
     }
 
     /// A message came. A block of it is to be stored.
+    #[inline(never)]
     pub fn message<'m>(&mut self, topic: &str, payload: &'m [u8], now: u64) -> Option<Store<'m>> {
         let now = now as u32;
         let topic = topic.strip_prefix("$aws/things/")?.strip_prefix(&*self.thing)?;

@@ -229,15 +229,20 @@ impl Firmware {
         run(&mut board, time / 2);
         let mut answers = false;
         for typed in ["\r", "\r", "\r\n", "AT\r\n", "1\r\n"] {
-            let before = board.serial().len();
-            let booted = resets(&board.console());
+            let mut listen = |board: &mut VirtualBoard| {
+                let before = board.serial().len();
+                let booted = resets(&board.console());
+                run(board, ANSWER);
+                let said = board.serial()[before..].replace(['\r', '\n'], "");
+                (said, resets(&board.console()) == booted)
+            };
+            // What talks all the time answers nobody.
+            let (unasked, _) = listen(&mut board);
             board.machine.type_in(typed.as_bytes());
-            run(&mut board, ANSWER);
-            let answer = board.serial()[before..].replace(['\r', '\n'], "");
+            let (answer, stays) = listen(&mut board);
             // More than an echo, and not the ROM's word.
-            answers |= resets(&board.console()) == booted
-                && !answer.is_empty()
-                && answer.trim() != typed.trim();
+            answers |=
+                unasked.is_empty() && stays && !answer.is_empty() && answer.trim() != typed.trim();
         }
         let slow = run(&mut board, Duration::ZERO);
         let console = board.console();

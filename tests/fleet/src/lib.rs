@@ -1,28 +1,32 @@
 //! Devices that take updates, without a chip: the state machine of `crates/update` with a flash in
 //! memory, one thread each, at a local cloud that is run for the test.
 
+use std::cell::RefCell;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use certificates::LeafRequest;
 use cloud::broker::Grant;
 use cloud::client::{ClientOptions, MqttClient, operator_options};
 use cloud::local::LocalCloud;
 use cloud::updates::Requests;
 use releases::{PublicKey, Release, Signer};
-use ring::signature::{ECDSA_P256_SHA256_FIXED, UnparsedPublicKey};
-use slots::Version;
+use sha2::{Digest as _, Sha256};
+use slots::{
+    ATTEMPTS, DESCRIPTOR_WORD, DESCRIPTOR_WORDS, Descriptor, Mark, RECORD_WORDS, RECORDS, Records,
+    SECTOR, Slot, Version, mark_attempt,
+};
 use tempfile::TempDir;
 use things::settings::Settings;
-use update::machine::{Action, FlashError, Installed, Limits, Machine, Outcome, Store};
-use update::progress::{Fetch, Missing};
+use update::install::{Flash, Installer, MAX_IMAGE, Wanted};
+use update::machine::{Action, FlashError, Limits, Machine, Outcome};
 use updates::{Local, Order, Orders, Place, Targets};
 
-const SECTOR: usize = 4096;
-const LIMITS: Limits = Limits { slot_size: 999_424, block_size: 4096, window: 4 };
+/// As the firmware has them.
+const LIMITS: Limits = Limits { slot_size: MAX_IMAGE, block_size: 2048, window: 16 };
 
 /// The board that everything here is for.
 pub const BOARD: &str = "lamp-board";
@@ -203,11 +207,9 @@ impl Device {
             thing: thing.to_owned(),
             key,
             behaviour,
+            flash: Memory(RefCell::new(vec![0xFF; 0x40_0000])),
+            slot: Slot::A,
             version,
-            slot: vec![0x5A; LIMITS.slot_size as usize],
-            progress: vec![0xA5; SECTOR],
-            size: 0,
-            installed: None,
             known: Arc::clone(&known),
             stop: Arc::clone(&stop),
             begun: Instant::now(),
@@ -239,16 +241,58 @@ impl Drop for Device {
     }
 }
 
+/// A flash of 4 MiB.
+struct Memory(RefCell<Vec<u8>>);
+
+impl Flash for Memory {
+    fn read(&self, offset: u32, words: &mut [u32]) -> Result<(), FlashError> {
+        let bytes = self.0.borrow();
+        for (word, bytes) in words.iter_mut().zip(bytes[offset as usize..].chunks_exact(4)) {
+            *word = u32::from_le_bytes(bytes.try_into().map_err(|_| FlashError)?);
+        }
+        Ok(())
+    }
+
+    fn write(&self, offset: u32, words: &[u32]) -> Result<(), FlashError> {
+        let mut bytes = self.0.borrow_mut();
+        let new = words.iter().flat_map(|word| word.to_le_bytes());
+        for (byte, new) in bytes[offset as usize..].iter_mut().zip(new) {
+            *byte &= new;
+        }
+        Ok(())
+    }
+
+    fn erase(&self, offset: u32) -> Result<(), FlashError> {
+        self.0.borrow_mut()[offset as usize..][..SECTOR as usize].fill(0xFF);
+        Ok(())
+    }
+}
+
+/// SHA-256, as the device's check wants it.
+struct Hash(Sha256);
+
+impl p256_lx106::Sha256 for Hash {
+    fn new() -> Self {
+        Self(Sha256::new())
+    }
+
+    fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    fn finish(self) -> [u8; 32] {
+        self.0.finalize().into()
+    }
+}
+
 /// The chip: flash, keys, and what runs.
 struct Chip {
     thing: String,
     key: PublicKey,
     behaviour: Behaviour,
+    flash: Memory,
+    slot: Slot,
     version: Version,
-    slot: Vec<u8>,
-    progress: Vec<u8>,
-    size: usize,
-    installed: Option<Installed>,
     known: Arc<Mutex<Known>>,
     stop: Arc<AtomicBool>,
     begun: Instant,
@@ -265,117 +309,73 @@ impl Chip {
 
     /// From one start to the next.
     fn boot(&mut self, options: &ClientOptions) -> Result<()> {
+        let crash = self.start();
         {
             let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
             known.boots += 1;
             known.version = self.version;
         }
         let mut client = MqttClient::connect(options)?;
-        let mut machine = Machine::new(&self.thing, LIMITS, self.installed.clone());
+        let installer = Installer::new(&self.flash, self.slot);
+        let installed = installer.installed(crash);
+        let trial = installed.as_ref().is_some_and(|last| last.outcome == Outcome::Trial);
+        let mut machine = Machine::new(&self.thing, LIMITS, installed);
         machine.connected(self.now());
-        let trial = self.installed.as_ref().is_some_and(|last| last.outcome == Outcome::Trial);
         if trial {
+            installer.accept()?;
             machine.proved(self.now());
-            if let Some(installed) = &mut self.installed {
-                installed.outcome = Outcome::Good;
-            }
         }
         while !self.stopped() {
             while let Some(action) = machine.poll(self.now()) {
-                if self.act(action, &mut machine, &mut client)? {
-                    return Ok(());
+                match action {
+                    Action::Subscribe(topic) => client.subscribe(&topic)?,
+                    Action::Publish { topic, payload } => {
+                        client.publish(&topic, &payload, false)?
+                    }
+                    Action::Begin(fetch) => machine.begun(installer.begin(fetch), self.now()),
+                    Action::Check => {
+                        let keys = [self.key.point()];
+                        let wanted = Wanted { board: BOARD, version: self.version, keys: &keys };
+                        let verdict = installer.check::<Hash>(machine.work(), &wanted);
+                        machine.checked(verdict, self.now());
+                    }
+                    Action::Install { what } => {
+                        installer.install(what)?;
+                        return Ok(());
+                    }
                 }
             }
             let Some(message) = client.next(Duration::from_millis(20))? else { continue };
-            if let Some(store) = machine.message(&message.topic, &message.payload, self.now()) {
-                self.store(store);
-                machine.stored(Ok(()), self.now());
+            let now = self.now();
+            if let Some(store) = machine.message(&message.topic, &message.payload, now) {
+                machine.stored(installer.store(&store), now);
             }
         }
         Ok(())
     }
 
-    /// Carries an action out; true when the device restarts.
-    fn act(
-        &mut self,
-        action: Action,
-        machine: &mut Machine,
-        client: &mut MqttClient,
-    ) -> Result<bool> {
-        match action {
-            Action::Subscribe(topic) => client.subscribe(&topic)?,
-            Action::Publish { topic, payload } => client.publish(&topic, &payload, false)?,
-            Action::Begin(fetch) => {
-                self.size = fetch.size as usize;
-                let found = Missing::resume(fetch, |index| {
-                    let bytes = self.progress.get(4 * index..).and_then(|rest| rest.first_chunk());
-                    bytes.map_or(u32::MAX, |word| u32::from_le_bytes(*word))
-                });
-                let missing = found.map_or_else(|| self.prepare(fetch), Ok);
-                machine.begun(missing, self.now());
-            }
-            Action::Check(work) => {
-                let verdict = self.check(&work);
-                if verdict.is_err() {
-                    self.progress.fill(0xFF);
+    /// What the boot stage does; and, of a new image that is bad, what is left of its three starts.
+    fn start(&mut self) -> Option<&'static str> {
+        let mut sectors = [[0; RECORD_WORDS]; 2];
+        for (offset, words) in RECORDS.into_iter().zip(&mut sectors) {
+            self.flash.read(offset, words).ok()?;
+        }
+        let (sector, newest) = Records::read(&sectors).newest()?;
+        if newest.slot != self.slot && newest.may_boot() {
+            if self.behaviour == Behaviour::Crashes {
+                for attempt in 0..ATTEMPTS {
+                    let Mark { word, value } = mark_attempt(attempt);
+                    self.flash.write(RECORDS[sector] + 4 * word, &[value]).ok()?;
                 }
-                let verdict = verdict.as_ref().map(|_| ()).map_err(String::as_str);
-                machine.checked(verdict, self.now());
+                return Some("panic at the first line");
             }
-            Action::Install { what } => {
-                let (version, outcome) = match self.behaviour {
-                    Behaviour::Good => (self.described()?.version(), Outcome::Trial),
-                    Behaviour::Crashes => {
-                        let reason = "panic at the first line, three times".to_owned();
-                        (self.version, Outcome::Failed(reason))
-                    }
-                };
-                self.version = version;
-                self.installed = Some(Installed { what, outcome });
-                return Ok(true);
-            }
+            self.slot = newest.slot;
+            let mut words = [0; DESCRIPTOR_WORDS];
+            let descriptor = self.slot.offset() + 4 * DESCRIPTOR_WORD;
+            self.flash.read(descriptor, &mut words).ok()?;
+            let descriptor = Descriptor::read(|at| words[(at - DESCRIPTOR_WORD) as usize])?;
+            self.version = descriptor.version();
         }
-        Ok(false)
-    }
-
-    fn prepare(&mut self, fetch: Fetch) -> Result<Missing, FlashError> {
-        self.progress.fill(0xFF);
-        for (index, word) in fetch.header().into_iter().enumerate() {
-            self.progress[4 * index..][..4].copy_from_slice(&word.to_le_bytes());
-        }
-        Ok(Missing::all(fetch))
-    }
-
-    fn store(&mut self, Store { erase, offset, content, mark: (word, value) }: Store<'_>) {
-        if let Some(sector) = erase {
-            self.slot[sector as usize..][..SECTOR].fill(0xFF);
-        }
-        for (at, byte) in (offset as usize..).zip(content) {
-            // As flash: bits go from 1 to 0 only.
-            self.slot[at] &= byte;
-        }
-        self.progress[4 * word..][..4].copy_from_slice(&value.to_le_bytes());
-    }
-
-    fn described(&self) -> Result<slots::Descriptor> {
-        releases::describe(&self.slot[..self.size]).context("what was installed is no image")
-    }
-
-    /// What the device checks, over what is read back.
-    fn check(&self, work: &update::machine::Work) -> Result<(), String> {
-        let image = &self.slot[..self.size];
-        let mut point = [4; 65];
-        point[1..].copy_from_slice(self.key.point());
-        UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point)
-            .verify(image, &work.signature)
-            .map_err(|_| "the signature is of no key that this device trusts".to_owned())?;
-        let descriptor = releases::describe(image).map_err(|error| error.to_string())?;
-        if descriptor.board() != BOARD {
-            return Err(format!("the image is for the board {}", descriptor.board()));
-        }
-        if descriptor.version() <= self.version && !work.allow_downgrade {
-            return Err(format!("version {} is no newer one", descriptor.version()));
-        }
-        Ok(())
+        None
     }
 }

@@ -102,6 +102,8 @@ const MOST_REPORTED: usize = 256;
 
 /// Interrupt inputs of the core.
 mod line {
+    /// For programs that do not take it by the NMI.
+    pub const MAC: u32 = 0;
     pub const NIC: u32 = 1;
     pub const GPIO: u32 = 4;
     pub const UART: u32 = 5;
@@ -724,7 +726,8 @@ impl Board {
     /// The interrupt inputs of the core.
     #[must_use]
     pub fn lines(&self) -> u32 {
-        u32::from(self.nic.interrupt()) << line::NIC
+        u32::from(self.radio.mac.interrupt()) << line::MAC
+            | u32::from(self.nic.interrupt()) << line::NIC
             | u32::from(self.gpio.interrupt()) << line::GPIO
             | u32::from(self.uarts.iter().any(Uart::interrupt)) << line::UART
             | u32::from(self.watchdog.interrupt()) << line::WATCHDOG

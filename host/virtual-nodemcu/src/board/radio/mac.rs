@@ -44,7 +44,13 @@ mod reg {
     pub const RANDOM: u32 = 0xE44;
     pub const TSF_LOW: u32 = 0x1004;
     pub const TSF_HIGH: u32 = 0x1008;
+    pub const COUNT_LOW: u32 = 0x1048;
+    pub const COUNT_HIGH: u32 = 0x104C;
     pub const TSF_CONTROL: u32 = 0x1058;
+    /// Timer 0: switch, and the TSF at which it interrupts, low and high.
+    pub const TIMER_0: u32 = 0x1098;
+    /// Timer 1, by the count at 0x1048.
+    pub const TIMER_1: u32 = 0x10C8;
     pub const RX_END_TIME: u32 = 0x10FC;
     pub const RX_START_TIME: u32 = 0x1100;
     pub const KEYS: u32 = 0x1400;
@@ -85,7 +91,13 @@ const KNOWN: [(u32, u32); 26] = [
 mod interrupt {
     pub const RECEIVED: u32 = 1 << 8;
     pub const SENT: u32 = 1 << 19;
+    /// Timers 0 and 1.
+    pub const TIMERS: [u32; 2] = [1 << 27, 1 << 26];
 }
+
+/// Registers of the timers.
+const TIMERS: [u32; 2] = [reg::TIMER_0, reg::TIMER_1];
+const TIMER_ON: u32 = 1 << 31;
 
 /// Slots, and the bytes between them.
 const SLOTS: u32 = 8;
@@ -136,8 +148,11 @@ pub struct Mac {
     enabled: u32,
     /// When the chip was reset, in nanoseconds.
     born: u64,
-    /// TSF minus the microseconds since the reset.
+    /// TSF minus the microseconds since the reset; the same for the other count.
     tsf: u64,
+    count: u64,
+    /// Timers that will interrupt. (The SDK of 2014 to 2018 feeds the watchdog by timer 1.)
+    armed: [bool; 2],
     /// Slots to send, the first of them under way once `sending`.
     slots: VecDeque<u32>,
     sending: bool,
@@ -166,7 +181,7 @@ struct Untaken {
 keep!(Untaken { descriptors, word });
 // Only a MAC that sends nothing is kept (`is_quiet`).
 keep!(
-    Mac { words, raw, enabled, born, tsf, overflows, untaken }
+    Mac { words, raw, enabled, born, tsf, count, armed, overflows, untaken }
         but { slots, sending, outbox, broken, aborted },
     |mac: &Mac| check(
         mac.untaken.iter().all(|frame| frame.descriptors.len() <= MOST_DESCRIPTORS),
@@ -184,6 +199,8 @@ impl Mac {
             enabled: 0,
             born: now,
             tsf: 0,
+            count: 0,
+            armed: [false; 2],
             slots: VecDeque::new(),
             sending: false,
             outbox: None,
@@ -251,6 +268,8 @@ impl Mac {
             reg::TIME => self.microseconds(now) as u32,
             reg::TSF_LOW => self.tsf(now) as u32,
             reg::TSF_HIGH => (self.tsf(now) >> 32) as u32,
+            reg::COUNT_LOW => self.value(1, now) as u32,
+            reg::COUNT_HIGH => (self.value(1, now) >> 32) as u32,
             reg::INT_ENABLE => self.enabled,
             reg::INT_RAW => self.raw,
             reg::INT_STATUS => self.raw & self.enabled,
@@ -276,6 +295,14 @@ impl Mac {
                 let tsf = self.tsf(now) & 0xFFFF_FFFF | u64::from(value) << 32;
                 self.tsf = tsf.wrapping_sub(self.microseconds(now));
             }
+            reg::COUNT_LOW => {
+                let count = self.value(1, now) & !0xFFFF_FFFF | u64::from(value);
+                self.count = count.wrapping_sub(self.microseconds(now));
+            }
+            reg::COUNT_HIGH => {
+                let count = self.value(1, now) & 0xFFFF_FFFF | u64::from(value) << 32;
+                self.count = count.wrapping_sub(self.microseconds(now));
+            }
             reg::RX_FIRST => {
                 self.untaken.clear();
                 self.put(offset, value);
@@ -287,6 +314,13 @@ impl Mac {
                 if let Some(slot) = slot_of(offset, slot::START) {
                     self.start(slot, value, memory);
                 }
+                for n in 0..2 {
+                    if (TIMERS[n]..=TIMERS[n] + 8).contains(&offset) {
+                        // It interrupts when its time comes, not when that is over.
+                        let on = self.word(TIMERS[n]) & TIMER_ON != 0;
+                        self.armed[n] = on && self.wanted(n) > self.value(n, now);
+                    }
+                }
             }
         }
     }
@@ -297,6 +331,37 @@ impl Mac {
 
     fn tsf(&self, now: u64) -> u64 {
         self.microseconds(now).wrapping_add(self.tsf)
+    }
+
+    /// What timer `n` counts.
+    fn value(&self, n: usize, now: u64) -> u64 {
+        let offset = [self.tsf, self.count][n];
+        self.microseconds(now).wrapping_add(offset)
+    }
+
+    /// The value at which timer `n` interrupts.
+    fn wanted(&self, n: usize) -> u64 {
+        u64::from(self.word(TIMERS[n] + 4)) | u64::from(self.word(TIMERS[n] + 8)) << 32
+    }
+
+    /// When a timer interrupts next, in nanoseconds.
+    #[must_use]
+    pub fn next(&self) -> Option<u64> {
+        let due = |n: usize| {
+            let microseconds = self.wanted(n).wrapping_sub([self.tsf, self.count][n]);
+            microseconds.checked_mul(1000)?.checked_add(self.born)
+        };
+        (0..2).filter(|n| self.armed[*n]).filter_map(due).min()
+    }
+
+    /// Lets timers see that it is `now` (ns).
+    pub fn advance(&mut self, now: u64) {
+        for n in 0..2 {
+            if self.armed[n] && self.value(n, now) >= self.wanted(n) {
+                self.armed[n] = false;
+                self.raw |= interrupt::TIMERS[n];
+            }
+        }
     }
 
     /// What it listens to, on this channel.

@@ -144,12 +144,16 @@ impl Radio {
     #[must_use]
     pub fn next(&self) -> Option<u64> {
         let news = self.elsewhere.as_ref().is_some_and(Client::has_news);
-        if self.mac.is_broken() || news { Some(self.now) } else { self.air.next() }
+        if self.mac.is_broken() || news {
+            return Some(self.now);
+        }
+        self.air.next().into_iter().chain(self.mac.next()).min()
     }
 
     /// Lets the time go on to `now` nanoseconds.
     pub fn advance(&mut self, now: u64, memory: &mut Memory) {
         self.now = now;
+        self.mac.advance(now);
         self.air.advance(now);
         while let Some(heard) = match &mut self.elsewhere {
             Some(client) => client.heard(now),
