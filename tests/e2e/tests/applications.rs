@@ -1,7 +1,10 @@
 //! The examples, and applications outside of this project, on a virtual board with parts at its
 //! pins and a real broker. `make app-test` builds what this needs and runs it.
 
+use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use board::image::{FLASH_SIZE, IDENTITY_OFFSET, Image};
@@ -237,4 +240,133 @@ fn the_display_shows_what_comes() {
     set.watcher.send(&[0xFF]);
     set.shows("a display takes up to 128 characters of ASCII");
     set.is_whole();
+}
+
+/// The project's folder.
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
+}
+
+/// Whether it succeeded, and what it said.
+fn output(command: &mut Command) -> (bool, String) {
+    // Of the make that runs this test nothing is meant for another one.
+    for variable in ["MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "MADE"] {
+        command.env_remove(variable);
+    }
+    let Output { status, stdout, stderr } = command.stdin(Stdio::null()).output().unwrap();
+    let text = [stdout, stderr].map(|text| String::from_utf8_lossy(&text).into_owned());
+    (status.success(), text.concat())
+}
+
+#[track_caller]
+fn succeeds(command: &mut Command) -> String {
+    let (success, text) = output(command);
+    assert!(success, "{command:?}\n{text}");
+    text
+}
+
+/// The diffs of docs/your-own.md below a heading.
+fn diff_of(heading: &str) -> String {
+    let page = fs::read_to_string(root().join("docs/your-own.md")).unwrap();
+    let (_, below) = page.split_once(&format!("\n## {heading}\n")).expect(heading);
+    let section = below.split("\n## ").next().unwrap();
+    let (_, diff) = section.split_once("```diff\n").expect("a diff");
+    diff.split_once("```\n").expect("its end").0.to_owned()
+}
+
+/// Applies it, to the letter.
+#[track_caller]
+fn apply(folder: &Path, diff: &str) {
+    let mut patch = Command::new("patch");
+    patch.args(["-p1", "--fuzz=0", "--no-backup-if-mismatch"]).current_dir(folder);
+    let mut child = patch.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(diff.as_bytes()).unwrap();
+    let Output { status, stdout, .. } = child.wait_with_output().unwrap();
+    assert!(status.success(), "{}\n{diff}", String::from_utf8_lossy(&stdout));
+}
+
+#[test]
+fn a_new_application_with_a_sensors_crate_publishes_and_sleeps() {
+    let folder = target().join("apps/made/my-lamp");
+    if folder.exists() {
+        fs::remove_dir_all(&folder).unwrap();
+    }
+    fs::create_dir_all(folder.parent().unwrap()).unwrap();
+    let new = format!("APP={}", folder.display());
+    succeeds(Command::new("make").args(["new", &new]).current_dir(root()));
+    let (success, text) = output(Command::new("make").args(["new", &new]).current_dir(root()));
+    assert!(!success && text.contains("is there already"), "{text}");
+
+    // Another version of the framework is told of, and taken when one says so.
+    let verb = |verb: &str| {
+        let mut command = Command::new("make");
+        command.args([verb, "RADIO=0"]).current_dir(&folder);
+        command
+    };
+    let makefile = fs::read_to_string(folder.join("Makefile")).unwrap();
+    if makefile.contains("REVISION = \n") {
+        eprintln!("left out: without git there is no version to hold an application to");
+    } else {
+        let other = format!("REVISION = {}", "0".repeat(40));
+        let line = makefile.lines().find(|line| line.starts_with("REVISION = ")).unwrap();
+        fs::write(folder.join("Makefile"), makefile.replace(line, &other)).unwrap();
+        let (success, text) = output(&mut verb("image"));
+        assert!(!success && text.contains("'make pin'"), "{text}");
+        succeeds(&mut verb("pin"));
+        assert_eq!(fs::read_to_string(folder.join("Makefile")).unwrap(), makefile);
+    }
+
+    apply(&folder, &diff_of("A crate"));
+    apply(&folder, &diff_of("A sensor"));
+    let main = folder.join("src/main.rs");
+    let text = fs::read_to_string(&main).unwrap();
+    assert!(text.contains("from_secs(600)"));
+    fs::write(&main, text.replace("from_secs(600)", "from_secs(3)")).unwrap();
+    succeeds(&mut verb("lint"));
+    succeeds(&mut verb("image"));
+
+    let part = "bme280:D2+D1,name=room,temperature=21.5";
+    let mut set = Set::new("my-lamp", &["--wake-wire", "--part", part]);
+    assert_eq!(set.message(), json!({"celsius": 21.5}));
+    set.ask(json!({"do": "part", "part": "room", "temperature": -4.0}));
+    set.shows("reset: deep-sleep");
+    // One that was measured before the change may have been on its way.
+    while set.message() != json!({"celsius": -4.0}) {}
+    set.is_whole();
+}
+
+#[test]
+fn the_diffs_of_your_own_build() {
+    let tree = target().join("your-own");
+    if tree.exists() {
+        fs::remove_dir_all(&tree).unwrap();
+    }
+    fs::create_dir_all(&tree).unwrap();
+    // With the times of the files: what is not touched is not built again.
+    let copy = "git ls-files -z | xargs -0 cp -dp --parents -t \"$0\"";
+    succeeds(Command::new("sh").args(["-c", copy]).arg(&tree).current_dir(root()));
+    if root().join("vendor/crates").exists() {
+        std::os::unix::fs::symlink(root().join("vendor/crates"), tree.join("vendor/crates"))
+            .unwrap();
+    }
+    let cargo = std::env::var("CARGO").expect("cargo runs this");
+    let board = ["lamp", "5", "low", &cargo];
+    succeeds(Command::new(tree.join("tools/new-board")).args(board).current_dir(&tree));
+    for heading in ["A board", "A command of the aws_iot application", "A field of its status"] {
+        apply(&tree, &diff_of(heading));
+    }
+    // From the root: the configuration for the chip is not the host's.
+    let cargo = |arguments: &[&str]| {
+        let mut command = Command::new(&cargo);
+        command.args(arguments).current_dir("/").env("RUSTC_BOOTSTRAP", "1");
+        command.arg("--manifest-path").arg(tree.join("Cargo.toml"));
+        command.arg("--target-dir").arg(target());
+        command
+    };
+    succeeds(&mut cargo(&["test", "--quiet", "-p", "app-model"]));
+    succeeds(
+        cargo(&["check", "--quiet", "--release", "-p", "firmware-lamp"])
+            .arg("--config")
+            .arg(tree.join(".cargo/config.toml")),
+    );
 }
