@@ -49,14 +49,15 @@ export RUSTC
 
 # The build date is the commit's: one commit, one image.
 export SOURCE_DATE_EPOCH := $(shell git log -1 --format=%ct 2>/dev/null || date +%s)
-FIRMWARE = RUSTC_BOOTSTRAP=1 $(CARGO)
+# Cargo shares out its jobs itself: make -j does not hand on what MAKEFLAGS names.
+FIRMWARE = MAKEFLAGS= RUSTC_BOOTSTRAP=1 $(CARGO)
 # VERSION=1.2.3 on the command line makes it the firmware's; otherwise that is the crate's.
 ifeq ($(origin VERSION),command line)
 export FIRMWARE_VERSION := $(VERSION)
 endif
 # .cargo/config.toml, which is for the chip, must not be found from where host cargo runs. With
 # tests/features beside them, all builds want third-party crates alike, and compile them once.
-host = cd / && $(CARGO) $(1) --manifest-path '$(CURDIR)/Cargo.toml' \
+host = cd / && MAKEFLAGS= $(CARGO) $(1) --manifest-path '$(CURDIR)/Cargo.toml' \
 	$(if $(wildcard vendor/crates/config.toml),--config '$(CURDIR)/vendor/crates/config.toml') \
 	$(if $(filter build test,$(1)),-p features)
 # A host program, of the package $(1), and then its arguments.
@@ -128,7 +129,7 @@ features = $(if $(filter qemu,$(BOARD)),,$(chip_features))
 AWS = $(if $(AWS_PROFILE),AWS_PROFILE='$(AWS_PROFILE)') $(if $(AWS_REGION),AWS_REGION='$(AWS_REGION)')
 
 .PHONY: help setup build tools fmt doc port host-crates run on off send watch smoke provision deprovision provision-fleet aws-stand-in \
-	new identity identity-info signing-key release update update-status update-cancel update-policy test lint unit virtual-test virtual-bench fuzz target-test board-test boot-test \
+	new identity identity-info signing-key release update update-status update-cancel update-policy update-fleet test lint unit virtual-test virtual-bench fuzz target-test board-test boot-test \
 	app-test foreign-test flash-test e2e image flash flash-identity erase monitor esptool virtual-board boards nodemcu-image new-board \
 	page-test crate-test curve-test constant-time curve-fuzz container audit soak bench size vendor env clean sdk radio-test radio-soak hostapd-test \
 	battery battery-test
@@ -138,7 +139,7 @@ help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\(\( [a-z0-9-]*\)*\)\):.*## /make \1\t/p' Makefile | expand -t 24
 
 setup: ## install what is missing: Debian packages and crates
-	@tools/setup $(CARGO) $(RUSTC)
+	@MAKEFLAGS= tools/setup $(CARGO) $(RUSTC)
 
 build: setup ## the firmware's ELF
 	@$(call firmware,$(BOARD),$(features))
@@ -198,6 +199,7 @@ test: setup ## everything CI checks
 	@$(MAKE) --no-print-directory -j2 --output-sync=target MADE=1 suites
 	@$(MAKE) --no-print-directory bench smoke
 	@$(MAKE) --no-print-directory bench smoke BOARD=nodemcu RADIO=0
+	@FLEET_BOARDS=3 $(MAKE) --no-print-directory update-fleet
 	@$(MAKE) --no-print-directory radio-test foreign-test
 	@echo "make test: all passed"
 endif
@@ -245,7 +247,8 @@ unit: tools
 else
 unit: tools ## host tests: pure logic, and the host programs against a real broker [CRATE=app-model [TEST=name]]
 	@$(WAITING); $(call host,test) --quiet $(LOCKED) $(HOST_CRATES)
-	@$(WAITING); $(call host,test) --quiet $(LOCKED) -p aws-stand-in -p fleet-tests
+	@$(WAITING); $(call host,test) --quiet $(LOCKED) -p aws-stand-in
+	@$(WAITING); $(call host,test) --quiet $(LOCKED) -p fleet-tests --test fleet
 	@export RUSTDOC='$(CURDIR)/tools/rustdoc-errors'; $(call host,test) --quiet $(LOCKED) -p pin-tests
 	@$(THING_TOOL) esptool >/dev/null
 	@$(call host,test) --quiet $(LOCKED) -p virtual-nodemcu --lib --test instructions --test system --test qemu --test debug --test board --test radio --test air --test tshark \
@@ -390,6 +393,11 @@ update-cancel: tools ## call an update off, of THING, GROUP or FLEET; FORCE=1 al
 update-policy: tools ## the policy on AWS of whoever orders updates
 	@$(AWS) $(THING_TOOL) update-policy $(update_places)
 
+# FLEET_BOARDS= makes the fleet another; `make test` takes three.
+update-fleet: tools virtual-board ## virtual boards updated as a person does it: two terminals, a bad image, a fleet of eight by one job
+	@$(MAKE) --no-print-directory image BOARD=nodemcu RADIO=0 >/dev/null
+	@export FLEET_BOARDS=$${FLEET_BOARDS:-8}; $(call host,test) --quiet $(LOCKED) -p fleet-tests --test boards
+
 sdk: ## fetch what the radio of a board needs: Espressif's ESP8266_RTOS_SDK, at the commit that the driver knows
 	@tools/sdk '$(SDK)'
 
@@ -446,24 +454,15 @@ endif
 flash-test: nodemcu-image virtual-board ## flashing, monitor and the firmware on virtual boards, what goes wrong included
 	@$(WAITING); $(call host,test) --quiet $(LOCKED) -p e2e --test board
 
-# The example that sleeps, with its image in target/image: battery, or, with the radio, battery-wifi.
-define battery_image
-@$(FIRMWARE) build --release $(LOCKED) -p boot-stage
-@$(FIRMWARE) build --release $(LOCKED) -p example-battery $(if $(1),--features radio$(comma)cpu-160mhz)
-@$(THING_TOOL) iram --elf $(CHIP)/battery >/dev/null
-@$(THING_TOOL) image --elf $(CHIP)/battery --boot $(BOOT_ELF) --folder target/image/battery$(1) >/dev/null
-endef
-comma := ,
-
 battery-test: tools ## the example that sleeps, on the virtual board: what is kept over a sleep, and what of it is believed
-	$(call battery_image)
-	@$(call host,run) --quiet $(LOCKED) -p e2e --bin battery -- --image '$(CURDIR)/target/image/battery'
+	@$(MAKE) --no-print-directory image APP=examples/battery RADIO=0 >/dev/null
+	@$(call host_program,e2e,battery) --image '$(CURDIR)/target/apps/battery/image'
 	@$(WAITING); $(call host,test) --quiet $(LOCKED) -p e2e --test battery
 
 battery: tools ## its time awake over the virtual access point, at 160 MHz, and an estimate of charge (with the radio's libraries)
 ifneq ($(radio),)
-	$(call battery_image,-wifi)
-	@$(call host,run) --quiet $(LOCKED) -p e2e --bin battery -- --radio --image '$(CURDIR)/target/image/battery-wifi'
+	@$(MAKE) --no-print-directory image APP=examples/battery CPU_MHZ=160 >/dev/null
+	@$(call host_program,e2e,battery) --radio --image '$(CURDIR)/target/apps/battery/image-160-wifi'
 else
 	@echo "make battery: left out, because there is no ESP8266_RTOS_SDK ('make sdk' fetches it)"
 endif
