@@ -17,7 +17,7 @@ pub use ::update::install::Slot;
 /// What is asked of a stream: half a sector at a time, because the block, what TCP holds of the next
 /// one and the machine share 6 KB of heap; of these a request's worth.
 const LIMITS: Limits =
-    Limits { slot_size: ::update::install::MAX_IMAGE, block_size: 2048, window: 16 };
+    Limits { slot_size: ::update::install::MAX_IMAGE, block_size: 2048, window: 32 };
 
 /// Milliseconds that a connection lasts before a firmware on trial has proved itself: one that
 /// crashes as soon as it is connected has not.
