@@ -10,8 +10,22 @@ BOARD ?= qemu
 THING ?= demo
 # A board is a folder of bsp/ with a board.toml (bsp/README.md); those with the chip are flashed.
 BOARDS := $(patsubst bsp/%/board.toml,%,$(wildcard bsp/*/board.toml))
+EXAMPLES := $(patsubst examples/%/Cargo.toml,%,$(wildcard examples/*/Cargo.toml))
 CHIP_BOARDS := $(filter-out qemu,$(BOARDS))
-ifeq ($(filter $(BOARD),$(BOARDS)),)
+# APP=folder: an application of one's own, in place of app/, whose folder has a board.toml too
+# (docs/your-own.md). Its firmware is built here, in target/.
+own = $(if $(APP),$(filter-out new,$(MAKECMDGOALS)))
+ifneq ($(own),)
+APP_FOLDER := $(realpath $(APP))
+ifeq ($(wildcard $(APP_FOLDER)/Cargo.toml),)
+$(error $(APP) is no folder of an application: `make new APP=$(APP)` makes it one)
+endif
+APP_NAME := $(shell sed -n '/^\[\[bin\]\]/,/^$$/s/^name = "\(.*\)"/\1/p' '$(APP_FOLDER)/Cargo.toml')
+ifneq ($(words $(APP_NAME)),1)
+$(error $(APP)/Cargo.toml has to have one [[bin]] with a name)
+endif
+override BOARD := $(APP_FOLDER)
+else ifeq ($(filter $(BOARD),$(BOARDS)),)
 ifeq ($(filter new-board,$(MAKECMDGOALS)),)
 $(error there is no board $(BOARD): BOARD= takes one of $(BOARDS) (`make new-board NAME=$(BOARD) LED=5` makes it))
 endif
@@ -35,28 +49,33 @@ export RUSTC
 
 # The build date is the commit's: one commit, one image.
 export SOURCE_DATE_EPOCH := $(shell git log -1 --format=%ct 2>/dev/null || date +%s)
-FIRMWARE = RUSTC_BOOTSTRAP=1 $(CARGO)
+# Cargo shares out its jobs itself: make -j does not hand on what MAKEFLAGS names.
+FIRMWARE = MAKEFLAGS= RUSTC_BOOTSTRAP=1 $(CARGO)
 # VERSION=1.2.3 on the command line makes it the firmware's; otherwise that is the crate's.
 ifeq ($(origin VERSION),command line)
 export FIRMWARE_VERSION := $(VERSION)
 endif
-# .cargo/config.toml, which is for the chip, must not be found from where host cargo runs.
-host = cd / && $(CARGO) $(1) --manifest-path '$(CURDIR)/Cargo.toml' \
-	$(if $(wildcard vendor/crates/config.toml),--config '$(CURDIR)/vendor/crates/config.toml')
-HOST_TESTS = -p virtual-nodemcu -p aws-stand-in -p board-tests -p boot-tests -p curve-tests -p e2e
+# .cargo/config.toml, which is for the chip, must not be found from where host cargo runs. With
+# tests/features beside them, all builds want third-party crates alike, and compile them once.
+host = cd / && MAKEFLAGS= $(CARGO) $(1) --manifest-path '$(CURDIR)/Cargo.toml' \
+	$(if $(wildcard vendor/crates/config.toml),--config '$(CURDIR)/vendor/crates/config.toml') \
+	$(if $(filter build test,$(1)),-p features)
+# A host program, of the package $(1), and then its arguments.
+host_program = $(call host,build) --quiet $(LOCKED) -p $(1) --bin $(2) && '$(CURDIR)/target/debug/$(2)'
+HOST_TESTS = -p virtual-nodemcu -p aws-stand-in -p board-tests -p boot-tests -p curve-tests -p e2e -p features -p pin-tests -p fleet-tests
 
 # CI takes the lock file as it is; at home a new dependency or crate enters it by itself.
 LOCKED = $(if $(CI),--locked)
 # For tests that mostly wait: for a keep-alive, for esptool, for the AWS CLI.
 WAITING = export RUST_TEST_THREADS=4
 # Tested on this machine, with clippy's eye on them: the host programs and the pure crates.
-HOST_CRATES = $(foreach crate,app-model board-facts clock dns fuzz gcm identity p256-lx106 packets records rsa-lx106 slots soft-i2c update wpa \
-	process isa certificates things board cloud provisioning releases checks thing,-p $(crate))
+HOST_CRATES = $(foreach crate,app-model board-facts clock dns fuzz gcm identity p256-lx106 packets records rsa-lx106 runtime-model slots soft-i2c update wpa \
+	process isa certificates things board cloud provisioning releases updates checks thing,-p $(crate))
 
 # Budgets in bytes. They hold what this project ships small; an application of your own may take
-# more (`make size FLASH_MAX=400000`): the chip has room for 950,256 bytes of code and constants.
+# what the chip has room for: 950,256 bytes of code and constants.
 with_radio = $(if $(filter qemu,$(BOARD)),,$(radio))
-FLASH_MAX ?= $(if $(with_radio),419840,275456)
+FLASH_MAX ?= $(if $(own),950256,$(if $(with_radio),419840,275456))
 IRAM_MAX ?= $(if $(with_radio),20480,12288)
 DRAM_MAX ?= $(if $(with_radio),81920,51200)
 
@@ -69,16 +88,25 @@ export ESP8266_SDK
 radio = $(filter 1,$(RADIO))
 
 CHIP = target/xtensa-esp8266-none-elf/release
-ELF = $(CHIP)/firmware-$(BOARD)
-THING_TOOL = target/debug/thing
+ELF = $(if $(own),$(CHIP_ELF),$(CHIP)/firmware-$(BOARD))
+THING_PROGRAM = target/debug/thing
+THING_TOOL = $(THING_PROGRAM)$(if $(own), --state 'target/apps/$(APP_NAME)')$(if $(outside), \
+	--config '$(APP_FOLDER)/config.toml' --things '$(APP_FOLDER)/certs')
+# An application of one's own has settings and credentials of its own; an example has none.
+outside = $(if $(own),$(if $(filter $(CURDIR)/examples/%,$(APP_FOLDER)),,$(APP_FOLDER)))
 
 # The chip's boards: `make image` and what follows it are for the NodeMCU unless BOARD names
 # another. CPU_MHZ=160 doubles the clock.
 CHIP_BOARD = $(if $(filter qemu,$(BOARD)),nodemcu,$(BOARD))
-CHIP_ELF = $(CHIP)/firmware-$(CHIP_BOARD)
+CHIP_ELF = $(CHIP)/$(or $(APP_NAME),firmware-$(CHIP_BOARD))
 BOOT_ELF = $(CHIP)/boot-stage
-IMAGE = target/image/$(CHIP_BOARD)$(if $(fast),-$(CPU_MHZ))$(if $(radio),-wifi)
-IDENTITY ?= certs/$(THING)/identity.bin
+IMAGE = target/$(if $(own),apps/$(APP_NAME)/image,image/$(CHIP_BOARD))$(if $(fast),-$(CPU_MHZ))$(if $(radio),-wifi)
+IDENTITY ?= $(if $(outside),$(APP_FOLDER)/)certs/$(THING)/identity.bin
+# Builds the firmware of a board ($(1)), or that of an application of one's own, with features ($(2)).
+firmware = $(if $(own),$(call own_cargo,build,$(2)),$(FIRMWARE) build --release $(LOCKED) -p firmware-$(1) $(2))
+# From the root, where no other .cargo/config.toml is found than the one that is named.
+own_cargo = (cd / && $(FIRMWARE) $(1) --release --manifest-path '$(APP_FOLDER)/Cargo.toml' \
+	--config '$(or $(outside),$(CURDIR))/.cargo/config.toml' --target-dir '$(CURDIR)/target' $(2))
 # What `make run` and `make smoke` run: QEMU takes the ELF; a virtual board is flashed.
 MACHINE = $(if $(filter qemu,$(BOARD)),build,image virtual-board)
 FIRMWARE_ON_BOARD = --board $(BOARD) --elf $(ELF) --image $(IMAGE) $(if $(with_radio),--radio $(if $(PCAP),--pcap '$(PCAP)')) \
@@ -101,23 +129,24 @@ features = $(if $(filter qemu,$(BOARD)),,$(chip_features))
 AWS = $(if $(AWS_PROFILE),AWS_PROFILE='$(AWS_PROFILE)') $(if $(AWS_REGION),AWS_REGION='$(AWS_REGION)')
 
 .PHONY: help setup build tools fmt doc port host-crates run on off send watch smoke provision deprovision provision-fleet aws-stand-in \
-	identity identity-info signing-key release test lint unit virtual-test virtual-bench fuzz target-test board-test boot-test \
-	foreign-test flash-test e2e image flash flash-identity erase monitor esptool virtual-board boards new-board \
-	page-test crate-test curve-test constant-time curve-fuzz container audit soak bench size vendor env clean sdk radio-test radio-soak hostapd-test
+	new identity identity-info signing-key release update update-status update-cancel update-policy update-fleet test lint unit virtual-test virtual-bench fuzz target-test board-test boot-test \
+	app-test foreign-test flash-test e2e image flash flash-identity erase monitor esptool virtual-board boards nodemcu-image new-board \
+	page-test crate-test curve-test constant-time curve-fuzz container audit soak bench size vendor env clean sdk radio-test radio-soak hostapd-test \
+	battery battery-test
 .DEFAULT_GOAL := help
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\(\( [a-z0-9-]*\)*\)\):.*## /make \1\t/p' Makefile | expand -t 24
 
 setup: ## install what is missing: Debian packages and crates
-	@tools/setup $(CARGO) $(RUSTC)
+	@MAKEFLAGS= tools/setup $(CARGO) $(RUSTC)
 
 build: setup ## the firmware's ELF
-	@$(FIRMWARE) build --release $(LOCKED) -p firmware-$(BOARD) $(features)
+	@$(call firmware,$(BOARD),$(features))
 
 tools: setup
-	@[ -x $(THING_TOOL) ] || echo "building the host programs: two to three minutes the first time (all that is built takes 4 GB in target/)" >&2
-	@$(call host,build) --quiet $(LOCKED) -p thing
+	@[ -x $(THING_PROGRAM) ] || echo "building the host programs: two to three minutes the first time (all that is built takes 4 GB in target/)" >&2
+	@$(call host,build) --quiet $(LOCKED) -p thing --bin thing
 
 run: $(MACHINE) tools ## boot it on this machine with a local cloud; Ctrl-C stops all [BOARD=] [WEB=1]
 	@$(THING_TOOL) run $(FIRMWARE_ON_BOARD)
@@ -128,8 +157,8 @@ on off watch: tools ## (second terminal) light or darken the LED; watch what the
 send: tools ## (second terminal) MESSAGE='{"led":"on"}': publish it to the device's control topic
 	@$(THING_TOOL) send '$(subst ','\'',$(MESSAGE))'
 
-smoke: $(MACHINE) tools ## the same by itself: exit 0 once the device published and obeyed on and off [BOARD=]
-	@$(THING_TOOL) smoke $(FIRMWARE_ON_BOARD)
+smoke: $(MACHINE) tools ## the same by itself: exit 0 once the device published and obeyed on and off [BOARD=] [APP=: published]
+	@$(THING_TOOL) smoke $(FIRMWARE_ON_BOARD) $(if $(own),--application)
 
 identity: tools ## THING=name: its identity region from config.toml and certs/name
 	@$(THING_TOOL) identity
@@ -147,22 +176,51 @@ provision-fleet: tools ## make all things of FILE (CSV with a header and a colum
 	@$(AWS) $(THING_TOOL) provision-fleet --file '$(or $(FILE),$(error name the list: make provision-fleet FILE=things.csv))'
 
 aws-stand-in: setup ## an empty AWS account on this machine, for the verbs above in a second terminal
-	@$(call host,run) --quiet $(LOCKED) -p aws-stand-in
+	@$(call host_program,aws-stand-in,aws-stand-in)
 
-test: lint unit size boards target-test curve-test board-test boot-test flash-test page-test crate-test e2e bench smoke ## everything CI checks
+ifneq ($(own),)
+test: lint size smoke
+	@echo "make test: all passed"
+else
+# Some suites compute, others mostly wait: for a keep-alive, for esptool, for a page. Two at a time
+# fill two cores. The images that several read are made before, and not again (MADE).
+SUITES = e2e lint unit flash-test curve-test target-test board-test page-test boot-test crate-test battery-test app-test
+.PHONY: firmwares suites
+firmwares: setup
+	@$(FIRMWARE) build --quiet --release $(LOCKED) -p boot-stage $(addprefix -p firmware-,$(BOARDS))
+
+suites: $(SUITES)
+
+test: setup ## everything CI checks
+	@tools/install tools/page-packages.txt
+	@$(MAKE) --no-print-directory -j2 firmwares tools virtual-board
+	@$(MAKE) --no-print-directory size boards
+	@echo "make test: $(SUITES), two at a time; each tells what it has to tell at its end"
+	@$(MAKE) --no-print-directory -j2 --output-sync=target MADE=1 suites
+	@$(MAKE) --no-print-directory bench smoke
 	@$(MAKE) --no-print-directory bench smoke BOARD=nodemcu RADIO=0
+	@FLEET_BOARDS=3 $(MAKE) --no-print-directory update-fleet
 	@$(MAKE) --no-print-directory radio-test foreign-test
 	@echo "make test: all passed"
+endif
 
 audit: tools ## what is known against the versions of the C libraries and crates (vendor/advisories.toml, cargo audit) [ADVISORY_DB=]
 	@$(THING_TOOL) audit
 
+ifneq ($(own),)
+lint: setup
+	@cd '$(APP_FOLDER)' && { $(CARGO) fmt --check || { echo "make lint: 'make fmt' mends the formatting" >&2; exit 1; }; }
+	@$(call own_cargo,clippy,--quiet $(chip_features) -- -D warnings)
+
+fmt: setup
+	@cd '$(APP_FOLDER)' && $(CARGO) fmt
+else
 lint: tools ## rustfmt, clippy, no private key under version control, no crate that climbs the floors
 	@$(THING_TOOL) check-secrets
 	@($(call host,metadata) $(LOCKED) --no-deps --format-version 1) | $(THING_TOOL) check-floors
 	@$(call host,fmt) --all --check || { echo "make lint: 'make fmt' mends the formatting" >&2; exit 1; }
 	@$(FIRMWARE) clippy --quiet $(LOCKED) --release $(addprefix -p firmware-,$(BOARDS)) \
-		-p target-tests -- -D warnings
+		$(addprefix -p example-,$(EXAMPLES)) -p target-tests -- -D warnings
 	@$(FIRMWARE) clippy --quiet $(LOCKED) --release -p target-tests --no-default-features \
 		--features chip -- -D warnings
 ifneq ($(radio),)
@@ -171,7 +229,7 @@ endif
 	@$(call host,clippy) --quiet $(LOCKED) $(HOST_CRATES) $(HOST_TESTS) --all-targets -- -D warnings
 
 # The chip's crates: what the boards and the test firmware are made of.
-CHIP_CRATES = $(foreach crate,app esp8266-chip launch lx106 mqtt net rtos tls vendor-sys,-p $(crate))
+CHIP_CRATES = $(foreach crate,app esp8266-chip launch lx106 mqtt net rtos runtime tls vendor-sys,-p $(crate))
 
 doc: setup ## the Rust documentation of all crates, without a warning, in target/doc and target/xtensa-esp8266-none-elf/doc
 	@export RUSTDOCFLAGS='-D warnings'; $(call host,doc) --quiet $(LOCKED) --no-deps $(HOST_CRATES) $(HOST_TESTS)
@@ -181,6 +239,7 @@ doc: setup ## the Rust documentation of all crates, without a warning, in target
 
 fmt: setup ## format all Rust
 	@$(call host,fmt) --all
+endif
 
 ifneq ($(CRATE),)
 unit: tools
@@ -189,6 +248,8 @@ else
 unit: tools ## host tests: pure logic, and the host programs against a real broker [CRATE=app-model [TEST=name]]
 	@$(WAITING); $(call host,test) --quiet $(LOCKED) $(HOST_CRATES)
 	@$(WAITING); $(call host,test) --quiet $(LOCKED) -p aws-stand-in
+	@$(WAITING); $(call host,test) --quiet $(LOCKED) -p fleet-tests --test fleet
+	@export RUSTDOC='$(CURDIR)/tools/rustdoc-errors'; $(call host,test) --quiet $(LOCKED) -p pin-tests
 	@$(THING_TOOL) esptool >/dev/null
 	@$(call host,test) --quiet $(LOCKED) -p virtual-nodemcu --lib --test instructions --test system --test qemu --test debug --test board --test radio --test air --test tshark \
 		--test parts --test control
@@ -211,11 +272,10 @@ foreign-test: tools ## firmware that nobody here wrote (MicroPython, CircuitPyth
 	fi
 
 # Chromium is 300 MB: it and pytest have a list of their own, and come when they are needed.
-page-test: tools virtual-board ## the board's page in a headless Chromium, which is installed if it is missing
+page-test: nodemcu-image virtual-board ## the board's page in a headless Chromium, which is installed if it is missing
 	@tools/install tools/page-packages.txt
 	@$(THING_TOOL) esptool >/dev/null
 	@$(call host,test) --quiet $(LOCKED) -p virtual-nodemcu --test page -- --ignored
-	@$(MAKE) --no-print-directory image BOARD=nodemcu RADIO=0 >/dev/null
 	@$(call host,test) --quiet $(LOCKED) -p e2e --test page -- --ignored
 
 crate-test: tools virtual-board ## the virtual board by itself: built from a copy of its folder, and its example for pytest
@@ -262,19 +322,18 @@ endef
 
 board-test: boards ## the same, and the chip's own, on the virtual NodeMCU, which then boots each board's image
 	$(chip_tests)
-	@$(call host,run) --quiet $(LOCKED) -p board-tests -- --elf '$(CURDIR)/$(CHIP)/target-tests-chip' \
+	@$(call host_program,board-tests,board-tests) --elf '$(CURDIR)/$(CHIP)/target-tests-chip' \
 		--image '$(CURDIR)/target/image/target-tests' $(foreach image,$(CHIP_BOARDS) nodemcu-160, \
 		--firmware '$(CURDIR)/target/image/$(image)')
 
-boot-test: tools ## the boot stage on the virtual NodeMCU: which slot it starts, damaged images and records, power cuts
-	@$(MAKE) --no-print-directory image BOARD=nodemcu RADIO=0 >/dev/null
+boot-test: nodemcu-image ## the boot stage on the virtual NodeMCU: which slot it starts, damaged images and records, power cuts
 	@$(call host,test) --quiet $(LOCKED) -p boot-tests
 
 soak: build setup ## (half an hour) the heap over 4000 reconnects, a flood of commands for minutes
 	@export FIRMWARE_ELF='$(CURDIR)/$(ELF)'; $(call host,test) $(LOCKED) -p e2e -- --ignored --nocapture endurance
 
 e2e: build tools ## the firmware against real brokers, kind and hostile
-	@$(WAITING) FIRMWARE_ELF='$(CURDIR)/$(ELF)' THING_PROGRAM='$(CURDIR)/$(THING_TOOL)'; \
+	@$(WAITING) FIRMWARE_ELF='$(CURDIR)/$(ELF)' THING_PROGRAM='$(CURDIR)/$(THING_PROGRAM)'; \
 		$(call host,test) --quiet $(LOCKED) -p e2e --lib --test suite --test aws
 
 ifeq ($(BOARD),qemu)
@@ -285,9 +344,9 @@ bench: build tools ## instructions of a context switch, a publish, AES-GCM, a ha
 else
 bench: image
 	$(chip_tests)
-	@$(call host,run) --quiet $(LOCKED) -p board-tests -- --bench --elf '$(CURDIR)/$(CHIP)/target-tests-chip' \
+	@$(call host_program,board-tests,board-tests) --bench --elf '$(CURDIR)/$(CHIP)/target-tests-chip' \
 		--image '$(CURDIR)/target/image/target-tests'
-	@$(call host,run) --quiet $(LOCKED) -p e2e --bin board-figures -- --image '$(CURDIR)/$(IMAGE)'
+	@$(call host_program,e2e,board-figures) --image '$(CURDIR)/$(IMAGE)'
 endif
 
 size: build tools ## flash, IRAM and DRAM by section and library, held to the budgets
@@ -295,7 +354,7 @@ size: build tools ## flash, IRAM and DRAM by section and library, held to the bu
 
 image: tools ## a board's flash files and memory map [BOARD=] [CPU_MHZ=160]
 	@$(FIRMWARE) build --release $(LOCKED) -p boot-stage
-	@$(FIRMWARE) build --release $(LOCKED) -p firmware-$(CHIP_BOARD) $(chip_features)
+	@$(call firmware,$(CHIP_BOARD),$(chip_features))
 	@$(THING_TOOL) iram --elf $(CHIP_ELF)
 	@$(THING_TOOL) image --elf $(CHIP_ELF) --boot $(BOOT_ELF) --board $(CHIP_BOARD) --folder $(IMAGE)
 ifneq ($(radio),)
@@ -312,8 +371,40 @@ release: image ## sign a board's image: one file in target/releases [BOARD=] [VE
 	@$(THING_TOOL) release --board $(CHIP_BOARD) --image $(IMAGE) \
 		$(if $(SIGNER),--signer '$(subst ','\'',$(SIGNER))')
 
+# Which things: THING= counts when it was said, otherwise the one of `make run` is meant.
+update_of = $(if $(GROUP),--group '$(GROUP)',$(if $(FLEET),--fleet '$(FLEET)',$(if $(filter-out file,$(origin THING)),--named))) \
+	$(if $(CLOUD),--cloud $(CLOUD))
+update_places = $(if $(BUCKET),--bucket '$(BUCKET)') $(if $(ROLE),--role '$(ROLE)')
+update_image = --board $(CHIP_BOARD) --image $(IMAGE) $(if $(RELEASE),--release '$(RELEASE)')
+
+update: tools ## new firmware over the air for THING, GROUP or FLEET=things.csv, or for what `make run` runs [VERSION=] [RELEASE=file] [RATE=] [ABORT=] [TIMEOUT=]
+	@set -e; version=$$($(THING_TOOL) update-version $(update_of) $(update_image) $(if $(FIRMWARE_VERSION),--new-version $(FIRMWARE_VERSION))); \
+	if [ -n "$$version" ]; then $(MAKE) --no-print-directory release BOARD=$(CHIP_BOARD) VERSION="$$version"; fi; \
+	$(AWS) $(THING_TOOL) update $(update_of) $(update_image) $(update_places) $${version:+--new-version $$version} \
+		$(if $(RATE),--rate $(RATE)) $(if $(ABORT),--abort $(ABORT)) $(if $(ABORT_AFTER),--abort-after $(ABORT_AFTER)) \
+		$(if $(TIMEOUT),--timeout $(TIMEOUT)) $(if $(filter-out 0,$(DOWNGRADE)),--allow-downgrade)
+
+update-status: tools ## how the updates stand that were ordered here
+	@$(AWS) $(THING_TOOL) update-status
+
+update-cancel: tools ## call an update off, of THING, GROUP or FLEET; FORCE=1 also where a device has begun
+	@$(AWS) $(THING_TOOL) update-cancel $(update_of) $(if $(filter-out 0,$(FORCE)),--force)
+
+update-policy: tools ## the policy on AWS of whoever orders updates
+	@$(AWS) $(THING_TOOL) update-policy $(update_places)
+
+# FLEET_BOARDS= makes the fleet another; `make test` takes three.
+update-fleet: tools virtual-board ## virtual boards updated as a person does it: two terminals, a bad image, a fleet of eight by one job
+	@$(MAKE) --no-print-directory image BOARD=nodemcu RADIO=0 >/dev/null
+	@export FLEET_BOARDS=$${FLEET_BOARDS:-8}; $(call host,test) --quiet $(LOCKED) -p fleet-tests --test boards
+
 sdk: ## fetch what the radio of a board needs: Espressif's ESP8266_RTOS_SDK, at the commit that the driver knows
 	@tools/sdk '$(SDK)'
+
+app-test: tools virtual-board ## the examples, and applications made by `make new`, on virtual boards with parts at their pins
+	@for example in $(filter-out battery,$(EXAMPLES)); do \
+		$(MAKE) --no-print-directory image APP=examples/$$example RADIO=0 >/dev/null || exit 1; done
+	@$(WAITING); $(call host,test) --quiet $(LOCKED) -p e2e --test applications
 
 # Told before anything is built. The rest that can be wrong with a port, thing says.
 port:
@@ -339,23 +430,48 @@ esptool: tools ## set esptool up, as the verbs above do by themselves, and say w
 	@$(THING_TOOL) esptool
 
 virtual-board: setup ## the program that stands in for a board (docs/virtual-nodemcu.md)
-	@$(call host,build) --quiet $(LOCKED) -p virtual-nodemcu
+	@$(call host,build) --quiet $(LOCKED) -p virtual-nodemcu --bin virtual-nodemcu
+
+new: setup ## APP=../my-lamp [BOARD=nodemcu]: an application of your own outside this folder, for the same verbs (docs/your-own.md)
+	@tools/new '$(APP)' '$(CHIP_BOARD)'
 
 new-board: setup ## NAME=name LED=gpio [LIT=low|high]: a board of your own in bsp/ (bsp/README.md)
 	@tools/new-board '$(NAME)' '$(LED)' '$(or $(LIT),low)' $(CARGO)
 
+ifeq ($(MADE),)
+# The ELF that stays is not that of the doubled clock: it comes first.
 boards: tools ## build every board's image (one with the doubled clock), check budgets and that nothing needs flash when it is off
-	@for board in $(CHIP_BOARDS); do $(MAKE) --no-print-directory image size BOARD=$$board RADIO=0 || exit 1; done
 	@$(MAKE) --no-print-directory image size BOARD=nodemcu CPU_MHZ=160 RADIO=0
+	@for board in $(CHIP_BOARDS); do $(MAKE) --no-print-directory image size BOARD=$$board RADIO=0 || exit 1; done
 
-flash-test: tools virtual-board ## flashing, monitor and the firmware on virtual boards, what goes wrong included
+# What most tests on virtual boards flash.
+nodemcu-image: tools
 	@$(MAKE) --no-print-directory image BOARD=nodemcu RADIO=0 >/dev/null
+else
+boards nodemcu-image: ;
+endif
+
+flash-test: nodemcu-image virtual-board ## flashing, monitor and the firmware on virtual boards, what goes wrong included
 	@$(WAITING); $(call host,test) --quiet $(LOCKED) -p e2e --test board
+
+battery-test: tools ## the example that sleeps, on the virtual board: what is kept over a sleep, and what of it is believed
+	@$(MAKE) --no-print-directory image APP=examples/battery RADIO=0 >/dev/null
+	@$(call host_program,e2e,battery) --image '$(CURDIR)/target/apps/battery/image'
+	@$(WAITING); $(call host,test) --quiet $(LOCKED) -p e2e --test battery
+
+battery: tools ## its time awake over the virtual access point, at 160 MHz, and an estimate of charge (with the radio's libraries)
+ifneq ($(radio),)
+	@$(MAKE) --no-print-directory image APP=examples/battery CPU_MHZ=160 >/dev/null
+	@$(call host_program,e2e,battery) --radio --image '$(CURDIR)/target/apps/battery/image-160-wifi'
+else
+	@echo "make battery: left out, because there is no ESP8266_RTOS_SDK ('make sdk' fetches it)"
+endif
 
 radio-test: ## the firmware over the virtual air, with Espressif's libraries: budgets, WPA2, the whole job, bad days
 ifneq ($(radio),)
 	@$(MAKE) --no-print-directory image size smoke BOARD=nodemcu
 	@$(WAITING); $(call host,test) --quiet $(LOCKED) -p e2e --test radio --test radio_load
+	@$(MAKE) --no-print-directory battery
 else
 	@echo "make radio-test: left out, because there is no ESP8266_RTOS_SDK ('make sdk' fetches it)"
 endif

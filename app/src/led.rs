@@ -1,8 +1,9 @@
 //! The LED task.
 
-use rtos::{Duration, watchdog};
+use rtos::{Duration, Queue, watchdog};
 
-use crate::{Led, LedState, Shared};
+use crate::status::Reporter;
+use crate::{Led, LedState};
 
 /// Milliseconds between two signs of life when nobody asks for anything.
 const WAIT_MS: u32 = 10_000;
@@ -11,16 +12,15 @@ const WAIT_MS: u32 = 10_000;
 const LIFE_S: u16 = 30;
 
 /// Switches the light as the control topic asks, for ever.
-pub fn run(shared: &Shared, mut led: impl Led) {
+pub fn run(commands: &Queue<LedState>, status: &Reporter, mut led: impl Led) {
     let Ok(()) = led.set_low();
     loop {
         watchdog::alive(LIFE_S);
-        let Ok(state) = shared.commands.receive(Duration::ms(WAIT_MS)) else {
+        let Ok(state) = commands.receive(Duration::ms(WAIT_MS)) else {
             continue;
         };
         let Ok(()) = led.set_state((state == LedState::On).into());
         log::info!("LED {}", state.as_str());
-        shared.facts.set_led(state);
-        shared.status.wake();
+        status.set_led(state);
     }
 }

@@ -11,8 +11,20 @@ use sha2::{Digest, Sha256};
 include!("../own_c.rs");
 
 /// The chip's C and assembly, lowest first.
-const SOURCES: &[&str] =
-    &["c/start.S", "c/chip.c", "c/gpio.c", "c/flash.c", "c/health.c", "c/random.c", "c/watchdog.c"];
+const SOURCES: &[&str] = &[
+    "c/start.S",
+    "c/chip.c",
+    "c/gpio.c",
+    "c/flash.c",
+    "c/health.c",
+    "c/random.c",
+    "c/watchdog.c",
+    "c/adc.c",
+    "c/pwm.c",
+    "c/sleep.c",
+    "c/spi.c",
+    "c/uart.c",
+];
 
 /// The network of a board without the radio's libraries.
 const PORT_SOURCES: &[&str] = &["c/net_port.c"];

@@ -16,6 +16,7 @@ const SOURCES: &[&str] = &[
     "c/sha256.c",
     "c/sockets.c",
     "c/time.c",
+    "c/verified.c",
     "c/victims.c",
     "c/watchdog.c",
     "c/wild_stack.S",

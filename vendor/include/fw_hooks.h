@@ -113,6 +113,13 @@ void fw_console_direct(void);
 /* Lines dropped since boot. Implemented there too. */
 uint32_t fw_console_lost(void);
 
+/* The same for bytes that stay as they are, at most 512, all or none; whether there was room. After
+ * the scheduler has started. Implemented there too. */
+bool fw_console_try_raw(const char *bytes, size_t length);
+
+/* Bytes that the board has not taken yet. Implemented there too. */
+size_t fw_console_waiting(void);
+
 /* The next byte of the ring, or -1: for the board, with interrupts masked. Implemented there too. */
 int fw_console_next(void);
 
@@ -131,6 +138,9 @@ void board_crash_begin(void);
  * of its waits until then. 0 promises nothing more. A broken promise ends in the crash
  * report. Implemented in bsp/lx106/c/watchdog.c. */
 void fw_alive(uint16_t seconds);
+
+/* The calling task shows life within what it promised last, if it has promised anything. */
+void fw_renew(void);
 
 /* Feed the board's own watchdog, if it has one: no task has broken its promise. Called
  * every second. Implemented by the board. */
@@ -170,6 +180,7 @@ enum fw_packet_kind {
     FW_PACKET_OVERSIZED = 2,  /* a PUBLISH was too large: acknowledge it */
     FW_PACKET_PUSHED_OUT = 3, /* a PUBLISH had to make room: acknowledge it */
     FW_PACKET_REFUSED = 4,    /* no memory for a PUBLISH: do not acknowledge it */
+    FW_PACKET_ASIDE = 5,      /* a PUBLISH past paho, whose owner takes it first */
 };
 
 struct fw_packet {
@@ -194,7 +205,7 @@ void fw_packets_offer(struct fw_packets *packets, const uint8_t *bytes, size_t l
 int32_t fw_packets_commit(struct fw_packets *packets);
 void fw_packets_discard(struct fw_packets *packets);
 
-/* Hand out the next. Its data stays where it is until the next call of this function or of
+/* Hand out the next; one for another owner again and again, until he has it. Its data stays where it is until the next call of this function or of
  * fw_packets_offer. */
 bool fw_packets_take(struct fw_packets *packets, struct fw_packet *out);
 bool fw_packets_waiting(const struct fw_packets *packets);

@@ -1,11 +1,15 @@
 #include "net_hooks.h"
 
+#include <stdbool.h>
+
 #include "FreeRTOS.h"
 #include "task.h"
 
 #include "board_netif.h"
 #include "fw_hooks.h"
+#include "lwip/dhcp.h"
 #include "lwip/etharp.h"
+#include "lwip/prot/dhcp.h"
 #include "lwip/opt.h"
 #include "lwip/snmp.h"
 #include "lwip/tcpip.h"
@@ -34,6 +38,26 @@ void net_core_lock(void)
 void net_core_unlock(void)
 {
     UNLOCK_TCPIP_CORE();
+}
+
+int8_t net_dhcp_start_with(struct netif *netif, uint32_t address)
+{
+    if (address == 0) {
+        return dhcp_start(netif);
+    }
+    /* Where there is no link it waits, and goes on from its state when there is one. */
+    bool up = netif_is_link_up(netif);
+    netif_clear_flags(netif, NETIF_FLAG_LINK_UP);
+    err_t error = dhcp_start(netif);
+    if (error == ERR_OK) {
+        struct dhcp *dhcp = netif_dhcp_data(netif);
+        dhcp->state = DHCP_STATE_REBOOTING;
+        dhcp->offered_ip_addr.addr = address;
+    }
+    if (up) {
+        netif_set_link_up(netif);
+    }
+    return error;
 }
 
 sys_sem_t *net_thread_semaphore(void)

@@ -18,6 +18,12 @@ uint32_t net_random(void);
 void net_core_lock(void);
 void net_core_unlock(void);
 
+struct netif;
+/* Start DHCP, as dhcp_start does, by asking for an address that the network has lent before (RFC
+ * 2131, 3.2): one question instead of two, and none to the others. Who gave it says whether it is
+ * still ours. In network byte order; 0 or another host's: as dhcp_start. With the lock held. */
+int8_t net_dhcp_start_with(struct netif *netif, uint32_t address);
+
 /* Free the calling task's socket semaphore. A task that has used sockets calls this
  * before it deletes itself; it must use no socket afterwards. */
 void net_thread_cleanup(void);

@@ -271,6 +271,45 @@ void tls_profile_free(struct tls_profile *profile)
     tls_free(profile);
 }
 
+_Static_assert(sizeof(struct verified_sealed) == 4 * TLS_KEPT_WORDS, "TLS_KEPT_WORDS");
+
+/* What a verdict on a certificate is bound to: who we are and whom we trust. */
+static void bind_verdicts(const struct tls_profile *profile, uint8_t roots[VERIFIED_DIGEST],
+                          struct verified_part binding[2])
+{
+    memset(roots, 0, VERIFIED_DIGEST);
+    for (size_t i = 0; i < profile->root_count; i++) {
+        const struct verified_part parts[] = {
+            {roots, VERIFIED_DIGEST},
+            {profile->roots[i].data, profile->roots[i].length},
+        };
+        verified_digest(parts, 2, roots);
+    }
+    binding[0] = (struct verified_part){profile->key.data, profile->key.length};
+    binding[1] = (struct verified_part){roots, VERIFIED_DIGEST};
+}
+
+bool tls_keep_verified(const struct tls_profile *profile, uint32_t words[TLS_KEPT_WORDS])
+{
+    uint8_t roots[VERIFIED_DIGEST];
+    struct verified_part binding[2];
+    struct verified_sealed sealed;
+    bind_verdicts(profile, roots, binding);
+    bool done = verified_seal(binding, 2, &sealed);
+    memcpy(words, &sealed, sizeof sealed);
+    return done;
+}
+
+bool tls_recall_verified(const struct tls_profile *profile, const uint32_t words[TLS_KEPT_WORDS])
+{
+    uint8_t roots[VERIFIED_DIGEST];
+    struct verified_part binding[2];
+    struct verified_sealed sealed;
+    memcpy(&sealed, words, sizeof sealed);
+    bind_verdicts(profile, roots, binding);
+    return verified_unseal(binding, 2, &sealed);
+}
+
 /* -- The server's certificates ----------------------------------------------------- */
 
 /* enum tls_unsupported of this handshake; there is one at a time. */

@@ -88,6 +88,14 @@ struct tls_profile *tls_profile_new(const struct tls_profile_config *config);
 /* Free a profile that no session uses. NULL is allowed. */
 void tls_profile_free(struct tls_profile *profile);
 
+/* The signatures of certificates that were found good with this profile, in words for memory that
+ * survives a deep sleep. They are sealed: what was changed there, or is of another key or of other
+ * roots, is refused (verified.h). False without memory. */
+#define TLS_KEPT_WORDS 41
+bool tls_keep_verified(const struct tls_profile *profile, uint32_t words[TLS_KEPT_WORDS]);
+/* Trust them again, before the first session. False when they are refused. */
+bool tls_recall_verified(const struct tls_profile *profile, const uint32_t words[TLS_KEPT_WORDS]);
+
 /* Do a handshake over the connected socket `fd`, for the server called `host` (sent as
  * SNI and checked against its certificate). Blocks the calling task, which needs
  * TLS_HANDSHAKE_STACK bytes of stack, for at most `timeout_ms` counted over the whole of it

@@ -2,10 +2,12 @@
 
 #include <string.h>
 
+#include "mbedtls/constant_time.h"
+#include "mbedtls/md.h"
 #include "mbedtls/sha256.h"
 
 /* AWS's chain has two signatures to verify; another endpoint of it shares one. */
-enum { REMEMBERED = 4, DIGEST = 32 };
+enum { REMEMBERED = VERIFIED_DIGESTS, DIGEST = VERIFIED_DIGEST };
 
 static uint8_t remembered[REMEMBERED][DIGEST];
 static uint8_t used; /* so many of them hold a digest */
@@ -18,7 +20,7 @@ void verified_in_chain(bool in_chain)
 }
 
 /* Each part with its length, so that no two descriptions are the same bytes. */
-static void digest_of(const struct verified_part *parts, size_t count, uint8_t digest[DIGEST])
+void verified_digest(const struct verified_part *parts, size_t count, uint8_t digest[DIGEST])
 {
     mbedtls_sha256_context hash;
 
@@ -41,7 +43,7 @@ bool verified_before(const struct verified_part *parts, size_t count)
     if (!certificates || used == 0) {
         return false;
     }
-    digest_of(parts, count, digest);
+    verified_digest(parts, count, digest);
     for (size_t i = 0; i < used; i++) {
         if (memcmp(remembered[i], digest, DIGEST) == 0) {
             return true;
@@ -55,7 +57,7 @@ void verified_remember(const struct verified_part *parts, size_t count)
     if (!certificates) {
         return;
     }
-    digest_of(parts, count, remembered[next]);
+    verified_digest(parts, count, remembered[next]);
     next = (next + 1) % REMEMBERED;
     if (used < REMEMBERED) {
         used++;
@@ -66,4 +68,40 @@ void verified_forget(void)
 {
     used = 0;
     next = 0;
+}
+
+/* The key is a hash of all of the binding, which has the private key's 256 bits in it. */
+static bool code_of(const struct verified_part *binding, size_t count,
+                    const struct verified_sealed *sealed, uint8_t code[DIGEST])
+{
+    uint8_t key[DIGEST];
+    verified_digest(binding, count, key);
+    int error = mbedtls_md_hmac(mbedtls_md_info_from_type(MBEDTLS_MD_SHA256), key, DIGEST,
+                                (const uint8_t *)sealed, offsetof(struct verified_sealed, code),
+                                code);
+    memset(key, 0, sizeof key);
+    return error == 0;
+}
+
+bool verified_seal(const struct verified_part *binding, size_t count,
+                   struct verified_sealed *sealed)
+{
+    sealed->used = used;
+    memset(sealed->digests, 0, sizeof sealed->digests);
+    memcpy(sealed->digests, remembered, (size_t)used * DIGEST);
+    return code_of(binding, count, sealed, sealed->code);
+}
+
+bool verified_unseal(const struct verified_part *binding, size_t count,
+                     const struct verified_sealed *sealed)
+{
+    uint8_t code[DIGEST];
+    if (!code_of(binding, count, sealed, code) || sealed->used > REMEMBERED ||
+        mbedtls_ct_memcmp(code, sealed->code, DIGEST) != 0) {
+        return false;
+    }
+    used = (uint8_t)sealed->used;
+    next = used % REMEMBERED;
+    memcpy(remembered, sealed->digests, sizeof remembered);
+    return true;
 }

@@ -80,6 +80,11 @@ bool paho_unanswered(void)
     return current != NULL && current->request != NULL;
 }
 
+struct fw_packets *paho_packets(void)
+{
+    return current != NULL ? current->packets : NULL;
+}
+
 uint32_t paho_last_receive_ms(void)
 {
     return current != NULL && current->session != NULL
@@ -187,6 +192,15 @@ static int write_all(SSL *ssl, const void *data, size_t length)
         return SOCKET_ERROR;
     }
     return TCPSOCKET_COMPLETE;
+}
+
+void paho_tls_goodbye(void)
+{
+    static const uint8_t disconnect[] = {DISCONNECT << 4, 0};
+    if (current != NULL && current->session != NULL) {
+        (void)write_all(current, disconnect, sizeof disconnect);
+        current->broken = true;
+    }
 }
 
 static int write_puback(SSL *ssl, uint16_t id)
@@ -417,6 +431,10 @@ static int next_packet(SSL *ssl)
     for (;;) {
         struct fw_packet item;
         while (fw_packets_take(ssl->packets, &item)) {
+            if (item.kind == FW_PACKET_ASIDE) {
+                note_pending(ssl);
+                return TCPSOCKET_INTERRUPTED;
+            }
             drop_if_many(ssl, &item);
             if (item.kind == FW_PACKET_WHOLE && has_memory(item.length)) {
                 begin(ssl, &item);

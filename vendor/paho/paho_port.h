@@ -24,6 +24,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "fw_hooks.h"
+
 /* Largest MQTT packet (without its fixed header) that is accepted, bytes: MAX_PACKET of
  * crates/packets. A larger PUBLISH is read and thrown away, acknowledged if it is QoS 1,
  * logged and counted; any other packet of that size ends the connection. */
@@ -83,6 +85,9 @@ bool paho_unanswered(void);
 /* Send it again, if it has waited for PAHO_REPEAT_MS. paho does so when it polls. */
 void paho_repeat(void);
 
+/* What guards the connection (fw_hooks.h); NULL without one. */
+struct fw_packets *paho_packets(void);
+
 /* Whether there is a connection that can still send. */
 bool paho_usable(void);
 
@@ -101,5 +106,9 @@ uint32_t paho_last_receive_ms(void);
  * DISCONNECT, and the peer may get a RST: it will publish the last will. Does nothing without
  * a connection. */
 void paho_tls_abort(void);
+
+/* Say DISCONNECT to the server, which then does not publish the last will, and end the connection as
+ * paho_tls_abort does. */
+void paho_tls_goodbye(void);
 
 #endif

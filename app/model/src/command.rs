@@ -16,8 +16,7 @@ use core::fmt;
 
 use crate::Led;
 
-/// Longest payload in bytes that can be a command. The link need not keep more than that of a
-/// message: it hands what it kept to [`Rejected::too_long`].
+/// Longest payload in bytes that can be a command: no more of a message need be kept.
 pub const MAX_PAYLOAD: usize = 128;
 
 /// What the device is told to do.
@@ -30,10 +29,10 @@ pub enum Command {
 /// Reads a command.
 ///
 /// # Errors
-/// [`Rejected`], ready to be logged, for everything that is not a command.
-pub fn parse(payload: &[u8]) -> Result<Command, Rejected> {
+/// The [`Reason`], for everything that is not a command.
+pub fn parse(payload: &[u8]) -> Result<Command, Reason> {
     if payload.len() > MAX_PAYLOAD {
-        return Err(Rejected::too_long(payload, payload.len()));
+        return Err(Reason::TooLong);
     }
     let trimmed = payload.trim_ascii();
     let state = if trimmed.is_empty() {
@@ -43,7 +42,7 @@ pub fn parse(payload: &[u8]) -> Result<Command, Rejected> {
     } else {
         led(trimmed).ok_or(Reason::UnknownWord)
     };
-    state.map(Command::SetLed).map_err(|reason| Rejected::new(reason, payload, payload.len()))
+    state.map(Command::SetLed)
 }
 
 /// The state that a word names.
@@ -134,58 +133,4 @@ impl fmt::Display for Reason {
     }
 }
 
-/// A payload that is not a command.
-///
-/// `Display` gives one line of printable ASCII, whatever the payload: the reason, the size and the
-/// payload's first bytes, for example `it is neither "on" nor "off" (4 bytes: "once")`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rejected {
-    reason: Reason,
-    length: usize,
-    excerpt: [u8; Self::EXCERPT],
-    /// How many bytes of `excerpt` are the payload's.
-    shown: usize,
-}
-
-impl Rejected {
-    /// How many bytes of a payload are shown.
-    const EXCERPT: usize = 32;
-
-    /// Rejects a payload of `length` bytes of which `start` was kept.
-    #[must_use]
-    pub fn too_long(start: &[u8], length: usize) -> Self {
-        Self::new(Reason::TooLong, start, length)
-    }
-
-    fn new(reason: Reason, start: &[u8], length: usize) -> Self {
-        let mut excerpt = [0; Self::EXCERPT];
-        // What was not kept cannot be shown.
-        let shown = start.len().min(Self::EXCERPT);
-        for (to, from) in excerpt.iter_mut().zip(&start[..shown]) {
-            *to = *from;
-        }
-        Self { reason, length, excerpt, shown }
-    }
-
-    /// Why it is not a command.
-    #[must_use]
-    pub fn reason(&self) -> Reason {
-        self.reason
-    }
-}
-
-impl fmt::Display for Rejected {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let excerpt = self.excerpt.get(..self.shown).unwrap_or_default();
-        write!(
-            f,
-            "{} ({} bytes: \"{}\"{})",
-            self.reason,
-            self.length,
-            excerpt.escape_ascii(),
-            if self.shown < self.length { "..." } else { "" }
-        )
-    }
-}
-
-impl core::error::Error for Rejected {}
+impl core::error::Error for Reason {}

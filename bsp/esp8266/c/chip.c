@@ -22,7 +22,6 @@ extern uint8_t _heap_start[], _dram_end[];
 
 #define CONSOLE_BAUD 115200U
 
-static void console_drain(void);
 static void console_init(void);
 
 static enum lx106_reset_reason hardware_reset_reason(void)
@@ -35,6 +34,7 @@ static enum lx106_reset_reason hardware_reset_reason(void)
     case RTC_CAUSE_WATCHDOG:
         return LX106_RESET_WATCHDOG;
     case RTC_CAUSE_EXTERNAL:
+    case RTC_CAUSE_DEEP_SLEEP: /* the note knows whether it was meant */
         break;
     }
     return LX106_RESET_EXTERNAL;
@@ -65,7 +65,7 @@ static const char *task_before_reset(const void *task)
 static __attribute__((noipa)) void run(const void *task)
 {
     /* The ROM's last words leave at its own rate before the clock changes under them. */
-    console_drain();
+    chip_console_drain();
     rom_i2c_writeReg(I2C_PLL_BLOCK, I2C_PLL_HOST, I2C_PLL_INPUT_REGISTER, I2C_PLL_INPUT_26_MHZ);
     rom_i2c_writeReg(I2C_PLL_BLOCK, I2C_PLL_HOST, I2C_PLL_OUTPUT_REGISTER,
                      I2C_PLL_OUTPUT_80_MHZ);
@@ -116,12 +116,12 @@ static void console_wait(uint32_t most)
     }
 }
 
-/* Wait until everything written has left, the character in the shift register included. */
-static void console_drain(void)
+void chip_console_drain(void)
 {
     for (uint32_t left = UART_FIFO_SIZE; left > 0; left--) {
         console_wait(left - 1);
     }
+    /* The character in the shift register. */
     uint32_t start = lx106_ccount();
     while (lx106_ccount() - start < 2 * 10 * (board_cpu_hz / 74880U)) {
     }
@@ -136,13 +136,13 @@ void board_console_put(char c)
 /* The interrupt comes when so many bytes are left: 2.8 ms until the line falls silent. */
 #define UART_REFILL_AT 32U
 
-static void on_console_interrupt(void *arg)
+void chip_console_interrupt(void *arg)
 {
     (void)arg;
     while (UART_STATUS_TX_COUNT(UART0.status) < UART_FIFO_SIZE - 2) {
         int c = fw_console_next();
         if (c < 0) {
-            UART0.int_enable = 0;
+            UART0.int_enable &= ~UART_INT_TX_EMPTY;
             return;
         }
         UART0.fifo = (uint8_t)c;
@@ -151,14 +151,14 @@ static void on_console_interrupt(void *arg)
 
 void board_console_start(void)
 {
-    UART0.int_enable = UART_INT_TX_EMPTY;
+    UART0.int_enable |= UART_INT_TX_EMPTY;
 }
 
 static void console_init(void)
 {
     UART0.int_enable = 0;
     UART0.conf1 = UART_CONF1_EMPTY_THRESHOLD(UART_REFILL_AT);
-    lx106_irq_attach(UART_IRQ, on_console_interrupt, NULL);
+    lx106_irq_attach(UART_IRQ, chip_console_interrupt, NULL);
 }
 
 /* --- MAC address -------------------------------------------------------------------- */
@@ -192,7 +192,7 @@ void board_serial(uint32_t serial[2])
 void board_reset(void)
 {
     (void)lx106_mask_interrupts();
-    console_drain();
+    chip_console_drain();
     RTC_CTL |= RTC_CTL_RESET;
     /* The reset takes effect outside the CPU; do nothing until then. */
     for (;;) {

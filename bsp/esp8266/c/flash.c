@@ -17,10 +17,6 @@ uint32_t chip_slot;
 /* For the crash report: a fault in between finds the cache off. */
 static volatile bool cache_is_off;
 
-/* The only way to switch the cache off (proved by `thing iram`), with level 1 masked. */
-void chip_cache_off(void);
-void chip_cache_on(void);
-
 #if CHIP_RADIO
 static uint32_t gate;
 

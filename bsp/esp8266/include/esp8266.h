@@ -28,7 +28,7 @@ typedef volatile uint32_t reg32;
 #define I2C_PLL_OUTPUT_REGISTER 2U
 #define I2C_PLL_OUTPUT_80_MHZ 0x91U
 
-/* --- UART0 ------------------------------------------------------------------------ */
+/* --- UARTs ------------------------------------------------------------------------ */
 
 struct uart_registers {
     reg32 fifo;
@@ -39,13 +39,23 @@ struct uart_registers {
     reg32 conf0, conf1;
 };
 #define UART0 (*(struct uart_registers *)0x60000000U)
+/* Only its sending side has a pin: GPIO2. */
+#define UART1 (*(struct uart_registers *)0x60000F00U)
 #define UART_STATUS_TX_COUNT(status) (((status) >> 16) & 0xFFU)
+#define UART_STATUS_RX_COUNT(status) ((status) & 0xFFU)
 #define UART_CONF0_8_BITS (3U << 2)
 #define UART_CONF0_1_STOP (1U << 4)
 #define UART_FIFO_SIZE 128U
 #define UART_CONF1_EMPTY_THRESHOLD(bytes) ((bytes) << 8)
+#define UART_CONF1_FULL_THRESHOLD(bytes) (bytes)
+/* The line is silent for so many bytes' time while some wait. */
+#define UART_CONF1_SILENCE(bytes) ((1U << 31) | ((bytes) << 24))
+/* As long as so many bytes wait. */
+#define UART_INT_RX_FULL (1U << 0)
 /* As long as no more bytes wait than that. */
 #define UART_INT_TX_EMPTY (1U << 1)
+#define UART_INT_RX_OVERFLOW (1U << 4)
+#define UART_INT_RX_SILENCE (1U << 8)
 /* Level-triggered, shared by both UARTs. */
 #define UART_IRQ 5U
 
@@ -79,10 +89,68 @@ struct gpio_registers {
 #define IOMUX_GPIO4 0x3CU
 #define IOMUX_GPIO5 0x40U
 #define IOMUX(pad) (*(reg32 *)(IOMUX_BASE + (pad)))
+/* HSPI's clock is not the bus's itself while this is 0. */
+#define IOMUX_CONF IOMUX(0)
+#define IOMUX_CONF_HSPI_CLOCK_IS_BUS (1U << 9)
+/* The function of GPIO12 to 14 for HSPI, and of GPIO2 for UART1. */
+#define IOMUX_HSPI 2U
+#define IOMUX_UART1 2U
 /* The function is in bits 4, 5 and 8. */
 #define IOMUX_FUNCTION_MASK 0x130U
 #define IOMUX_FUNCTION(number) ((((number) & 4U) << 6) | (((number) & 3U) << 4))
 #define IOMUX_PULL_UP (1U << 7)
+
+/* --- SPI -------------------------------------------------------------------------- */
+
+struct spi_registers {
+    reg32 command, address, control, control1, read_status, control2;
+    reg32 clock;
+    reg32 user, user1, user2;
+    reg32 write_status;
+    reg32 pin, slave;
+    reg32 unused[3];
+    reg32 data[16];
+};
+/* The flash's. */
+#define SPI0 (*(struct spi_registers *)0x60000200U)
+/* HSPI. */
+#define SPI1 (*(struct spi_registers *)0x60000100U)
+/* Bytes in `data`, the first lowest. */
+#define SPI_DATA_SIZE 64U
+/* Starts a transfer, or sends the flash to sleep; clear again when that is done. */
+#define SPI_COMMAND_USER (1U << 18)
+#define SPI_COMMAND_FLASH_POWER_DOWN (1U << 21)
+/* MISO is looked at so many cycles of the bus late. */
+#define SPI_CONTROL2_MISO_DELAY(cycles) ((cycles) << 18)
+#define SPI_USER_DUPLEX (1U << 0)
+#define SPI_USER_SLAVE_EDGE (1U << 6)
+/* MOSI changes at the other edge: the modes 1 and 2. */
+#define SPI_USER_OUT_EDGE (1U << 7)
+#define SPI_USER_MOSI (1U << 27)
+#define SPI_USER1_BITS(bits) ((((bits) - 1U) << 17) | (((bits) - 1U) << 8))
+#define SPI_PIN_NO_CS 7U
+#define SPI_PIN_CLOCK_IDLES_HIGH (1U << 29)
+
+/* --- The analogue converter --------------------------------------------------------- */
+
+/* Not documented: what the SDK's libphy does to read the pin TOUT, and its source for older chips. */
+#define SAR_CONTROL (*(reg32 *)0x60000D50U)
+/* From 0 to 1: eight samples. */
+#define SAR_CONTROL_START (1U << 1)
+/* Not 0: it works. */
+#define SAR_CONTROL_STATE (7U << 24)
+#define SAR_INPUT (*(reg32 *)0x60000D5CU)
+/* The pin, not the radio's detectors. */
+#define SAR_INPUT_TOUT (1U << 21)
+/* From 0 to 1: the detectors again. */
+#define SAR_DETECTORS (*(reg32 *)0x60000D60U)
+#define SAR_DETECTORS_ON (1U << 0)
+#define SAR_DATA(sample) (*(reg32 *)(0x60000D80U + 4 * (sample)))
+#define SAR_SAMPLES 8U
+#define I2C_SAR_BLOCK 108U
+#define I2C_SAR_HOST 2U
+#define I2C_SAR_TEST_REGISTER 0U
+#define I2C_SAR_TEST_BIT 5U
 
 /* --- Watchdog --------------------------------------------------------------------- */
 
@@ -110,10 +178,15 @@ struct timer_registers {
 #define FRC1 (*(struct timer_registers *)0x60000600U)
 #define FRC1_RELOAD (1U << 6)
 #define FRC1_ENABLE (1U << 7)
+/* A sixteenth of the APB's clock. */
+#define FRC1_SIXTEENTH (1U << 2)
+/* It counts on below 0 with 23 bits. */
+#define FRC1_MASK 0x7FFFFFU
 /* Edge-triggered, once the edges of this source are let through. */
 #define FRC1_IRQ 9U
 #define EDGE_INTERRUPTS (*(reg32 *)0x3FF00004U)
 #define EDGE_INTERRUPTS_FRC1 (1U << 1)
+#define EDGE_INTERRUPTS_WATCHDOG (1U << 0)
 
 /* --- RTC -------------------------------------------------------------------------- */
 
@@ -126,7 +199,32 @@ enum rtc_cause {
     RTC_CAUSE_EXTERNAL = 2,
     RTC_CAUSE_SOFTWARE = 3,
     RTC_CAUSE_WATCHDOG = 4,
+    RTC_CAUSE_DEEP_SLEEP = 5,
 };
+
+/* Sleep. Not documented: what the SDK's libcore and libphy write, in their order. */
+struct rtc_registers {
+    reg32 control;
+    reg32 wake_at; /* by `count` */
+    reg32 sleep;
+    reg32 oscillators, timing; /* names of ours, here and below */
+    reg32 state1;
+    reg32 wake_by;
+    reg32 count; /* of the slow clock, about 150 kHz, also while the chip sleeps */
+    reg32 unused[8];
+    reg32 power_down;
+    reg32 power, analog;
+};
+#define RTC (*(struct rtc_registers *)0x60000700U)
+#define RTC_SLEEP_NOW (1U << 20)
+#define RTC_WAKE_BY_TIMER (1U << 3)
+/* The pads of the RTC: GPIO16 is the output that wakes the chip. */
+#define RTC_PAD_CONFIG(n) (*(reg32 *)(0x6000079CU + 4 * (n)))
+/* Measures the slow clock against the crystal. */
+#define RTC_CALIBRATION (*(reg32 *)0x6000036CU)
+#define RTC_CALIBRATION_RESULT (*(reg32 *)0x60000370U)
+#define RTC_CALIBRATION_BIT31 (1U << 31)
+#define CRYSTAL_MHZ 26U
 
 /* --- Radio ------------------------------------------------------------------------ */
 
@@ -161,5 +259,8 @@ int SPIWrite(uint32_t offset, const void *from, uint32_t size);
 int SPIEraseSector(uint32_t sector);
 int SPIUnlock(void);
 void rom_i2c_writeReg(uint32_t block, uint32_t host, uint32_t reg, uint32_t value);
+void rom_i2c_writeReg_Mask(uint32_t block, uint32_t host, uint32_t reg, uint32_t highest,
+                           uint32_t lowest, uint32_t value);
+void rom_sar_init(void);
 
 #endif

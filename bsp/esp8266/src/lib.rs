@@ -4,7 +4,7 @@
 //! ```ignore
 //! // What a board's `main` does, with the facts of its board.toml:
 //! let led = Light { gpio: 2, active_low: true };
-//! chip::start(&Facts { led, other_lights: &[] })
+//! chip::start(&Facts { board: "lamp", led, other_lights: &[], two_slots: true }, app::start)
 //! ```
 
 #![no_std]
@@ -12,19 +12,26 @@
 #[cfg(feature = "radio")]
 extern crate alloc;
 
+pub mod adc;
 mod delay;
 pub mod flash;
 pub mod pins;
+pub mod pwm;
 #[cfg(feature = "radio")]
 mod radio;
+pub mod sleep;
+mod slots;
+pub mod spi;
 mod time;
+pub mod uart;
 
-pub use app::VERSION;
+pub use ::slots::Descriptor;
 pub use delay::Delay;
-pub use slots::Descriptor;
 pub use soft_i2c::{Error as I2cError, Speed};
 
 use core::convert::Infallible;
+
+use crate::slots::Slots;
 
 use embedded_hal::digital::{ErrorType, OutputPin, PinState};
 
@@ -49,32 +56,57 @@ pub struct Facts {
     pub led: Light,
     /// Lights that it does not know; they are kept dark.
     pub other_lights: &'static [Light],
+    /// Whether its flash has room for a second firmware.
+    pub two_slots: bool,
 }
 
 /// Makes a crate the firmware of a board: its `main`, with the facts that the build script read
-/// from the crate's `board.toml`.
+/// from a `board.toml`. Takes the application's start, called with its [`Lamp`] and the runtime's
+/// facts of the board, and its version.
+///
+/// ```ignore
+/// chip::board!(app::start, app::VERSION);
+/// ```
 #[macro_export]
 macro_rules! board {
-    () => {
+    ($start:expr, $version:expr) => {
         /// The facts of `board.toml`.
         const FACTS: $crate::Facts = include!(concat!(env!("OUT_DIR"), "/facts.rs"));
 
         /// What the image says of itself.
         #[used]
         #[unsafe(link_section = ".descriptor")]
-        static DESCRIPTOR: $crate::Descriptor =
-            $crate::Descriptor::new($crate::VERSION, FACTS.board);
+        static DESCRIPTOR: $crate::Descriptor = $crate::Descriptor::new($version, FACTS.board);
 
         /// Called by the chip's start-up code.
         #[unsafe(no_mangle)]
         extern "C" fn main() -> ! {
-            $crate::start(&FACTS)
+            $crate::start(&FACTS, $start)
         }
     };
 }
 
+/// The board's radio, or that there is none in this build.
+#[cfg(feature = "radio")]
+pub type Radio = radio::Radio;
+/// The board's radio, or that there is none in this build.
+#[cfg(not(feature = "radio"))]
+pub type Radio = runtime::wifi::NoRadio;
+
+/// What the runtime needs of the board.
+pub type Board = runtime::Board<Radio>;
+
+/// Declares `Pins`: what the board of the crate leaves to an application, as the build script made
+/// it from `board.toml`. `Pins::take` hands them out once.
+#[macro_export]
+macro_rules! pins {
+    () => {
+        include!(concat!(env!("OUT_DIR"), "/pins.rs"));
+    };
+}
+
 /// A light: lit while this output is high, whatever its pin is.
-struct Lamp {
+pub struct Lamp {
     pin: pins::Output,
     active_low: bool,
 }
@@ -104,16 +136,22 @@ impl OutputPin for Lamp {
     }
 }
 
-/// Darkens the lights that the application does not know and launches the firmware. Called by a
-/// board's `main`, with memory set up and the scheduler not yet running.
-pub fn start(facts: &Facts) -> ! {
+/// Darkens the lights that the application does not know and launches it. Called by a board's
+/// `main`, with memory set up and the scheduler not yet running.
+pub fn start(facts: &Facts, application: impl FnOnce(Lamp, Board)) -> ! {
     for light in facts.other_lights {
         Lamp::new(*light);
     }
     #[cfg(feature = "radio")]
-    let radio = Some(radio::Radio::take());
+    let radio = Some(Radio::take());
     #[cfg(not(feature = "radio"))]
-    let radio = None::<app::wifi::NoRadio>;
-    let time = app::TimeStore { kept: time::kept, keep: time::keep };
-    launch::launch(Lamp::new(facts.led), time, radio)
+    let radio = None;
+    let time = runtime::TimeStore { kept: time::kept, keep: time::keep };
+    let lamp = Lamp::new(facts.led);
+    let slots = facts.two_slots.then(|| runtime::update::Slots {
+        slot: Slots::running(),
+        flash: &Slots,
+        restart: lx106::restart,
+    });
+    launch::launch(time, radio, slots, |board| application(lamp, board))
 }

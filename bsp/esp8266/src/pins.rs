@@ -1,11 +1,16 @@
-//! Pins, by embedded-hal's traits. A pin has one owner, which chooses what it is.
+//! Pins, by embedded-hal's traits. A pin has one owner, which chooses what it is. A board's
+//! `Pins` (`chip::pins!`) has those that nothing else uses, by the names printed on the board.
 //!
 //! ```ignore
-//! let mut light = d5.into_output(false);
+//! chip::pins!();
+//!
+//! let pins = Pins::take().expect("nobody else takes them");
+//! let mut light = pins.d5.into_output(false);
 //! light.set_high()?;
-//! let mut button = d6.into_input(Pull::Up);
+//! let mut button = pins.flash.into_input();
 //! if button.wait(Event::Falling, 10_000) { /* pressed within ten seconds */ }
-//! let mut bus = I2c::new(d2.into_open_drain(Pull::Up), d1.into_open_drain(Pull::Up), Delay::new(), Speed::Fast);
+//! let (sda, scl) = (pins.d2.into_open_drain(Pull::Up), pins.d1.into_open_drain(Pull::Up));
+//! let mut bus = I2c::new(sda, scl, Delay::new(), Speed::Fast);
 //! ```
 
 use core::convert::Infallible;
@@ -16,6 +21,11 @@ use embedded_hal::digital::{ErrorType, InputPin, OutputPin, PinState, StatefulOu
 /// the console and the RTC.
 #[derive(Debug)]
 pub struct Pin<const GPIO: u8>(());
+
+/// A strap that a button of the board pulls to ground: an input, because the button would meet an
+/// output's high level as a short circuit.
+#[derive(Debug)]
+pub struct Button<const GPIO: u8>(Pin<GPIO>);
 
 /// The resistor at an input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,6 +86,22 @@ impl<const GPIO: u8> Pin<GPIO> {
     }
 }
 
+impl<const GPIO: u8> Button<GPIO> {
+    /// The button, for a board that hands it to the application.
+    ///
+    /// # Safety
+    /// As [`Pin::new`].
+    pub const unsafe fn new() -> Self {
+        // SAFETY: by the caller's promise.
+        Self(unsafe { Pin::new() })
+    }
+
+    /// An input with the chip's pull-up: low while the button is pressed.
+    pub fn into_input(self) -> Input {
+        self.0.into_input(Pull::Up)
+    }
+}
+
 /// An output that drives both levels.
 #[derive(Debug)]
 pub struct Output {
@@ -106,6 +132,11 @@ impl Output {
         // SAFETY: any level is allowed; C refuses what is no free pin.
         unsafe { chip_gpio_output(gpio.into(), high) };
         Self { gpio, high }
+    }
+
+    /// Its number, for a driver that moves in.
+    pub(crate) fn gpio(&self) -> u8 {
+        self.gpio
     }
 }
 

@@ -7,7 +7,7 @@ use core::mem::{MaybeUninit, zeroed};
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use alloc::vec::Vec;
-use app::wifi::{AccessPoint, Bssid, Event, Reason, Security, Ssid, Target, Wifi};
+use runtime::wifi::{AccessPoint, Bssid, Event, Reason, Security, Ssid, Target, Wifi};
 use vendor_sys as sys;
 use wpa::eapol::MAX_REPLY;
 use wpa::element::{self, Offer, akm, cipher};

@@ -3,4 +3,4 @@
 #![no_std]
 #![no_main]
 
-chip::board!();
+chip::board!(app::start, app::VERSION);

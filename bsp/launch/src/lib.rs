@@ -1,12 +1,12 @@
-//! What every board does alike: it hands its facts to the application and starts the kernel.
+//! What every board does alike: it hands its facts to an application and starts the kernel.
 //!
-//! A board brings its light, its radio if it has one, where it keeps the time, `board_netif_init` (vendor/lwip/board_netif.h), `fw_random`
+//! A board brings its radio if it has one, where it keeps the time, `board_netif_init` (vendor/lwip/board_netif.h), `fw_random`
 //! (fw_hooks.h) and, in its linker script, `_identity_start`:
 //!
 //! ```ignore
 //! #[unsafe(no_mangle)]
 //! extern "C" fn main() -> ! {
-//!     launch::launch(BoardLed, TIME_STORE, None::<app::wifi::NoRadio>)
+//!     launch::launch(TIME_STORE, None::<runtime::wifi::NoRadio>, None, |board| app::start(BoardLed, board))
 //! }
 //! ```
 
@@ -14,11 +14,15 @@
 
 use vendor_sys as sys;
 
-/// Hands the board's facts to the application and starts the kernel. Called by a board's `main`,
-/// with memory set up and the scheduler not yet running.
-pub fn launch(led: impl app::Led, time: app::TimeStore, radio: Option<impl app::wifi::Wifi>) -> ! {
-    app::start(app::Board {
-        led,
+/// Hands the board's facts to the application, by its `start`, and starts the kernel. Called by a
+/// board's `main`, with memory set up and the scheduler not yet running.
+pub fn launch<W: runtime::wifi::Wifi>(
+    time: runtime::TimeStore,
+    radio: Option<W>,
+    slots: Option<runtime::update::Slots>,
+    start: impl FnOnce(runtime::Board<W>),
+) -> ! {
+    start(runtime::Board {
         identity_region: identity_region(),
         network: network(),
         wifi: radio,
@@ -29,6 +33,7 @@ pub fn launch(led: impl app::Led, time: app::TimeStore, radio: Option<impl app::
         forget_crash: lx106::forget_crash,
         crashes: lx106::crashes_in_a_row(),
         give_up: lx106::give_up,
+        slots,
     });
     rtos::run()
 }

@@ -119,6 +119,25 @@ static bool try_write(const char *bytes, size_t length, size_t needed)
     return done;
 }
 
+bool fw_console_try_raw(const char *bytes, size_t length)
+{
+    uint32_t ps = lx106_mask_interrupts();
+    bool done = length <= RING - (written - taken);
+    for (size_t i = 0; done && i < length; i++) {
+        put_ring(bytes[i]);
+    }
+    if (done) {
+        board_console_start();
+    }
+    lx106_restore_interrupts(ps);
+    return done;
+}
+
+size_t fw_console_waiting(void)
+{
+    return written - taken;
+}
+
 static bool may_wait(void)
 {
     return (lx106_ps() & LX106_PS_INTLEVEL) == 0 &&

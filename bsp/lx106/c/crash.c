@@ -79,7 +79,7 @@ static uint32_t note_checksum(void)
 
 static bool note_valid(void)
 {
-    return note.magic == NOTE_MAGIC && note.reason <= LX106_RESET_GAVE_UP &&
+    return note.magic == NOTE_MAGIC && note.reason <= LX106_RESET_DEEP_SLEEP &&
            note.length <= CRASH_RECORD_MAX && note.checksum == note_checksum();
 }
 
@@ -200,7 +200,7 @@ void crash_boot(enum lx106_reset_reason hardware, const char *task_name)
         record_clear();
     }
     note.boots++;
-    if (boot_reason <= LX106_RESET_SOFTWARE) {
+    if (boot_reason <= LX106_RESET_SOFTWARE || boot_reason == LX106_RESET_DEEP_SLEEP) {
         note.in_a_row = 0;
     }
     note_write(LX106_RESET_EXTERNAL);
@@ -258,6 +258,8 @@ const char *lx106_reset_reason_name(enum lx106_reset_reason reason)
         return "watchdog";
     case LX106_RESET_GAVE_UP:
         return "gave-up";
+    case LX106_RESET_DEEP_SLEEP:
+        return "deep-sleep";
     }
     return "unknown";
 }
@@ -268,6 +270,11 @@ void lx106_restart(void)
     fw_console_direct();
     note_write(LX106_RESET_SOFTWARE);
     board_reset();
+}
+
+void lx106_note_sleep(void)
+{
+    note_write(LX106_RESET_DEEP_SLEEP);
 }
 
 void lx106_give_up(const char *why, size_t length)

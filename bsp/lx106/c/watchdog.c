@@ -53,6 +53,16 @@ void fw_alive(uint16_t seconds)
     taskEXIT_CRITICAL();
 }
 
+void fw_renew(void)
+{
+    taskENTER_CRITICAL();
+    struct promise *promise = promise_of(xTaskGetCurrentTaskHandle());
+    if (promise != NULL) {
+        promise->left = promise->given + 1;
+    }
+    taskEXIT_CRITICAL();
+}
+
 static void check_promises(void)
 {
     for (unsigned i = 0; i < PROMISES_MAX; i++) {

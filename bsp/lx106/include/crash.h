@@ -26,6 +26,7 @@ enum lx106_reset_reason {
     LX106_RESET_PANIC = 7,     /* Rust panic */
     LX106_RESET_WATCHDOG = 8,  /* a task, or all of them, showed no life for too long */
     LX106_RESET_GAVE_UP = 9,   /* lx106_give_up() */
+    LX106_RESET_DEEP_SLEEP = 10, /* lx106_note_sleep() */
 };
 
 /* Most characters of the crash record, which lx106_crash_record copies. */
@@ -56,6 +57,9 @@ _Noreturn void lx106_restart(void);
 /* Reset the board because it cannot do its work and a fresh start may help. `why` (`length`
  * characters, one line) becomes the crash record; it counts as a crash. */
 _Noreturn void lx106_give_up(const char *why, size_t length);
+
+/* Note that the reset which follows ends a deep sleep. */
+void lx106_note_sleep(void);
 
 /* Why the CPU was last reset; the same answer until the next reset. */
 enum lx106_reset_reason lx106_reset_reason(void);

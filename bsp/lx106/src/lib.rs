@@ -51,7 +51,7 @@ unsafe extern "C" {
     safe static board_cpu_hz: u32;
 }
 
-pub use kept::{keep_time, kept_time};
+pub use kept::{Kept, keep_time, kept_time};
 
 /// Why the CPU was last reset.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -76,6 +76,8 @@ pub enum ResetReason {
     Watchdog,
     /// [`give_up`].
     GaveUp,
+    /// A deep sleep ended.
+    DeepSleep,
 }
 
 impl ResetReason {
@@ -92,6 +94,7 @@ impl ResetReason {
             Self::Panic => "panic",
             Self::Watchdog => "watchdog",
             Self::GaveUp => "gave-up",
+            Self::DeepSleep => "deep-sleep",
         }
     }
 }
@@ -115,6 +118,7 @@ pub fn reset_reason() -> ResetReason {
         7 => ResetReason::Panic,
         8 => ResetReason::Watchdog,
         9 => ResetReason::GaveUp,
+        10 => ResetReason::DeepSleep,
         _ => ResetReason::External,
     }
 }

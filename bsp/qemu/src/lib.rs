@@ -18,6 +18,17 @@ use embedded_hal::digital::{ErrorType, OutputPin, PinState};
 
 include!(concat!(env!("OUT_DIR"), "/facts.rs"));
 
+/// Where another board declares its `Pins`.
+#[macro_export]
+macro_rules! pins {
+    () => {
+        compile_error!(
+            "QEMU's board has a light, but no pins, buses, pulses, converter or deep sleep: build for a board \
+             with the chip, such as BOARD=nodemcu, which runs on a virtual one"
+        );
+    };
+}
+
 /// The LED of `board.toml`, lit while the output is high. The emulator has no pins; the board's C shows each change on the
 /// console.
 pub struct BoardLed;

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::PathBuf;
 
-use crate::{Board, FILE, Light};
+use crate::{Board, FILE, Light, Offer};
 
 /// Ends the build script with the fault in words, which cargo shows as an error of its own.
 fn read() -> (Board, PathBuf) {
@@ -47,14 +47,15 @@ pub fn qemu_board() {
     fs::write(out.join("board_facts.h"), c).expect("cargo's folder can be written");
 }
 
-/// The whole build script of a board with the ESP8266: makes `facts.rs`, which `chip::board!`
-/// takes in, and names the chip's linker script.
+/// The whole build script of a board with the ESP8266: makes `facts.rs` and `pins.rs`, which
+/// `chip::board!` and `chip::pins!` take in, and names the chip's linker script.
 ///
 /// # Panics
 /// When cargo's folder cannot be written, or the package does not depend on `esp8266-chip`.
 pub fn chip_board() {
     let (board, out) = read();
     fs::write(out.join("facts.rs"), table(&board)).expect("cargo's folder can be written");
+    fs::write(out.join("pins.rs"), pins(&board)).expect("cargo's folder can be written");
 
     let script = env::var("DEP_CHIP_LINK_SCRIPT").expect("esp8266-chip tells it");
     link_by(&script);
@@ -70,8 +71,64 @@ fn table(board: &Board) -> String {
         write!(others, "{}, ", light(other)).expect("a String takes all");
     }
     format!(
-        "::chip::Facts {{ board: {:?}, led: {}, other_lights: &[{others}] }}\n",
+        "::chip::Facts {{ board: {:?}, led: {}, other_lights: &[{others}], two_slots: {} }}\n",
         board.name,
-        light(&board.led)
+        light(&board.led),
+        board.has_second_slot()
+    )
+}
+
+/// The type `Pins` with what the board leaves to an application. It names `::chip`.
+#[must_use]
+pub fn pins(board: &Board) -> String {
+    let (mut fields, mut values, mut taken) = (String::new(), String::new(), String::new());
+    for (name, offer) in board.offers() {
+        let (kind, of, words) = match offer {
+            Offer::Pin(gpio) => ("pins::Pin", format!("::<{gpio}>"), format!("GPIO{gpio}.")),
+            Offer::Button(gpio) => {
+                ("pins::Button", format!("::<{gpio}>"), format!("The button at GPIO{gpio}."))
+            }
+            Offer::Wake => ("sleep::WakePin", String::new(), "GPIO16.".to_owned()),
+            Offer::Adc => ("adc::Adc", String::new(), "The analogue input.".to_owned()),
+            Offer::Taken(gpio, why) => {
+                writeln!(taken, "/// - `{name}` (GPIO{gpio}): {why}").expect("a String takes all");
+                continue;
+            }
+        };
+        writeln!(
+            fields,
+            "    /// {words}\n    pub {name}: ::chip::{kind}{},",
+            of.trim_start_matches("::")
+        )
+        .expect("a String takes all");
+        writeln!(values, "                {name}: ::chip::{kind}{of}::new(),")
+            .expect("a String takes all");
+    }
+    let missing = if taken.is_empty() {
+        String::new()
+    } else {
+        format!("///\n/// Not among them, because something else needs it:\n{taken}")
+    };
+    format!(
+        "/// The pins of the board ({title}) by their names on it. Each has one owner.\n\
+         {missing}\
+         #[derive(Debug)]\n\
+         pub struct Pins {{\n{fields}}}\n\
+         \n\
+         impl Pins {{\n\
+         \x20   /// The pins, the first time; then `None`.\n\
+         \x20   pub fn take() -> Option<Self> {{\n\
+         \x20       use ::core::sync::atomic::{{AtomicBool, Ordering}};\n\
+         \x20       static TAKEN: AtomicBool = AtomicBool::new(false);\n\
+         \x20       if TAKEN.swap(true, Ordering::Relaxed) {{\n\
+         \x20           return None;\n\
+         \x20       }}\n\
+         \x20       // SAFETY: once, and only what board.toml gives to nobody else.\n\
+         \x20       unsafe {{\n\
+         \x20           Some(Self {{\n{values}            }})\n\
+         \x20       }}\n\
+         \x20   }}\n\
+         }}\n",
+        title = board.title,
     )
 }

@@ -14,6 +14,7 @@
 
 pub mod build;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -46,6 +47,49 @@ pub struct Light {
     pub active_low: bool,
 }
 
+/// A button of the board's own, to ground.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Button {
+    /// What is printed at it.
+    pub name: String,
+    /// Its GPIO.
+    pub gpio: u8,
+}
+
+/// What a name on the board stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(untagged)]
+pub enum Place {
+    /// A pin.
+    Gpio(u8),
+    /// The input of the one analogue converter.
+    Analog(Converter),
+}
+
+/// The analogue converter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Converter {
+    /// `"adc"`
+    Adc,
+}
+
+/// What an application gets of a named place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Offer {
+    /// A pin for any use.
+    Pin(u8),
+    /// A strap that a button pulls to ground: an input.
+    Button(u8),
+    /// GPIO16, which can end a deep sleep.
+    Wake,
+    /// The analogue converter.
+    Adc,
+    /// Nothing, for this reason.
+    Taken(u8, &'static str),
+}
+
 /// One board.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Board {
@@ -61,6 +105,12 @@ pub struct Board {
     pub other_lights: Vec<Light>,
     /// MiB of flash: 1, 2 or 4. The first holds a firmware, the second the one that replaces it.
     pub flash_mib: u8,
+    /// Buttons of its own.
+    pub buttons: Vec<Button>,
+    /// Straps (GPIO0, 2 and 15) at which nothing disturbs the boot, whatever an application does.
+    pub straps: Vec<u8>,
+    /// The names that are printed on it; none: all pins, by their numbers.
+    pub pins: BTreeMap<String, Place>,
 }
 
 /// The file as it is written.
@@ -75,7 +125,26 @@ struct Written {
     other_lights: Vec<Light>,
     #[serde(default = "usual_flash")]
     flash_mib: u8,
+    #[serde(default)]
+    buttons: Vec<Button>,
+    #[serde(default)]
+    straps: Vec<u8>,
+    #[serde(default = "numbered")]
+    pins: BTreeMap<String, Place>,
 }
+
+/// Every pin by its number.
+fn numbered() -> BTreeMap<String, Place> {
+    let gpios = [0, 2, 4, 5, 12, 13, 14, 15, WAKE];
+    let pins = gpios.map(|gpio| (format!("gpio{gpio}"), Place::Gpio(gpio)));
+    let adc = ("adc".to_owned(), Place::Analog(Converter::Adc));
+    pins.into_iter().chain([adc]).collect()
+}
+
+/// The RTC's pin.
+const WAKE: u8 = 16;
+/// Pins whose levels at reset say from where the chip boots.
+const STRAPS: [u8; 3] = [0, 2, 15];
 
 /// What an ESP-12 has.
 fn usual_flash() -> u8 {
@@ -108,7 +177,7 @@ pub enum Error {
         /// Why not.
         reason: &'static str,
     },
-    /// Two lights on one pin.
+    /// Two lights or buttons on one pin.
     Shared {
         /// The board.
         board: String,
@@ -128,14 +197,14 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unreadable { path, reason } => write!(f, "{}: {reason}", path.display()),
-            Self::Malformed { board, reason } => write!(f, "bsp/{board}/{FILE}: {reason}"),
+            Self::Malformed { board, reason } => write!(f, "{FILE} of {board}: {reason}"),
             Self::Pin { board, gpio, reason } => write!(
                 f,
-                "bsp/{board}/{FILE}: GPIO{gpio} cannot carry a light: {reason}; \
+                "{FILE} of {board}: GPIO{gpio} cannot carry a light: {reason}; \
                  GPIO0, 2, 4, 5 and 12 to 15 can"
             ),
             Self::Shared { board, gpio } => {
-                write!(f, "bsp/{board}/{FILE}: two lights on GPIO{gpio}")
+                write!(f, "{FILE} of {board}: two lights or buttons on GPIO{gpio}")
             }
             Self::Unknown { board, known } => write!(
                 f,
@@ -148,6 +217,12 @@ impl fmt::Display for Error {
 }
 
 impl std::error::Error for Error {}
+
+/// Whether it can be the name of a field in Rust.
+fn is_field(name: &str) -> bool {
+    name.starts_with(|c: char| c.is_ascii_lowercase())
+        && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit())
+}
 
 /// Why a pin of the ESP8266 cannot be an output for a light, if so (datasheet, table 2-1).
 fn unfit(gpio: u8) -> Option<&'static str> {
@@ -176,6 +251,9 @@ impl Board {
             led: written.led,
             other_lights: written.other_lights,
             flash_mib: written.flash_mib,
+            buttons: written.buttons,
+            straps: written.straps,
+            pins: written.pins,
         };
         if !matches!(board.flash_mib, 1 | 2 | 4) {
             return Err(malformed("flash_mib is 1, 2 or 4: the MiB of flash".to_owned()));
@@ -197,7 +275,70 @@ impl Board {
                 )));
             }
         }
+        for Button { name, gpio } in &board.buttons {
+            if unfit(*gpio).is_some() {
+                return Err(malformed(format!(
+                    "the button {name:?}: no button can be at GPIO{gpio}"
+                )));
+            }
+            if seen.contains(gpio) {
+                return Err(Error::Shared { board: board.name, gpio: *gpio });
+            }
+            seen.push(*gpio);
+            if !is_field(name) || board.pins.contains_key(name) {
+                return Err(malformed(format!(
+                    "the button's name {name:?} is not one word of small letters and digits, or a pin's"
+                )));
+            }
+        }
+        if let Some(gpio) = board.straps.iter().find(|gpio| !STRAPS.contains(gpio)) {
+            return Err(malformed(format!("straps: GPIO{gpio} is none; GPIO0, 2 and 15 are")));
+        }
+        let mut places = Vec::new();
+        for (name, place) in &board.pins {
+            if !is_field(&name.to_ascii_lowercase()) {
+                return Err(malformed(format!("the pin's name {name:?} is not one word")));
+            }
+            let reason = match place {
+                Place::Gpio(WAKE) | Place::Analog(_) => None,
+                Place::Gpio(gpio) => unfit(*gpio),
+            };
+            if let Some(reason) = reason {
+                return Err(malformed(format!("pins: {name} cannot be used: {reason}")));
+            }
+            if places.contains(place) {
+                return Err(malformed(format!("pins: {name} is there twice, by two names")));
+            }
+            places.push(*place);
+        }
         Ok(board)
+    }
+
+    /// What an application gets at each place, by the name of a field: the place's in small
+    /// letters, or the button's.
+    #[must_use]
+    pub fn offers(&self) -> Vec<(String, Offer)> {
+        let offer = |place: &Place| match place {
+            Place::Analog(Converter::Adc) => Offer::Adc,
+            Place::Gpio(WAKE) => Offer::Wake,
+            Place::Gpio(gpio) => {
+                if self.lights().any(|light| light.gpio == *gpio) {
+                    Offer::Taken(*gpio, "the board's light is on it")
+                } else if self.buttons.iter().any(|button| button.gpio == *gpio) {
+                    Offer::Taken(*gpio, "the board's button is on it, which has its own name")
+                } else if STRAPS.contains(gpio) && !self.straps.contains(gpio) {
+                    Offer::Taken(
+                        *gpio,
+                        "a strap: its level at reset says from where the chip boots",
+                    )
+                } else {
+                    Offer::Pin(*gpio)
+                }
+            }
+        };
+        let pins = self.pins.iter().map(|(name, place)| (name.to_ascii_lowercase(), offer(place)));
+        let buttons = self.buttons.iter().map(|b| (b.name.clone(), Offer::Button(b.gpio)));
+        pins.chain(buttons).collect()
     }
 
     /// Whether its flash has room for a second firmware, so that it can be updated over the air.
@@ -237,11 +378,14 @@ impl Board {
         Ok(boards)
     }
 
-    /// The board of that name.
+    /// The board of that name; or, when it has a slash, that of an application's own folder.
     ///
     /// # Errors
     /// As [`Board::all`]; [`Error::Unknown`], which names those that there are.
     pub fn named(name: &str) -> Result<Self, Error> {
+        if name.contains('/') {
+            return Self::read(Path::new(name));
+        }
         let boards = Self::all()?;
         let known = boards.iter().map(|board| board.name.clone()).collect();
         boards
@@ -327,10 +471,52 @@ mod tests {
             (format!("title = 'X'\nflash_mib = 3\n{led}"), "1, 2 or 4"),
         ] {
             let error = Board::parse("x", &text).unwrap_err().to_string();
-            assert!(error.contains(word) && error.contains("bsp/x/board.toml"), "{error}");
+            assert!(error.contains(word) && error.contains("board.toml of x"), "{error}");
         }
+        for (more, word) in [
+            ("straps = [4]", "GPIO4 is none"),
+            ("pins = { D1 = 1 }", "console"),
+            ("pins = { D1 = 6 }", "flash"),
+            ("pins = { D1 = 5, SCL = 5 }", "twice"),
+            ("pins = { 'D 1' = 5 }", "one word"),
+            ("pins = { A0 = 'dac' }", "pins"),
+            ("buttons = [{ name = 'flash', gpio = 1 }]", "GPIO1"),
+            ("buttons = [{ name = 'Flash', gpio = 0 }]", "small letters"),
+            ("buttons = [{ name = 'gpio5', gpio = 0 }]", "or a pin's"),
+        ] {
+            let error = Board::parse("x", &format!("title = 'X'\n{more}\n{led}")).unwrap_err();
+            let error = error.to_string();
+            assert!(error.contains(word) && error.contains("board.toml of x"), "{error}");
+        }
+        let button = format!("title = 'X'\nbuttons = [{{ name = 'flash', gpio = 4 }}]\n{led}");
+        assert_eq!(Board::parse("x", &button), Err(Error::Shared { board: "x".into(), gpio: 4 }));
         let twice = format!("title = 'X'\n{led}[[other_lights]]{}", &led[5..]);
         assert_eq!(Board::parse("x", &twice), Err(Error::Shared { board: "x".into(), gpio: 4 }));
+    }
+
+    #[test]
+    fn a_nodemcu_offers_what_nobody_else_uses() {
+        let offers: BTreeMap<_, _> =
+            Board::named("nodemcu").unwrap().offers().into_iter().collect();
+        for (name, gpio) in [("d1", 5), ("d2", 4), ("d5", 14), ("d6", 12), ("d7", 13)] {
+            assert_eq!(offers[name], Offer::Pin(gpio), "{name}");
+        }
+        for (name, gpio, why) in [("d3", 0, "button"), ("d4", 2, "light"), ("d8", 15, "strap")] {
+            let Offer::Taken(taken, reason) = offers[name] else { panic!("{name} is to be had") };
+            assert!(taken == gpio && reason.contains(why), "{name}: {reason}");
+        }
+        assert_eq!(offers["d0"], Offer::Wake);
+        assert_eq!(offers["a0"], Offer::Adc);
+        assert_eq!(offers["flash"], Offer::Button(0));
+    }
+
+    #[test]
+    fn a_strap_that_the_board_lets_go_is_a_pin() {
+        let text = "title = 'X'\nstraps = [15]\n[led]\nname = 'red'\ngpio = 4\nactive_low = true\n";
+        let offers: BTreeMap<_, _> =
+            Board::parse("x", text).unwrap().offers().into_iter().collect();
+        assert_eq!(offers["gpio15"], Offer::Pin(15));
+        assert!(matches!(offers["gpio0"], Offer::Taken(0, _)));
     }
 
     #[test]

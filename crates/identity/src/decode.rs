@@ -3,7 +3,7 @@
 use crate::error::{Damage, Error, Field};
 use crate::fields::{Identity, Level, LogLevel, NtpServer, WifiKey, WifiNetwork, parse_dns_server};
 use crate::validate::{
-    MAX_CERTIFICATES, MAX_DNS_SERVERS, MAX_LOG_LEVELS, MAX_NTP_SERVERS, MAX_ROOTS,
+    MAX_CERTIFICATES, MAX_DNS_SERVERS, MAX_LOG_LEVELS, MAX_NTP_SERVERS, MAX_ROOTS, MAX_UPDATE_KEYS,
     MAX_WIFI_NETWORKS, at_most,
 };
 use crate::{
@@ -190,6 +190,7 @@ fn is_repeatable(field: Field) -> bool {
             | Field::NtpServer
             | Field::DnsServer
             | Field::LogLevel
+            | Field::UpdateKey
     )
 }
 
@@ -243,6 +244,12 @@ fn store<'a>(identity: &mut Identity<'a>, field: Field, value: &'a [u8]) -> Resu
             at_most(MAX_LOG_LEVELS, identity.log_levels.len() + 1, field)?;
             identity.log_levels.push(log_level(value)?);
         }
+        Field::UpdateKey => {
+            at_most(MAX_UPDATE_KEYS, identity.update_keys.len() + 1, field)?;
+            let key = value.try_into();
+            identity.update_keys.push(key.map_err(|_| field.invalid("is not x and y of a point"))?);
+        }
+        Field::TrialTime => identity.trial_s = number(field, value)?,
     }
     Ok(())
 }

@@ -102,6 +102,10 @@ impl Identity<'_> {
         for entry in &self.log_levels {
             body.field(Field::LogLevel, &[&[entry.level as u8], entry.module.as_bytes()]);
         }
+        for key in &self.update_keys {
+            body.field(Field::UpdateKey, &[*key]);
+        }
+        body.field(Field::TrialTime, &[&self.trial_s.to_le_bytes()]);
         body.0
     }
 }

@@ -164,11 +164,15 @@ pub enum Field {
     LogLevel = 16,
     /// SSID and pairwise master key.
     WifiKey = 17,
+    /// Public key that signs updates.
+    UpdateKey = 18,
+    /// Time within which an update must have connected.
+    TrialTime = 19,
 }
 
 impl Field {
     /// Every field, in the order of the tags.
-    const ALL: [Self; 17] = [
+    const ALL: [Self; 19] = [
         Self::Endpoint,
         Self::Port,
         Self::ClientId,
@@ -186,6 +190,8 @@ impl Field {
         Self::CleanSession,
         Self::LogLevel,
         Self::WifiKey,
+        Self::UpdateKey,
+        Self::TrialTime,
     ];
 
     /// The field's tag in the format.
@@ -229,6 +235,8 @@ impl fmt::Display for Field {
             Self::CleanSession => "clean session flag",
             Self::LogLevel => "log level",
             Self::WifiKey => "Wi-Fi network",
+            Self::UpdateKey => "update key",
+            Self::TrialTime => "trial time",
         })
     }
 }

@@ -17,6 +17,8 @@ pub const DEFAULT_CONTROL_TOPIC: &str = "esp8266/control";
 pub const DEFAULT_KEEP_ALIVE_S: u16 = 60;
 /// Longest delay in seconds between two attempts to connect when the identity names none.
 pub const DEFAULT_BACKOFF_CAP_S: u16 = 60;
+/// Seconds within which an update must have connected when the identity names none.
+pub const DEFAULT_TRIAL_S: u16 = 300;
 /// Time servers when the identity names none.
 pub const DEFAULT_NTP_SERVERS: [NtpServer<'static>; 2] = [
     NtpServer { host: "pool.ntp.org", port: NTP_PORT },
@@ -66,6 +68,11 @@ pub struct Identity<'a> {
     pub clean_session: bool,
     /// Log levels that differ from the firmware's.
     pub log_levels: Vec<LogLevel<'a>>,
+    /// Public keys on P-256, x and y, of which one must have signed an update. Without any, none
+    /// is taken.
+    pub update_keys: Vec<&'a [u8; 64]>,
+    /// Seconds within which an update must have connected, or else the old firmware comes back.
+    pub trial_s: u16,
 }
 
 impl<'a> Identity<'a> {
@@ -94,6 +101,8 @@ impl<'a> Identity<'a> {
             backoff_cap_s: DEFAULT_BACKOFF_CAP_S,
             clean_session: false,
             log_levels: Vec::new(),
+            update_keys: Vec::new(),
+            trial_s: DEFAULT_TRIAL_S,
         }
     }
 
@@ -122,6 +131,8 @@ impl fmt::Debug for Identity<'_> {
             .field("backoff_cap_s", &self.backoff_cap_s)
             .field("clean_session", &self.clean_session)
             .field("log_levels", &self.log_levels)
+            .field("update_keys", &self.update_keys.len())
+            .field("trial_s", &self.trial_s)
             .finish()
     }
 }

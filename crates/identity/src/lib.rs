@@ -33,13 +33,14 @@ pub use encode::{NextWrite, next_write};
 pub use error::{Damage, Error, Field};
 pub use fields::{
     DEFAULT_BACKOFF_CAP_S, DEFAULT_CONTROL_TOPIC, DEFAULT_KEEP_ALIVE_S, DEFAULT_NTP_SERVERS,
-    DEFAULT_PORT, DEFAULT_STATUS_TOPIC, DNS_PORT, Identity, Level, LogLevel, NTP_PORT, NtpServer,
-    WifiKey, WifiNetwork, parse_dns_server,
+    DEFAULT_PORT, DEFAULT_STATUS_TOPIC, DEFAULT_TRIAL_S, DNS_PORT, Identity, Level, LogLevel,
+    NTP_PORT, NtpServer, WifiKey, WifiNetwork, parse_dns_server,
 };
 pub use validate::{
     BACKOFF_CAP_S, KEEP_ALIVE_S, MAX_CERTIFICATES, MAX_CLIENT_ID, MAX_DNS_SERVERS, MAX_HOST_NAME,
     MAX_LOG_LEVELS, MAX_MODULE, MAX_NTP_SERVERS, MAX_PASSPHRASE, MAX_ROOTS, MAX_SSID,
-    MAX_TIME_SERVER, MAX_TOPIC, MAX_TOPIC_SLASHES, MAX_WIFI_NETWORKS, MIN_PASSPHRASE,
+    MAX_TIME_SERVER, MAX_TOPIC, MAX_TOPIC_SLASHES, MAX_UPDATE_KEYS, MAX_WIFI_NETWORKS,
+    MIN_PASSPHRASE, TRIAL_S,
 };
 
 /// Size of the identity region in bytes.

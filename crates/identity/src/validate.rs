@@ -20,6 +20,8 @@ pub const KEEP_ALIVE_S: RangeInclusive<u16> = 30..=1200;
 /// Longest delay between two attempts to connect, in seconds: room for jitter above the second
 /// that every attempt waits, and an hour at most.
 pub const BACKOFF_CAP_S: RangeInclusive<u16> = 2..=3600;
+/// Time within which an update must have connected, in seconds: two attempts to connect at least.
+pub const TRIAL_S: RangeInclusive<u16> = 60..=3600;
 /// Longest SSID in bytes (IEEE 802.11).
 pub const MAX_SSID: usize = 32;
 /// Shortest WPA passphrase in characters (IEEE 802.11).
@@ -40,6 +42,8 @@ pub const MAX_NTP_SERVERS: usize = 4;
 pub const MAX_DNS_SERVERS: usize = 4;
 /// Most log levels.
 pub const MAX_LOG_LEVELS: usize = 16;
+/// Most keys that may sign updates: the one in use, and its successor.
+pub const MAX_UPDATE_KEYS: usize = 2;
 
 /// Longest label of a host name in bytes (RFC 1035).
 const MAX_LABEL: usize = 63;
@@ -80,6 +84,10 @@ impl Identity<'_> {
         }
         if !BACKOFF_CAP_S.contains(&self.backoff_cap_s) {
             return Err(Field::BackoffCap.invalid("must be 2 to 3600 seconds"));
+        }
+        at_most(MAX_UPDATE_KEYS, self.update_keys.len(), Field::UpdateKey)?;
+        if !TRIAL_S.contains(&self.trial_s) {
+            return Err(Field::TrialTime.invalid("must be 60 to 3600 seconds"));
         }
         at_most(MAX_LOG_LEVELS, self.log_levels.len(), Field::LogLevel)?;
         for entry in &self.log_levels {

@@ -73,6 +73,8 @@ fn round_trip_of_defaults() {
     assert_eq!(identity.keep_alive_s, 60);
     assert_eq!(identity.backoff_cap_s, 60);
     assert!(!identity.clean_session);
+    assert!(identity.update_keys.is_empty());
+    assert_eq!(identity.trial_s, 300);
     assert_eq!(identity.ntp_servers()[0].to_string(), "pool.ntp.org");
 }
 
@@ -113,6 +115,9 @@ fn bytes_are_as_documented() {
         field(15, &[1]),
         field(16, b"\x02*"),
         field(16, b"\x05mqtt"),
+        field(18, &[0xA5; 64]),
+        field(18, &[0x5A; 64]),
+        field(19, &[0x84, 0x03]),
     ]
     .concat();
     let mut copy = copy_with_header(1, &[], 0x0102_0304, &expected);
@@ -233,7 +238,7 @@ fn newer_version_is_refused_and_longer_header_is_not() {
 fn unknown_tags_are_skipped() {
     let material = Material::new();
     let copy = small(&material).encode_copy(1).unwrap();
-    for tag in [0, 18, 32, 33, 0x1234, 0xFFFF] {
+    for tag in [0, 20, 32, 33, 0x1234, 0xFFFF] {
         for size in [0, 1, 2, 3, 4, 5, 4000] {
             let unknown = field(tag, &vec![0xA5; size]);
             for body in
@@ -559,6 +564,10 @@ fn numbers_and_levels() {
     for backoff_cap_s in [0, 1, 3601] {
         refused(&Identity { backoff_cap_s, ..base() }, Field::BackoffCap);
     }
+    for trial_s in [0, 59, 3601] {
+        refused(&Identity { trial_s, ..base() }, Field::TrialTime);
+    }
+    refused(&Identity { update_keys: vec![&[1; 64]; 3], ..base() }, Field::UpdateKey);
     let text = "x".repeat(33);
     for module in ["", &text, "a b", "ü"] {
         let level = Level::Info;
@@ -605,6 +614,9 @@ fn decoder_refuses_values_that_the_encoder_cannot_make() {
         (17, b"\x01x0123456789abcdef0123456789abcde", Field::WifiKey),
         (17, b"\x01x0123456789abcdef0123456789abcdefg", Field::WifiKey),
         (17, b"\x000123456789abcdef0123456789abcdef", Field::Wifi),
+        (18, &[4; 63], Field::UpdateKey),
+        (18, &[4; 65], Field::UpdateKey),
+        (19, &[0; 4], Field::TrialTime),
     ] {
         let error = decode_small_and(tag, value).unwrap_err();
         assert_eq!(reason(&error).0, field, "tag {tag} value {value:?}");
@@ -617,7 +629,9 @@ fn repeated_and_missing_fields() {
     let material = Material::new();
     let copy = full(&material).encode_copy(1).unwrap();
     let body = body_of(&copy);
-    for (tag, value) in [(1, &b"a.b"[..]), (2, &[1, 0]), (8, &material.key), (15, &[1])] {
+    for (tag, value) in
+        [(1, &b"a.b"[..]), (2, &[1, 0]), (8, &material.key), (15, &[1]), (19, &[60, 0])]
+    {
         let body = [body, &field(tag, value)].concat();
         let error = decode_copy(&copy_with_body(&body)).unwrap_err();
         assert_eq!(reason(&error).1, "occurs more than once");
@@ -629,6 +643,7 @@ fn repeated_and_missing_fields() {
         (11, b"a"),
         (12, b"1.2.3.4"),
         (16, b"\x03*"),
+        (18, &[4; 64]),
     ] {
         let body = [body, &field(tag, value).repeat(16)].concat();
         let error = decode_copy(&copy_with_body(&body)).unwrap_err();

@@ -6,7 +6,7 @@ use common::{Material, body_of, copy_with_header, crc32, field, full, pkcs8_key,
 use fuzz::Random;
 use identity::{
     COPY_SIZE, Error, Identity, MAX_CERTIFICATES, MAX_DNS_SERVERS, MAX_LOG_LEVELS, MAX_NTP_SERVERS,
-    MAX_ROOTS, MAX_WIFI_NETWORKS, REGION_SIZE, Stored, decode_copy,
+    MAX_ROOTS, MAX_UPDATE_KEYS, MAX_WIFI_NETWORKS, REGION_SIZE, Stored, decode_copy,
 };
 
 /// Bytes that mean something in a region.
@@ -62,10 +62,10 @@ fn change_fields(random: &mut Random, body: &[u8]) -> Vec<u8> {
                 let to = random.below(fields.len());
                 fields.swap(at, to);
             }
-            3 => fields[at].0 = random.below(20) as u16,
+            3 => fields[at].0 = random.below(22) as u16,
             4 => fields[at].1 = random.bytes(40),
             5 => {
-                let tag = random.below(20) as u16;
+                let tag = random.below(22) as u16;
                 fields.insert(at, (tag, random.bytes(40)));
             }
             _ => scribble(random, &mut fields[at].1),
@@ -118,6 +118,7 @@ fn check(random: &mut Random, identity: &Identity<'_>) {
     assert!(identity.own_ntp_servers.len() <= MAX_NTP_SERVERS);
     assert!(identity.dns_servers.len() <= MAX_DNS_SERVERS);
     assert!(identity.log_levels.len() <= MAX_LOG_LEVELS);
+    assert!(identity.update_keys.len() <= MAX_UPDATE_KEYS);
     // Now and then only: it takes longer than all the rest.
     if !random.once_in(16) {
         return;

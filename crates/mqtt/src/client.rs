@@ -14,6 +14,7 @@ use rtos::Waker;
 use vendor_sys as sys;
 
 use crate::error::{Error, Step};
+use crate::guard;
 
 /// Milliseconds until a PUBLISH or SUBSCRIBE without an answer means a dead connection. It was
 /// sent again before (`PAHO_REPEAT_MS`).
@@ -276,11 +277,11 @@ impl Client {
     /// Publishes. At QoS 1 [`Client::turn`] tells when the server has it; one message at a time.
     ///
     /// # Errors
-    /// `Busy` while the last one is not acknowledged; `OutOfMemory` while the heap is too low to
+    /// `Busy` at QoS 1 while the last one is not acknowledged; `OutOfMemory` while the heap is too low to
     /// send safely: the connection still stands then.
     pub fn publish(&mut self, topic: &str, payload: &[u8], qos: Qos) -> Result<(), Error> {
         let connection = self.connection.as_mut().ok_or(Error::Disconnected)?;
-        if connection.publishing.is_some() {
+        if qos != Qos::AtMostOnce && connection.publishing.is_some() {
             return Err(Error::Busy);
         }
         // paho copies both, the seam puts them together, and TCP keeps that until it is
@@ -355,6 +356,25 @@ impl Client {
         Ok(None)
     }
 
+    /// From now on, and as long as the connection lasts, messages at QoS 0 whose topics begin with
+    /// `prefix` come from [`Client::aside`] alone, not from [`Client::turn`]. They may have 2 KB, and
+    /// nothing but the heap that one takes is needed for them.
+    pub fn set_aside(&mut self, prefix: &str) {
+        // SAFETY: the client's owner makes all of paho's calls, and none in here.
+        if let Some(guard) = unsafe { guard::of_connection() } {
+            guard.set_aside(prefix.as_bytes());
+        }
+    }
+
+    /// Hands the next message to `with`, by topic and payload, if it is one that was set aside. Until
+    /// then nothing that came behind it is handed out, so whoever sets messages aside asks for them
+    /// in each turn.
+    pub fn aside<T>(&mut self, with: impl FnOnce(&str, &[u8]) -> T) -> Option<T> {
+        // SAFETY: as above; `with` cannot reach the client.
+        let (topic, payload) = unsafe { guard::of_connection() }?.aside()?;
+        Some(with(topic, payload))
+    }
+
     /// Whether [`Client::turn`] would find a packet now.
     pub fn has_more(&self) -> bool {
         // SAFETY: reads what the seam knows, and polls its socket.
@@ -366,6 +386,18 @@ impl Client {
         // SAFETY: shuts the socket of the connection, if there is one.
         unsafe { sys::paho_tls_abort() };
         self.connection = None;
+    }
+
+    /// Ends the connection with a word to the server, which then does not publish the last will.
+    pub fn leave(&mut self) {
+        // SAFETY: writes to the connection, if there is one.
+        unsafe { sys::paho_tls_goodbye() };
+        self.connection = None;
+    }
+
+    /// The credentials that all connections use.
+    pub fn profile(&self) -> &tls::Profile {
+        &self.profile
     }
 
     /// Messages larger than the client takes that were acknowledged and dropped since boot.

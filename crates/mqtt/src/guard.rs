@@ -38,6 +38,7 @@ fn describe(item: Item) -> sys::fw_packet {
         }
         Item::PushedOut { id } => packet(fw_packet_kind::FW_PACKET_PUSHED_OUT, &[], 0, id),
         Item::Refused => packet(fw_packet_kind::FW_PACKET_REFUSED, &[], 0, None),
+        Item::Aside => packet(fw_packet_kind::FW_PACKET_ASIDE, &[], 0, None),
     }
 }
 
@@ -48,6 +49,16 @@ fn describe(item: Item) -> sys::fw_packet {
 unsafe fn guard<'a>(handle: *mut sys::fw_packets) -> &'a mut Guard {
     // SAFETY: as promised; C's type stands for `Guard`.
     unsafe { &mut *handle.cast() }
+}
+
+/// What guards the connection, if there is one. Its owner is the task that makes all of paho's
+/// calls, and it must not be held over any of them.
+///
+/// # Safety
+/// The caller is that task, and makes none meanwhile.
+pub(crate) unsafe fn of_connection<'a>() -> Option<&'a mut Guard> {
+    // SAFETY: as promised: C uses it in such calls only.
+    unsafe { sys::paho_packets().cast::<Guard>().as_mut() }
 }
 
 /// # Safety

@@ -8,6 +8,7 @@ use core::net::{Ipv4Addr, SocketAddrV4};
 use core::ptr;
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
 
+use lx106::Kept;
 use rtos::Waker;
 use vendor_sys as sys;
 
@@ -118,6 +119,19 @@ impl Interface {
         Error::check(unsafe { sys::dhcp_start(sys::netif_default) })
     }
 
+    /// The same, by asking for the address that this network has lent before a reset or a deep
+    /// sleep, if that was kept ([`keep_address`]): one question instead of two, and no probe. A
+    /// network that does not know it says so, or nothing, and the device asks for another one.
+    ///
+    /// # Errors
+    /// `OutOfMemory`.
+    pub fn request_kept_address(&self) -> Result<(), Error> {
+        let [address] = LEASE.get().unwrap_or_default();
+        let _core = Core::lock();
+        // SAFETY: as above.
+        Error::check(unsafe { sys::net_dhcp_start_with(sys::netif_default, address) })
+    }
+
     /// The interface's MAC address.
     pub fn mac(&self) -> [u8; 6] {
         self.mac
@@ -155,6 +169,18 @@ impl Interface {
 /// An address as lwIP keeps it.
 fn in_network_order(address: Ipv4Addr) -> u32 {
     u32::from_le_bytes(address.octets())
+}
+
+/// The address that DHCP gave, in network byte order, over resets and deep sleep.
+#[unsafe(link_section = ".noinit")]
+static LEASE: Kept<1> = Kept::new();
+
+/// Keeps the address that the device has now for [`Interface::request_kept_address`].
+pub fn keep_address() {
+    match ADDRESS.load(Ordering::Acquire) {
+        0 => LEASE.forget(),
+        address => LEASE.keep(&[address]),
+    }
 }
 
 /// The device's address, once there is an interface, a link, and DHCP has answered.

@@ -4,8 +4,8 @@ use alloc::vec::Vec;
 
 use crate::Fault;
 use crate::header::{
-    CONNACK, CONNECT, Header, MAX_PACKET, PINGREQ, PINGRESP, PUBACK, PUBLISH, SUBACK, SUBSCRIBE,
-    number, publish,
+    CONNACK, CONNECT, Header, MAX_ASIDE, MAX_PACKET, PINGREQ, PINGRESP, PUBACK, PUBLISH, SUBACK,
+    SUBSCRIBE, number, publish,
 };
 
 /// Most bytes that are held at a time: the largest packet, and some more behind it.
@@ -23,6 +23,7 @@ const PACKET: u8 = 1;
 const OVERSIZED: u8 = 2;
 const PUSHED_OUT: u8 = 3;
 const REFUSED: u8 = 4;
+const ASIDE: u8 = 5;
 const ENTRY_HEAD: usize = 3;
 
 /// What [`Guard::take`] hands out.
@@ -48,6 +49,8 @@ pub enum Item<'a> {
     /// The heap had no room for a PUBLISH, which must not be acknowledged: the server will
     /// deliver it again.
     Refused,
+    /// A PUBLISH for [`Guard::aside`], which comes before anything else is handed out.
+    Aside,
 }
 
 /// Why the body of a PUBLISH is thrown away as it comes.
@@ -105,6 +108,8 @@ pub struct Guard {
     subacked: Option<u16>,
     publish: Option<u16>,
     pings: u8,
+    /// How topics begin whose messages are set aside; empty for none.
+    aside: Vec<u8>,
 }
 
 impl Default for Guard {
@@ -132,7 +137,28 @@ impl Guard {
             subacked: None,
             publish: None,
             pings: 0,
+            aside: Vec::new(),
         }
+    }
+
+    /// From now on, messages at QoS 0 whose topics begin with `prefix` are not for the client but for
+    /// [`Guard::aside`]. They may have up to [`MAX_ASIDE`] bytes.
+    pub fn set_aside(&mut self, prefix: &[u8]) {
+        self.aside = prefix.to_vec();
+    }
+
+    /// Topic and payload of the next message, if that was set aside. They stay where they are until
+    /// the next call of `aside`, `take` or `offer`.
+    pub fn aside(&mut self) -> Option<(&str, &[u8])> {
+        self.forget_taken();
+        if self.is_empty() {
+            return None;
+        }
+        let (ASIDE, length) = self.entry(0)? else { return None };
+        self.taken = ENTRY_HEAD + length;
+        let (_, body) = Header::split(self.store.get(ENTRY_HEAD..self.taken)?)?;
+        let (topic, _, payload) = publish(0, body)?;
+        Some((core::str::from_utf8(topic).ok()?, payload))
     }
 
     /// Notes a packet that the client sends, and so which answers may come. One SUBSCRIBE (of
@@ -241,6 +267,9 @@ impl Guard {
             return None;
         }
         let (kind, length) = self.entry(0)?;
+        if kind == ASIDE {
+            return Some(Item::Aside);
+        }
         self.taken = ENTRY_HEAD + length;
         let content = self.store.get(ENTRY_HEAD..self.taken)?;
         Some(match kind {
@@ -307,7 +336,9 @@ impl Guard {
             return Err(Fault::Malformed(kind));
         }
         let size = ENTRY_HEAD + header.bytes().len() + length;
-        let reason = if length > MAX_PACKET {
+        // Whether it is to be set aside shows with its topic.
+        let may_be_aside = kind == PUBLISH && header.qos() == 0 && !self.aside.is_empty();
+        let reason = if length > if may_be_aside { MAX_ASIDE } else { MAX_PACKET } {
             Reason::TooLarge
         } else if !self.make_room(size) {
             Reason::NoRoom
@@ -369,7 +400,7 @@ impl Guard {
         while self.store.len() + size > CAPACITY {
             let Some((kind, length)) = self.entry(at) else { return false };
             let end = at + ENTRY_HEAD + length;
-            if kind != PACKET {
+            if kind != PACKET && kind != ASIDE {
                 at = end;
                 continue;
             }
@@ -446,9 +477,12 @@ impl Guard {
             _ => {
                 let qos = header.qos();
                 let sound = publish(qos, body)
-                    .is_some_and(|(topic, id, _)| is_topic(topic) && (qos == 0 || id != 0));
-                if !sound {
-                    return Err(Fault::Malformed(kind));
+                    .filter(|(topic, id, _)| is_topic(topic) && (qos == 0 || *id != 0));
+                let Some((topic, _, payload)) = sound else { return Err(Fault::Malformed(kind)) };
+                if qos == 0 && !self.aside.is_empty() && topic.starts_with(&self.aside) {
+                    self.store[start] = ASIDE;
+                } else if body.len() > MAX_PACKET {
+                    return self.cut_down(start, topic.len(), payload.len());
                 }
                 true
             }
@@ -457,6 +491,19 @@ impl Guard {
             self.store.truncate(start);
         }
         Ok(())
+    }
+
+    /// The entry at `start` is a message at QoS 0 that was kept because it might have been one to set
+    /// aside, and is too large for the client.
+    fn cut_down(&mut self, start: usize, topic: usize, payload: usize) -> Result<(), Fault> {
+        let mut shown = [0; MAX_TOPIC_SHOWN];
+        let shown = &mut shown[..topic.min(MAX_TOPIC_SHOWN)];
+        let at = self.store.len() - payload - topic;
+        for (to, from) in shown.iter_mut().zip(self.store.get(at..).unwrap_or(&[])) {
+            *to = *from;
+        }
+        self.store.truncate(start);
+        self.append_whole(OVERSIZED, &[&[0, 0], &(payload as u32).to_le_bytes(), shown])
     }
 
     /// A PUBLISH that was thrown away has come to its end.

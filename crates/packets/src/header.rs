@@ -5,6 +5,8 @@ use crate::Fault;
 /// Most bytes after the fixed header of a packet that is kept. A longer PUBLISH is reduced to what
 /// its acknowledgement needs.
 pub const MAX_PACKET: usize = 2048;
+/// The same for a PUBLISH that is set aside: 2 KB of payload, topic and what is around both.
+pub const MAX_ASIDE: usize = 2560;
 
 pub(crate) const CONNECT: u8 = 1;
 pub(crate) const CONNACK: u8 = 2;

@@ -11,6 +11,9 @@
 //! [`Guard::discard`] forgets it, faults included. Bytes that turn out to be forged have then
 //! decided which of their own kind were kept, and nothing else.
 //!
+//! Messages that are larger than others, and come while the heap has little room for copies, can be
+//! [set aside](Guard::set_aside): their owner reads them where they lie, past the client.
+//!
 //! What it holds is at most [`CAPACITY`] bytes, and nothing while nothing waits.
 //!
 //! ```
@@ -37,7 +40,7 @@ mod guard;
 mod header;
 
 pub use guard::{CAPACITY, Guard, Item, MAX_TOPIC_SHOWN};
-pub use header::MAX_PACKET;
+pub use header::{MAX_ASIDE, MAX_PACKET};
 
 use core::fmt;
 

@@ -1,7 +1,7 @@
 //! The guard survives any bytes, cut anywhere, and hands out the same whatever the cuts.
 
 use fuzz::Random;
-use packets::{Fault, Guard, Item, MAX_PACKET};
+use packets::{Fault, Guard, Item, MAX_ASIDE, MAX_PACKET};
 
 const CONNECT: [u8; 14] = [0x10, 12, 0, 4, b'M', b'Q', b'T', b'T', 4, 2, 0, 30, 0, 0];
 
@@ -38,8 +38,16 @@ fn stream(random: &mut Random) -> Vec<u8> {
 }
 
 /// What comes out of a guard that is fed like that.
-fn run(bytes: &[u8], mut cut: impl FnMut() -> usize, drain: bool) -> (Vec<String>, Option<Fault>) {
+fn run(
+    bytes: &[u8],
+    aside: bool,
+    mut cut: impl FnMut() -> usize,
+    drain: bool,
+) -> (Vec<String>, Option<Fault>) {
     let mut guard = Guard::new();
+    if aside {
+        guard.set_aside(b"t");
+    }
     guard.sent(&CONNECT);
     guard.sent(&[0x82, 6, 0, 1, 0, 1, b'c', 1]);
     guard.sent(&[0x32, 6, 0, 1, b's', 0, 2, b'x']);
@@ -50,6 +58,12 @@ fn run(bytes: &[u8], mut cut: impl FnMut() -> usize, drain: bool) -> (Vec<String
             if let Item::Packet(packet) = item {
                 assert!(packet.len() <= MAX_PACKET + 5);
                 assert!(matches!(packet[0] >> 4, 2 | 3 | 4 | 9 | 13));
+            }
+            if let Item::Aside = item {
+                let (topic, payload) = guard.aside().expect("just told");
+                assert!(topic.starts_with('t') && topic.len() + payload.len() < MAX_ASIDE);
+                items.push(format!("aside, {} bytes on {topic}", payload.len()));
+                continue;
             }
             items.push(match item {
                 Item::Packet(packet) => {
@@ -86,16 +100,17 @@ fn any_bytes_are_survived_and_cuts_do_not_matter() {
     let (mut items, mut faults, mut records) = (0, 0, 0);
     for input in 0..inputs {
         let bytes = stream(&mut random);
-        let byte_by_byte = run(&bytes, || 1, true);
+        let aside = random.once_in(2);
+        let byte_by_byte = run(&bytes, aside, || 1, true);
         let mut cuts = Random::new(random.number());
-        let in_pieces = run(&bytes, || cuts.below(300) + 1, true);
+        let in_pieces = run(&bytes, aside, || cuts.below(300) + 1, true);
         // What is complete before a fault may be lost with it; nothing else may differ.
         assert_eq!(byte_by_byte.1, in_pieces.1, "input {input}");
         let longest = byte_by_byte.0.len().min(in_pieces.0.len());
         assert_eq!(byte_by_byte.0[..longest], in_pieces.0[..longest], "input {input}");
         assert!(byte_by_byte.1.is_some() || byte_by_byte.0 == in_pieces.0, "input {input}");
         // All of it as one record: the same, as long as the store has room.
-        let whole = run(&bytes, || bytes.len(), false);
+        let whole = run(&bytes, aside, || bytes.len(), false);
         if byte_by_byte.1.is_none() && !whole.0.iter().any(|item| item.starts_with("PushedOut")) {
             assert_eq!(whole, byte_by_byte, "input {input}");
             records += 1;

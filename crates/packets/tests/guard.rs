@@ -1,6 +1,6 @@
 //! Each packet that a server may send, each that it must not, and what does not fit.
 
-use packets::{Fault, Guard, Item, MAX_PACKET};
+use packets::{Fault, Guard, Item, MAX_ASIDE, MAX_PACKET};
 
 const CONNECT: [u8; 14] = [0x10, 12, 0, 4, b'M', b'Q', b'T', b'T', 4, 0, 0, 30, 0, 0];
 const CONNECT_CLEAN: [u8; 14] = [0x10, 12, 0, 4, b'M', b'Q', b'T', b'T', 4, 2, 0, 30, 0, 0];
@@ -301,4 +301,74 @@ fn more_acknowledgements_than_fit_end_the_connection() {
         guard.offer(&publish(1, id, "c", b""));
     }
     assert_eq!(guard.commit(), Err(Fault::Flood));
+}
+
+#[test]
+fn what_is_set_aside_passes_the_client() {
+    let big = |topic: &str, body: usize| publish(0, 0, topic, &vec![b'x'; body - 2 - topic.len()]);
+    for size in [1, 7, 10_000] {
+        let mut guard = connected();
+        guard.set_aside(b"a/");
+        let sent = [
+            publish(0, 0, "c", b"on"),
+            big("a/data", MAX_ASIDE),
+            publish(1, 5, "a/data", b"acknowledged"),
+            big("c", MAX_PACKET + 1),
+            big("a/data", MAX_ASIDE + 1),
+            publish(0, 0, "a/", b""),
+            publish(0, 0, "b", b"off"),
+        ];
+        let mut seen = Vec::new();
+        for piece in sent.iter().flat_map(|packet| packet.chunks(size)) {
+            feed(&mut guard, piece).unwrap();
+            loop {
+                if let Some((topic, payload)) = guard.aside() {
+                    seen.push(format!("aside {topic} {}", payload.len()));
+                    continue;
+                }
+                match guard.take() {
+                    None => break,
+                    Some(Item::Packet(packet)) => seen.push(format!("packet {}", packet.len())),
+                    Some(other) => seen.push(format!("{other:?}")),
+                }
+            }
+            assert!(guard.is_empty());
+        }
+        let dropped = |topic: &str, payload| {
+            let topic = topic.as_bytes();
+            format!("{:?}", Item::Oversized { id: None, payload, topic })
+        };
+        assert_eq!(
+            seen,
+            [
+                "packet 7".to_owned(),
+                format!("aside a/data {}", MAX_ASIDE - 8),
+                "packet 24".to_owned(),
+                dropped("c", MAX_PACKET - 2),
+                dropped("a/data", MAX_ASIDE - 7),
+                "aside a/ 0".to_owned(),
+                "packet 8".to_owned(),
+            ],
+            "{size} bytes at a time"
+        );
+    }
+    // It holds up what comes behind it, until its owner has read it.
+    let mut guard = connected();
+    guard.set_aside(b"a/");
+    feed(&mut guard, &[publish(0, 0, "a/", b"1"), publish(0, 0, "c", b"2")].concat()).unwrap();
+    for _ in 0..2 {
+        assert_eq!(guard.take(), Some(Item::Aside));
+    }
+    assert_eq!(guard.aside(), Some(("a/", &b"1"[..])));
+    assert_eq!(guard.aside(), None);
+    assert_eq!(guard.take(), Some(Item::Packet(&publish(0, 0, "c", b"2"))));
+    // One whose record is forged was never there.
+    guard.offer(&publish(0, 0, "a/", b"1"));
+    guard.discard();
+    assert_eq!(guard.aside(), None);
+    assert_eq!(guard.take(), None);
+    // What is no topic ends the connection, set aside or not.
+    let mut guard = connected();
+    guard.set_aside(b"a/");
+    assert!(feed(&mut guard, &publish(0, 0, "a/+", b"1")).is_err());
 }

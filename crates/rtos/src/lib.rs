@@ -7,7 +7,7 @@
 //! ```ignore
 //! let queue = Arc::new(Queue::<u32>::new(4)?);
 //! let numbers = Arc::clone(&queue);
-//! Task::new().name("reader").stack_size(256).priority(priority::LED).start(move |_| {
+//! Task::new().name("reader").stack_size(256).priority(priority::PROMPT).start(move |_| {
 //!     loop {
 //!         watchdog::alive(30);
 //!         if let Ok(number) = numbers.receive(Duration::ms(10_000)) {
@@ -45,10 +45,10 @@ pub mod priority {
 
     /// Owns the MQTT client; computes handshakes.
     pub const LINK: TaskPriority = TaskPriority(2);
-    /// Composes statuses.
-    pub const STATUS: TaskPriority = TaskPriority(3);
-    /// Switches the LED.
-    pub const LED: TaskPriority = TaskPriority(4);
+    /// Measures, waits for pins, composes statuses: what an application does, without haste.
+    pub const ORDINARY: TaskPriority = TaskPriority(3);
+    /// Short work that must not wait for anything else of the application: switches the LED.
+    pub const PROMPT: TaskPriority = TaskPriority(4);
 }
 
 /// Milliseconds since the scheduler started, in 64 bits: the 32-bit tick count alone would

@@ -79,10 +79,10 @@ impl log::Log for Console {
     fn flush(&self) {}
 }
 
-/// "net::clock" is logged as "net", "app::link" as "link": a reader looks for the part of
-/// the product, not for a file.
+/// "net::clock" is logged as "net", "runtime::link" as "link", "app::led" as "led": a reader looks for
+/// the part of the product, not for a file.
 fn module(target: &str) -> &str {
-    match target.strip_prefix("app::") {
+    match target.strip_prefix("app::").or_else(|| target.strip_prefix("runtime::")) {
         Some(task) => task.split(':').next().unwrap_or(task),
         None => target.split(':').next().unwrap_or(target),
     }

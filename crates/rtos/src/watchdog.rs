@@ -12,6 +12,13 @@ pub fn alive(seconds: u16) {
     unsafe { sys::fw_alive(seconds) };
 }
 
+/// The calling task shows life again, within what it promised last. Who promised nothing is not put
+/// under watch.
+pub fn renew() {
+    // SAFETY: callable from any task.
+    unsafe { sys::fw_renew() };
+}
+
 /// The calling task promises nothing any more. Every task that was under watch calls it before
 /// it ends.
 pub fn leave() {

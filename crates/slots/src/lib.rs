@@ -28,6 +28,8 @@ pub const WINDOW: u32 = 0x4020_0000;
 pub const STAGE: u32 = 0;
 /// Flash offsets of the sectors with a boot record each.
 pub const RECORDS: [u32; 2] = [0x1000, 0x2000];
+/// Flash offset of the sector that remembers how far an update has come.
+pub const PROGRESS: u32 = 0x3000;
 /// Where in its MiB a slot begins.
 pub const SLOT_START: u32 = 0x4000;
 /// Where in its MiB a slot ends. What follows is the identity that the slot's firmware sees.
@@ -59,6 +61,15 @@ impl Slot {
         match self {
             Self::A => 0,
             Self::B => 1,
+        }
+    }
+
+    /// Its name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::A => "A",
+            Self::B => "B",
         }
     }
 
@@ -127,6 +138,7 @@ mod tests {
         assert_eq!(Slot::from_number(2), None);
         let [first, second] = RECORDS;
         assert!(STAGE + SECTOR <= first && first + SECTOR <= second);
-        assert!(second + SECTOR <= SLOT_START && SLOT_START < SLOT_END && SLOT_END < MIB);
+        assert!(second + SECTOR <= PROGRESS && PROGRESS + SECTOR <= SLOT_START);
+        assert!(SLOT_START < SLOT_END && SLOT_END < MIB);
     }
 }

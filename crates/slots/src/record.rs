@@ -7,11 +7,11 @@
 //! | 0 | `BTR1` |
 //! | 1 | sequence number; the newer of two whole records counts (RFC 1982) |
 //! | 2 | the slot: 0 is A, 1 is B |
-//! | 3 | CRC-32 of the words before |
+//! | 3 | CRC-32 of the words before and of the last |
 //! | 4 | attempts: each boot on trial clears one byte |
 //! | 5 | erased; 0 once the firmware has said that it is good |
 //! | 6 | erased; the reason, once the firmware has given up |
-//! | 7 | not used |
+//! | 7 | the firmware's number: which update brought it |
 //!
 //! A new record is written into the sector of the older one, so the one that counts is never
 //! erased. What comes later only turns ones into zeros, which needs no erasing: a power cut leaves
@@ -67,14 +67,16 @@ pub struct Record {
     pub slot: Slot,
     /// What is known of the firmware there.
     pub verdict: Verdict,
+    /// Which update brought it; a number of the application's.
+    pub number: u32,
 }
 
 impl Record {
     /// Reads a record. None when these words are none, or a damaged one.
     #[must_use]
     pub fn read(words: &[u32; RECORD_WORDS]) -> Option<Self> {
-        let [magic, sequence, slot, crc, attempts, good, rejected, _] = *words;
-        if magic != MAGIC || crc32(&[magic, sequence, slot]) != crc {
+        let [magic, sequence, slot, crc, attempts, good, rejected, number] = *words;
+        if magic != MAGIC || crc32(&[magic, sequence, slot, number]) != crc {
             return None;
         }
         let verdict = if rejected != ERASED {
@@ -86,15 +88,15 @@ impl Record {
             let used = (0..4).filter(|byte| attempts >> (8 * byte) & 0xFF != 0xFF).count();
             Verdict::Trial { attempts: used as u32 }
         };
-        Some(Self { sequence, slot: Slot::from_number(slot)?, verdict })
+        Some(Self { sequence, slot: Slot::from_number(slot)?, verdict, number })
     }
 
     /// The words of a new record: a firmware on trial.
     #[must_use]
-    pub fn trial(sequence: u32, slot: Slot) -> [u32; RECORD_WORDS] {
+    pub fn trial(sequence: u32, slot: Slot, number: u32) -> [u32; RECORD_WORDS] {
         let slot = slot.number();
-        let crc = crc32(&[MAGIC, sequence, slot]);
-        [MAGIC, sequence, slot, crc, ERASED, ERASED, ERASED, ERASED]
+        let crc = crc32(&[MAGIC, sequence, slot, number]);
+        [MAGIC, sequence, slot, crc, ERASED, ERASED, ERASED, number]
     }
 
     /// Whether its slot may be booted.
@@ -188,14 +190,15 @@ impl Records {
         [Candidate { slot: record.slot, mark }, other]
     }
 
-    /// The sector for a new record about `slot`, to be erased first, and its words.
+    /// The sector for a new record about the firmware with this number in `slot`, to be erased first,
+    /// and its words.
     #[must_use]
-    pub fn next(&self, slot: Slot) -> (usize, [u32; RECORD_WORDS]) {
+    pub fn next(&self, slot: Slot, number: u32) -> (usize, [u32; RECORD_WORDS]) {
         match self.newest() {
             Some((sector, record)) => {
-                (1 - sector, Record::trial(record.sequence.wrapping_add(1), slot))
+                (1 - sector, Record::trial(record.sequence.wrapping_add(1), slot, number))
             }
-            None => (0, Record::trial(1, slot)),
+            None => (0, Record::trial(1, slot, number)),
         }
     }
 }

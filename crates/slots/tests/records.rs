@@ -77,7 +77,7 @@ impl Flash {
 
     /// What the application does for an update.
     fn try_out(&mut self, slot: Slot) {
-        let (sector, words) = self.records().next(slot);
+        let (sector, words) = self.records().next(slot, 0x1234);
         self.erase(sector);
         for (index, word) in words.into_iter().enumerate() {
             self.write(sector, index, word);
@@ -205,12 +205,11 @@ fn the_power_fails_at_each_byte() {
 
 #[test]
 fn each_flipped_bit_of_what_the_checksum_covers_is_found() {
-    let words = Record::trial(77, Slot::B);
-    assert_eq!(
-        Record::read(&words),
-        Some(Record { sequence: 77, slot: Slot::B, verdict: Verdict::Trial { attempts: 0 } })
-    );
-    for word in 0..4 {
+    let words = Record::trial(77, Slot::B, 5);
+    let verdict = Verdict::Trial { attempts: 0 };
+    let record = Record { sequence: 77, slot: Slot::B, verdict, number: 5 };
+    assert_eq!(Record::read(&words), Some(record));
+    for word in [0, 1, 2, 3, 7] {
         for bit in 0..32 {
             let mut words = words;
             words[word] ^= 1 << bit;
@@ -223,10 +222,10 @@ fn each_flipped_bit_of_what_the_checksum_covers_is_found() {
 
 #[test]
 fn sequence_numbers_wrap() {
-    let read = |sequence, slot| Record::read(&Record::trial(sequence, slot));
+    let read = |sequence, slot| Record::read(&Record::trial(sequence, slot, 0));
     let records = Records([read(u32::MAX, Slot::A), read(0, Slot::B)]);
     let (sector, newest) = records.newest().unwrap();
     assert_eq!((sector, newest.slot), (1, Slot::B));
-    let (sector, words) = records.next(Slot::A);
+    let (sector, words) = records.next(Slot::A, 7);
     assert_eq!((sector, Record::read(&words).unwrap().sequence), (0, 1));
 }

@@ -7,7 +7,7 @@ use p256_lx106 as p256;
 use vendor_sys as sys;
 
 /// mbedTLS's SHA-256.
-struct Sha256(sys::mbedtls_sha256_context);
+pub struct Sha256(sys::mbedtls_sha256_context);
 
 impl p256::Sha256 for Sha256 {
     fn new() -> Self {

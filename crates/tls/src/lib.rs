@@ -30,5 +30,6 @@ mod error;
 mod profile;
 mod rsa;
 
+pub use curve::Sha256;
 pub use error::Error;
 pub use profile::{Credentials, Profile};

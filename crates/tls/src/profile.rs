@@ -3,6 +3,7 @@
 use alloc::boxed::Box;
 use core::ptr::NonNull;
 
+use lx106::Kept;
 use vendor_sys as sys;
 
 use crate::Error;
@@ -41,6 +42,10 @@ pub struct Profile {
     _chain: Box<[sys::tls_der]>,
 }
 
+/// Of certificates that were found good.
+#[unsafe(link_section = ".noinit")]
+static VERIFIED: Kept<{ sys::TLS_KEPT_WORDS as usize }> = Kept::new();
+
 // SAFETY: the profile is only read after it was made, and one task at a time does handshakes.
 unsafe impl Send for Profile {}
 
@@ -73,6 +78,26 @@ impl Profile {
             Some(raw) => Ok(Self { raw, _roots: roots, _chain: chain }),
             None => Err(Error::last().unwrap_or_default()),
         }
+    }
+
+    /// Keeps over resets and deep sleep which certificates were found good, so that their signatures
+    /// need not be verified again ([`Profile::recall_verified`]).
+    pub fn keep_verified(&self) {
+        let mut words = [0; sys::TLS_KEPT_WORDS as usize];
+        // SAFETY: a live profile, and room for the words.
+        if unsafe { sys::tls_keep_verified(self.as_ptr(), words.as_mut_ptr()) } {
+            VERIFIED.keep(&words);
+        } else {
+            VERIFIED.forget();
+        }
+    }
+
+    /// Takes what was kept for the truth, if it has the seal of this profile: its private key and
+    /// its roots. Whether it had.
+    pub fn recall_verified(&self) -> bool {
+        let Some(words) = VERIFIED.get() else { return false };
+        // SAFETY: a live profile, and the words.
+        unsafe { sys::tls_recall_verified(self.as_ptr(), words.as_ptr()) }
     }
 
     /// For the MQTT client, which hands it to paho.

@@ -4,28 +4,23 @@
 /// Decodes into `out`; the bytes that were decoded. None when the text is not base64, is not padded,
 /// or does not fit.
 pub fn decode<'a>(text: &str, out: &'a mut [u8]) -> Option<&'a [u8]> {
-    let text = text.as_bytes();
-    if !text.len().is_multiple_of(4) {
-        return None;
-    }
-    let padding = text.iter().rev().take(2).take_while(|byte| **byte == b'=').count();
-    let length = text.len() / 4 * 3 - padding.min(text.len());
-    let out = out.get_mut(..length)?;
-    let digits = text.get(..text.len() - padding)?;
-    for (digits, out) in digits.chunks(4).zip(out.chunks_mut(3)) {
-        let mut bits = 0_u32;
-        for digit in digits {
-            bits = bits << 6 | value(*digit)?;
+    let (mut bits, mut count, mut length, mut padding) = (0_u32, 0, 0, 0);
+    for digit in text.bytes() {
+        if digit == b'=' {
+            padding += 1;
+            continue;
         }
-        bits <<= 6 * (4 - digits.len());
-        let [_, bytes @ ..] = bits.to_be_bytes();
-        out.copy_from_slice(&bytes[..out.len()]);
-        // What padding cuts off is zero, or two texts would mean the same.
-        if bytes[out.len()..].iter().any(|byte| *byte != 0) {
-            return None;
+        bits = bits << 6 | value(digit).filter(|_| padding == 0)?;
+        count += 6;
+        if count >= 8 {
+            count -= 8;
+            *out.get_mut(length)? = (bits >> count) as u8;
+            length += 1;
         }
     }
-    Some(out)
+    // What padding cuts off is zero, or two texts would mean the same.
+    let whole = text.len().is_multiple_of(4) && 2 * padding == count;
+    (whole && bits & ((1 << count) - 1) == 0).then(|| out.get(..length))?
 }
 
 fn value(digit: u8) -> Option<u32> {

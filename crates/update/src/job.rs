@@ -13,9 +13,8 @@
 //! {"update":{"stream":"…","file":0,"size":305532,"sig-sha256-ecdsa":"…","allow_downgrade":true}}
 //! ```
 
-use alloc::format;
-use alloc::string::String;
-use core::fmt;
+use alloc::string::ToString;
+use alloc::vec::Vec;
 
 use crate::base64;
 use crate::json::Json;
@@ -25,89 +24,6 @@ pub const MAX_JOB_ID: usize = 64;
 /// See [`MAX_JOB_ID`].
 pub const MAX_STREAM_ID: usize = 128;
 
-/// The topics of a thing's jobs, below `$aws/things/<thing>/jobs/`.
-#[derive(Clone, Copy, Debug)]
-pub struct Topics<'a> {
-    /// The thing's name.
-    pub thing: &'a str,
-}
-
-impl Topics<'_> {
-    fn jobs(&self, rest: fmt::Arguments<'_>) -> String {
-        format!("$aws/things/{}/jobs/{rest}", self.thing)
-    }
-
-    /// To subscribe to: another job is next, or none.
-    #[must_use]
-    pub fn notify_next(&self) -> String {
-        self.jobs(format_args!("notify-next"))
-    }
-
-    /// To publish to: begin the next job, or go on with the one that was begun.
-    #[must_use]
-    pub fn start_next(&self) -> String {
-        self.jobs(format_args!("start-next"))
-    }
-
-    /// To publish to: say how a job goes.
-    #[must_use]
-    pub fn update(&self, job: &str) -> String {
-        self.jobs(format_args!("{job}/update"))
-    }
-
-    /// To subscribe to: the answers to [`Self::start_next`].
-    #[must_use]
-    pub fn start_next_answers(&self) -> String {
-        self.jobs(format_args!("start-next/+"))
-    }
-
-    /// To subscribe to: the answers to [`Self::update`] of this job.
-    #[must_use]
-    pub fn update_answers(&self, job: &str) -> String {
-        self.jobs(format_args!("{job}/update/+"))
-    }
-
-    /// What a message on `topic` is, when it is one of jobs.
-    #[must_use]
-    pub fn kind<'t>(&self, topic: &'t str) -> Option<Kind<'t>> {
-        let rest = topic.strip_prefix("$aws/things/")?.strip_prefix(self.thing)?;
-        Some(match rest.strip_prefix("/jobs/")? {
-            "notify-next" => Kind::Next,
-            "start-next/accepted" => Kind::Started,
-            "start-next/rejected" => Kind::NotStarted,
-            rest => {
-                let (job, answer) = rest.split_once("/update/")?;
-                match answer {
-                    "accepted" => Kind::Updated { job },
-                    "rejected" => Kind::NotUpdated { job },
-                    _ => return None,
-                }
-            }
-        })
-    }
-}
-
-/// A message of the jobs service.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind<'a> {
-    /// Another job is next, or none.
-    Next,
-    /// The answer to start-next: a job, or none.
-    Started,
-    /// It was refused.
-    NotStarted,
-    /// The server took what the device said of this job.
-    Updated {
-        /// The job.
-        job: &'a str,
-    },
-    /// It did not.
-    NotUpdated {
-        /// The job.
-        job: &'a str,
-    },
-}
-
 /// A job for this device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Execution<'a> {
@@ -115,40 +31,19 @@ pub struct Execution<'a> {
     pub job: &'a str,
     /// The version that the next update must expect.
     pub version: u32,
-    /// Whether it had been begun: after a reset, or a lost connection.
-    pub in_progress: bool,
-    /// What the device said of it last, under "state".
-    pub state: Option<&'a str>,
     /// What is to be done.
     pub document: Result<Document<'a>, Refused>,
 }
 
-/// Why a job is not done. Told to the server as the reason.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refused {
-    /// It is no update.
-    OtherKind,
-    /// It has more or fewer files than one.
-    Files,
-    /// A member is missing or has another type.
-    Member(&'static str),
-    /// The signature is none of ECDSA on P-256 with SHA-256.
-    Signature,
-    /// It is not offered by MQTT.
-    Protocol,
-}
+/// Why a job is not done, in words: told to the server as the reason.
+pub type Refused = &'static str;
 
-impl fmt::Display for Refused {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::OtherKind => f.write_str("this device knows no such job, only updates"),
-            Self::Files => f.write_str("an update of this device is one file"),
-            Self::Member(name) => write!(f, "the job document has no proper {name}"),
-            Self::Signature => f.write_str("the signature is not one of ECDSA P-256 with SHA-256"),
-            Self::Protocol => f.write_str("this device takes updates by MQTT only"),
-        }
-    }
-}
+const OTHER_KIND: Refused = "this device knows no such job, only updates";
+const FILES: Refused = "an update of this device is one file";
+const SIGNATURE: Refused = "the signature is not one of ECDSA P-256 with SHA-256";
+const STREAM: Refused =
+    "the job document names no stream of MQTT, by which this device takes updates";
+const NUMBERS: Refused = "the job document has no proper file number and size";
 
 /// An update.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -172,25 +67,16 @@ impl<'a> Execution<'a> {
     /// # Errors
     /// When it is no message of the jobs service.
     pub fn read(payload: &'a [u8]) -> Result<Option<Self>, Malformed> {
-        let text = core::str::from_utf8(payload).map_err(|_| Malformed)?;
-        let json = Json::parse(text).ok_or(Malformed)?;
+        let json = Json::parse(payload).ok_or(Malformed)?;
         let Some(execution) = json.get("execution") else { return Ok(None) };
         let Some(job) = execution.get("jobId") else { return Ok(None) };
-        let job = job.text().filter(|id| is_job_id(id)).ok_or(Malformed)?;
+        let job = job.text().filter(|id| is_id(id, MAX_JOB_ID)).ok_or(Malformed)?;
         let version = execution.get("versionNumber").and_then(Json::number).ok_or(Malformed)?;
-        let status = execution.get("status").and_then(Json::text).ok_or(Malformed)?;
-        let state = execution.get("statusDetails").and_then(|details| details.get("state"));
         let document = match execution.get("jobDocument") {
             Some(document) => Document::read(document),
-            None => Err(Refused::OtherKind),
+            None => Err(OTHER_KIND),
         };
-        Ok(Some(Self {
-            job,
-            version,
-            in_progress: status == "IN_PROGRESS",
-            state: state.and_then(Json::text),
-            document,
-        }))
+        Ok(Some(Self { job, version, document }))
     }
 }
 
@@ -198,53 +84,31 @@ impl<'a> Execution<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Malformed;
 
-/// AWS's characters of a job's id; it becomes part of topics.
-fn is_job_id(id: &str) -> bool {
-    (1..=MAX_JOB_ID).contains(&id.len())
-        && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
-}
-
-fn is_stream_id(id: &str) -> bool {
-    (1..=MAX_STREAM_ID).contains(&id.len())
-        && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+/// AWS's characters of the id of a job or stream; it becomes part of topics.
+fn is_id(id: &str, most: usize) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    (1..=most).contains(&id.len()) && id.bytes().all(allowed)
 }
 
 impl<'a> Document<'a> {
     fn read(document: Json<'a>) -> Result<Self, Refused> {
-        if let Some(ota) = document.get("afr_ota") {
-            let by_mqtt = |protocols: Json<'a>| protocols.items().any(|p| p.text() == Some("MQTT"));
-            if ota.get("protocols").is_some_and(|protocols| !by_mqtt(protocols)) {
-                return Err(Refused::Protocol);
-            }
-            let mut files = ota.get("files").ok_or(Refused::Member("files"))?.items();
-            let (Some(file), None) = (files.next(), files.next()) else {
-                return Err(Refused::Files);
-            };
-            return Self::fields(ota, "streamname", file, "fileid", "filesize");
-        }
-        let update = document.get("update").ok_or(Refused::OtherKind)?;
-        Self::fields(update, "stream", update, "file", "size")
-    }
-
-    fn fields(
-        of: Json<'a>,
-        stream: &'static str,
-        file: Json<'a>,
-        number: &'static str,
-        size: &'static str,
-    ) -> Result<Self, Refused> {
-        let figure =
-            |name: &'static str| file.get(name).and_then(Json::number).ok_or(Refused::Member(name));
-        let text = file.get("sig-sha256-ecdsa").and_then(Json::text).ok_or(Refused::Signature)?;
+        let (stream, file, number, size) = if let Some(ota) = document.get("afr_ota") {
+            let file = ota.get("files").and_then(Json::only).ok_or(FILES)?;
+            (ota.text_of("streamname"), file, "fileid", "filesize")
+        } else {
+            let update = document.get("update").ok_or(OTHER_KIND)?;
+            (update.text_of("stream"), update, "file", "size")
+        };
+        let figure = |name| file.get(name).and_then(Json::number).ok_or(NUMBERS);
         let mut der = [0; 72];
-        let signature =
-            base64::decode(text, &mut der).and_then(base64::signature).ok_or(Refused::Signature)?;
+        let signature = base64::decode(file.text_of("sig-sha256-ecdsa"), &mut der)
+            .and_then(base64::signature)
+            .ok_or(SIGNATURE)?;
+        if !is_id(stream, MAX_STREAM_ID) {
+            return Err(STREAM);
+        }
         Ok(Self {
-            stream: of
-                .get(stream)
-                .and_then(Json::text)
-                .filter(|id| is_stream_id(id))
-                .ok_or(Refused::Member(stream))?,
+            stream,
             file: figure(number)?,
             size: figure(size)?,
             signature,
@@ -277,42 +141,41 @@ impl Status {
     }
 }
 
-/// What is said of a job, for its topic `update`. `state` is one word or per cent; a reason may
-/// hold anything.
+/// What is said of a job, for its topic `update`. `state` is one word or per cent. The reason may hold
+/// anything; it has two parts, and both are empty for none.
 #[must_use]
-pub fn report(status: Status, version: u32, state: &str, reason: Option<&str>) -> String {
-    let mut json = format!(
-        r#"{{"status":"{}","expectedVersion":"{version}","statusDetails":{{"state":"{state}""#,
-        status.as_str()
-    );
-    if let Some(reason) = reason {
-        json.push_str(r#","reason":""#);
+pub fn report(status: Status, version: u32, state: &str, reason: [&str; 2]) -> Vec<u8> {
+    let mut json = Vec::with_capacity(128);
+    let mut write = |text: &str| json.extend_from_slice(text.as_bytes());
+    write(r#"{"status":""#);
+    write(status.as_str());
+    write(r#"","expectedVersion":""#);
+    write(&version.to_string());
+    write(r#"","statusDetails":{"state":""#);
+    write(state);
+    if reason != ["", ""] {
+        write(r#"","reason":""#);
         // AWS takes up to 1,024 characters of a detail, and no control characters.
-        for character in reason.chars().take(MAX_REASON) {
-            match character {
-                '"' | '\\' => json.push('\''),
-                '\0'..=' ' | '\x7F' => json.push(' '),
-                _ => json.push(character),
-            }
+        for byte in reason.iter().flat_map(|part| part.bytes()).take(MAX_REASON) {
+            json.push(match byte {
+                b'"' | b'\\' => b'\'',
+                b' '..=b'~' => byte,
+                _ => b' ',
+            });
         }
-        json.push('"');
     }
-    json.push_str("}}");
+    json.extend_from_slice(br#""}}"#);
     json
 }
 
-/// Most characters of a reason.
+/// Most bytes of a reason.
 pub const MAX_REASON: usize = 160;
 
 /// Whether an update was refused because the job has changed since (`VersionMismatch`), or is over
 /// or gone: nothing more can be said of it then.
 #[must_use]
 pub fn is_over(payload: &[u8]) -> bool {
-    let code = core::str::from_utf8(payload)
-        .ok()
-        .and_then(Json::parse)
-        .and_then(|json| json.get("code"))
-        .and_then(Json::text);
+    let code = Json::parse(payload).map(|json| json.text_of("code"));
     matches!(
         code,
         Some(

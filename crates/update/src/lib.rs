@@ -11,6 +11,7 @@
 extern crate alloc;
 
 pub mod base64;
+pub mod install;
 pub mod job;
 pub mod json;
 pub mod machine;

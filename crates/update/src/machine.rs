@@ -3,21 +3,19 @@
 //! The one who owns it carries out what [`Machine::poll`] and [`Machine::message`] hand out, and tells
 //! how that went. It knows no network and no flash; the clock is an argument, in milliseconds.
 
-use alloc::collections::VecDeque;
-use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
 
-use crate::job::{self, Execution, Kind, Status};
+use crate::job::{self, Document, Execution, Status};
 use crate::progress::{Fetch, Missing, crc32};
 use crate::stream::{self, Block, Request};
 
 /// Milliseconds after which a question to the jobs service is asked again.
-const ANSWER_MS: u64 = 10_000;
+const ANSWER_MS: u32 = 10_000;
 /// The same for blocks; it doubles with each silence, up to the second.
-const BLOCKS_MS: u64 = 4_000;
-const MOST_BLOCKS_MS: u64 = 64_000;
+const BLOCKS_MS: u32 = 4_000;
+const MOST_BLOCKS_MS: u32 = 64_000;
 /// Silences in a row after which the stream counts as ended: 9 minutes.
 const SILENCES: u32 = 12;
 /// How many per cent lie between two reports.
@@ -67,17 +65,27 @@ pub struct Work {
     pub signature: [u8; 64],
     /// Whether an older version may come.
     pub allow_downgrade: bool,
+    /// The version of the job that the next report expects.
     version: u32,
     stream: String,
     file: u32,
 }
 
+impl Work {
+    /// Of a job of which nothing more is known yet.
+    const fn of(job: String, version: u32) -> Self {
+        let stream = String::new();
+        let (what, size, file, signature, allow_downgrade) = (0, 0, 0, [0; 64], false);
+        Self { job, what, size, signature, allow_downgrade, version, stream, file }
+    }
+}
+
 /// What is to be carried out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Subscribe to a topic.
+    /// Subscribe to a topic, at QoS 0.
     Subscribe(String),
-    /// Publish at QoS 1.
+    /// Publish at QoS 0: what has no answer is published again.
     Publish {
         /// The topic.
         topic: String,
@@ -87,11 +95,11 @@ pub enum Action {
     /// Find what is there of an image ([`Missing::resume`]), or prepare the sector of progress for
     /// all of it; then [`Machine::begun`].
     Begin(Fetch),
-    /// Check the image in the other slot against signature, board and version; then
-    /// [`Machine::checked`]. Who finds it bad erases the sector of progress, or the next job with
+    /// Check the image in the other slot, of [`Machine::work`], against signature, board and version;
+    /// then [`Machine::checked`]. Who finds it bad erases the sector of progress, or the next job with
     /// this image would go on with it.
-    Check(Work),
-    /// Write the boot record with this number and restart.
+    Check,
+    /// Write the boot record with this number and restart, or else [`Machine::not_installed`].
     Install {
         /// [`Work::what`].
         what: u32,
@@ -114,53 +122,49 @@ pub struct Store<'a> {
 /// Bytes that are erased at once.
 const SECTOR: u32 = 4096;
 
-#[derive(Clone, Debug)]
+/// Behind `$aws/things/<thing>/`: what is subscribed to. The same for every job and stream, so a
+/// session that the server keeps holds no more of them after many updates than after one.
+const FILTERS: [&str; 5] = [
+    "jobs/notify-next",
+    "jobs/start-next/+",
+    "jobs/+/update/+",
+    "streams/+/data/cbor",
+    "streams/+/rejected/cbor",
+];
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Step {
     Offline,
     /// start-next was published.
-    Asking {
-        since: u64,
-    },
+    Asking,
     /// There is no job.
     Idle,
     /// [`Action::Begin`] is being carried out.
-    Beginning(Work),
-    Fetching(Fetching),
+    Beginning,
+    Fetching,
     /// [`Action::Check`] is being carried out.
-    Checking(Work),
+    Checking,
     /// The image is good; the server is told so, and may still say that the job was cancelled.
-    Announcing(Work, Said),
+    Announcing,
     /// The last word about a job was said.
-    Closing {
-        job: String,
-        said: Said,
-    },
+    Closing,
     /// The update of this job runs and has to prove itself.
-    Proving {
-        job: String,
-        version: u32,
-    },
+    Proving,
 }
 
-#[derive(Clone, Debug)]
-struct Fetching {
-    work: Work,
-    missing: Missing,
-    /// Blocks that were asked for and have not come.
-    open: u32,
-    since: u64,
-    silences: u32,
-    /// Per cent that were reported last.
-    reported: u32,
-    /// A report that has no answer yet.
-    unanswered: bool,
-}
-
-/// Something that was published and wants an answer.
-#[derive(Clone, Debug)]
-struct Said {
-    payload: String,
-    since: u64,
+/// What is to be handed out next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Due {
+    Nothing,
+    /// start-next.
+    Ask,
+    /// [`Machine::said`], on the job's topic.
+    Say,
+    /// A request for blocks.
+    Request,
+    Begin,
+    Check,
+    Install,
 }
 
 /// The device's side of updates.
@@ -170,7 +174,23 @@ pub struct Machine {
     limits: Limits,
     installed: Option<Installed>,
     step: Step,
-    actions: VecDeque<Action>,
+    due: Due,
+    /// How many of [`FILTERS`] were handed out.
+    subscribed: usize,
+    /// When the step, the last question or the last block was.
+    since: u32,
+    /// The job that the step is about.
+    work: Work,
+    /// The report of it that was said last.
+    said: Vec<u8>,
+    missing: Missing,
+    /// Blocks that were asked for and have not come.
+    open: u32,
+    silences: u32,
+    /// Per cent that were reported last.
+    reported: u32,
+    /// A report of progress has no answer yet.
+    unanswered: bool,
 }
 
 impl Machine {
@@ -182,200 +202,237 @@ impl Machine {
             limits,
             installed,
             step: Step::Offline,
-            actions: VecDeque::new(),
+            due: Due::Nothing,
+            subscribed: FILTERS.len(),
+            since: 0,
+            work: Work::of(String::new(), 0),
+            said: Vec::new(),
+            missing: Missing::default(),
+            open: 0,
+            silences: 0,
+            reported: 0,
+            unanswered: false,
         }
-    }
-
-    fn jobs(&self) -> job::Topics<'_> {
-        job::Topics { thing: &self.thing }
     }
 
     /// The connection is there: whether the session is old or new, everything is asked anew.
     pub fn connected(&mut self, now: u64) {
-        self.actions.clear();
-        for topic in [self.jobs().notify_next(), self.jobs().start_next_answers()] {
-            self.actions.push_back(Action::Subscribe(topic));
-        }
-        self.ask(now);
+        self.subscribed = 0;
+        self.ask(now as u32);
     }
 
     /// The connection is lost. What was fetched stays in flash, as after a reset.
     pub fn offline(&mut self) {
-        self.actions.clear();
         self.step = Step::Offline;
+        self.due = Due::Nothing;
+        self.subscribed = FILTERS.len();
     }
 
-    fn ask(&mut self, now: u64) {
-        let topic = self.jobs().start_next();
-        self.publish(topic, "{}");
-        self.step = Step::Asking { since: now };
+    /// The update that is being done.
+    #[must_use]
+    pub fn work(&self) -> &Work {
+        &self.work
     }
 
-    fn publish(&mut self, topic: String, payload: &str) {
-        self.actions.push_back(Action::Publish { topic, payload: payload.into() });
+    fn ask(&mut self, now: u32) {
+        self.step = Step::Asking;
+        self.due = Due::Ask;
+        self.since = now;
+    }
+
+    /// `$aws/things/<thing>/` and these parts.
+    fn topic(&self, parts: [&str; 3]) -> String {
+        let mut topic = String::with_capacity(128);
+        for part in ["$aws/things/", &self.thing, "/"].into_iter().chain(parts) {
+            topic.push_str(part);
+        }
+        topic
     }
 
     /// The next thing to do. Called until there is none, after each event and now and then.
+    #[inline(never)]
     pub fn poll(&mut self, now: u64) -> Option<Action> {
-        if self.actions.is_empty() {
-            self.look(now);
+        if let Some(filter) = self.next_filter() {
+            return Some(Action::Subscribe(filter));
         }
-        self.actions.pop_front()
+        if self.due == Due::Nothing {
+            self.look(now as u32);
+        }
+        let due = core::mem::replace(&mut self.due, Due::Nothing);
+        let payload = match due {
+            Due::Nothing => return None,
+            Due::Begin => return Some(Action::Begin(self.fetch())),
+            Due::Check => return Some(Action::Check),
+            Due::Install => return Some(Action::Install { what: self.work.what }),
+            Due::Ask => b"{}".to_vec(),
+            Due::Say => {
+                self.unanswered |= self.step == Step::Fetching;
+                self.said.clone()
+            }
+            Due::Request => self.request(now as u32)?,
+        };
+        let topic = self.topic(match due {
+            Due::Say => ["jobs/", &self.work.job, "/update"],
+            Due::Request => ["streams/", &self.work.stream, "/get/cbor"],
+            _ => ["jobs/start-next", "", ""],
+        });
+        Some(Action::Publish { topic, payload })
+    }
+
+    /// The next of the filters to subscribe to, which [`Machine::poll`] hands out before anything
+    /// else: for whoever subscribes to all of them first.
+    pub fn next_filter(&mut self) -> Option<String> {
+        let filter = FILTERS.get(self.subscribed)?;
+        self.subscribed += 1;
+        Some(self.topic([filter, "", ""]))
+    }
+
+    /// How the topics of all streams begin.
+    #[must_use]
+    pub fn streams(&self) -> String {
+        self.topic(["streams/", "", ""])
+    }
+
+    fn fetch(&self) -> Fetch {
+        let Work { size, what, .. } = self.work;
+        Fetch { size, block_size: self.limits.block_size, what }
     }
 
     /// What time alone asks for.
-    fn look(&mut self, now: u64) {
-        match &mut self.step {
-            Step::Asking { since } if now.saturating_sub(*since) >= ANSWER_MS => self.ask(now),
-            Step::Announcing(Work { job, .. }, said) | Step::Closing { job, said }
-                if now.saturating_sub(said.since) >= ANSWER_MS =>
-            {
-                said.since = now;
-                let (topic, payload) =
-                    (job::Topics { thing: &self.thing }.update(job), said.payload.clone());
-                self.publish(topic, &payload);
+    fn look(&mut self, now: u32) {
+        let passed = now.wrapping_sub(self.since);
+        match self.step {
+            Step::Asking if passed >= ANSWER_MS => self.ask(now),
+            Step::Announcing | Step::Closing if passed >= ANSWER_MS => {
+                self.since = now;
+                self.due = Due::Say;
             }
-            Step::Fetching(fetching) => {
-                let patience = (BLOCKS_MS << fetching.silences.min(16)).min(MOST_BLOCKS_MS);
-                let silent = now.saturating_sub(fetching.since) >= patience;
-                if fetching.open > 0 && !silent {
-                    return;
-                }
-                if fetching.open > 0 {
-                    fetching.silences += 1;
-                    if fetching.silences > SILENCES {
-                        let left = fetching.missing.left();
-                        return self.close_fetching(
-                            Status::Failed,
-                            &format!("the stream brings no more blocks; {left} are missing"),
-                            now,
-                        );
+            Step::Fetching => {
+                let patience = (BLOCKS_MS << self.silences).min(MOST_BLOCKS_MS);
+                if self.open > 0 {
+                    if passed < patience {
+                        return;
+                    }
+                    self.silences += 1;
+                    if self.silences > SILENCES {
+                        const REASON: &str = "the stream brings no more blocks";
+                        return self.close(Status::Failed, "stopped", [REASON, ""], now);
                     }
                 }
-                fetching.since = now;
-                self.request();
+                self.due = Due::Request;
             }
             _ => {}
         }
     }
 
-    fn request(&mut self) {
-        let Step::Fetching(Fetching { work, missing, open, .. }) = &mut self.step else { return };
-        let Some((first, bitmap)) = missing.wanted(self.limits.window) else { return };
-        *open = bitmap.iter().map(|byte| byte.count_ones()).sum();
+    #[inline(never)]
+    fn request(&mut self, now: u32) -> Option<Vec<u8>> {
+        let (first, bitmap) = self.missing.wanted(self.limits.window)?;
+        self.open = bitmap.count_ones();
+        self.since = now;
         let request = Request {
-            file: work.file,
+            file: self.work.file,
             block_size: self.limits.block_size,
             first,
-            bitmap: &bitmap,
-            most: *open,
+            bitmap: &bitmap.to_le_bytes(),
+            most: self.open,
         };
-        let topic = stream::Topics { thing: &self.thing, stream: &work.stream }.get();
-        self.actions.push_back(Action::Publish { topic, payload: request.to_cbor() });
+        Some(request.to_cbor())
     }
 
     /// A message came. A block of it is to be stored.
+    #[inline(never)]
     pub fn message<'m>(&mut self, topic: &str, payload: &'m [u8], now: u64) -> Option<Store<'m>> {
-        if let Some(kind) = self.jobs().kind(topic) {
-            self.jobs_message(kind, payload, now);
+        let now = now as u32;
+        let topic = topic.strip_prefix("$aws/things/")?.strip_prefix(&*self.thing)?;
+        if let Some(topic) = topic.strip_prefix("/streams/") {
+            if self.step == Step::Fetching {
+                match topic.strip_prefix(&*self.work.stream)? {
+                    "/data/cbor" => return self.block(Block::read(payload)?, now),
+                    "/rejected/cbor" => self.refused(payload, now),
+                    _ => {}
+                }
+            }
             return None;
         }
-        let Step::Fetching(fetching) = &mut self.step else { return None };
-        let topics = stream::Topics { thing: &self.thing, stream: &fetching.work.stream };
-        if topic == topics.data() {
-            return Self::block(fetching, Block::read(payload)?, now);
-        }
-        if topic == topics.rejected() {
-            let code: String =
-                stream::refusal(payload).unwrap_or("for no reason").chars().take(40).collect();
-            self.close_fetching(Status::Failed, &format!("the stream was refused: {code}"), now);
+        match topic.strip_prefix("/jobs/")? {
+            "notify-next" => self.next(payload, now),
+            // A refusal (too many at once, for example) has the same consequence as none.
+            "start-next/accepted" if self.step == Step::Asking => self.started(payload, now),
+            topic => match topic.strip_prefix(&*self.work.job)? {
+                "/update/accepted" => self.updated(now),
+                "/update/rejected" => self.not_updated(payload, now),
+                _ => {}
+            },
         }
         None
     }
 
-    fn jobs_message(&mut self, kind: Kind<'_>, payload: &[u8], now: u64) {
-        match kind {
-            Kind::Next => {
-                // What is not understood cannot tell of another job.
-                let Ok(next) = Execution::read(payload) else { return };
-                let next = next.map(|execution| execution.job);
-                let current = match &self.step {
-                    Step::Offline | Step::Asking { .. } => return,
-                    Step::Idle => None,
-                    Step::Beginning(work) | Step::Checking(work) | Step::Announcing(work, _) => {
-                        Some(&work.job)
-                    }
-                    Step::Fetching(fetching) => Some(&fetching.work.job),
-                    Step::Proving { job, .. } | Step::Closing { job, .. } => Some(job),
-                };
-                if current.map(String::as_str) != next {
-                    self.ask(now);
-                }
-            }
-            Kind::Started => {
-                if matches!(self.step, Step::Asking { .. }) {
-                    match Execution::read(payload) {
-                        Ok(Some(execution)) => self.started(&execution, now),
-                        Ok(None) => self.step = Step::Idle,
-                        // Asked again when the time is up.
-                        Err(job::Malformed) => {}
-                    }
-                }
-            }
-            // Too many at once, for example: asked again when the time is up.
-            Kind::NotStarted => {}
-            Kind::Updated { job } => self.updated(job, now),
-            Kind::NotUpdated { job } => self.not_updated(job, payload, now),
+    fn refused(&mut self, payload: &[u8], now: u32) {
+        let code = stream::refusal(payload).unwrap_or("for no reason");
+        self.close(Status::Failed, "stopped", ["the stream was refused: ", code], now);
+    }
+
+    /// Another job is next, or none.
+    fn next(&mut self, payload: &[u8], now: u32) {
+        let current = match self.step {
+            Step::Offline | Step::Asking => return,
+            Step::Idle => None,
+            _ => Some(&*self.work.job),
+        };
+        // What is not understood cannot tell of another job.
+        if Execution::read(payload).is_ok_and(|next| next.map(|next| next.job) != current) {
+            self.ask(now);
         }
     }
 
-    fn started(&mut self, execution: &Execution<'_>, now: u64) {
-        let Execution { job, version, .. } = *execution;
-        let answers = self.jobs().update_answers(job);
-        self.actions.push_back(Action::Subscribe(answers));
-        let document = match execution.document {
+    /// The answer to start-next: a job, or none.
+    fn started(&mut self, payload: &[u8], now: u32) {
+        // What is none is asked for again when the time is up.
+        let Ok(execution) = Execution::read(payload) else { return };
+        let Some(Execution { job, version, document }) = execution else {
+            return self.step = Step::Idle;
+        };
+        self.work = Work::of(job.to_string(), version);
+        self.unanswered = false;
+        let Document { stream, file, size, signature, allow_downgrade } = match document {
             Ok(document) => document,
-            Err(refused) => {
-                return self.close(job, version, Status::Rejected, "refused", &refused, now);
-            }
+            Err(reason) => return self.close(Status::Rejected, "refused", [reason, ""], now),
         };
-        let what = crc32(job.bytes().chain(document.stream.bytes()).chain(document.signature));
-        match self.installed.clone() {
-            Some(Installed { what: installed, outcome }) if installed == what => {
-                return match outcome {
-                    Outcome::Good => self.close(job, version, Status::Succeeded, "100", &"", now),
+        let what = crc32(&[job.as_bytes(), stream.as_bytes(), &signature]);
+        match self.installed.take() {
+            Some(Installed { what: installed, outcome }) => {
+                match &outcome {
+                    Outcome::Trial if installed == what => self.step = Step::Proving,
+                    // The slot that it would go to has the firmware that comes back if this one is
+                    // bad.
+                    Outcome::Trial => self.step = Step::Idle,
+                    _ if installed != what => self.begin(stream, file, size, now),
+                    Outcome::Good => self.close(Status::Succeeded, "100", ["", ""], now),
                     Outcome::Failed(reason) => {
-                        self.close(job, version, Status::Failed, "rolled back", &reason, now)
+                        self.close(Status::Failed, "rolled back", [reason, ""], now);
                     }
-                    Outcome::Trial => self.step = Step::Proving { job: job.to_string(), version },
-                };
+                }
+                self.installed = Some(Installed { what: installed, outcome });
             }
-            _ => {}
+            None => self.begin(stream, file, size, now),
         }
-        if document.size == 0 || document.size > self.limits.slot_size {
-            let reason = format!(
-                "an image of {} bytes does not fit the slot of {}",
-                document.size, self.limits.slot_size
-            );
-            return self.close(job, version, Status::Rejected, "refused", &reason, now);
+        self.work.what = what;
+        self.work.signature = signature;
+        self.work.allow_downgrade = allow_downgrade;
+    }
+
+    fn begin(&mut self, stream: &str, file: u32, size: u32, now: u32) {
+        let most = self.limits.slot_size;
+        if size == 0 || size > most {
+            const REASON: &str = "the image does not fit the slot";
+            return self.close(Status::Rejected, "refused", [REASON, ""], now);
         }
-        let topics = stream::Topics { thing: &self.thing, stream: document.stream };
-        for topic in [topics.data(), topics.rejected()] {
-            self.actions.push_back(Action::Subscribe(topic));
-        }
-        let work = Work {
-            job: job.to_string(),
-            what,
-            size: document.size,
-            signature: document.signature,
-            allow_downgrade: document.allow_downgrade,
-            version,
-            stream: document.stream.to_string(),
-            file: document.file,
-        };
-        let fetch = Fetch { size: work.size, block_size: self.limits.block_size, what };
-        self.step = Step::Beginning(work);
-        self.actions.push_back(Action::Begin(fetch));
+        self.work.stream = stream.to_string();
+        self.work.file = file;
+        self.work.size = size;
+        self.step = Step::Beginning;
+        self.due = Due::Begin;
     }
 
     /// [`Action::Begin`] was carried out: what is missing.
@@ -383,51 +440,42 @@ impl Machine {
     /// # Errors
     /// Takes that of the flash.
     pub fn begun(&mut self, missing: Result<Missing, FlashError>, now: u64) {
-        let step = core::mem::replace(&mut self.step, Step::Idle);
-        let Step::Beginning(work) = step else {
-            self.step = step;
+        if self.step != Step::Beginning {
             return;
-        };
+        }
         match missing {
             Ok(missing) => {
-                let reported = missing.percent();
-                self.step = Step::Fetching(Fetching {
-                    work,
-                    missing,
-                    open: 0,
-                    since: now,
-                    silences: 0,
-                    reported,
-                    unanswered: false,
-                });
-                self.next_after_block(now);
+                self.step = Step::Fetching;
+                self.reported = missing.percent();
+                self.missing = missing;
+                self.open = 0;
+                self.silences = 0;
+                self.next_after_block();
             }
-            Err(FlashError) => {
-                self.close(&work.job, work.version, Status::Failed, "flash", &FlashError, now);
-            }
+            Err(error) => self.flash_failed(error, now),
         }
     }
 
-    fn block<'m>(fetching: &mut Fetching, block: Block<'m>, now: u64) -> Option<Store<'m>> {
-        let fetch = fetching.missing.fetch();
+    fn block<'m>(&mut self, block: Block<'m>, now: u32) -> Option<Store<'m>> {
+        let fetch = self.missing.fetch();
         let Block { file, number, content, .. } = block;
-        let fits = file == fetching.work.file
+        let fits = file == self.work.file
             && number < fetch.blocks()
             && content.len() == fetch.length(number) as usize;
         // Twice, another's, or of another length: as if it had not come.
-        if !fits || !fetching.missing.is_missing(number) {
+        if !fits || !self.missing.is_missing(number) {
             return None;
         }
-        fetching.since = now;
-        fetching.silences = 0;
-        fetching.open = fetching.open.saturating_sub(1);
+        self.since = now;
+        self.silences = 0;
+        self.open = self.open.saturating_sub(1);
         let offset = number * fetch.block_size;
         // As long as no block of a sector is there, nothing is lost by erasing it, and what a
         // power cut left of the last attempt is gone.
         let first = offset / SECTOR * SECTOR / fetch.block_size;
         let last = (first + SECTOR / fetch.block_size).min(fetch.blocks());
-        let fresh = (first..last).all(|block| fetching.missing.is_missing(block));
-        let mark = fetching.missing.written(number)?;
+        let fresh = (first..last).all(|block| self.missing.is_missing(block));
+        let mark = self.missing.written(number)?;
         Some(Store { erase: fresh.then_some(offset / SECTOR * SECTOR), offset, content, mark })
     }
 
@@ -437,89 +485,59 @@ impl Machine {
     /// Takes that of the flash.
     pub fn stored(&mut self, result: Result<(), FlashError>, now: u64) {
         match result {
-            Ok(()) => self.next_after_block(now),
-            Err(FlashError) => self.close_fetching(Status::Failed, &FlashError, now),
+            Ok(()) if self.step == Step::Fetching => self.next_after_block(),
+            Ok(()) => {}
+            Err(error) => self.flash_failed(error, now),
         }
     }
 
-    fn next_after_block(&mut self, now: u64) {
-        let Step::Fetching(fetching) = &mut self.step else { return };
-        let percent = fetching.missing.percent();
-        if fetching.missing.left() == 0 {
-            let Step::Fetching(fetching) = core::mem::replace(&mut self.step, Step::Idle) else {
-                return;
-            };
-            let mut work = fetching.work;
-            // A report that is on its way counts: what follows expects the version after it.
-            work.version += u32::from(fetching.unanswered);
-            self.step = Step::Checking(work.clone());
-            self.actions.push_back(Action::Check(work));
-            return;
-        }
-        if percent / STEP > fetching.reported / STEP && !fetching.unanswered {
-            fetching.reported = percent;
-            fetching.unanswered = true;
-            let Work { job, version, .. } = &fetching.work;
+    fn next_after_block(&mut self) {
+        let percent = self.missing.percent();
+        if self.missing.left() == 0 {
+            self.step = Step::Checking;
+            self.due = Due::Check;
+        } else if percent / STEP > self.reported / STEP && !self.unanswered {
+            self.reported = percent;
             let state = (percent / STEP * STEP).to_string();
-            let payload = job::report(Status::InProgress, *version, &state, None);
-            let topic = job::Topics { thing: &self.thing }.update(job);
-            self.publish(topic, &payload);
-        }
-        let Step::Fetching(fetching) = &mut self.step else { return };
-        if fetching.open == 0 {
-            fetching.since = now;
-            self.request();
+            self.said = job::report(Status::InProgress, self.work.version, &state, ["", ""]);
+            self.due = Due::Say;
         }
     }
 
     /// [`Action::Check`] was carried out: the image is sound and ours, or not, and why.
     pub fn checked(&mut self, result: Result<(), &str>, now: u64) {
-        let step = core::mem::replace(&mut self.step, Step::Idle);
-        let Step::Checking(work) = step else {
-            self.step = step;
+        if self.step != Step::Checking {
             return;
-        };
+        }
         match result {
             Ok(()) => {
-                let payload = job::report(Status::InProgress, work.version, "restarting", None);
-                let topic = self.jobs().update(&work.job);
-                self.publish(topic, &payload);
-                self.step = Step::Announcing(work, Said { payload, since: now });
+                self.say(Status::InProgress, "restarting", ["", ""], now as u32);
+                self.step = Step::Announcing;
             }
-            Err(reason) => {
-                self.close(&work.job, work.version, Status::Failed, "refused", &reason, now);
-            }
+            Err(reason) => self.close(Status::Failed, "refused", [reason, ""], now as u32),
         }
     }
 
-    fn updated(&mut self, job: &str, now: u64) {
-        match &mut self.step {
-            Step::Fetching(fetching) if fetching.work.job == job && fetching.unanswered => {
-                fetching.unanswered = false;
-                fetching.work.version += 1;
-            }
-            Step::Announcing(work, _) if work.job == job => {
-                let what = work.what;
-                self.actions.push_back(Action::Install { what });
-            }
-            Step::Closing { job: closing, .. } if closing == job => self.ask(now),
+    fn updated(&mut self, now: u32) {
+        // Answers come in the order of what they answer.
+        if core::mem::take(&mut self.unanswered) {
+            self.work.version += 1;
+            return;
+        }
+        match self.step {
+            Step::Announcing => self.due = Due::Install,
+            Step::Closing => self.ask(now),
             _ => {}
         }
     }
 
-    fn not_updated(&mut self, job: &str, payload: &[u8], now: u64) {
-        let current = match &mut self.step {
-            Step::Fetching(fetching) => {
-                fetching.unanswered = false;
-                &fetching.work.job
-            }
-            Step::Announcing(work, _) | Step::Checking(work) => &work.job,
-            Step::Closing { job, .. } => job,
-            _ => return,
-        };
+    fn not_updated(&mut self, payload: &[u8], now: u32) {
+        self.unanswered = false;
+        let about =
+            matches!(self.step, Step::Fetching | Step::Checking | Step::Announcing | Step::Closing);
         // Cancelled, timed out, or another version: what the server knows of it is asked anew.
         // What else is wrong (too many at once) may be right when the time is up.
-        if current == job && job::is_over(payload) {
+        if about && job::is_over(payload) {
             self.ask(now);
         }
     }
@@ -529,50 +547,53 @@ impl Machine {
         if let Some(installed) = &mut self.installed {
             installed.outcome = Outcome::Good;
         }
-        if let Step::Proving { job, version } = core::mem::replace(&mut self.step, Step::Idle) {
-            self.close(&job, version, Status::Succeeded, "100", &"", now);
+        if self.step == Step::Proving {
+            self.close(Status::Succeeded, "100", ["", ""], now as u32);
         } else {
-            self.ask(now);
+            self.ask(now as u32);
         }
+    }
+
+    /// [`Action::Install`] was tried in vain: the boot record is not there.
+    pub fn not_installed(&mut self, now: u64) {
+        // The announcement was taken.
+        self.work.version += 1;
+        self.flash_failed(FlashError, now);
+    }
+
+    /// Whether the jobs service has answered on this connection.
+    #[must_use]
+    pub fn is_answered(&self) -> bool {
+        !matches!(self.step, Step::Offline | Step::Asking)
     }
 
     /// Whether an update is being fetched: how many per cent are there.
     #[must_use]
     pub fn percent(&self) -> Option<u32> {
-        match &self.step {
-            Step::Fetching(fetching) => Some(fetching.missing.percent()),
-            _ => None,
-        }
+        (self.step == Step::Fetching).then(|| self.missing.percent())
     }
 
-    fn close_fetching(&mut self, status: Status, reason: &dyn fmt::Display, now: u64) {
-        let step = core::mem::replace(&mut self.step, Step::Idle);
-        let Step::Fetching(Fetching { work, unanswered, .. }) = step else {
-            self.step = step;
-            return;
-        };
-        let version = work.version + u32::from(unanswered);
-        self.close(&work.job, version, status, "stopped", reason, now);
+    fn flash_failed(&mut self, FlashError: FlashError, now: u64) {
+        self.close(Status::Failed, "stopped", [FLASH_ERROR, ""], now as u32);
     }
 
-    /// Says the last word about a job.
-    fn close(
-        &mut self,
-        job: &str,
-        version: u32,
-        status: Status,
-        state: &str,
-        reason: &dyn fmt::Display,
-        now: u64,
-    ) {
-        let reason = reason.to_string();
-        let reason = (!reason.is_empty()).then_some(reason.as_str());
-        let payload = job::report(status, version, state, reason);
-        let topic = self.jobs().update(job);
-        self.publish(topic, &payload);
-        self.step = Step::Closing { job: job.to_string(), said: Said { payload, since: now } };
+    /// Says the last word about the job.
+    fn close(&mut self, status: Status, state: &str, reason: [&str; 2], now: u32) {
+        self.say(status, state, reason, now);
+        self.step = Step::Closing;
+    }
+
+    /// Says what wants an answer.
+    fn say(&mut self, status: Status, state: &str, reason: [&str; 2], now: u32) {
+        // A report that is on its way counts: what follows expects the version after it.
+        let version = self.work.version + u32::from(self.unanswered);
+        self.said = job::report(status, version, state, reason);
+        self.since = now;
+        self.due = Due::Say;
     }
 }
+
+const FLASH_ERROR: &str = "the flash does not take what is written";
 
 /// The flash reported an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -580,7 +601,7 @@ pub struct FlashError;
 
 impl fmt::Display for FlashError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the flash does not take what is written")
+        f.write_str(FLASH_ERROR)
     }
 }
 

@@ -21,7 +21,7 @@ pub const HEADER_WORDS: usize = 5;
 const MAGIC: u32 = 0x3150_5055;
 
 /// What is being fetched.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Fetch {
     /// Bytes of the image.
     pub size: u32,
@@ -47,30 +47,26 @@ impl Fetch {
     /// The header of its sector.
     #[must_use]
     pub fn header(&self) -> [u32; HEADER_WORDS] {
-        let words = [MAGIC, self.size, self.block_size, self.what];
-        [
-            words[0],
-            words[1],
-            words[2],
-            words[3],
-            crc32(words.into_iter().flat_map(u32::to_le_bytes)),
-        ]
+        let [magic, size, block_size, what] = [MAGIC, self.size, self.block_size, self.what];
+        let bytes = [magic, size, block_size, what].map(u32::to_le_bytes);
+        [magic, size, block_size, what, crc32(&[bytes.as_flattened()])]
     }
 }
 
 /// CRC-32 of IEEE 802.3, bit by bit: it runs over some hundred bytes.
-pub(crate) fn crc32(bytes: impl IntoIterator<Item = u8>) -> u32 {
-    !bytes.into_iter().fold(!0_u32, |mut crc, byte| {
-        crc ^= u32::from(byte);
+pub(crate) fn crc32(parts: &[&[u8]]) -> u32 {
+    let mut crc = !0_u32;
+    for byte in parts.iter().copied().flatten() {
+        crc ^= u32::from(*byte);
         for _ in 0..8 {
             crc = (crc >> 1) ^ (0xEDB8_8320 & (crc & 1).wrapping_neg());
         }
-        crc
-    })
+    }
+    !crc
 }
 
 /// The blocks that are missing.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Missing {
     fetch: Fetch,
     /// A bit is 1 while its block is missing; none behind the last block is.
@@ -95,15 +91,13 @@ impl Missing {
         Self { fetch, words, left }
     }
 
-    /// What an earlier boot left in the sector, whose words `word` reads; None when it was about
+    /// What an earlier boot left in the sector, which begins with `words`; None when it was about
     /// something else, or about nothing.
-    pub fn resume(fetch: Fetch, word: impl Fn(usize) -> u32) -> Option<Self> {
-        let header = fetch.header();
-        if (0..HEADER_WORDS).any(|index| word(index) != header[index]) {
-            return None;
-        }
+    #[must_use]
+    pub fn resume(fetch: Fetch, words: &[u32]) -> Option<Self> {
+        let bits = words.strip_prefix(&fetch.header())?;
         let count = fetch.blocks().div_ceil(32) as usize;
-        Some(Self::of(fetch, (0..count).map(|index| word(HEADER_WORDS + index)).collect()))
+        Some(Self::of(fetch, bits.get(..count)?.to_vec()))
     }
 
     /// What is being fetched.
@@ -148,20 +142,14 @@ impl Missing {
     }
 
     /// For a request: the first missing block, and a bitmap from there on of up to `most` missing
-    /// ones. None when nothing is missing.
+    /// ones among the 32 that it covers. None when nothing is missing.
     #[must_use]
-    pub fn wanted(&self, most: u32) -> Option<(u32, Vec<u8>)> {
+    pub fn wanted(&self, most: u32) -> Option<(u32, u32)> {
         let first = (0..self.fetch.blocks()).find(|block| self.is_missing(*block))?;
-        let (mut bitmap, mut count) = (Vec::new(), 0);
-        for block in first..self.fetch.blocks() {
-            if count == most {
-                break;
-            }
-            if self.is_missing(block) {
-                let bit = (block - first) as usize;
-                bitmap.resize(bit / 8 + 1, 0);
-                bitmap[bit / 8] |= 1 << (bit % 8);
-                count += 1;
+        let mut bitmap = 0_u32;
+        for bit in 0..32 {
+            if bitmap.count_ones() < most && self.is_missing(first + bit) {
+                bitmap |= 1 << bit;
             }
         }
         Some((first, bitmap))

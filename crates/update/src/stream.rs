@@ -1,45 +1,9 @@
 //! MQTT file streams of AWS IoT, in CBOR (RFC 8949): blocks are asked for by a bitmap and come one
 //! message each.
+//!
+//! Of CBOR this is what such messages are made of: one map whose values are numbers, texts and bytes.
 
-use alloc::format;
-use alloc::string::String;
 use alloc::vec::Vec;
-
-use minicbor::data::Type;
-use minicbor::{Decoder, Encoder};
-
-/// The topics of one stream.
-#[derive(Clone, Copy, Debug)]
-pub struct Topics<'a> {
-    /// The thing's name.
-    pub thing: &'a str,
-    /// The stream.
-    pub stream: &'a str,
-}
-
-impl Topics<'_> {
-    fn stream(&self, rest: &str) -> String {
-        format!("$aws/things/{}/streams/{}/{rest}", self.thing, self.stream)
-    }
-
-    /// To publish requests to.
-    #[must_use]
-    pub fn get(&self) -> String {
-        self.stream("get/cbor")
-    }
-
-    /// To subscribe to: blocks.
-    #[must_use]
-    pub fn data(&self) -> String {
-        self.stream("data/cbor")
-    }
-
-    /// To subscribe to: why there are none.
-    #[must_use]
-    pub fn rejected(&self) -> String {
-        self.stream("rejected/cbor")
-    }
-}
 
 /// A request for blocks: GetStream.
 #[derive(Clone, Copy, Debug)]
@@ -61,38 +25,17 @@ impl Request<'_> {
     #[must_use]
     pub fn to_cbor(&self) -> Vec<u8> {
         let mut cbor = Vec::with_capacity(32 + self.bitmap.len());
-        // Writing to a Vec cannot fail.
-        let _ = self.encode(&mut Encoder::new(Growing(&mut cbor)));
+        let numbers =
+            [(b'f', self.file), (b'l', self.block_size), (b'o', self.first), (b'n', self.most)];
+        put(&mut cbor, MAP, numbers.len() as u32 + 1);
+        for (name, value) in numbers {
+            put_name(&mut cbor, name);
+            put(&mut cbor, NUMBER, value);
+        }
+        put_name(&mut cbor, b'b');
+        put(&mut cbor, BYTES, self.bitmap.len() as u32);
+        cbor.extend_from_slice(self.bitmap);
         cbor
-    }
-
-    fn encode<W: minicbor::encode::Write>(
-        &self,
-        cbor: &mut Encoder<W>,
-    ) -> Result<(), minicbor::encode::Error<W::Error>> {
-        cbor.map(5)?
-            .str("f")?
-            .u32(self.file)?
-            .str("l")?
-            .u32(self.block_size)?
-            .str("o")?
-            .u32(self.first)?
-            .str("n")?
-            .u32(self.most)?
-            .str("b")?
-            .bytes(self.bitmap)?;
-        Ok(())
-    }
-}
-
-struct Growing<'a>(&'a mut Vec<u8>);
-
-impl minicbor::encode::Write for Growing<'_> {
-    type Error = core::convert::Infallible;
-
-    fn write_all(&mut self, bytes: &[u8]) -> Result<(), Self::Error> {
-        self.0.extend_from_slice(bytes);
-        Ok(())
     }
 }
 
@@ -113,17 +56,7 @@ impl<'a> Block<'a> {
     /// Reads one. None when that is no block.
     #[must_use]
     pub fn read(cbor: &'a [u8]) -> Option<Self> {
-        let (mut file, mut block_size, mut number, mut content) = (None, None, None, None);
-        each_member(cbor, |name, cbor| {
-            match name {
-                "f" => file = Some(cbor.u32().ok()?),
-                "l" => block_size = Some(cbor.u32().ok()?),
-                "i" => number = Some(cbor.u32().ok()?),
-                "p" => content = Some(cbor.bytes().ok()?),
-                _ => cbor.skip().ok()?,
-            }
-            Some(())
-        })?;
+        let Members { file, block_size, number, content, .. } = Members::read(cbor)?;
         Some(Self { file: file?, block_size: block_size?, number: number?, content: content? })
     }
 }
@@ -131,27 +64,89 @@ impl<'a> Block<'a> {
 /// Why the server sends no blocks: its word, such as `ResourceNotFound`.
 #[must_use]
 pub fn refusal(cbor: &[u8]) -> Option<&str> {
-    let mut code = None;
-    each_member(cbor, |name, cbor| {
-        match name {
-            "o" if cbor.datatype().ok()? == Type::String => code = Some(cbor.str().ok()?),
-            _ => cbor.skip().ok()?,
-        }
-        Some(())
-    })?;
-    code
+    core::str::from_utf8(Members::read(cbor)?.code?).ok()
 }
 
-/// Calls `with` for each member of the one map that `cbor` is; it takes the value. Maps without a
-/// length, which no server sends, are refused.
-fn each_member<'a>(
-    cbor: &'a [u8],
-    mut with: impl FnMut(&'a str, &mut Decoder<'a>) -> Option<()>,
-) -> Option<()> {
-    let mut cbor = Decoder::new(cbor);
-    for _ in 0..cbor.map().ok()?? {
-        let name = cbor.str().ok()?;
-        with(name, &mut cbor)?;
+// Major types (3.1).
+const NUMBER: u8 = 0;
+const NEGATIVE: u8 = 1;
+const BYTES: u8 = 2;
+const TEXT: u8 = 3;
+const MAP: u8 = 5;
+const SIMPLE: u8 = 7;
+
+/// Writes the head of an item, in its shortest form.
+fn put(cbor: &mut Vec<u8>, major: u8, value: u32) {
+    let size = match value {
+        0..24 => return cbor.push(major << 5 | value as u8),
+        24..0x100 => 1,
+        0x100..0x1_0000 => 2,
+        _ => 4_usize,
+    };
+    cbor.push((major << 5) | (24 + size.trailing_zeros() as u8));
+    cbor.extend_from_slice(value.to_be_bytes().get(4 - size..).unwrap_or(&[]));
+}
+
+fn put_name(cbor: &mut Vec<u8>, name: u8) {
+    cbor.extend_from_slice(&[TEXT << 5 | 1, name]);
+}
+
+/// What is known of the members of a map.
+#[derive(Default)]
+struct Members<'a> {
+    file: Option<u32>,
+    block_size: Option<u32>,
+    number: Option<u32>,
+    content: Option<&'a [u8]>,
+    code: Option<&'a [u8]>,
+}
+
+impl<'a> Members<'a> {
+    /// Reads the one map that `cbor` is. Members that are not known are passed over. What no server
+    /// sends is refused: lists, maps in it, items without a length.
+    fn read(cbor: &'a [u8]) -> Option<Self> {
+        let mut rest = cbor;
+        let (MAP, count, _) = item(&mut rest)? else { return None };
+        let mut members = Self::default();
+        for _ in 0..count {
+            let (TEXT, _, name) = item(&mut rest)? else { return None };
+            let (major, value, content) = item(&mut rest)?;
+            match (name, major) {
+                (b"f", NUMBER) => members.file = Some(value),
+                (b"l", NUMBER) => members.block_size = Some(value),
+                (b"i", NUMBER) => members.number = Some(value),
+                (b"p", BYTES) => members.content = Some(content),
+                (b"o", TEXT) => members.code = Some(content),
+                (_, NUMBER | NEGATIVE | BYTES | TEXT | SIMPLE) => {}
+                _ => return None,
+            }
+        }
+        rest.is_empty().then_some(members)
     }
-    (cbor.position() == cbor.input().len()).then_some(())
+}
+
+/// Takes the next item off, a map's members not with it: its major type, its number or length, and
+/// the content that a length is of.
+fn item<'a>(cbor: &mut &'a [u8]) -> Option<(u8, u32, &'a [u8])> {
+    let (first, rest) = cbor.split_first()?;
+    let (major, info) = (first >> 5, first & 0x1F);
+    let size = match info {
+        0..24 => 0,
+        24..28 => 1 << (info - 24),
+        _ => return None,
+    };
+    let (number, rest) = rest.split_at_checked(size)?;
+    let mut value = u32::from(info);
+    if let [high @ .., _, _, _, _] = number
+        && high.iter().any(|byte| *byte != 0)
+    {
+        return None;
+    }
+    if size > 0 {
+        value = number.iter().fold(0, |value, byte| value << 8 | u32::from(*byte));
+    }
+    let length = if matches!(major, BYTES | TEXT) { value as usize } else { 0 };
+    let (content, rest) = rest.split_at_checked(length)?;
+    *cbor = rest;
+    Some((major, value, content))
 }

@@ -357,15 +357,18 @@ fn size(file: &Path) -> Result<u64> {
     Ok(metadata.len())
 }
 
-/// The address of a function or variable of the firmware.
+/// The address of a function or variable of the firmware; one of Rust by its path, as a backtrace
+/// names it.
 ///
 /// # Errors
 /// When the ELF cannot be read or has none of that name.
 pub fn address_of(elf: &Path, name: &str) -> Result<u32> {
-    Symbols::read(elf)?.of(name)
+    Symbols::read(elf)?
+        .find(|symbol| symbol == name || format!("{:#}", rustc_demangle::demangle(symbol)) == name)
+        .with_context(|| format!("{} has no {name}", elf.display()))
 }
 
-/// The names that the linker script gives to addresses.
+/// The names that an ELF gives to addresses.
 struct Symbols(Vec<(String, u32)>);
 
 impl Symbols {
@@ -383,11 +386,13 @@ impl Symbols {
         ))
     }
 
+    fn find(&self, wanted: impl Fn(&str) -> bool) -> Option<u32> {
+        self.0.iter().find(|(name, _)| wanted(name)).map(|&(_, address)| address)
+    }
+
+    /// One that the linker script gives.
     fn of(&self, name: &str) -> Result<u32> {
-        self.0
-            .iter()
-            .find(|(other, _)| other == name)
-            .map(|&(_, address)| address)
+        self.find(|other| other == name)
             .with_context(|| format!("the firmware has no {name}: is it one for the chip?"))
     }
 }

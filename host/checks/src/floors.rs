@@ -44,6 +44,7 @@ const HOUSE: &[(Wing, &[&[&str]])] = &[
                 "p256-lx106",
                 "packets",
                 "rsa-lx106",
+                "runtime-model",
                 "slots",
                 "soft-i2c",
                 "wpa",
@@ -57,10 +58,10 @@ const HOUSE: &[(Wing, &[&[&str]])] = &[
             &["boot-stage", "lx106", "vendor-sys"],
             &["rtos", "tls"],
             &["mqtt", "net"],
-            &["app"],
-            &["launch"],
+            &["runtime"],
+            &["app", "launch"],
             &["esp8266-chip"],
-            &[BOARDS],
+            &[BOARDS, EXAMPLES],
         ],
     ),
     (
@@ -71,20 +72,34 @@ const HOUSE: &[(Wing, &[&[&str]])] = &[
             &["board", "things"],
             &["cloud"],
             &["checks", "provisioning", "releases"],
+            &["updates"],
             &["thing"],
         ],
     ),
     (
         Wing::Tests,
         &[
-            &["aws-stand-in", "board-tests", "boot-tests", "curve-tests", "fuzz", "target-tests"],
+            &[
+                "aws-stand-in",
+                "board-tests",
+                "boot-tests",
+                "curve-tests",
+                "fleet-tests",
+                "fuzz",
+                "pin-tests",
+                "target-tests",
+            ],
             &["e2e"],
+            &["features"],
         ],
     ),
 ];
 
 /// Stands for all boards, each a crate `firmware-NAME`: whoever adds one need not come here.
 const BOARDS: &str = "firmware-";
+
+/// Stands for all examples, each a crate `example-NAME`.
+const EXAMPLES: &str = "example-";
 
 /// Where the list stands, for those who must change it.
 const LIST: &str = "HOUSE in host/checks/src/floors.rs";
@@ -137,8 +152,8 @@ fn flaws(Metadata { packages }: &Metadata) -> Vec<String> {
         })
         .collect();
     let place = |name: &str| {
-        let name = if name.starts_with(BOARDS) { BOARDS } else { name };
-        places.get(name).copied()
+        let many = [BOARDS, EXAMPLES].into_iter().find(|many| name.starts_with(many));
+        places.get(many.unwrap_or(name)).copied()
     };
     let mut flaws = Vec::new();
     for Package { name, dependencies } in packages {
@@ -166,7 +181,7 @@ fn flaws(Metadata { packages }: &Metadata) -> Vec<String> {
         }
     }
     let stands = |name: &str| packages.iter().any(|package| package.name == name);
-    for name in places.keys().filter(|name| **name != BOARDS && !stands(name)) {
+    for name in places.keys().filter(|name| ![BOARDS, EXAMPLES].contains(name) && !stands(name)) {
         flaws.push(format!("{name} has a floor and does not exist: take it out of {LIST}"));
     }
     flaws.sort();
@@ -212,6 +227,8 @@ mod tests {
         assert_eq!(found("things", &uses("identity", "null")), [""; 0]);
         assert_eq!(found("firmware-lamp", &uses("esp8266-chip", "null")), [""; 0]);
         assert_eq!(found("app", &uses("firmware-lamp", "null")).len(), 1);
+        assert_eq!(found("example-lamp", &uses("runtime", "null")), [""; 0]);
+        assert_eq!(found("runtime", &uses("example-lamp", "null")).len(), 1);
         assert_eq!(found("e2e", &uses("firmware-qemu", "null")), [""; 0]);
         for (name, used) in [("thing", "mqtt"), ("rtos", "process"), ("identity", "rtos")] {
             let flaws = found(name, &uses(used, "null"));

@@ -14,6 +14,7 @@ use nix::sys::signal::Signal;
 use crate::pki::OPERATOR;
 use certificates::Credential;
 use process::programs::{self, Owned};
+use things::topics::{UPDATE_ANSWERS, UPDATE_REQUESTS};
 
 /// Largest message in bytes, AWS IoT's limit (128 KB).
 const MESSAGE_LIMIT: u32 = 128 * 1024;
@@ -48,13 +49,18 @@ pub struct Grant {
 }
 
 impl Grant {
-    /// A device: it publishes its status and its own last will there, and hears its control topic.
+    /// A device: it publishes its status and its own last will there, hears its control topic, and
+    /// talks to jobs and streams as the thing that it is.
     #[must_use]
     pub fn device(thing: &str, status_topic: &str, control_topic: &str) -> Self {
+        let with = |own: &str, below: &[&str]| {
+            let below = below.iter().map(|path| format!("$aws/things/{thing}/{path}"));
+            std::iter::once(own.to_owned()).chain(below).collect()
+        };
         Self {
             user: thing.to_owned(),
-            publish: vec![status_topic.to_owned()],
-            receive: vec![control_topic.to_owned()],
+            publish: with(status_topic, &UPDATE_REQUESTS),
+            receive: with(control_topic, &UPDATE_ANSWERS),
         }
     }
 
@@ -355,7 +361,15 @@ mod tests {
     #[test]
     fn acl_names_each_topic() {
         let text = render_acl(&[Grant::device("a", "a/status", "a/control")]);
-        assert!(text.ends_with("user a\ntopic write a/status\ntopic read a/control\n"));
+        let expected = "user a\n\
+            topic write a/status\n\
+            topic write $aws/things/a/jobs/start-next\n\
+            topic write $aws/things/a/jobs/+/update\n\
+            topic write $aws/things/a/streams/+/get/cbor\n\
+            topic read a/control\n\
+            topic read $aws/things/a/jobs/#\n\
+            topic read $aws/things/a/streams/#\n";
+        assert!(text.ends_with(expected), "{text}");
     }
 
     #[test]

@@ -24,3 +24,4 @@ mod responder;
 pub mod running;
 pub mod servers;
 pub mod sntp;
+pub mod updates;

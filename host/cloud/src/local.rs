@@ -12,6 +12,7 @@ use crate::pki::Pki;
 use crate::presence;
 use crate::running::Running;
 use crate::servers::{self, Servers};
+use crate::updates::Service;
 use certificates::LeafRequest;
 use things::config::Config;
 use things::device_identity::DeviceIdentity;
@@ -24,6 +25,8 @@ use things::topics::Topics;
 /// A cloud and what is known about its device.
 #[derive(Debug)]
 pub struct LocalCloud {
+    /// Jobs and streams, once they are served. Ends before the broker does.
+    updates: Option<Service>,
     /// The certificates.
     pub pki: Pki,
     /// What runs.
@@ -33,6 +36,8 @@ pub struct LocalCloud {
     /// Topics of the device.
     pub topics: Topics,
     certs: PathBuf,
+    /// The cloud's files.
+    folder: PathBuf,
     /// The device's identity when it is not just the local PKI's.
     identity: Option<DeviceIdentity>,
     /// The door for a thing that was provisioned on AWS.
@@ -66,11 +71,13 @@ impl LocalCloud {
             .with_context(|| format!("cannot make the folder {}", folder.display()))?;
         let folder = folder.canonicalize()?;
         Ok(Self {
+            updates: None,
             servers: Servers::start(&folder, &options)?,
             pki,
             thing: settings.thing.clone(),
             topics,
             certs: settings.certs.clone(),
+            folder,
             identity: None,
             gate: None,
         })
@@ -167,6 +174,24 @@ impl LocalCloud {
         )
     }
 
+    /// Serves jobs and streams to its device and to these further things. What was ordered
+    /// before, of the same folder, goes on.
+    ///
+    /// # Errors
+    /// When what was kept is damaged, or the broker refuses.
+    pub fn serve_updates(&mut self, further: &[String]) -> Result<()> {
+        let options = operator_options(&self.pki, self.servers.broker.operator_port());
+        let things = std::iter::once(self.thing.clone()).chain(further.iter().cloned());
+        self.updates = Some(Service::start(options, &self.folder.join("updates"), things)?);
+        Ok(())
+    }
+
+    /// Jobs and streams.
+    #[must_use]
+    pub fn updates(&self) -> Option<&Service> {
+        self.updates.as_ref()
+    }
+
     /// Connects as the operator.
     ///
     /// # Errors
@@ -185,6 +210,7 @@ impl LocalCloud {
             certs: self.certs.clone(),
             thing: self.thing.clone(),
             topics: self.topics.clone(),
+            board: String::new(),
             board_runs: false,
         }
     }

@@ -20,6 +20,9 @@ pub struct Running {
     pub thing: String,
     /// The device's topics.
     pub topics: Topics,
+    /// The board's name, as its folder has it.
+    #[serde(default)]
+    pub board: String,
     /// Whether the board runs its firmware, and is not still being flashed.
     pub board_runs: bool,
 }
@@ -113,6 +116,7 @@ mod tests {
             certs: PathBuf::from("certs/local"),
             thing: "t".to_owned(),
             topics: Topics::default(),
+            board: String::new(),
             board_runs: false,
         }
     }

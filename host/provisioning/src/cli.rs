@@ -130,7 +130,7 @@ impl Cli {
     ///
     /// # Errors
     /// When none is configured.
-    pub(super) fn settle_region(&mut self) -> Result<String> {
+    pub fn settle_region(&mut self) -> Result<String> {
         if let Some(region) = &self.region {
             return Ok(region.clone());
         }
@@ -161,7 +161,7 @@ impl Cli {
     ///
     /// # Errors
     /// [`Failure`] when AWS or the AWS CLI refuses.
-    pub(super) fn call(
+    pub fn call(
         &self,
         service: &str,
         operation: &str,

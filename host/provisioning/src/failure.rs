@@ -50,10 +50,11 @@ pub struct Failure {
 
 impl Failure {
     /// Reads what the AWS CLI wrote to its standard error.
-    pub(super) fn read(call: &str, said: &str) -> Self {
+    #[must_use]
+    pub fn read(call: &str, said: &str) -> Self {
         // Repetition is this program's business; see `Cli`.
         let said = said.trim().replace(" (reached max retries: 0)", "");
-        Self { call: call.to_owned(), cause: cause(&said), said }
+        Self { call: call.to_owned(), cause: cause(call, &said), said }
     }
 
     /// Whether the next call would fail for the same reason, whatever it is about.
@@ -92,8 +93,8 @@ impl Failure {
             Cause::Denied(action) => (
                 format!("you lack the permission {action}"),
                 format!(
-                    "ask the account's administrator for it (README, \"On AWS\", lists all that is \
-                     needed), {AGAIN}"
+                    "ask the account's administrator for it (README, \"On AWS\" and \"Updates\", lists all \
+                     that is needed), {AGAIN}"
                 ),
             ),
             Cause::Throttled => (
@@ -152,7 +153,7 @@ impl std::error::Error for Failure {}
 
 /// Recognises the error. AWS's own have a code in parentheses; the AWS CLI's (both
 /// versions) are told by their wording.
-fn cause(said: &str) -> Cause {
+fn cause(call: &str, said: &str) -> Cause {
     if let Some((code, operation)) = code_and_operation(said) {
         return match code {
             "ExpiredToken" | "ExpiredTokenException" | "RequestExpired" => Cause::Expired,
@@ -167,11 +168,15 @@ fn cause(said: &str) -> Cause {
             | "AccessDeniedException"
             | "UnauthorizedException"
             | "ForbiddenException"
-            | "UnauthorizedOperation" => Cause::Denied(denied_action(said, operation)),
+            | "UnauthorizedOperation"
+            | "403" => Cause::Denied(denied_action(call, said, operation)),
             "LimitExceededException" | "LimitExceeded" | "ServiceQuotaExceededException" => {
                 Cause::Quota
             }
-            "ResourceNotFoundException" => Cause::NotFound,
+            // The second to the last are IAM's and S3's.
+            "ResourceNotFoundException" | "NoSuchEntity" | "NoSuchBucket" | "NoSuchKey" | "404" => {
+                Cause::NotFound
+            }
             "ResourceAlreadyExistsException" => Cause::Exists,
             "DeleteConflictException" => Cause::Conflict,
             // DeleteThing has no code of its own for it.
@@ -237,13 +242,19 @@ fn code_and_operation(said: &str) -> Option<(&str, &str)> {
 }
 
 /// The action as AWS names it, or else by the operation.
-fn denied_action(said: &str, operation: &str) -> String {
+fn denied_action(call: &str, said: &str, operation: &str) -> String {
     said.split_once("not authorized to perform: ")
         .and_then(|(_, rest)| rest.split_whitespace().next())
         .map_or_else(
             || {
-                let service = if operation == "GetCallerIdentity" { "sts" } else { "iot" };
-                format!("{service}:{operation}")
+                let service = call.split(' ').next().unwrap_or_default();
+                // S3's actions have other names than its operations.
+                match (service, operation) {
+                    ("s3api", "HeadBucket") => "s3:ListBucket".to_owned(),
+                    ("s3api", "HeadObject") => "s3:GetObject".to_owned(),
+                    ("s3api", _) => format!("s3:{operation}"),
+                    _ => format!("{service}:{operation}"),
+                }
             },
             |action| action.trim_end_matches(['.', ',']).to_owned(),
         )
@@ -283,6 +294,26 @@ mod tests {
         assert_eq!(
             aws("AccessDeniedException", "None"),
             Cause::Denied("iot:CreateThing".to_owned())
+        );
+    }
+
+    #[test]
+    fn s3_and_iam_have_words_of_their_own() {
+        let head = |code: &str, call: &str, operation: &str| {
+            let said =
+                format!("An error occurred ({code}) when calling the {operation} operation: x");
+            Failure::read(call, &said).cause
+        };
+        assert_eq!(head("404", "s3api head-bucket", "HeadBucket"), Cause::NotFound);
+        assert_eq!(head("NoSuchEntity", "iam get-role", "GetRole"), Cause::NotFound);
+        let denied = |action: &str| Cause::Denied(action.to_owned());
+        assert_eq!(head("403", "s3api head-bucket", "HeadBucket"), denied("s3:ListBucket"));
+        assert_eq!(head("403", "s3api head-object", "HeadObject"), denied("s3:GetObject"));
+        assert_eq!(head("AccessDenied", "s3api put-object", "PutObject"), denied("s3:PutObject"));
+        assert_eq!(head("AccessDenied", "iam get-role", "GetRole"), denied("iam:GetRole"));
+        assert_eq!(
+            head("AccessDenied", "sts get-caller-identity", "GetCallerIdentity"),
+            denied("sts:GetCallerIdentity")
         );
     }
 

@@ -97,6 +97,11 @@ impl Fleet {
         Ok(Self { header, rows, report: path.with_extension("report.csv") })
     }
 
+    /// The things' names.
+    pub fn things(&self) -> impl Iterator<Item = &str> {
+        self.rows.iter().map(|(thing, _)| thing.as_str())
+    }
+
     /// The number of things.
     #[must_use]
     pub fn len(&self) -> usize {

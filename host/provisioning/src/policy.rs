@@ -1,14 +1,17 @@
 //! What a thing may do on AWS.
 //!
-//! Four statements, one for each thing that MQTT needs, no action with a wildcard, and no
-//! resource either:
+//! Four statements, one for each thing that MQTT needs, and no action with a wildcard:
 //!
 //! | Action | Resource | Why |
 //! | --- | --- | --- |
 //! | `iot:Connect` | `client/${iot:Connection.Thing.ThingName}`, while the certificate is attached to that thing | a stolen certificate cannot take the place of another device: two clients with one id push each other out |
 //! | `iot:Publish` | `topic/<status topic>` | the status, and the last will, which AWS checks as a publish when the device connects |
-//! | `iot:Subscribe` | `topicfilter/<control topic>` | the subscription |
-//! | `iot:Receive` | `topic/<control topic>` | the delivery: unlike the above it is checked for each message, so that a change of policy also ends old subscriptions |
+//! | | `topic/` and, below the thing's own `$aws/things/…/`, `jobs/start-next`, `jobs/*/update`, `streams/*/get/cbor` | updates: to begin a job, to say how it goes, to ask for blocks |
+//! | `iot:Subscribe` | `topicfilter/<control topic>`, and below the same `jobs/*`, `streams/*` | the subscriptions |
+//! | `iot:Receive` | `topic/<control topic>`, and the same two | the delivery: unlike the above it is checked for each message, so that a change of policy also ends old subscriptions |
+//!
+//! The wildcards stand for ids of jobs and streams, which nobody knows beforehand. What they reach is
+//! this thing's own, by the variable in front of them, and only AWS publishes there.
 //!
 //! Where a level of a topic is the thing's own name, the policy has the variable instead.
 //! Such a policy is the same for a whole fleet. Its name holds a hash of its content, so that
@@ -18,7 +21,7 @@
 use anyhow::{Result, bail};
 use serde_json::{Value, json};
 
-use things::topics::Topics;
+use things::topics::{Topics, UPDATE_ANSWERS, UPDATE_REQUESTS};
 
 /// The names of all policies made here begin so.
 pub(super) const PREFIX: &str = "esp8266-thing-";
@@ -44,16 +47,24 @@ impl Policy {
     pub fn new(scope: &str, thing: &str, topics: &Topics) -> Result<Self> {
         let status = topic_in_policy(&topics.status, thing)?;
         let control = topic_in_policy(&topics.control, thing)?;
-        let allow = |action: &str, resource: String| json!({"Effect": "Allow", "Action": action, "Resource": format!("{scope}:{resource}")});
-        let mut connect = allow("iot:Connect", format!("client/{THING}"));
+        let allow = |action: &str, kind: &str, own: &str, of_updates: &[&str]| {
+            // An id is one level of a topic; behind `jobs/` and `streams/` is anything.
+            let of_updates = of_updates.iter().map(|path| {
+                format!("{scope}:{kind}/$aws/things/{THING}/{}", path.replace(['+', '#'], "*"))
+            });
+            let own = std::iter::once(format!("{scope}:{kind}/{own}"));
+            let resources: Vec<String> = own.chain(of_updates).collect();
+            json!({"Effect": "Allow", "Action": action, "Resource": resources})
+        };
+        let mut connect = allow("iot:Connect", "client", THING, &[]);
         connect["Condition"] = json!({"Bool": {"iot:Connection.Thing.IsAttached": "true"}});
         let document = json!({
             "Version": "2012-10-17",
             "Statement": [
                 connect,
-                allow("iot:Publish", format!("topic/{status}")),
-                allow("iot:Subscribe", format!("topicfilter/{control}")),
-                allow("iot:Receive", format!("topic/{control}")),
+                allow("iot:Publish", "topic", &status, &UPDATE_REQUESTS),
+                allow("iot:Subscribe", "topicfilter", &control, &UPDATE_ANSWERS),
+                allow("iot:Receive", "topic", &control, &UPDATE_ANSWERS),
             ]
         });
         // Length of AWS's limit for a policy document, without white space.
@@ -127,33 +138,58 @@ mod tests {
     }
 
     #[test]
-    fn exactly_four_actions_on_four_resources() {
+    fn exactly_four_actions_on_what_is_the_things_own() {
         let policy =
             Policy::new(SCOPE, "demo", &topics("esp8266/status", "esp8266/control")).unwrap();
         let document: Value = serde_json::from_str(&policy.document).unwrap();
-        let allowed: Vec<(&str, &str)> = document["Statement"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|s| (s["Action"].as_str().unwrap(), s["Resource"].as_str().unwrap()))
-            .collect();
+        let mut allowed = Vec::new();
+        for statement in document["Statement"].as_array().unwrap() {
+            for resource in statement["Resource"].as_array().unwrap() {
+                let resource = resource.as_str().unwrap().strip_prefix(SCOPE).unwrap();
+                allowed.push((statement["Action"].as_str().unwrap(), resource));
+            }
+        }
         assert_eq!(
             allowed,
             [
+                ("iot:Connect", ":client/${iot:Connection.Thing.ThingName}"),
+                ("iot:Publish", ":topic/esp8266/status"),
                 (
-                    "iot:Connect",
-                    "arn:aws:iot:eu-west-1:123456789012:client/${iot:Connection.Thing.ThingName}"
+                    "iot:Publish",
+                    ":topic/$aws/things/${iot:Connection.Thing.ThingName}/jobs/start-next"
                 ),
-                ("iot:Publish", "arn:aws:iot:eu-west-1:123456789012:topic/esp8266/status"),
-                ("iot:Subscribe", "arn:aws:iot:eu-west-1:123456789012:topicfilter/esp8266/control"),
-                ("iot:Receive", "arn:aws:iot:eu-west-1:123456789012:topic/esp8266/control"),
+                (
+                    "iot:Publish",
+                    ":topic/$aws/things/${iot:Connection.Thing.ThingName}/jobs/*/update"
+                ),
+                (
+                    "iot:Publish",
+                    ":topic/$aws/things/${iot:Connection.Thing.ThingName}/streams/*/get/cbor"
+                ),
+                ("iot:Subscribe", ":topicfilter/esp8266/control"),
+                (
+                    "iot:Subscribe",
+                    ":topicfilter/$aws/things/${iot:Connection.Thing.ThingName}/jobs/*"
+                ),
+                (
+                    "iot:Subscribe",
+                    ":topicfilter/$aws/things/${iot:Connection.Thing.ThingName}/streams/*"
+                ),
+                ("iot:Receive", ":topic/esp8266/control"),
+                ("iot:Receive", ":topic/$aws/things/${iot:Connection.Thing.ThingName}/jobs/*"),
+                ("iot:Receive", ":topic/$aws/things/${iot:Connection.Thing.ThingName}/streams/*"),
             ]
         );
         assert_eq!(
             document["Statement"][0]["Condition"]["Bool"]["iot:Connection.Thing.IsAttached"],
             "true"
         );
-        assert!(!policy.document.contains('*'));
+        // Each wildcard stands behind the thing's own name.
+        for (at, _) in policy.document.match_indices('*') {
+            let before = &policy.document[..at];
+            let start = before.rfind('"').unwrap();
+            assert!(before[start..].contains("$aws/things/${iot:Connection.Thing.ThingName}/"));
+        }
     }
 
     #[test]

@@ -330,8 +330,9 @@ pub(super) fn check_name(thing: &str) -> Result<()> {
             thing.escape_debug()
         );
     }
-    if thing == "local" {
-        bail!("a thing cannot be called local: certs/local is the local cloud's folder");
+    // What lies there is the local cloud's, and updates'.
+    if ["local", "signing", "updates"].contains(&thing) {
+        bail!("a thing cannot be called {thing}: certs/{thing} is a folder of another kind");
     }
     Ok(())
 }

@@ -104,7 +104,8 @@ fn join_device(state: &Path) -> Result<(Running, MqttClient)> {
     join(state)
 }
 
-fn join(state: &Path) -> Result<(Running, MqttClient)> {
+/// Connects to the local cloud as the operator.
+pub fn join(state: &Path) -> Result<(Running, MqttClient)> {
     let running = Running::find(state)?;
     let pki = Pki::open(&running.certs, &running.thing, &[])?;
     let operator = MqttClient::connect(&operator_options(&pki, running.operator_port))

@@ -13,6 +13,7 @@ mod provision;
 mod release;
 mod run;
 mod smoke;
+mod update;
 mod verdicts;
 
 use std::process::ExitCode;
@@ -91,6 +92,16 @@ enum Verb {
     Release(release::Arguments),
     /// Check a release, its signature included, and say what it is
     ReleaseInfo(release::InfoArguments),
+    /// Update things over the air, and follow that until it is over
+    Update(update::Arguments),
+    /// Say which version `update` needs built, if any
+    UpdateVersion(update::VersionArguments),
+    /// Show the updates that are not over
+    UpdateStatus(update::StatusArguments),
+    /// Call an update off
+    UpdateCancel(update::CancelArguments),
+    /// Print the policy on AWS of whoever orders updates
+    UpdatePolicy(update::PolicyArguments),
     /// Set esptool up and say where it is
     Esptool(esptool::Arguments),
     /// Erase a board's whole flash
@@ -139,6 +150,11 @@ fn perform(verb: Verb, context: Context) -> Result<()> {
         Verb::SigningKey(arguments) => release::make_key(&arguments),
         Verb::Release(arguments) => release::make(&arguments),
         Verb::ReleaseInfo(arguments) => release::describe(&arguments),
+        Verb::Update(arguments) => update::update(&context, arguments),
+        Verb::UpdateVersion(arguments) => update::next_version(&context, &arguments),
+        Verb::UpdateStatus(arguments) => update::status(&context, arguments),
+        Verb::UpdateCancel(arguments) => update::cancel(&context, arguments),
+        Verb::UpdatePolicy(arguments) => update::policy(&context, arguments),
         Verb::Esptool(arguments) => esptool::set_up(&arguments),
         Verb::Erase(access) => flash::erase(&access),
         Verb::Monitor(arguments) => monitor::monitor(&arguments),

@@ -10,7 +10,7 @@ use things::identity_region;
 use crate::context::{Configured, Context};
 
 /// The AWS account and where its things are kept
-#[derive(clap::Args)]
+#[derive(Clone, clap::Args)]
 pub struct Account {
     /// Profile of the AWS CLI
     #[arg(long, env = "AWS_PROFILE")]
@@ -24,10 +24,15 @@ pub struct Account {
 }
 
 impl Account {
+    /// The AWS CLI for it.
+    pub fn cli(self, say: &dyn Fn(&str)) -> Result<Cli> {
+        let cli = Cli::find(&self.target, say)?;
+        Ok(cli.with_profile(self.profile).with_region(self.region))
+    }
+
     /// Says whose account it is.
     pub fn open<'a>(self, things: &Path, say: &'a dyn Fn(&str)) -> Result<Session<'a>> {
-        let cli = Cli::find(&self.target, say)?.with_profile(self.profile).with_region(self.region);
-        Session::open(cli, things, say)
+        Session::open(self.cli(say)?, things, say)
     }
 }
 

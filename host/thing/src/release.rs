@@ -11,8 +11,8 @@ use releases::{PublicKey, Release, Signer};
 #[derive(clap::Args)]
 pub struct KeyArguments {
     /// Folder of the key, which git ignores
-    #[arg(long, default_value = "certs/signing")]
-    folder: PathBuf,
+    #[arg(long = "keys", default_value = "certs/signing")]
+    pub folder: PathBuf,
 }
 
 #[derive(clap::Args)]

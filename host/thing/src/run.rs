@@ -1,6 +1,6 @@
 //! `thing run`: the device and its cloud in one terminal.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
@@ -12,6 +12,8 @@ use cloud::local::LocalCloud;
 use cloud::running::Running;
 use process::interrupt::Interrupt;
 use process::output::{self, Unheard};
+use releases::PublicKey;
+use things::device_identity::DeviceIdentity;
 use things::folder::ThingFolder;
 use things::settings::Settings;
 
@@ -32,7 +34,7 @@ pub struct Arguments {
 /// # Errors
 /// When something does not start or ends by itself.
 pub fn run(context: Context, arguments: &Arguments) -> Result<()> {
-    let Configured { settings, config, folder, .. } = context.configure()?;
+    let Configured { settings, config, folder, things } = context.configure()?;
     let interrupt = Interrupt::watch()?;
     std::fs::create_dir_all(&settings.state)
         .with_context(|| format!("cannot make the folder {}", settings.state.display()))?;
@@ -40,15 +42,19 @@ pub fn run(context: Context, arguments: &Arguments) -> Result<()> {
     Running::ensure_none(&settings.state)?;
     let cloud = settings.state.join("cloud");
     let mut cloud = LocalCloud::start_configured(&settings, &cloud, &config, &folder)?;
-    let mut announced = cloud.running().announce(&settings.state)?;
-    let (device, network) = smoke::with_network(cloud.device_identity(), arguments.firmware.radio);
+    cloud.serve_updates(&[])?;
+    let running = Running { board: arguments.firmware.board.name.clone(), ..cloud.running() };
+    let mut announced = running.announce(&settings.state)?;
+    let (mut device, network) =
+        smoke::with_network(cloud.device_identity(), arguments.firmware.radio);
+    let trust = trust(&cloud, &things, &arguments.firmware.board, &mut device)?;
     let region = match &arguments.identity {
         Some(path) => {
             std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?
         }
         None => device.region()?,
     };
-    output::line(introduction(&cloud, &settings, &folder, &arguments.firmware.board))?;
+    output::line(introduction(&cloud, &settings, &folder, &arguments.firmware.board, &trust))?;
     let mut machine = arguments.firmware.start(&region, &settings.state, true, &network)?;
     announced.board_runs()?;
     let outcome = loop {
@@ -74,11 +80,39 @@ pub fn run(context: Context, arguments: &Arguments) -> Result<()> {
     }
 }
 
+/// Lets the device trust the signing key of this working copy, if there is one and nobody has said
+/// whom it trusts. Says in words what updates it takes.
+fn trust(
+    cloud: &LocalCloud,
+    things: &Path,
+    board: &Board,
+    device: &mut DeviceIdentity,
+) -> Result<String> {
+    let public = things.join("signing/signing.pub");
+    Ok(if !board.has_second_slot() {
+        "none: this board has one slot".to_owned()
+    } else if !device.update_keys.is_empty() {
+        "those signed by the keys of [update] in config.toml, by `make update`".to_owned()
+    } else if cloud.stands_in_for_aws() || !public.exists() {
+        let how = if cloud.stands_in_for_aws() {
+            "name a key under [update] in config.toml"
+        } else {
+            "`make signing-key` makes a key that it trusts from the next `make run` on"
+        };
+        format!("none are taken: {how}")
+    } else {
+        // One that was made for this cloud is nobody else's: what this person signs is right.
+        device.update_keys.push(*PublicKey::read(&public)?.point());
+        format!("those signed by the key of {}, by `make update`", public.display())
+    })
+}
+
 fn introduction(
     cloud: &LocalCloud,
     settings: &Settings,
     folder: &ThingFolder,
     board: &Board,
+    trust: &str,
 ) -> String {
     let endpoints = cloud.device_identity().endpoints;
     let identity = if cloud.stands_in_for_aws() {
@@ -95,6 +129,7 @@ fn introduction(
          identity  {identity}\n  \
          status    topic {status}, every 10 s\n  \
          control   topic {control}, takes on and off\n  \
+         updates   {trust}\n  \
          logs      {logs}\n\
          In a second terminal:\n  \
          make on     lights the LED\n  \

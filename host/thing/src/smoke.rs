@@ -20,6 +20,9 @@ use things::device_identity::{DeviceIdentity, Wifi};
 /// The device, once it runs, must be done by then.
 const LIMIT: Duration = Duration::from_secs(115);
 
+/// Between two looks at whether the board lives.
+const TURN: Duration = Duration::from_millis(200);
+
 /// Lines of the console shown with a failure.
 const TAIL: usize = 40;
 
@@ -27,14 +30,17 @@ const TAIL: usize = 40;
 pub struct Arguments {
     #[command(flatten)]
     firmware: Firmware,
+    /// The firmware is an application of one's own: it has passed once it has published something
+    #[arg(long)]
+    application: bool,
 }
 
 /// Starts cloud and device, waits for a status, switches the LED on and off and checks
-/// that the device says and shows so.
+/// that the device says and shows so. Of an application it knows only that it publishes.
 ///
 /// # Errors
 /// With the reason and the end of the console when any of that does not happen in time.
-pub fn smoke(context: Context, Arguments { firmware }: &Arguments) -> Result<()> {
+pub fn smoke(context: Context, Arguments { firmware, application }: &Arguments) -> Result<()> {
     let Configured { settings, config, folder: folder_of_thing, .. } = context.configure()?;
     let interrupt = Interrupt::watch()?;
     // A folder of its own: it may run beside `make run`.
@@ -48,7 +54,7 @@ pub fn smoke(context: Context, Arguments { firmware }: &Arguments) -> Result<()>
         ))?;
     }
     let mut operator = cloud.operator()?;
-    operator.subscribe(&cloud.topics.status)?;
+    operator.subscribe(if *application { "#" } else { &cloud.topics.status })?;
     let (device, network) = with_network(cloud.device_identity(), firmware.radio);
     let region = device.region()?;
     let mut check = Check {
@@ -59,7 +65,7 @@ pub fn smoke(context: Context, Arguments { firmware }: &Arguments) -> Result<()>
         interrupt,
         deadline: Instant::now() + LIMIT,
     };
-    let outcome = check.run();
+    let outcome = if *application { check.application() } else { check.run() };
     let lines = check.machine.finish();
     match outcome {
         Ok(()) => output::line("smoke: passed"),
@@ -132,6 +138,19 @@ impl Check<'_> {
         Ok(())
     }
 
+    /// Waits for the first message, wherever it goes.
+    fn application(&mut self) -> Result<()> {
+        let message = loop {
+            self.lives("anything")?;
+            if let Some(message) = self.operator.next(TURN)? {
+                break message;
+            }
+        };
+        let payload = message.payload.escape_ascii();
+        output::line(format!("smoke: published to {}: {payload}", message.topic))?;
+        self.connection()
+    }
+
     /// Checks what the broker lets pass but AWS IoT would change.
     fn connection(&self) -> Result<()> {
         let connections = self.cloud.servers.broker.connections();
@@ -152,20 +171,26 @@ impl Check<'_> {
 
     fn status(&mut self, what: &str, wanted: impl Fn(&Status) -> bool) -> Result<Status> {
         loop {
-            self.left().with_context(|| format!("the device did not send {what}"))?;
-            if self.interrupt.happened() {
-                bail!("interrupted");
-            }
-            if let Some(status) = self.machine.wait(Duration::ZERO)? {
-                bail!("the board ended ({status}) before the device sent {what}");
-            }
-            if let Some(message) = self.operator.next(Duration::from_millis(200))?
+            self.lives(what)?;
+            if let Some(message) = self.operator.next(TURN)?
                 && let Report::Online(status) = Report::parse(&message.payload)?
                 && wanted(&status)
             {
                 return Ok(status);
             }
         }
+    }
+
+    /// Whether it makes sense to wait on.
+    fn lives(&mut self, what: &str) -> Result<()> {
+        self.left().with_context(|| format!("the device did not send {what}"))?;
+        if self.interrupt.happened() {
+            bail!("interrupted");
+        }
+        if let Some(status) = self.machine.wait(Duration::ZERO)? {
+            bail!("the board ended ({status}) before the device sent {what}");
+        }
+        Ok(())
     }
 
     fn left(&self) -> Result<Duration> {

@@ -65,6 +65,16 @@ impl Place {
         fs::read(self.file("certs/lamp/identity.bin")).unwrap()
     }
 
+    /// Makes a key pair by openssl, `name` with .key and .pub. Returns the public key in DER.
+    fn update_key(&self, name: &str) -> Vec<u8> {
+        let [key, public] =
+            ["key", "pub"].map(|kind| self.file(&format!("{name}.{kind}")).display().to_string());
+        let curve = "ec_paramgen_curve:P-256";
+        openssl(&["genpkey", "-algorithm", "EC", "-pkeyopt", curve, "-out", &key]);
+        openssl(&["pkey", "-in", &key, "-pubout", "-out", &public]);
+        openssl(&["pkey", "-in", &key, "-pubout", "-outform", "DER"])
+    }
+
     /// Makes the identity, which must fail, and returns the message.
     #[track_caller]
     fn refused(&self, words: &[&str]) {
@@ -112,6 +122,7 @@ fn identity_of_a_provisioned_thing() {
     assert_eq!(identity.private_key, place.credential.key.secret_der());
     assert!(identity.roots.is_empty() && identity.dns_servers.is_empty());
     assert_eq!(identity.ntp_servers()[0].host, "pool.ntp.org");
+    assert!(identity.update_keys.is_empty());
     let mode = fs::metadata(place.file("certs/lamp/identity.bin")).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
     // Made again, it is newer than the one that a device has.
@@ -125,6 +136,7 @@ fn every_setting_arrives() {
     place.write("root.pem", &root.pem());
     fs::create_dir(place.file("keys")).unwrap();
     place.credential.save(&place.file("keys"), "lamp").unwrap();
+    let spki = ["old", "new"].map(|name| place.update_key(&format!("keys/{name}")));
     fs::remove_dir_all(place.file("certs/lamp")).unwrap();
     fs::create_dir(place.file("certs/lamp")).unwrap();
     place.write(
@@ -155,6 +167,9 @@ fn every_setting_arrives() {
         [log]
         "*" = "warn"
         mqtt = "trace"
+        [update]
+        keys = ["keys/old.pub", "keys/new.pub"]
+        trial = 900
         "#,
     );
     let region = place.make();
@@ -176,6 +191,15 @@ fn every_setting_arrives() {
     let levels: Vec<_> =
         identity.log_levels.iter().map(|entry| (entry.module, entry.level)).collect();
     assert_eq!(levels, [("*", Level::Warn), ("mqtt", Level::Trace)]);
+    for (key, spki) in identity.update_keys.iter().zip(&spki) {
+        assert!(spki.ends_with(*key), "{spki:x?}");
+    }
+    assert_eq!((identity.update_keys.len(), identity.trial_s), (2, 900));
+
+    let file = place.file("new.der");
+    fs::write(&file, &spki[1]).unwrap();
+    let digest = openssl(&["dgst", "-sha256", "-r", &file.display().to_string()]);
+    let digest = String::from_utf8(digest).unwrap();
 
     let info = place.thing(&["identity-info"]);
     assert!(info.status.success(), "{info:?}");
@@ -191,6 +215,8 @@ fn every_setting_arrives() {
         "Wi-Fi         open (open)",
         "DNS server    10.0.0.2:5353",
         "log level     mqtt trace",
+        &format!("update key    SHA-256 {}", digest.split(' ').next().unwrap()),
+        "update trial  900 s",
     ] {
         assert!(text.contains(line), "{line:?} is not in:\n{text}");
     }
@@ -230,6 +256,8 @@ fn the_example_is_complete_and_right() {
     assert_eq!(explicit.status_topic, defaults.status_topic);
     assert_eq!(explicit.control_topic, defaults.control_topic);
     assert_eq!(explicit.certificates, defaults.certificates);
+    assert!(explicit.update_keys.is_empty());
+    assert_eq!(explicit.trial_s, defaults.trial_s);
     for key in [
         "endpoint",
         "port",
@@ -246,6 +274,8 @@ fn the_example_is_complete_and_right() {
         "dns",
         "ssid",
         "passphrase",
+        "keys",
+        "trial",
     ] {
         assert!(active.lines().any(|line| line.starts_with(&format!("{key} = "))), "{key}");
     }
@@ -304,6 +334,8 @@ fn mistakes_in_the_config_are_shown_with_file_line_and_remedy() {
             &["config.toml:2: the device's log has no module \"qmtt\"", "mqtt"],
         ),
         ("[certificate]\nroots = [\"no.pem\"]", &["no.pem: the file cannot be read", "`roots`"]),
+        ("[update]\ntrial = 59", &["config.toml:2: the trial time must be 60 to 3600 seconds"]),
+        ("[update]\nkeys = [\"no.pub\"]", &["no.pub: the file cannot be read", "[update]"]),
         ("[certificate]\nkey = \"no.key\"", &["no.key: the file cannot be read"]),
         ("\0", &["config.toml:1: "]),
     ] {
@@ -597,4 +629,36 @@ fn info_of_what_is_no_identity() {
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(text.contains("copy 0        the identity region is damaged"), "{text}");
     assert!(text.contains("copy 1        valid, sequence 1: this one counts"), "{text}");
+}
+
+#[test]
+fn update_keys_that_do_not_serve() {
+    let place = Place::new();
+    place.update_key("a");
+    openssl(&[
+        "genpkey",
+        "-algorithm",
+        "ED25519",
+        "-out",
+        &place.file("b.key").display().to_string(),
+    ]);
+    let public = fs::read_to_string(place.file("a.pub")).unwrap();
+    let ed25519 = openssl(&["pkey", "-in", &place.file("b.key").display().to_string(), "-pubout"]);
+    place.write("b.pub", &String::from_utf8(ed25519).unwrap());
+    place.write("both.pub", &format!("{public}{public}"));
+    // A point that is not on the curve: the last byte is in "XX==".
+    let at = public.find("==").unwrap() - 2;
+    let (other, off) = (if public[at..].starts_with('A') { "B" } else { "A" }, public.clone());
+    place.write("off.pub", &[&off[..at], other, &off[at + 1..]].concat());
+    for (file, wanted) in [
+        ("a.key", "a.key:1: this is no public key: its label is PRIVATE KEY"),
+        ("b.pub", "b.pub:1: this is no public key on P-256"),
+        ("off.pub", "off.pub:1: this is no public key on P-256"),
+        ("both.pub", "both.pub: there is more than one PEM block"),
+    ] {
+        place.write("config.toml", &format!("[update]\nkeys = [\"{file}\"]"));
+        place.refused(&[wanted, "make signing-key"]);
+    }
+    place.write("config.toml", "[update]\nkeys = [\"a.pub\", \"a.pub\",\n\"a.pub\"]");
+    place.refused(&["config.toml:3: the update key occurs too often"]);
 }

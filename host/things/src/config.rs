@@ -40,6 +40,7 @@ struct Settings {
     network: Network,
     wifi: Vec<Spanned<WifiSettings>>,
     log: BTreeMap<Spanned<String>, Spanned<LevelName>>,
+    update: UpdateSettings,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -73,6 +74,13 @@ struct CertificateSettings {
 struct Network {
     ntp: Vec<Spanned<String>>,
     dns: Vec<Spanned<String>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct UpdateSettings {
+    keys: Vec<Spanned<String>>,
+    trial: Option<Spanned<u16>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -282,6 +290,15 @@ impl Config {
             }
             identity.log_levels.push((module.get_ref().clone(), (*level.get_ref()).into()));
             self.check(identity, &module.span())?;
+        }
+        for key in &self.settings.update.keys {
+            let file = self.beside(&self.filled(key, &thing)?);
+            identity.update_keys.push(pem_file::public_key(&file)?);
+            self.check(identity, &key.span())?;
+        }
+        if let Some(seconds) = &self.settings.update.trial {
+            identity.trial_s = *seconds.get_ref();
+            self.check(identity, &seconds.span())?;
         }
         Ok(())
     }

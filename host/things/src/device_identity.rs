@@ -38,6 +38,10 @@ pub struct DeviceIdentity {
     pub wifi: Vec<Wifi>,
     /// Log levels by module.
     pub log_levels: Vec<(String, Level)>,
+    /// Public keys that may sign updates, x and y.
+    pub update_keys: Vec<[u8; 64]>,
+    /// Seconds within which an update must have connected.
+    pub trial_s: u16,
 }
 
 /// A Wi-Fi network and how to get in.
@@ -118,6 +122,8 @@ impl DeviceIdentity {
             clean_session: false,
             wifi: Vec::new(),
             log_levels: Vec::new(),
+            update_keys: Vec::new(),
+            trial_s: identity::DEFAULT_TRIAL_S,
         }
     }
 
@@ -183,6 +189,8 @@ impl DeviceIdentity {
             .iter()
             .map(|(module, level)| LogLevel { module, level: *level })
             .collect();
+        fields.update_keys = self.update_keys.iter().collect();
+        fields.trial_s = self.trial_s;
         Ok(use_them(&fields))
     }
 }

@@ -9,8 +9,9 @@ use crate::problem::{Problem, read_text};
 /// Largest notes that are read, in bytes.
 const NOTES_LIMIT: u64 = 64 * 1024;
 
-/// Names under `certs/` that no thing may have: the local PKI lies there.
-const RESERVED: [&str; 1] = ["local"];
+/// Names under `certs/` that no thing may have: the local PKI, the signing key and orders of updates
+/// lie there.
+const RESERVED: [&str; 3] = ["local", "signing", "updates"];
 
 /// Where a thing's files are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,7 +97,7 @@ impl ThingFolder {
                 &folder,
                 format!("{thing:?} cannot be a thing's name"),
                 "take 1 to 128 letters, digits, hyphens, underscores and colons, and not \
-                 \"local\": THING=name",
+                 \"local\", \"signing\" or \"updates\": THING=name",
             ));
         }
         Ok(Self { folder, thing: thing.to_owned() })
@@ -173,7 +174,19 @@ mod tests {
 
     #[test]
     fn names_that_lead_elsewhere_are_refused() {
-        for name in ["", ".", "..", "a/b", "../a", "local", "a b", "ü", &"x".repeat(129)] {
+        for name in [
+            "",
+            ".",
+            "..",
+            "a/b",
+            "../a",
+            "local",
+            "signing",
+            "updates",
+            "a b",
+            "ü",
+            &"x".repeat(129),
+        ] {
             let error = ThingFolder::new(Path::new("certs"), name).unwrap_err();
             assert!(error.to_string().contains("THING=name"), "{error}");
         }

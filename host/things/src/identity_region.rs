@@ -189,15 +189,26 @@ fn describe_fields(text: &mut String, identity: &Identity<'_>) {
     for entry in &identity.log_levels {
         line(text, "log level", &format!("{} {:?}", entry.module, entry.level).to_lowercase());
     }
+    for key in &identity.update_keys {
+        line(text, "update key", &format!("SHA-256 {}", sha256(&pem_file::spki(key))));
+    }
+    if identity.update_keys.is_empty() {
+        line(text, "update key", "none: no update is taken");
+    }
+    line(text, "update trial", &format!("{} s", identity.trial_s));
+}
+
+fn sha256(bytes: &[u8]) -> String {
+    let digest = ring::digest::digest(&ring::digest::SHA256, bytes);
+    digest.as_ref().iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 /// Subject, end of validity and SHA-256 of a certificate.
 fn describe_certificate(der: &[u8]) -> String {
-    let digest = ring::digest::digest(&ring::digest::SHA256, der);
-    let digest = digest.as_ref().iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    });
+    let digest = sha256(der);
     match X509Certificate::from_der(der) {
         Ok((_, certificate)) => format!(
             "{}, until {}, SHA-256 {digest}",

@@ -38,7 +38,7 @@ mod tests {
         })
     }
 
-    /// The list is what the firmware's sources say: Rust's crates and the application's tasks by
+    /// The list is what the firmware's sources say: Rust's crates, the tasks of application and runtime by
     /// `rtos::log`'s rule, explicit targets, and what C hands to `fw_log`.
     #[test]
     fn the_list_is_the_firmwares() {
@@ -46,6 +46,7 @@ mod tests {
         let mut found = BTreeSet::new();
         for (folder, name) in [
             ("app/src", "app"),
+            ("crates/runtime/src", "runtime"),
             ("crates/net/src", "net"),
             ("crates/mqtt/src", "mqtt"),
             ("crates/tls/src", "tls"),
@@ -64,7 +65,7 @@ mod tests {
                     text.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
                 let text = text.join("\n");
                 let stem = file.file_stem().unwrap().to_str().unwrap();
-                let task = folder == "app/src" && stem != "lib";
+                let task = ["app/src", "crates/runtime/src"].contains(&folder) && stem != "lib";
                 for level in ["error", "warn", "info", "debug", "trace"] {
                     for call in text.split(&format!("log::{level}!(")).skip(1) {
                         match call.trim_start().strip_prefix("target: \"") {

@@ -33,6 +33,12 @@ const RSA_ENCRYPTION: &[u8] = &[0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 0x01, 0x01, 
 /// DER of the OID 1.2.840.10045.3.1.7, secp256r1 (RFC 5480).
 const P256: &[u8] = &[0x2A, 0x86, 0x48, 0xCE, 0x3D, 0x03, 0x01, 0x07];
 
+/// DER of a public key on P-256 (RFC 5480) up to its point, which follows uncompressed.
+const SPKI: [u8; 27] = [
+    0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2A, 0x86, 0x48, 0xCE, 0x3D, 0x02, 0x01, 0x06, 0x08, 0x2A,
+    0x86, 0x48, 0xCE, 0x3D, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00, 0x04,
+];
+
 /// One block of a PEM file.
 struct Block {
     label: String,
@@ -117,6 +123,43 @@ fn remedy_for(label: &str, otherwise: &str) -> String {
         _ => otherwise,
     }
     .to_owned()
+}
+
+/// Reads the one public key of a file, which signs updates: x and y of its point.
+///
+/// # Errors
+/// When the file has no public key on P-256, or more than one.
+pub fn public_key(file: &Path) -> Result<[u8; 64], Problem> {
+    let remedy = "name a public key that signs updates under [update]: `make signing-key` makes \
+                  one, certs/signing/signing.pub; `openssl pkey -in KEY -pubout` takes it from a key";
+    let blocks = blocks(file, remedy)?;
+    let [Block { label, line, der }] = &blocks[..] else {
+        return Err(Problem::of(file, "there is more than one PEM block in it", remedy));
+    };
+    if label != "PUBLIC KEY" {
+        let what = format!("this is no public key: its label is {label}");
+        return Err(Problem::of(file, what, remedy).at_line(*line));
+    }
+    let point: Option<[u8; 64]> = der.strip_prefix(&SPKI).and_then(|point| point.try_into().ok());
+    point
+        .filter(is_on_curve)
+        .ok_or_else(|| Problem::of(file, "this is no public key on P-256", remedy).at_line(*line))
+}
+
+/// Whether a device could take this point for a key: ring looks before it agrees on a secret.
+fn is_on_curve(point: &[u8; 64]) -> bool {
+    use ring::agreement::{ECDH_P256, EphemeralPrivateKey, UnparsedPublicKey, agree_ephemeral};
+    let mut uncompressed = [4; 65];
+    uncompressed[1..].copy_from_slice(point);
+    EphemeralPrivateKey::generate(&ECDH_P256, &SystemRandom::new()).is_ok_and(|own| {
+        agree_ephemeral(own, &UnparsedPublicKey::new(&ECDH_P256, uncompressed), |_| ()).is_ok()
+    })
+}
+
+/// A public key in DER (SubjectPublicKeyInfo), as `openssl pkey -pubin -outform DER` has it.
+#[must_use]
+pub fn spki(point: &[u8; 64]) -> Vec<u8> {
+    [&SPKI[..], point].concat()
 }
 
 /// Reads all certificates of a file.

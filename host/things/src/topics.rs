@@ -16,3 +16,9 @@ impl Default for Topics {
         Self { status: "esp8266/status".to_owned(), control: "esp8266/control".to_owned() }
     }
 }
+
+/// What a device asks of AWS's jobs and streams, below `$aws/things/<thing>/`; `+` stands for an id.
+pub const UPDATE_REQUESTS: [&str; 3] = ["jobs/start-next", "jobs/+/update", "streams/+/get/cbor"];
+
+/// Where it hears of jobs, and the answers, below the same.
+pub const UPDATE_ANSWERS: [&str; 2] = ["jobs/#", "streams/#"];

@@ -65,6 +65,8 @@ struct Rules {
     seen: Vec<String>,
     /// Certificates as re-signed, by id.
     signed: HashMap<String, String>,
+    /// Streams, which moto does not have, by id: what they were made of.
+    streams: HashMap<String, Value>,
     /// The endpoint: moto has another one each time, AWS the same.
     endpoint: Option<Value>,
     /// Whether certificates are left as moto makes them.
@@ -269,6 +271,12 @@ impl Bed {
         }
     }
 
+    /// Ids of the streams that there are now.
+    #[must_use]
+    pub fn streams(&self) -> Vec<String> {
+        self.rules.lock().unwrap().streams.keys().cloned().collect()
+    }
+
     /// A question to moto, past the proxy.
     #[must_use]
     pub fn ask(&self, path: &str) -> Value {
@@ -406,6 +414,23 @@ fn exchange(port: u16, request: &[u8]) -> Answer {
     Answer { status, head, body }
 }
 
+/// As [`exchange`], for a request whose answer has no body, whatever its length says.
+fn exchange_head(port: u16, request: &[u8]) -> Answer {
+    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap();
+    stream.write_all(request).unwrap();
+    let mut head = String::new();
+    for line in BufReader::new(stream).lines() {
+        let line = line.unwrap();
+        if line.is_empty() {
+            break;
+        }
+        head.push_str(&line);
+        head.push_str("\r\n");
+    }
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    Answer { status, head, body: Vec::new() }
+}
+
 /// One HTTP message: its first line and headers, and its body.
 fn message(reader: &mut impl BufRead) -> Option<(String, Vec<u8>)> {
     let mut head = String::new();
@@ -449,6 +474,7 @@ fn serve(stream: TcpStream, moto: u16, rules: &Mutex<Rules>, authority: &Issuer<
         Some(Fault::Lost) => return,
         Some(Fault::Error(status, code, message)) => error(&operation, *status, code, message),
         Some(Fault::Answer(body)) => plain(200, body),
+        _ if operation.ends_with("-stream") => streams(&head, &body, &operation, rules),
         _ => forward(&head, &body, moto, rules, authority, &operation),
     };
     match &fault {
@@ -474,9 +500,17 @@ fn forward(
     authority: &Issuer<'_, KeyPair>,
     operation: &str,
 ) -> Answer {
-    let mut request = head.to_owned();
+    // The body is here already: nobody needs to be asked whether to send it.
+    let mut request: String = head
+        .split_inclusive("\r\n")
+        .filter(|line| !line.to_ascii_lowercase().starts_with("expect:"))
+        .collect();
     request.push_str("Connection: close\r\n\r\n");
     let request = [request.as_bytes(), body].concat();
+    if head.starts_with("HEAD ") {
+        let answer = exchange_head(moto, &request);
+        return plain_with(&answer.head, &answer.body);
+    }
     let answer = exchange(moto, &request);
     // What moto does not know, or stumbles over, it answers with a page for a browser.
     if answer.body.starts_with(b"<!doctype html>") {
@@ -516,6 +550,43 @@ fn forward(
     plain(200, &json.to_string())
 }
 
+/// AWS IoT's streams, as far as a person's commands see them.
+fn streams(head: &str, body: &[u8], operation: &str, rules: &Mutex<Rules>) -> Answer {
+    let path = head.split(' ').nth(1).unwrap();
+    let id = path.rsplit('/').next().unwrap().to_owned();
+    let streams = &mut rules.lock().unwrap().streams;
+    let known = streams.contains_key(&id);
+    match operation {
+        "create-stream" if known => {
+            error(operation, 409, "ResourceAlreadyExistsException", "the stream exists")
+        }
+        "create-stream" => {
+            let order: Value = serde_json::from_slice(body).unwrap();
+            let file = &order["files"][0];
+            let whole = file["fileId"] == 0
+                && file["s3Location"]["bucket"].is_string()
+                && file["s3Location"]["key"].is_string()
+                && order["roleArn"].as_str().is_some_and(|arn| arn.contains(":role/"));
+            if !whole {
+                return error(operation, 400, "InvalidRequestException", "what is in it?");
+            }
+            let answer = serde_json::json!({ "streamId": id, "streamVersion": 1 }).to_string();
+            streams.insert(id, order);
+            plain(200, &answer)
+        }
+        _ if !known => {
+            error(operation, 404, "ResourceNotFoundException", "there is no such stream")
+        }
+        "describe-stream" => {
+            plain(200, &serde_json::json!({ "streamInfo": { "streamId": id } }).to_string())
+        }
+        _ => {
+            streams.remove(&id);
+            plain(200, "{}")
+        }
+    }
+}
+
 fn plain(status: u16, body: &str) -> Answer {
     let head = format!(
         "HTTP/1.1 {status} x\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\
@@ -531,8 +602,16 @@ fn plain_with(head: &str, body: &[u8]) -> Answer {
 }
 
 fn error(operation: &str, status: u16, code: &str, message: &str) -> Answer {
-    if operation == "get-caller-identity" {
-        // STS speaks XML.
+    if ["head-bucket", "head-object"].contains(&operation) {
+        // The status says it all.
+        return plain(status, "");
+    }
+    if ["put-object", "delete-object"].contains(&operation) {
+        let body = format!("<Error><Code>{code}</Code><Message>{message}</Message></Error>");
+        return plain(status, &body);
+    }
+    if ["get-caller-identity", "get-role"].contains(&operation) {
+        // STS and IAM speak XML.
         let body = format!(
             "<ErrorResponse><Error><Type>Sender</Type><Code>{code}</Code><Message>{message}</Message>\
              </Error><RequestId>1</RequestId></ErrorResponse>"
@@ -553,6 +632,7 @@ fn operation(head: &str, body: &[u8]) -> String {
     let parts: Vec<&str> = path.split('/').skip(1).collect();
     match (method, parts.as_slice()) {
         ("POST", [""]) if body.starts_with(b"Action=GetCallerIdentity") => "get-caller-identity",
+        ("POST", [""]) if body.starts_with(b"Action=GetRole&") => "get-role",
         ("GET", ["endpoint"]) => "describe-endpoint",
         ("GET", ["things", _]) => "describe-thing",
         ("POST", ["things", _]) => "create-thing",
@@ -573,6 +653,20 @@ fn operation(head: &str, body: &[u8]) -> String {
         ("GET", ["certificates", _]) => "describe-certificate",
         ("PUT", ["certificates", _]) => "update-certificate",
         ("DELETE", ["certificates", _]) => "delete-certificate",
+        ("PUT", ["jobs", _]) => "create-job",
+        ("GET", ["jobs", _]) => "describe-job",
+        ("PUT", ["jobs", _, "cancel"]) => "cancel-job",
+        ("DELETE", ["jobs", _]) => "delete-job",
+        ("GET", ["jobs", _, "things"]) => "list-job-executions-for-job",
+        ("GET", ["things", _, "jobs", _]) => "describe-job-execution",
+        ("GET", ["thing-groups", _]) => "describe-thing-group",
+        ("POST", ["streams", _]) => "create-stream",
+        ("GET", ["streams", _]) => "describe-stream",
+        ("DELETE", ["streams", _]) => "delete-stream",
+        ("HEAD", [_]) => "head-bucket",
+        ("HEAD", [_, _, ..]) => "head-object",
+        ("PUT", [_, "updates", _]) => "put-object",
+        ("DELETE", [_, "updates", _]) => "delete-object",
         // A person's own call: it has no fault, and moto may know it.
         _ => return format!("{method} {path}"),
     }

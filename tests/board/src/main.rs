@@ -6,10 +6,12 @@
 //!
 //! Then each board's firmware boots once, on a board where the one before has crashed.
 
+mod wiring;
+
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::mpsc::Receiver;
+use std::sync::mpsc::{Receiver, Sender};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -23,6 +25,7 @@ use virtual_nodemcu::board::flash::Flash;
 use virtual_nodemcu::board::machine::Machine;
 use virtual_nodemcu::board::serial::{Input, Serial};
 use virtual_nodemcu::board::{Board, ResetCause, noise};
+use wiring::Wiring;
 
 /// Tests that are left to the emulator, where idle time costs nothing: here two minutes.
 const LEFT_OUT: [&str; 1] = ["time-ccount-wrap"];
@@ -167,10 +170,15 @@ fn execute(
     let failure = |reason, console| Failure { reason, console };
     let mut bench = Bench::new(images, name, &options.elf)
         .map_err(|error| failure(format!("{error:#}"), Vec::new()))?;
+    let wiring = Wiring::new(name, &mut bench.machine)
+        .map_err(|error| failure(format!("{error:#}"), Vec::new()))?;
     let end = bench.run_to("exit ", limit);
     let lines = bench.end();
     match end.as_deref() {
-        Some("exit 0") => Ok(lines),
+        Some("exit 0") => match wiring.judge(name) {
+            Ok(()) => Ok(lines),
+            Err(error) => Err(failure(format!("at the pins: {error:#}"), lines)),
+        },
         Some(end) => Err(failure(end.to_owned(), lines)),
         None => Err(failure(format!("no end within {} s", limit.as_secs()), lines)),
     }
@@ -180,6 +188,9 @@ fn execute(
 struct Bench {
     machine: Machine,
     console: Console,
+    input: Sender<Input>,
+    /// Lines of the console that had their answer.
+    answered: usize,
 }
 
 impl Bench {
@@ -195,7 +206,7 @@ impl Bench {
         let board = Board::new(flash, MAC, 1);
         let machine = Machine::new(board, serial, None, Vec::new(), Box::new(|_| ()));
         let console = Console::attach(Pieces::new(output), elf, false)?;
-        Ok(Self { machine, console })
+        Ok(Self { machine, console, input, answered: 0 })
     }
 
     /// Runs until a line of the console contains `text`; that line.
@@ -213,7 +224,14 @@ impl Bench {
         let start = Instant::now();
         while start.elapsed() < limit {
             self.machine.run(Some(Duration::from_millis(1)));
-            if wanted(&self.console.lines()) {
+            let lines = self.console.lines();
+            for line in lines.iter().skip(self.answered) {
+                if Wiring::answer(line, &self.input).is_err() {
+                    return false;
+                }
+            }
+            self.answered = lines.len();
+            if wanted(&lines) {
                 return true;
             }
         }

@@ -29,7 +29,7 @@ fn bytes(words: &[u32]) -> Vec<u8> {
 }
 
 fn good(sequence: u32, slot: Slot) -> [u32; RECORD_WORDS] {
-    let mut words = Record::trial(sequence, slot);
+    let mut words = Record::trial(sequence, slot, 0);
     words[mark_good().word as usize] = mark_good().value;
     words
 }
@@ -104,7 +104,7 @@ fn the_newer_record_counts_wherever_it_stands() {
 
 #[test]
 fn a_firmware_on_trial_has_its_attempts() {
-    let mut bench = bench(&Record::trial(1, Slot::B));
+    let mut bench = bench(&Record::trial(1, Slot::B, 0));
     for attempt in 1..=ATTEMPTS {
         assert_eq!(bench.boot(), B);
         assert_eq!(verdict(&bench), Verdict::Trial { attempts: attempt });
@@ -117,7 +117,7 @@ fn a_firmware_on_trial_has_its_attempts() {
 
 #[test]
 fn one_that_says_that_it_is_good_stays() {
-    let mut bench = bench(&Record::trial(1, Slot::B));
+    let mut bench = bench(&Record::trial(1, Slot::B, 0));
     assert_eq!(bench.boot(), B);
     let mark = mark_good();
     bench.load(RECORDS[0] + 4 * mark.word, &mark.value.to_le_bytes());
@@ -128,7 +128,7 @@ fn one_that_says_that_it_is_good_stays() {
 
 #[test]
 fn one_that_gave_up_is_not_started_again() {
-    let mut bench = bench(&Record::trial(1, Slot::B));
+    let mut bench = bench(&Record::trial(1, Slot::B, 0));
     let mark = mark_rejected(3);
     bench.load(RECORDS[0] + 4 * mark.word, &mark.value.to_le_bytes());
     assert_eq!(bench.boot(), A);
@@ -154,7 +154,7 @@ fn a_damaged_image_is_passed_over_for_the_other() {
 /// On trial too, and that costs none of its attempts.
 #[test]
 fn a_damaged_image_on_trial_is_not_counted() {
-    let mut bench = bench(&Record::trial(1, Slot::B));
+    let mut bench = bench(&Record::trial(1, Slot::B, 0));
     bench.load(Slot::B.offset() + 40, &[0x55]);
     let said = bench.boot_until(">");
     assert!(said.contains("boot: nothing sound in slot B\r\n"), "{said}");
@@ -186,7 +186,7 @@ fn without_any_firmware_it_says_so_once_and_looks_again_later() {
 fn the_power_fails_while_an_attempt_is_noted() {
     for before in 0..ATTEMPTS {
         for cut in 0..4 {
-            let mut bench = bench(&Record::trial(1, Slot::B));
+            let mut bench = bench(&Record::trial(1, Slot::B, 0));
             for _ in 0..before {
                 assert_eq!(bench.boot(), B);
             }
@@ -205,7 +205,7 @@ fn the_power_fails_while_an_attempt_is_noted() {
 /// An attempt that cannot be noted would be made for ever.
 #[test]
 fn a_trial_that_cannot_be_noted_is_none() {
-    let mut bench = bench(&Record::trial(1, Slot::B));
+    let mut bench = bench(&Record::trial(1, Slot::B, 0));
     // Erased where the mark has ones: what is read back is not what was written.
     bench.load(RECORDS[0] + 16, &[0xFF, 0x00, 0xFF, 0x00]);
     let said = bench.boot_until(">");
@@ -225,7 +225,7 @@ fn it_takes_no_longer_than_it_may() {
     image.splice(16 + code as usize..16 + code as usize, vec![0xA5; more]);
     image[12..16].copy_from_slice(&(code + more as u32).to_le_bytes());
     assert_eq!(board::image::seal(&mut image), Some(image.len()));
-    let mut bench = bench(&Record::trial(1, Slot::B));
+    let mut bench = bench(&Record::trial(1, Slot::B, 0));
     bench.load(Slot::B.offset(), &image);
     let start = bench.instructions();
     assert_eq!(bench.boot(), ('o', Slot::B));

@@ -32,6 +32,9 @@ pub const BOARD_MAC: [u8; 6] = [0x52, 0x54, 0x00, 0x12, 0x34, 0x56];
 /// To everybody.
 pub const BROADCAST_MAC: [u8; 6] = [0xFF; 6];
 
+/// A hardware address that nobody has.
+pub const OTHER_MAC: [u8; 6] = [0x02, 0, 0, 0, 0, 0x77];
+
 /// Where a frame goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum To {
@@ -39,6 +42,34 @@ pub enum To {
     Network,
     /// From the network to the board.
     Board,
+}
+
+/// Frames of a storm, as the board's neighbours may send them.
+#[must_use]
+pub fn storm() -> Vec<Frame> {
+    let somebody = Ipv4Addr::new(10, 0, 2, 99);
+    let broadcast = (BROADCAST_MAC, OTHER_MAC);
+    let arp = Arp {
+        operation: 1,
+        sender_mac: OTHER_MAC,
+        sender: somebody,
+        target_mac: [0; 6],
+        target: Ipv4Addr::new(10, 0, 2, 100),
+    };
+    let everybody = (Ipv4Addr::BROADCAST, 1900);
+    vec![
+        Frame::arp(BROADCAST_MAC, &arp),
+        Frame::arp(BROADCAST_MAC, &Arp { target: BOARD, ..arp }),
+        Frame::udp(broadcast, (somebody, 1900), everybody, &[b'x'; 1400]),
+        Frame::udp(broadcast, (somebody, 67), (Ipv4Addr::BROADCAST, 68), &[2; 300]),
+        Frame::udp(
+            ([1, 0, 0x5E, 0x7F, 0xFF, 0xFA], OTHER_MAC),
+            (somebody, 1900),
+            (Ipv4Addr::new(239, 255, 255, 250), 1900),
+            &[b'x'; 200],
+        ),
+        Frame::new(BROADCAST_MAC, OTHER_MAC, 0x88CC, &[0; 100]),
+    ]
 }
 
 /// Decides what becomes of a frame: returns it, changed or not, or `None` to drop it. May send

@@ -11,7 +11,7 @@ use std::rc::Rc;
 use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
-use board::image::{FLASH_SIZE, IDENTITY_OFFSET, Image};
+use board::image::{FLASH_SIZE, IDENTITY_OFFSET, Image, address_of};
 use things::device_identity::DeviceIdentity;
 use virtual_nodemcu::board::Board;
 use virtual_nodemcu::board::flash::{Flash, Speed};
@@ -20,8 +20,6 @@ use virtual_nodemcu::board::radio::ap::{Action, Ap};
 use virtual_nodemcu::board::radio::settings::Settings;
 use virtual_nodemcu::board::serial::{Input, Serial};
 use virtual_nodemcu::cpu::Stop;
-
-use crate::memory::address_of;
 
 const MAC: [u8; 6] = [0x5C, 0xCF, 0x7F, 0x12, 0x34, 0x56];
 /// What a piece of time is cut into, for what the network does by itself.

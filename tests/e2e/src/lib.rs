@@ -26,6 +26,7 @@ pub mod lab;
 pub mod memory;
 pub mod relay;
 pub mod server;
+pub mod sleeper;
 pub mod stage;
 pub mod time_server;
 
@@ -35,7 +36,8 @@ pub use cable::Cable;
 pub use device::{Device, Line};
 pub use relay::Relay;
 pub use server::Server;
-pub use stage::{Stage, Watcher};
+pub use sleeper::Sleeper;
+pub use stage::{Stage, THING, Watcher};
 
 /// The client id that the firmware makes of the emulated board's MAC address.
 pub const CLIENT_ID: &str = "ESP-525400123456";

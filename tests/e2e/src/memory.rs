@@ -6,7 +6,6 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use object::{Object, ObjectSymbol};
 
 use crate::SOON;
 
@@ -16,22 +15,21 @@ pub fn debugger_option(socket: &Path) -> [String; 2] {
     ["-gdb".to_owned(), format!("unix:{},server=on,wait=off", socket.display())]
 }
 
-/// The address of a variable or function; one of Rust by its path, as a backtrace names it.
+/// Halts the CPU, reads its memory, lets it go on.
 ///
 /// # Errors
-/// When the firmware has none of that name.
-pub fn address_of(elf: &Path, name: &str) -> Result<u32> {
-    let bytes = std::fs::read(elf)?;
-    let file = object::File::parse(&*bytes)?;
-    let symbol = file
-        .symbols()
-        .find(|symbol| {
-            symbol.name().is_ok_and(|mangled| {
-                mangled == name || format!("{:#}", rustc_demangle::demangle(mangled)) == name
-            })
-        })
-        .with_context(|| format!("{} has no {name}", elf.display()))?;
-    Ok(u32::try_from(symbol.address())?)
+/// When the emulator does not answer or refuses.
+pub fn read(socket: &Path, address: u32, length: usize) -> Result<Vec<u8>> {
+    halted(socket, |stream| read_halted(stream, address, length))
+}
+
+/// As [`read`], a word.
+///
+/// # Errors
+/// When the emulator does not answer or refuses.
+pub fn read_word(socket: &Path, address: u32) -> Result<u32> {
+    let bytes = read(socket, address, 4)?;
+    Ok(u32::from_le_bytes(bytes.try_into().expect("four bytes were asked for")))
 }
 
 /// Halts the CPU, writes to its memory, lets it go on. Returns what was there before.
@@ -39,21 +37,31 @@ pub fn address_of(elf: &Path, name: &str) -> Result<u32> {
 /// # Errors
 /// When the emulator does not answer or refuses.
 pub fn write(socket: &Path, address: u32, bytes: &[u8]) -> Result<Vec<u8>> {
+    halted(socket, |stream| {
+        let before = read_halted(stream, address, bytes.len())?;
+        let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        let answer = ask(stream, &format!("M{address:x},{:x}:{digits}", bytes.len()))?;
+        ensure!(answer == "OK", "the debugger's port answers {answer} to a write");
+        Ok(before)
+    })
+}
+
+/// Does something while the CPU is halted, as it is while a debugger is connected.
+fn halted<T>(socket: &Path, act: impl FnOnce(&mut UnixStream) -> Result<T>) -> Result<T> {
     let mut stream = UnixStream::connect(socket).context("the debugger's port")?;
     stream.set_read_timeout(Some(SOON))?;
-    let place = format!("{address:x},{:x}", bytes.len());
-    let answer = ask(&mut stream, &format!("m{place}"))?;
-    let before: Option<Vec<u8>> = (0..bytes.len())
-        .map(|at| u8::from_str_radix(answer.get(2 * at..2 * at + 2)?, 16).ok())
-        .collect();
-    let before =
-        before.with_context(|| format!("the debugger's port answers {answer} to a read"))?;
-    let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    let answer = ask(&mut stream, &format!("M{place}:{digits}"))?;
-    ensure!(answer == "OK", "the debugger's port answers {answer} to a write");
+    let result = act(&mut stream)?;
     let answer = ask(&mut stream, "D")?;
     ensure!(answer == "OK", "the debugger's port answers {answer} to a farewell");
-    Ok(before)
+    Ok(result)
+}
+
+fn read_halted(stream: &mut UnixStream, address: u32, length: usize) -> Result<Vec<u8>> {
+    let answer = ask(stream, &format!("m{address:x},{length:x}"))?;
+    (0..length)
+        .map(|at| u8::from_str_radix(answer.get(2 * at..2 * at + 2)?, 16).ok())
+        .collect::<Option<Vec<u8>>>()
+        .with_context(|| format!("the debugger's port answers {answer} to a read"))
 }
 
 /// One request of GDB's remote protocol: `$request#sum`, answered in the same way. Each side

@@ -2,7 +2,7 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -25,6 +25,8 @@ struct Shared {
     stop: AtomicBool,
     stalled: AtomicBool,
     target: AtomicU16,
+    /// Bytes passed on, both ways.
+    carried: AtomicU64,
     /// When the device connected.
     attempts: Mutex<Vec<Instant>>,
     links: Mutex<Vec<Arc<Link>>>,
@@ -51,6 +53,7 @@ impl Relay {
             stop: AtomicBool::new(false),
             stalled: AtomicBool::new(false),
             target: AtomicU16::new(target),
+            carried: AtomicU64::new(0),
             attempts: Mutex::default(),
             links: Mutex::default(),
         });
@@ -92,6 +95,12 @@ impl Relay {
         for link in lock(&self.shared.links).drain(..) {
             link.over.store(true, Ordering::Release);
         }
+    }
+
+    /// Bytes passed on so far, both ways together.
+    #[must_use]
+    pub fn carried(&self) -> u64 {
+        self.shared.carried.load(Ordering::Acquire)
     }
 
     /// When the device connected, so far.
@@ -204,6 +213,7 @@ fn pump(
                     std::thread::sleep(POLL);
                 }
                 to.write_all(&buffer[..length])?;
+                shared.carried.fetch_add(length as u64, Ordering::AcqRel);
             }
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
             Err(error) => return Err(error),
@@ -248,6 +258,7 @@ mod tests {
         server.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
         assert_eq!(receive(&server).unwrap(), b"more");
         assert_eq!(relay.attempts().len(), 1);
+        assert_eq!(relay.carried(), "updownmore".len() as u64);
     }
 
     #[test]

@@ -14,10 +14,10 @@ use board::boards;
 use board::console::Console;
 use board::esptool::Esptool;
 use board::image::{self, FIRMWARE_OFFSET, FLASH_SIZE, IDENTITY_OFFSET, Image};
-use board::status::Led;
+use board::status::{Led, Report};
 use board::virtual_board::{VirtualBoard, VirtualOptions};
 use board_facts::Board;
-use e2e::{SOON, Server, Stage, Watcher};
+use e2e::{SOON, Server, Stage, Watcher, cable};
 use identity::Stored;
 use process::files::{self, SECRET};
 use process::programs::Owned;
@@ -57,43 +57,6 @@ fn esptool() -> Esptool {
 }
 
 /// A running `thing`, and what it says.
-/// The power fails at several places of writing an identity over another one: each time the
-/// board has one of the two, whole.
-#[test]
-fn a_power_cut_leaves_one_identity() {
-    let stage = Stage::new();
-    let old = stage.region();
-    // The next sequence number, as `make identity` gives it to what replaces another.
-    let first = Stored::read(&old).unwrap();
-    let last = first.sequence + 1;
-    let new = first.identity.encode_copy(last).unwrap().repeat(2);
-    let outcomes = std::thread::scope(|scope| {
-        // While copy 0 is erased, while it is written, while copy 1 is erased, while it is written:
-        // each counts 8192 bytes.
-        let cuts = [700, 8_600, 17_500, 25_000];
-        let runs = cuts.map(|cut| {
-            let (old, new) = (&old, &new);
-            scope.spawn(move || {
-                let bench = Bench::new();
-                bench.prepare(old, |_| ());
-                let file = bench.path("identity.bin");
-                files::write(&file, new, SECRET).unwrap();
-                let cut = cut.to_string();
-                let board = bench.board(&["--net", "none", "--power-cut-after", &cut]);
-                let arguments = ["--identity", file.to_str().unwrap()];
-                let text = fails("flash-identity", &board.port().port, &arguments);
-                assert!(text.contains("HALF WRITTEN: one of its two copies"), "{cut}: {text}");
-                let flash = bench.flash();
-                let region = &flash[IDENTITY_OFFSET as usize..][..identity::REGION_SIZE];
-                assert!(region != &old[..] && region != &new[..], "the cut at {cut} hit nothing");
-                Stored::read(region).unwrap_or_else(|e| panic!("cut at {cut}: {e}")).sequence
-            })
-        });
-        runs.map(|run| run.join().unwrap())
-    });
-    assert_eq!(outcomes, [first.sequence, first.sequence, last, last]);
-}
-
 struct Thing {
     process: Owned,
     console: Console,
@@ -291,6 +254,43 @@ fn a_random_source_that_fails_at_start_is_told() {
     shows(&board, "*** gave up at start: tls: the random source failed");
     shows(&board, "reset: gave-up");
     watcher.told_once("gave-up", "gave up at start: tls: the random source failed");
+}
+
+/// The power fails at several places of writing an identity over another one: each time the
+/// board has one of the two, whole.
+#[test]
+fn a_power_cut_leaves_one_identity() {
+    let stage = Stage::new();
+    let old = stage.region();
+    // The next sequence number, as `make identity` gives it to what replaces another.
+    let first = Stored::read(&old).unwrap();
+    let last = first.sequence + 1;
+    let new = first.identity.encode_copy(last).unwrap().repeat(2);
+    let outcomes = std::thread::scope(|scope| {
+        // While copy 0 is erased, while it is written, while copy 1 is erased, while it is written:
+        // each counts 8192 bytes.
+        let cuts = [700, 8_600, 17_500, 25_000];
+        let runs = cuts.map(|cut| {
+            let (old, new) = (&old, &new);
+            scope.spawn(move || {
+                let bench = Bench::new();
+                bench.prepare(old, |_| ());
+                let file = bench.path("identity.bin");
+                files::write(&file, new, SECRET).unwrap();
+                let cut = cut.to_string();
+                let board = bench.board(&["--net", "none", "--power-cut-after", &cut]);
+                let arguments = ["--identity", file.to_str().unwrap()];
+                let text = fails("flash-identity", &board.port().port, &arguments);
+                assert!(text.contains("HALF WRITTEN: one of its two copies"), "{cut}: {text}");
+                let flash = bench.flash();
+                let region = &flash[IDENTITY_OFFSET as usize..][..identity::REGION_SIZE];
+                assert!(region != &old[..] && region != &new[..], "the cut at {cut} hit nothing");
+                Stored::read(region).unwrap_or_else(|e| panic!("cut at {cut}: {e}")).sequence
+            })
+        });
+        runs.map(|run| run.join().unwrap())
+    });
+    assert_eq!(outcomes, [first.sequence, first.sequence, last, last]);
 }
 
 /// The last known time lies in flash, behind the identity, which is not touched.
@@ -529,7 +529,7 @@ fn flashing_leads_back_to_slot_a() {
     let (stage, bench) = (Stage::new(), Bench::new());
     let image = files().contents().unwrap()[1].1.clone();
     bench.prepare(&stage.region(), |flash| {
-        let mut record = slots::Record::trial(4, slots::Slot::B);
+        let mut record = slots::Record::trial(4, slots::Slot::B, 0);
         record[slots::mark_good().word as usize] = slots::mark_good().value;
         for (place, word) in flash[slots::RECORDS[1] as usize..].chunks_exact_mut(4).zip(record) {
             place.copy_from_slice(&word.to_le_bytes());
@@ -768,4 +768,44 @@ fn a_damaged_file_is_not_written() {
     let folder = bench.0.path().to_str().unwrap();
     let text = fails("flash", "/dev/no-such-port", &["--folder", folder]);
     assert!(text.contains("firmware-0x00000.bin is damaged (its checksum is"), "{text}");
+}
+
+/// As on QEMU's board, here with the chip's drivers and at its speed: 3,000 frames a second.
+/// Statuses come, the LED obeys, the connection lasts, and nothing is left over.
+#[test]
+fn a_broadcast_storm_costs_neither_status_nor_connection() {
+    const STORM: Duration = Duration::from_secs(25);
+    const MILLISECOND: Duration = Duration::from_millis(1);
+    let stage = Stage::new();
+    let mut watcher = stage.watch();
+    let mut board = virtual_nodemcu::harness::VirtualBoard::builder().network();
+    for (at, bytes) in files().contents().unwrap() {
+        board = board.image(at as usize, &bytes);
+    }
+    let mut board = board.image(IDENTITY_OFFSET as usize, &stage.region()).build().unwrap();
+    board.wait_for("published ", FLASHING).unwrap();
+    watcher.forget();
+    let storm = cable::storm();
+    let mut frames = storm.iter().cycle();
+    let (begun, mut statuses, mut sent) = (board.time(), Vec::new(), 0);
+    while board.time() - begun < STORM {
+        for frame in frames.by_ref().take(3) {
+            board.machine.board.nic.receive(&frame.0);
+            sent += 1;
+        }
+        board.run(MILLISECOND);
+        if sent == 9_000 {
+            watcher.send(b"on");
+        }
+        statuses.extend(watcher.poll().and_then(Report::online));
+    }
+    board.run(Duration::from_secs(1));
+    let said = board.serial();
+    println!("{sent} frames, {} statuses", statuses.len());
+    assert!(sent > 60_000, "{sent} frames are no storm");
+    assert!(statuses.len() >= 2, "{} statuses in {STORM:?}\n{said}", statuses.len());
+    assert_eq!(statuses.last().unwrap().led, Led::On, "{said}");
+    assert!(board.machine.board.nic.remaining().is_empty(), "frames wait that nobody takes");
+    assert_eq!(said.matches("connection lost").count(), 0, "{said}");
+    assert_eq!(said.matches("esp8266-aws-iot ").count(), 1, "{said}");
 }

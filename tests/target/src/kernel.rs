@@ -15,6 +15,7 @@ crate::tests_in_c! {
     "kernel-idle-sleeps" => test_idle_sleeps,
     "kernel-stack-low-water" => test_stack_low_water,
     "kernel-task-memory" => test_task_memory,
+    "verified-seal" => test_verified_seal,
     "time-tick" => test_tick,
     "time-tick-while-masked" => test_tick_while_masked,
     "time-periodic-timer" => test_periodic_timer,

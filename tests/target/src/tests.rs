@@ -12,11 +12,14 @@ mod host;
 #[cfg(feature = "qemu")]
 #[path = "host_qemu.rs"]
 mod host;
+mod kept;
 mod kernel;
 mod language;
 mod mbedtls;
 #[cfg(feature = "chip")]
 mod on_chip;
+#[cfg(feature = "chip")]
+mod peripherals;
 #[cfg(feature = "chip")]
 mod pins;
 
@@ -87,12 +90,15 @@ const SUITES: &[&[Test]] = &[
     language::TESTS,
     crash::TESTS,
     mbedtls::TESTS,
+    kept::TESTS,
     #[cfg(feature = "chip")]
     on_chip::TESTS_IN_C,
     #[cfg(feature = "chip")]
     on_chip::TESTS,
     #[cfg(feature = "chip")]
     pins::TESTS,
+    #[cfg(feature = "chip")]
+    peripherals::TESTS,
     bench::TESTS,
 ];
 

@@ -16,6 +16,7 @@ mod reg {
     pub const PIN15: u32 = 0x64;
 }
 
+use super::hspi::Shown;
 use super::pins::Outside;
 use crate::snapshot::keep;
 
@@ -37,10 +38,12 @@ pub struct Gpio {
     pull_ups: u32,
     outside: Outside,
     straps: u32,
+    /// Pins that another device has.
+    other: Shown,
 }
 
 // What is outside comes from the board.
-keep!(Gpio { out, enable, status, pins, open_drain, pull_ups, straps } but { outside });
+keep!(Gpio { out, enable, status, pins, open_drain, pull_ups, straps } but { outside, other });
 
 impl Gpio {
     /// After a reset with `outside` at the pins, whose levels are latched as straps.
@@ -57,6 +60,7 @@ impl Gpio {
             pull_ups: 0,
             outside,
             straps,
+            other: Shown::default(),
         }
     }
 
@@ -69,24 +73,43 @@ impl Gpio {
     /// The level of every pin.
     #[must_use]
     pub fn levels(&self) -> u32 {
-        let low = self.enable & !self.out;
+        let low = self.drives() & !self.out();
         (self.driven_high() | self.outside.levels(self.pull_ups)) & !low & PINS
     }
 
     fn driven_high(&self) -> u32 {
-        self.enable & self.out & !self.open_drain
+        self.drives() & self.out() & !self.open_drain()
+    }
+
+    fn drives(&self) -> u32 {
+        self.enable & !self.other.pins | self.other.driven
+    }
+
+    fn out(&self) -> u32 {
+        self.out & !self.other.pins | self.other.high
+    }
+
+    fn open_drain(&self) -> u32 {
+        self.open_drain & !self.other.pins
+    }
+
+    /// Another device shows this at its pins.
+    pub fn set_other(&mut self, other: Shown) {
+        let before = self.levels();
+        self.other = other;
+        self.sense(before);
     }
 
     /// Pins whose level is the chip's doing: it is an output, and no open drain that is let go.
     #[must_use]
     pub fn driven(&self) -> u32 {
-        self.enable & (!self.out | !self.open_drain) & PINS
+        self.drives() & (!self.out() | !self.open_drain()) & PINS
     }
 
     /// Pins that drive their level.
     #[must_use]
     pub fn enabled(&self) -> u32 {
-        self.enable
+        self.drives()
     }
 
     /// Whether a pin asks for interrupt 4.

@@ -4,6 +4,7 @@ pub mod clock;
 pub mod control;
 pub mod flash;
 pub mod gpio;
+pub mod hspi;
 pub mod machine;
 #[cfg(feature = "network")]
 pub mod net;
@@ -30,6 +31,7 @@ use crate::snapshot::{Keep, Kept, LATEST, Tape, check, keep_enum};
 use clock::Clock;
 use flash::Flash;
 use gpio::Gpio;
+use hspi::Hspi;
 use nic::Nic;
 use noise::Noise;
 use pins::{Drive, Pull, Wiring};
@@ -118,6 +120,11 @@ mod pads {
     /// GPIO numbers by register, from offset 4 on (SDK, eagle_soc.h).
     const GPIO: [u32; 16] = [12, 13, 14, 15, 3, 1, 6, 7, 8, 9, 10, 11, 0, 2, 4, 5];
 
+    /// The function that a pad's register chooses.
+    pub fn function(value: u32) -> u32 {
+        value >> 4 & 3 | value >> 6 & 4
+    }
+
     /// The pin whose pad the register at `offset` sets.
     pub fn gpio(offset: u32) -> Option<u32> {
         GPIO.get((offset as usize / 4).checked_sub(1)?).copied()
@@ -200,6 +207,7 @@ pub struct Board {
     /// The flash chip.
     pub flash: Flash,
     spi: [Spi; 2],
+    hspi: Hspi,
     /// UART0 and UART1.
     pub uarts: [Uart; 2],
     /// The pins.
@@ -249,6 +257,7 @@ impl Keep for Board {
             dump,
             flash,
             spi,
+            hspi,
             uarts,
             gpio,
             timers,
@@ -283,6 +292,7 @@ impl Keep for Board {
         other.keep(tape)?;
         flash.keep(tape)?;
         spi.keep(tape)?;
+        hspi.keep(tape)?;
         uarts.keep(tape)?;
         gpio.keep(tape)?;
         clock.keep(tape)?;
@@ -304,6 +314,7 @@ impl Keep for Board {
             // Whatever was decoded or planned is not any more.
             *invalidate = Some(0..u32::MAX);
             *stop = true;
+            self.gpio.set_other(self.hspi.shown());
             self.gpio.set_outside(self.outside());
         }
         Ok(())
@@ -327,6 +338,7 @@ impl Board {
             dump: None,
             flash,
             spi: Default::default(),
+            hspi: Hspi::default(),
             uarts: Default::default(),
             gpio: Gpio::new(Wiring::new(PULLS).outside(0, 0)),
             timers: [Timer::new(Kind::Frc1), Timer::new(Kind::Frc2)],
@@ -407,6 +419,7 @@ impl Board {
         self.dport[DPORT_EFUSE as usize / 4..][..4].copy_from_slice(&efuses);
         self.other = [0; 1024];
         self.spi = Default::default();
+        self.hspi = Hspi::default();
         self.uarts = Default::default();
         let levels = self.gpio.levels();
         self.gpio = Gpio::new(self.outside());
@@ -618,7 +631,11 @@ impl Board {
             let left = due.saturating_sub(self.clock.nanoseconds(now));
             now + self.clock.cycles_in(left) + 1
         });
-        timers.into_iter().chain(watchdog).chain(radio).chain(uarts).chain(parts).min()
+        let hspi = self.hspi.next().map(|due| {
+            let left = due.saturating_sub(self.clock.nanoseconds(now));
+            now + self.clock.cycles_in(left) + 1
+        });
+        timers.into_iter().chain(watchdog).chain(radio).chain(uarts).chain(parts).chain(hspi).min()
     }
 
     /// Lets devices see that it is cycle `now`.
@@ -636,8 +653,45 @@ impl Board {
             self.demand_reset(ResetCause::Watchdog);
         }
         self.radio.advance(time, &mut self.dram);
+        self.play_hspi(time);
         if self.parts.next().is_some_and(|due| due <= time) {
             self.change_parts(|parts, (time, levels)| parts.wake(levels, time));
+        }
+    }
+
+    /// Lets the edges of HSPI up to `time` happen, each at its own.
+    fn play_hspi(&mut self, time: u64) {
+        while let Some(due) = self.hspi.next().filter(|due| *due <= time) {
+            let before = self.gpio.levels();
+            let received = self.hspi.step(before);
+            self.gpio.set_other(self.hspi.shown());
+            self.settle(before, due);
+            if let Some(bytes) = received {
+                self.spi[1].set_buffer(&bytes);
+            }
+        }
+    }
+
+    /// Something of HSPI changed but for its edges.
+    fn hspi_changed(&mut self, now: u64) {
+        let before = self.gpio.levels();
+        self.gpio.set_other(self.hspi.shown());
+        self.pins_changed(before, now);
+    }
+
+    fn hspi_store(&mut self, offset: u32, value: u32, now: u64) {
+        if offset == spi::reg::CMD && value & spi::CMD_USR != 0 && self.hspi.has_pins() {
+            let (time, hz) = (self.clock.nanoseconds(now), self.clock.bus_hz());
+            self.hspi.start(&self.spi[1], time, hz);
+            self.hspi_changed(now);
+            // Its edges come earlier than the core's budget ends.
+            self.stop = true;
+            return;
+        }
+        self.spi[1].write(offset, value, &mut self.flash);
+        if offset == spi::reg::PIN {
+            self.hspi.set_pin_register(value);
+            self.hspi_changed(now);
         }
     }
 
@@ -814,6 +868,7 @@ impl Board {
                 uart.advance(time, hz);
                 uart.read(offset)
             }
+            0x100 if offset == spi::reg::CMD && self.hspi.busy() => spi::CMD_USR,
             0x100 => self.spi[1].read(offset),
             0x200 => self.spi[0].read(offset),
             0x300 => match address {
@@ -861,7 +916,7 @@ impl Board {
                 // What it waits for now comes at another moment.
                 self.stop = true;
             }
-            0x100 => self.spi[1].write(offset, value, &mut self.flash),
+            0x100 => self.hspi_store(offset, value, now),
             0x200 => {
                 self.spi[0].write(offset, value, &mut self.flash);
                 self.stop |= !self.flash.powered();
@@ -909,6 +964,8 @@ impl Board {
                 if let Some(pin) = pads::gpio(offset) {
                     let before = self.gpio.levels();
                     self.gpio.set_pull_up(pin, value & pads::PULL_UP != 0);
+                    self.hspi.set_function(pin, pads::function(value));
+                    self.gpio.set_other(self.hspi.shown());
                     self.pins_changed(before, now);
                 }
             }

@@ -1,6 +1,7 @@
 //! The SPI controllers (SPI0 at 0x60000200 with the flash, SPI1 at 0x60000100).
 //!
-//! Both reach the flash chip: SPI0 does on the board, and SPI1 shares its pins in overlap mode.
+//! Both reach the flash chip: SPI0 does on the board, and SPI1 shares its pins in overlap mode. SPI1
+//! with pins of its own is [`super::hspi`].
 
 use super::flash::Flash;
 use crate::snapshot::keep;
@@ -12,9 +13,11 @@ pub mod reg {
     pub const ADDR: u32 = 0x04;
     pub const CTRL: u32 = 0x08;
     pub const RD_STATUS: u32 = 0x10;
+    pub const CLOCK: u32 = 0x18;
     pub const USER: u32 = 0x1C;
     pub const USER1: u32 = 0x20;
     pub const USER2: u32 = 0x24;
+    pub const PIN: u32 = 0x2C;
     pub const W0: u32 = 0x40;
     pub const W15: u32 = 0x7C;
     pub const EXT2: u32 = 0xF8;
@@ -35,7 +38,8 @@ const COMMANDS: [(u32, u8); 12] = [
     (1 << 21, 0xB9),
     (1 << 20, 0xAB),
 ];
-const CMD_USR: u32 = 1 << 18;
+/// Of [`reg::CMD`]: the command that the registers describe.
+pub const CMD_USR: u32 = 1 << 18;
 const USER_MOSI: u32 = 1 << 27;
 const USER_MISO: u32 = 1 << 28;
 const USER_ADDR: u32 = 1 << 30;
@@ -85,11 +89,11 @@ impl Spi {
         }
     }
 
-    fn get(&self, offset: u32) -> u32 {
+    pub(super) fn get(&self, offset: u32) -> u32 {
         self.registers[offset as usize / 4]
     }
 
-    fn buffer(&self) -> [u8; BUFFER] {
+    pub(super) fn buffer(&self) -> [u8; BUFFER] {
         let mut bytes = [0; BUFFER];
         for (chunk, word) in bytes.chunks_exact_mut(4).zip(&self.registers[reg::W0 as usize / 4..])
         {
@@ -98,7 +102,7 @@ impl Spi {
         bytes
     }
 
-    fn set_buffer(&mut self, bytes: &[u8]) {
+    pub(super) fn set_buffer(&mut self, bytes: &[u8]) {
         let mut whole = self.buffer();
         whole[..bytes.len()].copy_from_slice(bytes);
         for (chunk, word) in whole.chunks_exact(4).zip(&mut self.registers[reg::W0 as usize / 4..])

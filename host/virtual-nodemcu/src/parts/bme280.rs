@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::i2c::I2cDevice;
+use super::spi::SpiDevice;
 use super::{MS, number, unknown};
 
 /// Register addresses (data sheet, table 18).
@@ -117,6 +118,8 @@ pub struct Bme280 {
     pointer: u8,
     /// Of a write: whether the next byte is a register's address.
     addressing: bool,
+    /// At SPI: whether registers are read.
+    reading: bool,
     measured: u64,
 }
 
@@ -134,6 +137,7 @@ impl Default for Bme280 {
             data: SKIPPED,
             busy_until: 0,
             pointer: 0,
+            reading: false,
             addressing: true,
             measured: 0,
         }
@@ -230,7 +234,7 @@ impl Bme280 {
 
     fn store(&mut self, register: u8, value: u8, now: u64) {
         match register {
-            reg::RESET if value == RESET_WORD => self.power_on(),
+            reg::RESET if value == RESET_WORD => I2cDevice::power_on(self),
             reg::CTRL_HUM => self.ctrl_hum = value & 7,
             reg::CTRL_MEAS => {
                 self.ctrl_meas = value;
@@ -316,6 +320,46 @@ impl I2cDevice for Bme280 {
     fn power_on(&mut self) {
         let Self { address, temperature, pressure, humidity, measured, .. } = *self;
         *self = Self { address, temperature, pressure, humidity, measured, ..Self::default() };
+    }
+}
+
+/// Section 6.3: a byte whose bit 7 says that registers are read from there on, or an address without
+/// bit 7 and its value, by turns.
+impl SpiDevice for Bme280 {
+    fn kind(&self) -> &'static str {
+        "bme280spi"
+    }
+
+    fn select(&mut self) {
+        self.addressing = true;
+        self.reading = false;
+    }
+
+    fn next(&mut self, now: u64) -> u8 {
+        if self.reading { I2cDevice::read(self, now) } else { 0 }
+    }
+
+    fn take(&mut self, byte: u8, now: u64) {
+        if self.reading {
+            // Whatever it is.
+        } else if self.addressing && byte & 0x80 != 0 {
+            I2cDevice::start(self, true);
+            (self.pointer, self.reading) = (byte, true);
+        } else {
+            I2cDevice::write(self, byte | if self.addressing { 0x80 } else { 0 }, now);
+        }
+    }
+
+    fn set(&mut self, key: &str, value: &str) -> Result<(), String> {
+        I2cDevice::set(self, key, value)
+    }
+
+    fn state(&self, now: u64) -> Value {
+        I2cDevice::state(self, now)
+    }
+
+    fn power_on(&mut self) {
+        I2cDevice::power_on(self);
     }
 }
 

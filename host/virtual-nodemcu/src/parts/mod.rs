@@ -11,6 +11,7 @@ mod ds18b20;
 mod i2c;
 mod led;
 mod servo;
+mod spi;
 mod ssd1306;
 
 pub use bme280::Bme280;
@@ -20,6 +21,7 @@ pub use ds18b20::Ds18b20;
 pub use i2c::{I2c, I2cDevice};
 pub use led::Led;
 pub use servo::Servo;
+pub use spi::{Spi, SpiDevice};
 pub use ssd1306::Ssd1306;
 
 use std::collections::VecDeque;
@@ -313,12 +315,13 @@ pub struct Spec {
 }
 
 /// The kinds, with how many pins each has and what they are.
-const KINDS: [(&str, usize, &str); 7] = [
+const KINDS: [(&str, usize, &str); 8] = [
     ("led", 1, "led:D4"),
     ("button", 1, "button:D3"),
     ("dht22", 1, "dht22:D4,temperature=21.5,humidity=40"),
     ("ds18b20", 1, "ds18b20:D2,temperature=21.5"),
     ("bme280", 2, "bme280:D2+D1,temperature=21.5 (SDA+SCL)"),
+    ("bme280spi", 4, "bme280spi:D5+D7+D6+D1 (clock+MOSI+MISO+select)"),
     ("ssd1306", 2, "ssd1306:D2+D1 (SDA+SCL)"),
     ("servo", 1, "servo:D5"),
 ];
@@ -341,8 +344,8 @@ impl FromStr for Spec {
         if pins.len() != count {
             return Err(format!("{kind} has {count} pins, as in {example}"));
         }
-        if count == 2 && pins[0] == pins[1] {
-            return Err(format!("{kind}: two different pins, as in {example}"));
+        if (1..count).any(|i| pins[..i].contains(&pins[i])) {
+            return Err(format!("{kind}: {count} different pins, as in {example}"));
         }
         let mut spec = Self { name: None, kind: kind.to_owned(), pins, settings: Vec::new() };
         for word in words {
@@ -375,6 +378,10 @@ impl Spec {
             "dht22" => Box::new(Dht22::new(first)),
             "ds18b20" => Box::new(Ds18b20::new(first)),
             "bme280" => Box::new(I2c::new(first, second, Bme280::default())),
+            "bme280spi" => {
+                let pins = self.pins.as_slice().try_into().map_err(|_| "four pins".to_owned())?;
+                Box::new(Spi::new(pins, Bme280::default()))
+            }
             "ssd1306" => Box::new(I2c::new(first, second, Ssd1306::default())),
             "servo" => Box::new(Servo::new(first)),
             other => return Err(format!("there is no part {other}")),
@@ -532,7 +539,8 @@ mod tests {
             ("dht22:D0", "GPIO16"),
             ("dht22:D4+D5", "has 1 pins"),
             ("bme280:D2", "SDA+SCL"),
-            ("bme280:D2+D2", "two different"),
+            ("bme280:D2+D2", "2 different"),
+            ("bme280spi:D5+D7+D5+D1", "4 different"),
             ("dht22:D4,temperature", "KEY=VALUE"),
             ("dht22:D4,temperature=hot", "from -40 to 80"),
             ("dht22:D4,colour=red", "it has temperature, humidity"),

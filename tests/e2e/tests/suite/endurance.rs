@@ -2,8 +2,9 @@
 
 use std::time::{Duration, Instant};
 
+use board::image::address_of;
 use board::status::{Led, Report};
-use e2e::memory::{address_of, debugger_option, write};
+use e2e::memory::{debugger_option, write};
 use e2e::{Device, Stage};
 
 /// Bytes by which the free heap may differ between two moments of the same kind: a control

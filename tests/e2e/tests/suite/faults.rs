@@ -460,10 +460,11 @@ fn after_an_outage_only_the_newest_status_is_published() {
 #[test]
 fn hours_without_a_connection_end_in_one_reset() {
     const HOURS: Duration = Duration::from_secs(900);
-    const LEAST: u64 = app_model::patience::LEAST_MS as u64;
+    const LEAST: u64 = runtime_model::patience::LEAST_MS as u64;
     // It looks between two attempts.
     const CAP_S: u16 = 3600;
-    const MOST: u64 = LEAST + app_model::patience::SPREAD_MS as u64 + CAP_S as u64 * 1000 + 120_000;
+    const MOST: u64 =
+        LEAST + runtime_model::patience::SPREAD_MS as u64 + CAP_S as u64 * 1000 + 120_000;
     // Four hours or five.
     const GAVE_UP: &str = "*** gave up: no connection for ";
     let mut stage = Stage::new();

@@ -3,8 +3,9 @@
 
 use std::path::PathBuf;
 
+use board::image::address_of;
 use board::status::Led;
-use e2e::memory::{address_of, debugger_option, write};
+use e2e::memory::{debugger_option, write};
 use e2e::{CLIENT_ID, Device, SOON, Stage};
 use tempfile::TempDir;
 
@@ -100,7 +101,7 @@ fn a_status_without_memory_is_skipped() {
     let restore = patient.replace("vPortGetHeapStats", DO_NOTHING);
     let device = &mut patient.device;
     for _ in 0..2 {
-        device.expect(SOON, "status skipped: the heap is too low");
+        device.expect(SOON, "not published to esp8266/status: the heap is too low");
     }
     restore();
     watcher.switch(device, Led::On);

@@ -1,19 +1,21 @@
 //! The network as it can be: DHCP, ARP, name servers, floods.
 
 use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use board::image::address_of;
 use board::status::Led;
 use cloud::dns::HOST_FROM_GUEST;
-use e2e::cable::{Arp, BOARD, BOARD_MAC, BROADCAST_MAC, Cable, Frame, GATEWAY, Seen, To};
-use e2e::memory::address_of;
+use e2e::cable::{
+    self, Arp, BOARD, BOARD_MAC, BROADCAST_MAC, Cable, Frame, GATEWAY, OTHER_MAC, Seen, To,
+};
+use e2e::memory::{debugger_option, read, read_word};
 use e2e::time_server::TimeServer;
 use e2e::{Device, SOON, Stage, seconds};
 
-/// A hardware address that nobody has.
-const OTHER_MAC: [u8; 6] = [0x02, 0, 0, 0, 0, 0x77];
 /// DHCP's message types (RFC 2132 section 9.6).
 const DISCOVER: u8 = 1;
 const OFFER: u8 = 2;
@@ -316,33 +318,6 @@ fn mute_name_servers_make_no_storm() {
     device.assert_sound();
 }
 
-/// Frames of a storm, as the board's neighbours may send them.
-fn storm_frames() -> Vec<Frame> {
-    let somebody = Ipv4Addr::new(10, 0, 2, 99);
-    let broadcast = (BROADCAST_MAC, OTHER_MAC);
-    let arp = Arp {
-        operation: 1,
-        sender_mac: OTHER_MAC,
-        sender: somebody,
-        target_mac: [0; 6],
-        target: Ipv4Addr::new(10, 0, 2, 100),
-    };
-    let everybody = (Ipv4Addr::BROADCAST, 1900);
-    vec![
-        Frame::arp(BROADCAST_MAC, &arp),
-        Frame::arp(BROADCAST_MAC, &Arp { target: BOARD, ..arp }),
-        Frame::udp(broadcast, (somebody, 1900), everybody, &[b'x'; 1400]),
-        Frame::udp(broadcast, (somebody, 67), (Ipv4Addr::BROADCAST, 68), &[2; 300]),
-        Frame::udp(
-            ([1, 0, 0x5E, 0x7F, 0xFF, 0xFA], OTHER_MAC),
-            (somebody, 1900),
-            (Ipv4Addr::new(239, 255, 255, 250), 1900),
-            &[b'x'; 200],
-        ),
-        Frame::new(BROADCAST_MAC, OTHER_MAC, 0x88CC, &[0; 100]),
-    ]
-}
-
 /// Some 3,000 frames a second for a minute, each as dear as ten on the chip: statuses come in time,
 /// the LED obeys.
 #[test]
@@ -362,7 +337,7 @@ fn a_broadcast_storm_costs_neither_status_nor_connection() {
     let storm = std::thread::spawn({
         let (cable, over, count) = (Arc::clone(&cable), Arc::clone(&over), Arc::clone(&count));
         move || {
-            for frames in storm_frames().chunks(3).cycle() {
+            for frames in cable::storm().chunks(3).cycle() {
                 if over.load(Ordering::Relaxed) {
                     return;
                 }
@@ -391,15 +366,55 @@ fn a_broadcast_storm_costs_neither_status_nor_connection() {
     device.assert_sound();
 }
 
+/// lwIP's lists of what waits for packets, in a device that runs and is halted for a look at them.
+struct Sockets<'a> {
+    debugger: &'a Path,
+    elf: PathBuf,
+}
+
+impl Sockets<'_> {
+    /// The first of a list. Only that of UDP is sure to be linked: what keeps no list has none.
+    fn first(&self, list: &str) -> Option<u32> {
+        let at = address_of(&self.elf, list).ok()?;
+        Some(read_word(self.debugger, at).unwrap()).filter(|&first| first != 0)
+    }
+
+    /// The local ports of UDP. `struct udp_pcb` begins, with IPv4 alone, with two addresses and
+    /// four bytes; then come the next one, a byte of flags, and the local port.
+    fn udp_ports(&self) -> Vec<u16> {
+        let next = |pcb: &u32| read_word(self.debugger, pcb + 12).unwrap();
+        std::iter::successors(self.first("udp_pcbs"), |pcb| Some(next(pcb)).filter(|&pcb| pcb != 0))
+            .map(|pcb| read(self.debugger, pcb + 18, 2).unwrap())
+            .map(|port| u16::from_le_bytes([port[0], port[1]]))
+            .collect()
+    }
+}
+
 /// Half of lwIP's faults lie where connections are taken (CVE-2026-91018 in vendor/advisories.toml):
-/// this device takes none, and what is not linked cannot be reached.
+/// this device takes none. Whoever is in the network finds DHCP's client, and sockets that ask
+/// for names and the time, at ports that nobody knows.
 #[test]
 fn nothing_listens() {
-    let firmware = Device::firmware();
-    address_of(&firmware, "lwip_socket").unwrap();
-    for function in
-        ["accept_function", "lwip_accept", "tcp_listen_with_backlog_and_err", "recv_raw"]
-    {
-        assert!(address_of(&firmware, function).is_err(), "{function} is linked");
+    const DHCP_CLIENT: u16 = 68;
+    const EPHEMERAL: u16 = 49152; // lwIP's first (RFC 6335 section 6)
+    let folder = tempfile::tempdir().unwrap();
+    let debugger = folder.path().join("debugger");
+    let stage = Stage::new();
+    let cable = Cable::new();
+    let mut device = Device::boot_with(Some(stage.region()), |options| {
+        cable.plug_in(options);
+        options.further.extend(debugger_option(&debugger).map(Into::into));
+    });
+    device.expect_connected();
+    device.expect(SOON, "published ");
+    let sockets = Sockets { debugger: &debugger, elf: Device::firmware() };
+    // The broker's connection: the lists are those of a device at work.
+    assert!(sockets.first("tcp_active_pcbs").is_some());
+    for list in ["tcp_listen_pcbs", "tcp_bound_pcbs", "raw_pcbs"] {
+        assert_eq!(sockets.first(list), None, "{list}");
     }
+    let ports = sockets.udp_ports();
+    assert!(ports.contains(&DHCP_CLIENT), "{ports:?}");
+    assert!(ports.iter().all(|&port| port == DHCP_CLIENT || port >= EPHEMERAL), "{ports:?}");
+    device.assert_sound();
 }

@@ -1,0 +1,231 @@
+//! The station's decisions, from the first scan to what goes wrong.
+
+use runtime_model::wifi::{
+    AccessPoint, Bssid, Network, Reason, Security, Ssid, Station, Step, Trouble, reason,
+};
+
+fn ssid(name: &str) -> Ssid {
+    Ssid::new(name.as_bytes()).unwrap()
+}
+
+fn home_and_office() -> Station {
+    let network = |name| Network { ssid: ssid(name), has_key: true };
+    Station::new(vec![network("home"), network("office")], 60)
+}
+
+fn access_point(name: &str, last: u8, rssi: i8) -> AccessPoint {
+    AccessPoint {
+        ssid: ssid(name),
+        bssid: bssid(last),
+        channel: last,
+        rssi,
+        security: Security::Wpa2,
+    }
+}
+
+fn bssid(last: u8) -> Bssid {
+    [2, 0, 0, 0, 0, last]
+}
+
+fn join(network: usize, last: u8) -> Step {
+    Step::Join { network, bssid: Some(bssid(last)), channel: last }
+}
+
+fn because(code: u8) -> Reason {
+    Reason { code, key_unproven: false }
+}
+
+#[track_caller]
+fn pause(step: Step) -> u32 {
+    match step {
+        Step::Pause(milliseconds) => milliseconds,
+        other => panic!("{other:?} is no pause"),
+    }
+}
+
+#[test]
+fn the_preferred_network_and_its_strongest_access_point() {
+    let mut station = home_and_office();
+    assert_eq!(station.start(None), Step::Scan);
+    let found = [
+        access_point("office", 1, -30),
+        access_point("home", 2, -80),
+        access_point("neighbour", 3, -20),
+        access_point("home", 4, -60),
+    ];
+    assert_eq!(station.scanned(&found, 0), join(0, 4));
+    // One after the other until one takes it.
+    assert_eq!(station.failed(because(1), 0), join(0, 2));
+    assert_eq!(station.failed(because(1), 0), join(1, 1));
+    let milliseconds = pause(station.failed(because(1), 0));
+    assert!(milliseconds >= 1000);
+    assert_eq!(station.paused(), Step::Scan);
+}
+
+#[test]
+fn pauses_grow_with_jitter_up_to_the_cap() {
+    let mut station = home_and_office();
+    station.start(None);
+    let mut longest = 0;
+    for _ in 0..10 {
+        let milliseconds = pause(station.scanned(&[], u32::MAX));
+        assert!(milliseconds >= longest && milliseconds <= 60_000);
+        longest = milliseconds;
+        assert_eq!(station.paused(), Step::Scan);
+    }
+    assert_eq!(longest, 60_000);
+    assert_eq!(pause(station.scanned(&[], 0)), 1000, "the least of the widest window");
+}
+
+#[test]
+fn a_lost_connection_is_tried_where_it_was() {
+    let mut station = home_and_office();
+    station.start(None);
+    assert_eq!(station.scanned(&[access_point("home", 6, -50)], 0), join(0, 6));
+    station.connected(Some(&access_point("home", 6, -50)));
+    assert_eq!(station.lost(because(8), 100_000, 0), join(0, 6));
+    // Not there: look around at once.
+    assert_eq!(station.failed(because(reason::NOT_FOUND), 0), Step::Scan);
+}
+
+#[test]
+fn an_access_point_that_throws_out_is_not_stormed() {
+    let mut station = home_and_office();
+    station.start(None);
+    station.scanned(&[access_point("home", 6, -50)], 0);
+    station.connected(None);
+    let first = pause(station.lost(because(8), 200, u32::MAX));
+    assert_eq!(station.paused(), join(0, 6));
+    station.connected(None);
+    let second = pause(station.lost(because(8), 200, u32::MAX));
+    assert!(second > first);
+}
+
+#[test]
+fn roaming_when_beacons_stop() {
+    let mut station = home_and_office();
+    station.start(None);
+    station.scanned(&[access_point("home", 6, -50), access_point("home", 1, -70)], 0);
+    station.connected(None);
+    station.addressed();
+    assert_eq!(station.lost(because(reason::BEACONS_STOPPED), 100_000, 0), Step::Scan);
+    assert_eq!(station.scanned(&[access_point("home", 1, -70)], 0), join(0, 1));
+}
+
+#[test]
+fn a_channel_from_an_earlier_life() {
+    let mut station = home_and_office();
+    assert_eq!(station.start(Some((1, bssid(9), 9))), join(1, 9));
+    assert_eq!(station.failed(because(reason::NOT_FOUND), 0), Step::Scan);
+    let mut station = home_and_office();
+    assert_eq!(station.start(Some((2, bssid(9), 9))), Step::Scan, "a network that is no more");
+}
+
+#[test]
+fn hidden_networks_are_asked_for_by_name() {
+    let mut station = home_and_office();
+    station.start(None);
+    let step = station.scanned(&[access_point("", 7, -40)], 0);
+    assert_eq!(step, Step::Join { network: 0, bssid: None, channel: 0 });
+    station.connected(Some(&access_point("home", 7, -40)));
+    assert_eq!(station.lost(because(1), 10_000, 0), join(0, 7), "and then it is known");
+    // Nobody hides: nobody is asked.
+    let mut station = home_and_office();
+    station.start(None);
+    pause(station.scanned(&[access_point("neighbour", 7, -40)], 0));
+}
+
+#[test]
+fn no_address_goes_to_another_network_or_stays() {
+    let mut station = home_and_office();
+    station.start(None);
+    station.scanned(&[access_point("home", 1, -40), access_point("office", 2, -40)], 0);
+    station.connected(None);
+    assert_eq!(station.no_address(), join(1, 2));
+    station.connected(None);
+    assert_eq!(station.no_address(), Step::Stay);
+    let lines: Vec<_> = station.trouble();
+    assert_eq!(lines, [Trouble::NoAddress(ssid("home")), Trouble::NoAddress(ssid("office"))]);
+}
+
+#[test]
+fn each_trouble_has_its_line_once() {
+    let mut station = home_and_office();
+    station.start(None);
+    pause(station.scanned(&[], 0));
+    assert_eq!(station.trouble(), [Trouble::Absent(ssid("home")), Trouble::Absent(ssid("office"))]);
+    pause(station.scanned(&[], 0));
+    assert_eq!(station.trouble(), []);
+
+    let wrong = Reason { code: 2, key_unproven: true };
+    for expected in [&[Trouble::WrongKey(ssid("home"))][..], &[]] {
+        station.scanned(&[access_point("home", 1, -40)], 0);
+        pause(station.failed(wrong, 0));
+        assert_eq!(station.trouble(), expected);
+    }
+    station.scanned(&[access_point("home", 1, -40)], 0);
+    pause(station.failed(because(reason::FULL), 0));
+    assert_eq!(station.trouble(), [Trouble::Full(ssid("home"))]);
+
+    // Mended, and broken again.
+    station.scanned(&[access_point("home", 1, -40)], 0);
+    station.connected(None);
+    station.lost(because(1), 60_000, 0);
+    station.failed(because(reason::FULL), 0);
+    assert_eq!(
+        station.trouble(),
+        [Trouble::Ended(ssid("home"), because(1)), Trouble::Full(ssid("home"))]
+    );
+}
+
+#[test]
+fn what_cannot_be_joined_is_named_and_not_tried() {
+    for security in [
+        Security::Open,
+        Security::Wep,
+        Security::TkipOnly,
+        Security::Enterprise,
+        Security::Wpa3Only,
+        Security::Unknown,
+    ] {
+        let mut station = home_and_office();
+        station.start(None);
+        let found = [AccessPoint { security, ..access_point("home", 1, -40) }];
+        pause(station.scanned(&found, 0));
+        let absent = Trouble::Absent(ssid("office"));
+        assert_eq!(station.trouble(), [Trouble::Unusable(ssid("home"), security), absent]);
+    }
+    // A network without a key in the settings.
+    let open = Network { ssid: ssid("guests"), has_key: false };
+    let mut station = Station::new(vec![open], 60);
+    station.start(None);
+    pause(station.scanned(&[access_point("guests", 1, -40)], 0));
+    assert_eq!(station.trouble(), [Trouble::Unusable(ssid("guests"), Security::Wpa2)]);
+    let found = [AccessPoint { security: Security::Open, ..access_point("guests", 1, -40) }];
+    assert_eq!(station.scanned(&found, 0), join(0, 1));
+    // Another access point of the same name poses as it: the right one is taken.
+    let mut station = home_and_office();
+    station.start(None);
+    let twin = AccessPoint { security: Security::Open, ..access_point("home", 5, -10) };
+    assert_eq!(station.scanned(&[twin, access_point("home", 6, -80)], 0), join(0, 6));
+    assert_eq!(station.trouble(), []);
+}
+
+#[test]
+fn every_line_says_what_to_do() {
+    let name = ssid("caf\u{e9}");
+    for (trouble, words) in [
+        (Trouble::Absent(name), "2.4 GHz"),
+        (Trouble::WrongKey(name), "make flash-identity"),
+        (Trouble::Full(name), "limit"),
+        (Trouble::NoAddress(name), "DHCP"),
+        (Trouble::Unusable(name, Security::Wpa2), "config.toml"),
+        (Trouble::Unusable(name, Security::TkipOnly), "AES"),
+        (Trouble::Ended(name, because(reason::BEACONS_STOPPED)), "off or out of reach"),
+        (Trouble::Ended(name, because(7)), "reason 7"),
+    ] {
+        let line = trouble.to_string();
+        assert!(line.contains(words) && line.is_ascii() && line.starts_with("caf"), "{line}");
+    }
+    assert_eq!(Ssid::new(&[b'x'; 33]), None);
+}

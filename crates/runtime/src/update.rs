@@ -1,0 +1,277 @@
+//! Updates over the air: what `crates/update` decides, carried out on connection and flash
+//! (`docs/updates.md`).
+
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::vec::Vec;
+
+use ::update::install::{Flash, Installer};
+use ::update::machine::{Action, Installed, Limits, Machine, Outcome, Store};
+use identity::Identity;
+use mqtt::{Client, Error, Message, Qos};
+
+use crate::Thing;
+
+pub use ::update::install::Slot;
+
+/// What is asked of a stream: half a sector at a time, because the block, what TCP holds of the next
+/// one and the machine share 6 KB of heap; of these a request's worth.
+const LIMITS: Limits =
+    Limits { slot_size: ::update::install::MAX_IMAGE, block_size: 2048, window: 32 };
+
+/// Milliseconds that a connection lasts before a firmware on trial has proved itself: one that
+/// crashes as soon as it is connected has not.
+const PROVING_MS: u64 = 15_000;
+
+/// Longest message of the jobs service that is understood, in bytes.
+pub(crate) const LONGEST_MESSAGE: usize = 2048;
+
+/// The two slots of a board.
+#[derive(Clone, Copy)]
+pub struct Slots {
+    /// The slot that runs.
+    pub slot: Slot,
+    /// The flash, as far as an update may touch it.
+    pub flash: &'static (dyn Flash + Sync),
+    /// Resets the device.
+    pub restart: fn() -> !,
+}
+
+/// The updates of a board with two slots.
+pub(crate) struct Updates {
+    slots: Slots,
+    installer: Installer<'static>,
+    /// Who may sign; without any, no update is taken.
+    keys: Vec<&'static [u8; 64]>,
+    thing_name: &'static str,
+    installed: Option<Installed>,
+    /// On trial: the uptime in milliseconds by which this firmware must have proved itself.
+    deadline: Option<u64>,
+    give_up: fn(&str) -> !,
+    /// Whether the server has acknowledged the subscriptions since boot.
+    subscribed: bool,
+    /// Of this connection.
+    machine: Option<Box<Machine>>,
+    since: u64,
+    /// The server has acknowledged a message on it.
+    acknowledged: bool,
+}
+
+impl Updates {
+    /// What the boot records say, before anything else is known of this boot. `crash` is the record
+    /// of the last crash.
+    pub fn new(slots: Slots, crash: Option<&str>, give_up: fn(&str) -> !) -> Self {
+        let installer = Installer::new(slots.flash, slots.slot);
+        let installed = installer.installed(crash);
+        let trial = matches!(&installed, Some(Installed { outcome: Outcome::Trial, .. }));
+        let outcome = match &installed {
+            None => "no update yet",
+            Some(Installed { outcome: Outcome::Trial, .. }) => "an update on trial",
+            Some(Installed { outcome: Outcome::Good, .. }) => "the last update is good",
+            Some(Installed { outcome: Outcome::Failed(reason), .. }) => {
+                log::warn!("the last update failed: {reason}");
+                "an update failed"
+            }
+        };
+        log::info!("slot {}, {outcome}", slots.slot.name());
+        Self {
+            slots,
+            installer,
+            keys: Vec::new(),
+            thing_name: "",
+            installed,
+            deadline: trial.then_some(u64::from(identity::DEFAULT_TRIAL_S) * 1000),
+            give_up,
+            subscribed: false,
+            machine: None,
+            since: 0,
+            acknowledged: false,
+        }
+    }
+
+    /// Takes the identity's settings.
+    pub fn configure(&mut self, identity: &Identity<'static>) {
+        self.keys = identity.update_keys.clone();
+        self.thing_name = identity.thing_name.unwrap_or_default();
+        if let Some(deadline) = &mut self.deadline {
+            *deadline = u64::from(identity.trial_s) * 1000;
+        }
+        if self.keys.is_empty() {
+            log::info!("no update is taken: the identity has no key for them");
+        } else if self.thing_name.is_empty() {
+            log::warn!("no update is taken: the identity names no thing");
+        }
+    }
+
+    /// Whether this firmware has to prove itself.
+    pub fn on_trial(&self) -> bool {
+        self.deadline.is_some()
+    }
+
+    /// The slot, and the word for what became of the last update.
+    pub fn facts(&self) -> (&'static str, &'static str) {
+        let outcome = match self.installed.as_ref().map(|last| &last.outcome) {
+            None => "",
+            Some(Outcome::Trial) if self.on_trial() => "trial",
+            Some(Outcome::Trial | Outcome::Good) => "good",
+            Some(Outcome::Failed(_)) => "failed",
+        };
+        (self.slots.slot.name(), outcome)
+    }
+
+    /// Lets the old firmware come back, when this one is on trial and has had its time. Called now
+    /// and then, connected or not.
+    pub fn look(&self) {
+        if let Some(deadline) = self.deadline
+            && rtos::uptime_ms() >= deadline
+        {
+            self.reject(&format!("update: not proved within {} s", deadline / 1000));
+        }
+    }
+
+    /// Lets the old firmware come back, when this one is on trial and cannot do its work.
+    pub fn reject_on_trial(&self, why: &str) {
+        if self.on_trial() {
+            self.reject(why);
+        }
+    }
+
+    fn reject(&self, why: &str) -> ! {
+        log::error!("{why}: back to the other slot");
+        // Without the mark, what is left of the attempts comes first.
+        if self.installer.give_up().is_err() {
+            log::error!("the boot record cannot be written");
+        }
+        (self.give_up)(why)
+    }
+
+    /// The server took a connection. `kept`: with the session of the one before.
+    ///
+    /// # Errors
+    /// Those of the connection. That the server allows no jobs is none.
+    pub fn connected(&mut self, client: &mut Client, kept: bool) -> Result<(), Error> {
+        let now = rtos::uptime_ms();
+        self.since = now;
+        self.acknowledged = false;
+        self.subscribed &= kept;
+        if self.keys.is_empty() || self.thing_name.is_empty() {
+            return Ok(());
+        }
+        let mut machine = Box::new(Machine::new(self.thing_name, LIMITS, self.installed.clone()));
+        machine.connected(now);
+        while let Some(filter) = machine.next_filter() {
+            if self.subscribed {
+                continue;
+            }
+            match client.subscribe(&filter, Qos::AtMostOnce) {
+                Ok(()) => {}
+                Err(Error::SubscriptionRefused) => {
+                    log::warn!("no update is taken: the server refuses {filter}");
+                    return Ok(());
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        self.subscribed = true;
+        client.set_aside(&machine.streams());
+        self.machine = Some(machine);
+        Ok(())
+    }
+
+    /// The connection has ended.
+    pub fn disconnected(&mut self) {
+        self.machine = None;
+    }
+
+    /// The server has a message of ours.
+    pub fn acknowledged(&mut self) {
+        self.acknowledged = true;
+    }
+
+    /// Takes a message, if it is one of updates.
+    pub fn message(&mut self, message: &Message) -> bool {
+        let Some(machine) = &mut self.machine else { return false };
+        if !message.topic.starts_with("$aws/things/") {
+            return false;
+        }
+        take(machine, &self.installer, &message.topic, &message.payload);
+        true
+    }
+
+    /// Takes a block, if one has come.
+    pub fn block(&mut self, client: &mut Client) -> bool {
+        let Some(machine) = &mut self.machine else { return false };
+        client.aside(|topic, payload| take(machine, &self.installer, topic, payload)).is_some()
+    }
+
+    /// Does what is due, and says when this firmware has proved itself.
+    ///
+    /// # Errors
+    /// Those of the connection.
+    pub fn turn(&mut self, client: &mut Client, thing: &Thing) -> Result<(), Error> {
+        self.look();
+        let answered = self.machine.as_ref().is_none_or(|machine| machine.is_answered());
+        let now = rtos::uptime_ms();
+        if self.on_trial() && self.acknowledged && answered && now - self.since >= PROVING_MS {
+            self.prove(thing, now);
+        }
+        let Some(machine) = &mut self.machine else { return Ok(()) };
+        while let Some(action) = machine.poll(now) {
+            match action {
+                Action::Subscribe(_) => {}
+                Action::Publish { topic, payload } => {
+                    if !topic.ends_with("cbor") {
+                        let text = core::str::from_utf8(&payload).unwrap_or_default();
+                        log::info!("{text}");
+                    }
+                    match client.publish(&topic, &payload, Qos::AtMostOnce) {
+                        // What has no answer is published again.
+                        Ok(()) | Err(Error::OutOfMemory) => {}
+                        Err(error) => return Err(error),
+                    }
+                }
+                Action::Begin(fetch) => machine.begun(self.installer.begin(fetch), now),
+                Action::Check => {
+                    let verdict = self.installer.check::<tls::Sha256>(machine.work(), &self.keys);
+                    machine.checked(verdict, now);
+                }
+                Action::Install { what } => match self.installer.install(what) {
+                    Ok(()) => {
+                        log::info!("restarting into slot {}", self.slots.slot.other().name());
+                        (self.slots.restart)();
+                    }
+                    Err(_) => machine.not_installed(now),
+                },
+            }
+        }
+        Ok(())
+    }
+
+    fn prove(&mut self, thing: &Thing, now: u64) {
+        match self.installer.accept() {
+            Ok(()) => {
+                log::info!("this firmware has proved itself");
+                self.deadline = None;
+                if let Some(installed) = &mut self.installed {
+                    installed.outcome = Outcome::Good;
+                }
+                thing.update_proved();
+                if let Some(machine) = &mut self.machine {
+                    machine.proved(now);
+                }
+            }
+            // Tried again until the time is up.
+            Err(error) => log::error!("{error}"),
+        }
+    }
+}
+
+/// Hands a message to the machine, and stores the block that it is.
+fn take(machine: &mut Machine, installer: &Installer<'_>, topic: &str, payload: &[u8]) {
+    let now = rtos::uptime_ms();
+    let stored =
+        machine.message(topic, payload, now).map(|store: Store<'_>| installer.store(&store));
+    if let Some(stored) = stored {
+        machine.stored(stored, now);
+    }
+}

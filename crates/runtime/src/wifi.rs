@@ -1,0 +1,342 @@
+//! The Wi-Fi task: does with the board's radio what `runtime_model::wifi` decides.
+
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicU32, Ordering};
+
+use identity::{Identity, WifiKey, WifiNetwork};
+use rtos::{Duration, Mutex, watchdog};
+pub use runtime_model::wifi::{AccessPoint, Bssid, Reason, Security, Ssid};
+use runtime_model::wifi::{Network, Station, Step};
+
+use crate::{Thing, made, pause};
+
+/// A board's radio.
+pub trait Wifi: Send + 'static {
+    /// Whether the network driver has started it.
+    fn is_on(&self) -> bool;
+    /// Begins to look for access points; [`Event::Scanned`] follows. False when it did not begin.
+    fn scan(&mut self) -> bool;
+    /// What the last scan found.
+    fn found(&mut self) -> Vec<AccessPoint>;
+    /// Begins to join; [`Event::Connected`] or [`Event::Disconnected`] follows. False when it did
+    /// not begin.
+    fn join(&mut self, target: &Target) -> bool;
+    /// Ends the connection, or the try; [`Event::Disconnected`] follows.
+    fn leave(&mut self);
+    /// The next event, if one comes within so many milliseconds.
+    fn next_event(&mut self, milliseconds: u32) -> Option<Event>;
+    /// The access point of the connection.
+    fn current(&self) -> Option<AccessPoint>;
+    /// A network's key, from its passphrase: seconds of computing.
+    fn pmk(&self, passphrase: &str, ssid: &Ssid) -> [u8; 32];
+    /// Keeps an access point over resets: the network's place in the identity, address, channel.
+    fn keep(&mut self, network: usize, access_point: &AccessPoint);
+    /// The one that was kept last, if any.
+    fn kept(&self) -> Option<(usize, Bssid, u8)>;
+}
+
+/// A board without a radio. There is none of it, so that nothing of this module is in its image.
+pub enum NoRadio {}
+
+impl Wifi for NoRadio {
+    fn is_on(&self) -> bool {
+        match *self {}
+    }
+    fn scan(&mut self) -> bool {
+        match *self {}
+    }
+    fn found(&mut self) -> Vec<AccessPoint> {
+        match *self {}
+    }
+    fn join(&mut self, _: &Target) -> bool {
+        match *self {}
+    }
+    fn leave(&mut self) {
+        match *self {}
+    }
+    fn next_event(&mut self, _: u32) -> Option<Event> {
+        match *self {}
+    }
+    fn current(&self) -> Option<AccessPoint> {
+        match *self {}
+    }
+    fn pmk(&self, _: &str, _: &Ssid) -> [u8; 32] {
+        match *self {}
+    }
+    fn keep(&mut self, _: usize, _: &AccessPoint) {
+        match *self {}
+    }
+    fn kept(&self) -> Option<(usize, Bssid, u8)> {
+        match *self {}
+    }
+}
+
+/// What to join.
+#[derive(Clone, Copy)]
+pub struct Target {
+    /// The network.
+    pub ssid: Ssid,
+    /// The access point, if not any.
+    pub bssid: Option<Bssid>,
+    /// The channel to begin with; 0 for any.
+    pub channel: u8,
+    /// The network's key; none for an open one.
+    pub pmk: Option<[u8; 32]>,
+}
+
+/// What the radio tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A scan is over.
+    Scanned,
+    /// Joined: frames flow.
+    Connected,
+    /// A connection ended, or did not come about.
+    Disconnected(Reason),
+}
+
+/// Seconds within which the task shows life: its longest wait, and the computing of a key.
+const LIFE_S: u16 = 60;
+/// Milliseconds between two looks at the clock and the address.
+const LOOK_MS: u32 = 1_000;
+/// Milliseconds that a scan or a join may take: all channels twice, and every try of the
+/// handshake.
+const STEP_MS: u64 = 20_000;
+/// Milliseconds without an address after which a connection is of no use.
+const ADDRESS_MS: u64 = 20_000;
+
+/// What the status tells of the radio.
+pub(crate) struct Facts {
+    access_point: Mutex<Option<AccessPoint>>,
+    reconnects: AtomicU32,
+}
+
+impl Facts {
+    /// Not connected, never was.
+    pub fn new() -> Self {
+        Self { access_point: made(Mutex::new(None)), reconnects: AtomicU32::new(0) }
+    }
+
+    /// The access point of the connection.
+    pub fn access_point(&self) -> Option<AccessPoint> {
+        *self.access_point.lock(Duration::infinite()).ok()?
+    }
+
+    /// Connections that were made again after the first.
+    pub fn reconnects(&self) -> u32 {
+        self.reconnects.load(Ordering::Acquire)
+    }
+
+    fn set(&self, access_point: Option<AccessPoint>) {
+        if let Ok(mut place) = self.access_point.lock(Duration::infinite()) {
+            *place = access_point;
+        }
+    }
+}
+
+/// The networks of an identity.
+pub(crate) struct Networks {
+    known: Vec<Known>,
+    backoff_cap_s: u16,
+}
+
+impl Networks {
+    /// Takes them out of it.
+    pub fn of(identity: &Identity<'static>) -> Self {
+        let known = identity.wifi.iter().filter_map(Known::of).collect();
+        Self { known, backoff_cap_s: identity.backoff_cap_s }
+    }
+}
+
+/// A network of the identity, and its key once it is known.
+struct Known {
+    ssid: Ssid,
+    passphrase: Option<&'static str>,
+    pmk: Option<[u8; 32]>,
+}
+
+impl Known {
+    fn of(network: &WifiNetwork<'static>) -> Option<Self> {
+        let (passphrase, pmk) = match network.key {
+            WifiKey::None => (None, None),
+            WifiKey::Passphrase(passphrase) => (Some(passphrase), None),
+            WifiKey::Pmk(pmk) => (None, Some(*pmk)),
+        };
+        Some(Self { ssid: Ssid::new(network.ssid)?, passphrase, pmk })
+    }
+}
+
+/// Keeps the radio connected, for ever.
+pub(crate) fn run(thing: &Thing, networks: Networks, mut radio: impl Wifi, random: fn() -> u32) {
+    let Some(facts) = thing.wifi() else { return };
+    let Networks { mut known, backoff_cap_s } = networks;
+    if known.is_empty() {
+        log::error!(
+            "no Wi-Fi network is known: put [[wifi]] into config.toml, then `make identity` and \
+             `make flash-identity`"
+        );
+        return;
+    }
+    let networks = known
+        .iter()
+        .map(|one| Network {
+            ssid: one.ssid,
+            has_key: one.pmk.is_some() || one.passphrase.is_some(),
+        })
+        .collect();
+    let mut station = Station::new(networks, backoff_cap_s);
+    while !radio.is_on() {
+        pause(20);
+    }
+    // Who was reset goes back without looking around.
+    let mut step = station.start(radio.kept());
+    let mut first = true;
+    loop {
+        watchdog::alive(LIFE_S);
+        for trouble in station.trouble() {
+            log::warn!("{trouble}");
+        }
+        step = match step {
+            Step::Scan if radio.scan() => match wait(&mut radio, STEP_MS) {
+                Some(Event::Scanned) => {
+                    let found = radio.found();
+                    for AccessPoint { ssid, channel, rssi, security, .. } in &found {
+                        log::debug!("{ssid}: channel {channel}, {rssi} dBm, {security:?}");
+                    }
+                    station.scanned(&found, random())
+                }
+                _ => station.scan_failed(random()),
+            },
+            Step::Scan => station.scan_failed(random()),
+            Step::Join { network, bssid, channel } => {
+                let target = Target {
+                    ssid: known[network].ssid,
+                    bssid,
+                    channel,
+                    pmk: key(&radio, &mut known[network]),
+                };
+                match join(&mut radio, &target) {
+                    Ok(()) => {
+                        let current = radio.current();
+                        station.connected(current.as_ref());
+                        if let Some(current) = &current {
+                            radio.keep(network, current);
+                        }
+                        told(&target.ssid, current.as_ref());
+                        if !core::mem::take(&mut first) {
+                            facts.reconnects.fetch_add(1, Ordering::AcqRel);
+                        }
+                        stay(facts, &mut radio, &mut station, random)
+                    }
+                    Err(reason) => station.failed(reason, random()),
+                }
+            }
+            Step::Pause(milliseconds) => {
+                log::debug!("next look for a network in {milliseconds} ms");
+                pause(milliseconds);
+                station.paused()
+            }
+            // Only ever an answer while connected, and taken there.
+            Step::Stay => Step::Scan,
+        };
+    }
+}
+
+fn told(ssid: &Ssid, current: Option<&AccessPoint>) {
+    match current {
+        Some(AccessPoint { bssid: [a, b, c, d, e, f], channel, rssi, .. }) => log::info!(
+            "joined {ssid}, access point {a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}, channel \
+             {channel}, {rssi} dBm"
+        ),
+        None => log::info!("joined {ssid}"),
+    }
+}
+
+/// The network's key; of an older identity it is computed, once.
+fn key(radio: &impl Wifi, known: &mut Known) -> Option<[u8; 32]> {
+    if let (None, Some(passphrase)) = (known.pmk, known.passphrase) {
+        log::info!("computing the key of {}; `make identity` would spare this", known.ssid);
+        known.pmk = Some(radio.pmk(passphrase, &known.ssid));
+    }
+    known.pmk
+}
+
+/// The next event, or none within so many milliseconds.
+fn wait(radio: &mut impl Wifi, milliseconds: u64) -> Option<Event> {
+    let start = rtos::uptime_ms();
+    while rtos::uptime_ms() - start < milliseconds {
+        watchdog::alive(LIFE_S);
+        if let Some(event) = radio.next_event(LOOK_MS) {
+            return Some(event);
+        }
+    }
+    None
+}
+
+fn join(radio: &mut impl Wifi, target: &Target) -> Result<(), Reason> {
+    let nothing = Reason { code: 1, key_unproven: false };
+    if !radio.join(target) {
+        return Err(nothing);
+    }
+    loop {
+        match wait(radio, STEP_MS) {
+            Some(Event::Connected) => return Ok(()),
+            Some(Event::Disconnected(reason)) => return Err(reason),
+            Some(Event::Scanned) => {}
+            None => {
+                radio.leave();
+                let _ = wait(radio, STEP_MS);
+                return Err(nothing);
+            }
+        }
+    }
+}
+
+/// While connected: until the connection ends, or is given up for want of an address.
+fn stay(facts: &Facts, radio: &mut impl Wifi, station: &mut Station, random: fn() -> u32) -> Step {
+    let since = rtos::uptime_ms();
+    let mut address = Address::Missing { since };
+    let step = loop {
+        watchdog::alive(LIFE_S);
+        facts.set(radio.current());
+        if let Some(Event::Disconnected(reason)) = radio.next_event(LOOK_MS) {
+            let lasted = u32::try_from(rtos::uptime_ms() - since).unwrap_or(u32::MAX);
+            break station.lost(reason, lasted, random());
+        }
+        address = match (address, net::address()) {
+            (Address::Missing { .. }, Ok(_)) => {
+                station.addressed();
+                Address::There
+            }
+            (Address::There, Err(_)) => Address::Missing { since: rtos::uptime_ms() },
+            (Address::Missing { since }, Err(_)) if rtos::uptime_ms() - since > ADDRESS_MS => {
+                match station.no_address() {
+                    Step::Stay => Address::GivenUp,
+                    other => {
+                        radio.leave();
+                        let _ = wait(radio, STEP_MS);
+                        break other;
+                    }
+                }
+            }
+            (Address::GivenUp, Ok(_)) => Address::There,
+            (same, _) => same,
+        };
+        for trouble in station.trouble() {
+            log::warn!("{trouble}");
+        }
+    };
+    facts.set(None);
+    step
+}
+
+/// Of the interface.
+#[derive(Clone, Copy)]
+enum Address {
+    There,
+    Missing {
+        since: u64,
+    },
+    /// It was missing for long, which has been told.
+    GivenUp,
+}

@@ -1,0 +1,466 @@
+//! The account: jobs, streams and the store, and a person's commands, which are those of the AWS CLI
+//! with its names, arguments, answers and error codes.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use process::files::{self, PUBLIC};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::Outgoing;
+use super::jobs::{AbortCriterion, Execution, Job, JobStatus, Jobs, Order, Status};
+use super::streams::{self, File, Stream};
+
+/// The account's number.
+pub const NUMBER: &str = "000000000000";
+/// The region's name.
+pub const REGION: &str = "local";
+
+/// A command that is refused: AWS's code, and why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refused {
+    /// Such as `ResourceNotFoundException`.
+    pub code: String,
+    /// In words.
+    pub message: String,
+}
+
+fn refused(code: &str, message: impl Into<String>) -> Refused {
+    Refused { code: code.to_owned(), message: message.into() }
+}
+
+fn not_found(what: impl std::fmt::Display) -> Refused {
+    refused("ResourceNotFoundException", format!("there is no {what} in the local cloud"))
+}
+
+fn invalid(message: impl Into<String>) -> Refused {
+    refused("InvalidRequestException", message)
+}
+
+/// What is kept of the account.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Content {
+    jobs: Jobs,
+    streams: BTreeMap<String, Stream>,
+}
+
+/// The account.
+#[derive(Debug)]
+pub struct Account {
+    folder: PathBuf,
+    things: BTreeSet<String>,
+    content: Content,
+    /// As it was written last.
+    written: String,
+}
+
+/// A command's arguments, by their names.
+pub type Arguments = BTreeMap<String, String>;
+
+impl Account {
+    /// Opens the account in `folder`, which has these things.
+    ///
+    /// # Errors
+    /// When the folder cannot be read, or what it holds is damaged.
+    pub fn open(folder: &Path, things: impl IntoIterator<Item = String>) -> Result<Self> {
+        let objects = folder.join("objects");
+        std::fs::create_dir_all(&objects)
+            .with_context(|| format!("cannot make the folder {}", objects.display()))?;
+        let file = folder.join("account.json");
+        let (content, written) = match std::fs::read_to_string(&file) {
+            Err(_) => Default::default(),
+            Ok(text) => {
+                let content = serde_json::from_str(&text)
+                    .with_context(|| format!("{} is damaged: delete it", file.display()))?;
+                (content, text)
+            }
+        };
+        let things = things.into_iter().collect();
+        Ok(Self { folder: folder.to_owned(), things, content, written })
+    }
+
+    /// The jobs.
+    #[must_use]
+    pub fn jobs(&self) -> &Jobs {
+        &self.content.jobs
+    }
+
+    /// Writes what has changed.
+    ///
+    /// # Errors
+    /// When the folder cannot be written.
+    pub fn keep(&mut self) -> Result<()> {
+        let text = serde_json::to_string(&self.content).context("cannot make JSON")?;
+        if text != self.written {
+            files::write(&self.folder.join("account.json"), text.as_bytes(), PUBLIC)?;
+            self.written = text;
+        }
+        Ok(())
+    }
+
+    /// What time brings.
+    pub fn tick(&mut self, now: u64) -> Vec<Outgoing> {
+        self.content.jobs.tick(now)
+    }
+
+    /// A message of a thing: what is to be published. None when the topic is none of these services.
+    pub fn message(&mut self, topic: &str, payload: &[u8], now: u64) -> Option<Vec<Outgoing>> {
+        let (thing, path) = topic.strip_prefix("$aws/things/")?.split_once('/')?;
+        if let Some(path) = path.strip_prefix("jobs/") {
+            return Some(self.content.jobs.message(thing, path, payload, now));
+        }
+        let (id, path) = path.strip_prefix("streams/")?.split_once('/')?;
+        let stream = self.content.streams.get(id);
+        let answers = streams::answer(stream, path, payload, |key| self.read(key));
+        let outgoing = |answer: streams::Answer| Outgoing {
+            topic: format!("$aws/things/{thing}/streams/{id}/{}", answer.path),
+            payload: answer.payload,
+        };
+        Some(answers.into_iter().map(outgoing).collect())
+    }
+
+    /// The command `aws SERVICE OPERATION ARGUMENTS…`: its answer, and what is to be published.
+    ///
+    /// # Errors
+    /// As AWS refuses it.
+    pub fn call(
+        &mut self,
+        service: &str,
+        operation: &str,
+        arguments: &Arguments,
+        now: u64,
+    ) -> Result<(Value, Vec<Outgoing>), Refused> {
+        let argument = |name: &str| {
+            let value = arguments.get(name).map(String::as_str);
+            value.ok_or_else(|| invalid(format!("{operation} wants --{name}")))
+        };
+        let quiet = |answer: Value| Ok((answer, Vec::new()));
+        match (service, operation) {
+            ("sts", "get-caller-identity") => quiet(json!({
+                "Account": NUMBER, "UserId": "operator", "Arn": format!("arn:aws:iam::{NUMBER}:user/operator"),
+            })),
+            ("iam", "get-role") => {
+                let name = argument("role-name")?;
+                quiet(
+                    json!({ "Role": { "RoleName": name, "Arn": format!("arn:aws:iam::{NUMBER}:role/{name}") } }),
+                )
+            }
+            ("iot", "describe-thing") => {
+                let name = argument("thing-name")?;
+                if !self.things.contains(name) {
+                    return Err(not_found(format!("thing {name}")));
+                }
+                quiet(json!({ "thingName": name, "thingArn": arn("thing", name) }))
+            }
+            ("iot", "describe-thing-group") => {
+                Err(not_found(format!("thing group {}", argument("thing-group-name")?)))
+            }
+            ("s3api", "head-bucket") => quiet(Value::Null),
+            ("s3api", "head-object") => {
+                let (content, etag) =
+                    self.read(argument("key")?).ok_or_else(|| refused("404", "Not Found"))?;
+                quiet(json!({ "ContentLength": content.len(), "ETag": etag }))
+            }
+            ("s3api", "put-object") => {
+                let body = argument("body")?;
+                let content = std::fs::read(body)
+                    .map_err(|error| invalid(format!("cannot read {body}: {error}")))?;
+                files::write(&self.object(argument("key")?), &content, PUBLIC)
+                    .map_err(|error| refused("InternalError", format!("{error:#}")))?;
+                quiet(json!({ "ETag": etag(&content) }))
+            }
+            ("s3api", "delete-object") => {
+                // As with AWS, nothing is an answer too.
+                let _ = std::fs::remove_file(self.object(argument("key")?));
+                quiet(Value::Null)
+            }
+            ("iot", "create-stream") => {
+                self.create_stream(argument("stream-id")?, argument("files")?, arguments).map(still)
+            }
+            ("iot", "describe-stream") => {
+                let id = argument("stream-id")?;
+                let stream = self.content.streams.get(id);
+                let stream = stream.ok_or_else(|| not_found(format!("stream {id}")))?;
+                quiet(json!({ "streamInfo": { "streamId": id, "streamVersion": stream.version } }))
+            }
+            ("iot", "delete-stream") => {
+                let id = argument("stream-id")?;
+                let gone = self.content.streams.remove(id);
+                gone.map(|_| still(Value::Null)).ok_or_else(|| not_found(format!("stream {id}")))
+            }
+            ("iot", "create-job") => self.create_job(argument("job-id")?, arguments, now),
+            ("iot", "describe-job") => {
+                quiet(json!({ "job": describe(self.job(argument("job-id")?)?) }))
+            }
+            ("iot", "list-job-executions-for-job") => {
+                let job = self.job(argument("job-id")?)?;
+                let summaries: Vec<Value> = job.executions().map(summary).collect();
+                quiet(json!({ "executionSummaries": summaries }))
+            }
+            ("iot", "describe-job-execution") => {
+                let (id, thing) = (argument("job-id")?, argument("thing-name")?);
+                let execution = self.job(id)?.execution(thing);
+                let execution = execution
+                    .ok_or_else(|| not_found(format!("execution of job {id} at {thing}")))?;
+                quiet(json!({ "execution": {
+                    "jobId": id, "thingArn": arn("thing", thing), "status": execution.status.word(),
+                    "statusDetails": { "detailsMap": execution.details },
+                    "executionNumber": execution.number, "versionNumber": execution.version,
+                } }))
+            }
+            ("iot", "cancel-job") => {
+                let id = argument("job-id")?;
+                if self.job(id)?.status != JobStatus::InProgress && !arguments.contains_key("force")
+                {
+                    return Err(refused("InvalidRequestException", "the job has ended"));
+                }
+                let why =
+                    (arguments.get("reason-code").cloned(), arguments.get("comment").cloned());
+                let told = self.content.jobs.cancel(id, arguments.contains_key("force"), why, now);
+                Ok((json!({ "jobId": id, "jobArn": arn("job", id) }), told))
+            }
+            ("iot", "cancel-job-execution") => {
+                let (id, thing) = (argument("job-id")?, argument("thing-name")?);
+                let execution = self.job(id)?.execution(thing);
+                let execution = execution
+                    .ok_or_else(|| not_found(format!("execution of job {id} at {thing}")))?;
+                let begun = execution.status == Status::InProgress;
+                if execution.status.is_terminal() || begun && !arguments.contains_key("force") {
+                    let message = format!("the execution is {}", execution.status.word());
+                    return Err(refused("InvalidStateTransitionException", message));
+                }
+                Ok((Value::Null, self.content.jobs.cancel_execution(id, thing, now)))
+            }
+            ("iot", "delete-job") => {
+                let id = argument("job-id")?;
+                let job = self.job(id)?;
+                let over = job.executions().all(|(_, execution)| execution.status.is_terminal());
+                let over = over && job.status != JobStatus::InProgress;
+                if !over && !arguments.contains_key("force") {
+                    return Err(refused(
+                        "InvalidStateTransitionException",
+                        "the job has not ended everywhere",
+                    ));
+                }
+                Ok((Value::Null, self.content.jobs.delete(id, now)))
+            }
+            _ => Err(refused(
+                "NotPlayedException",
+                format!("the local cloud does not play `aws {service} {operation}`"),
+            )),
+        }
+    }
+
+    fn job(&self, id: &str) -> Result<&Job, Refused> {
+        self.content.jobs.job(id).ok_or_else(|| not_found(format!("job {id}")))
+    }
+
+    fn create_stream(
+        &mut self,
+        id: &str,
+        list: &str,
+        arguments: &Arguments,
+    ) -> Result<Value, Refused> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase", deny_unknown_fields)]
+        struct Listed {
+            file_id: u8,
+            s3_location: Location,
+        }
+        #[derive(Deserialize)]
+        struct Location {
+            key: String,
+        }
+        check_id(id, 128)?;
+        if self.content.streams.contains_key(id) {
+            return Err(refused("ResourceAlreadyExistsException", format!("stream {id} exists")));
+        }
+        let listed: Vec<Listed> = parse("files", list)?;
+        let mut files = BTreeMap::new();
+        for Listed { file_id, s3_location: Location { key } } in listed {
+            let (content, etag) =
+                self.read(&key).ok_or_else(|| not_found(format!("object {key}")))?;
+            files.insert(file_id, File { key, size: content.len(), etag });
+        }
+        if files.is_empty() {
+            return Err(invalid("a stream has files"));
+        }
+        let description = arguments.get("description").cloned().unwrap_or_default();
+        self.content.streams.insert(id.to_owned(), Stream { description, version: 1, files });
+        Ok(json!({ "streamId": id, "streamArn": arn("stream", id), "streamVersion": 1 }))
+    }
+
+    fn create_job(
+        &mut self,
+        id: &str,
+        arguments: &Arguments,
+        now: u64,
+    ) -> Result<(Value, Vec<Outgoing>), Refused> {
+        check_id(id, 64)?;
+        if self.content.jobs.job(id).is_some() {
+            return Err(refused("ResourceAlreadyExistsException", format!("job {id} exists")));
+        }
+        let wanted = |name: &str| {
+            arguments.get(name).ok_or_else(|| invalid(format!("create-job wants --{name}")))
+        };
+        let targets: Vec<String> = parse("targets", wanted("targets")?)?;
+        let mut things = Vec::new();
+        for target in &targets {
+            let thing = target.rsplit_once(":thing/").map(|(_, thing)| thing);
+            let known = thing.filter(|thing| self.things.contains(*thing));
+            let thing = known.ok_or_else(|| not_found(format!("target {target}")))?;
+            if !things.iter().any(|other| other == thing) {
+                things.push(thing.to_owned());
+            }
+        }
+        if things.is_empty() {
+            return Err(invalid("a job has targets"));
+        }
+        let document = parse("document", wanted("document")?)?;
+        let option = |name: &str| -> Result<Value, Refused> {
+            arguments.get(name).map_or(Ok(Value::Null), |text| parse(name, text))
+        };
+        let per_minute = figure(
+            &option("job-executions-rollout-config")?["maximumPerMinute"],
+            "maximumPerMinute",
+            1..=1000,
+        )?;
+        let timeout_minutes = figure(
+            &option("timeout-config")?["inProgressTimeoutInMinutes"],
+            "inProgressTimeoutInMinutes",
+            1..=10_080,
+        )?;
+        let abort = abort(&option("abort-config")?)?;
+        let description = arguments.get("description").cloned();
+        let id = id.to_owned();
+        let order = Order { id, things, document, description, per_minute, abort, timeout_minutes };
+        let answer = json!({ "jobId": order.id, "jobArn": arn("job", &order.id) });
+        self.content.jobs.create(order, now);
+        Ok((answer, self.content.jobs.tick(now)))
+    }
+
+    fn object(&self, key: &str) -> PathBuf {
+        // A key may have slashes, and must not lead elsewhere.
+        let name: String = key
+            .bytes()
+            .map(|byte| match byte {
+                b'.' | b'-' | b'_' => char::from(byte).to_string(),
+                _ if byte.is_ascii_alphanumeric() => char::from(byte).to_string(),
+                _ => format!("%{byte:02x}"),
+            })
+            .collect();
+        self.folder.join("objects").join(format!("{name}.object"))
+    }
+
+    fn read(&self, key: &str) -> Option<(Vec<u8>, String)> {
+        let content = std::fs::read(self.object(key)).ok()?;
+        let etag = etag(&content);
+        Some((content, etag))
+    }
+}
+
+fn still(answer: Value) -> (Value, Vec<Outgoing>) {
+    (answer, Vec::new())
+}
+
+fn arn(kind: &str, name: &str) -> String {
+    format!("arn:aws:iot:{REGION}:{NUMBER}:{kind}/{name}")
+}
+
+fn etag(content: &[u8]) -> String {
+    let digest = ring::digest::digest(&ring::digest::SHA256, content);
+    digest.as_ref()[..16].iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// AWS's characters of ids, which become parts of topics.
+fn check_id(id: &str, most: usize) -> Result<(), Refused> {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
+    if (1..=most).contains(&id.len()) && id.bytes().all(allowed) {
+        return Ok(());
+    }
+    Err(invalid(format!("{id:?} is no id: 1 to {most} letters, digits, underscores and hyphens")))
+}
+
+fn parse<T: serde::de::DeserializeOwned>(name: &str, text: &str) -> Result<T, Refused> {
+    serde_json::from_str(text).map_err(|error| invalid(format!("--{name}: {error}")))
+}
+
+fn figure(
+    value: &Value,
+    name: &str,
+    range: std::ops::RangeInclusive<u32>,
+) -> Result<Option<u32>, Refused> {
+    if value.is_null() {
+        return Ok(None);
+    }
+    let figure = value.as_u64().and_then(|figure| u32::try_from(figure).ok());
+    figure.filter(|figure| range.contains(figure)).map(Some).ok_or_else(|| {
+        invalid(format!("{name} is {value}, not {} to {}", range.start(), range.end()))
+    })
+}
+
+fn abort(config: &Value) -> Result<Vec<AbortCriterion>, Refused> {
+    if config.is_null() {
+        return Ok(Vec::new());
+    }
+    let list: Vec<AbortCriterion> = serde_json::from_value(config["criteriaList"].clone())
+        .map_err(|error| invalid(format!("--abort-config: {error}")))?;
+    for criterion in &list {
+        let kinds = ["FAILED", "REJECTED", "TIMED_OUT", "ALL"];
+        if !kinds.contains(&criterion.failure_type.as_str())
+            || criterion.action != "CANCEL"
+            || !(1..=100).contains(&criterion.threshold_percentage)
+            || criterion.min_number_of_executed_things == 0
+        {
+            return Err(invalid(format!("--abort-config: {criterion:?} cannot be")));
+        }
+    }
+    Ok(list)
+}
+
+fn describe(job: &Job) -> Value {
+    let count = |status: Status| job.count(status);
+    let mut value = json!({
+        "jobArn": arn("job", &job.id),
+        "jobId": job.id,
+        "targetSelection": "SNAPSHOT",
+        "status": job.status.word(),
+        "createdAt": job.created_at / 1000,
+        "lastUpdatedAt": job.updated_at / 1000,
+        "jobProcessDetails": {
+            "numberOfCanceledThings": count(Status::Canceled),
+            "numberOfSucceededThings": count(Status::Succeeded),
+            "numberOfFailedThings": count(Status::Failed),
+            "numberOfRejectedThings": count(Status::Rejected),
+            "numberOfQueuedThings": count(Status::Queued) + job.waiting(),
+            "numberOfInProgressThings": count(Status::InProgress),
+            "numberOfRemovedThings": 0,
+            "numberOfTimedOutThings": count(Status::TimedOut),
+        },
+    });
+    for (name, text) in [
+        ("description", &job.description),
+        ("comment", &job.comment),
+        ("reasonCode", &job.reason_code),
+    ] {
+        if let Some(text) = text {
+            value[name] = text.as_str().into();
+        }
+    }
+    value
+}
+
+fn summary((thing, execution): (&str, &Execution)) -> Value {
+    let mut summary = json!({
+        "status": execution.status.word(),
+        "queuedAt": execution.queued_at / 1000,
+        "lastUpdatedAt": execution.updated_at / 1000,
+        "executionNumber": execution.number,
+    });
+    if let Some(at) = execution.started_at {
+        summary["startedAt"] = (at / 1000).into();
+    }
+    json!({ "thingArn": arn("thing", thing), "jobExecutionSummary": summary })
+}

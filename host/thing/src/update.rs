@@ -1,0 +1,514 @@
+//! `thing update`, `thing update-status`, `thing update-cancel`: new firmware for devices.
+
+use std::io::IsTerminal as _;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use board::image::Image;
+use board_facts::Board;
+use cloud::running::Running;
+use cloud::updates::Requests;
+use indicatif::{ProgressBar, ProgressStyle};
+use process::interrupt::Interrupt;
+use process::output;
+use provisioning::fleet::Fleet;
+use releases::{PublicKey, Release};
+use slots::Version;
+use updates::{
+    Account, Aws, End, Goal, Limits, Local, Order, Orders, Place, Standing, Targets, Update,
+    Watcher,
+};
+
+use crate::context::Context;
+use crate::control;
+use crate::provision;
+use crate::release::KeyArguments;
+
+/// How long to wait before a job on AWS is looked at again, and one of the local cloud.
+const AWS_PAUSE: Duration = Duration::from_secs(5);
+const LOCAL_PAUSE: Duration = Duration::from_millis(500);
+
+/// Where the things are
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum CloudName {
+    /// On AWS
+    Aws,
+    /// At the local cloud of `make run`
+    Local,
+}
+
+/// Which things, and where they are
+#[derive(clap::Args)]
+pub struct Which {
+    /// The thing was named by the person; otherwise the one of `make run` is meant
+    #[arg(long)]
+    named: bool,
+    /// All things of this thing group
+    #[arg(long, conflicts_with_all = ["named", "fleet"])]
+    group: Option<String>,
+    /// All things of this list: a CSV file with a header and a column `thing`
+    #[arg(long, conflicts_with = "named")]
+    fleet: Option<PathBuf>,
+    /// Where they are; if nobody says, a thing that `make run` runs is there, and others on AWS
+    #[arg(long)]
+    cloud: Option<CloudName>,
+}
+
+#[derive(clap::Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    which: Which,
+    #[command(flatten)]
+    account: provision::Account,
+    #[command(flatten)]
+    image: ImageArguments,
+    #[command(flatten)]
+    key: KeyArguments,
+    /// The store on AWS, if not esp8266-updates-ACCOUNT-REGION
+    #[arg(long)]
+    bucket: Option<String>,
+    /// The role by which AWS IoT reads the store, if not esp8266-updates
+    #[arg(long)]
+    role: Option<String>,
+    /// Most things that are told in a minute
+    #[arg(long, default_value_t = Limits::default().per_minute)]
+    rate: u32,
+    /// The job calls itself off when so many per cent of the things that were told have failed …
+    #[arg(long, default_value_t = Limits::default().abort_percent)]
+    abort: u32,
+    /// … once so many were told
+    #[arg(long, default_value_t = Limits::default().abort_after)]
+    abort_after: u32,
+    /// Minutes that a thing has once it has begun
+    #[arg(long, default_value_t = Limits::default().timeout_minutes)]
+    timeout: u32,
+    /// An older version may replace a newer one
+    #[arg(long)]
+    allow_downgrade: bool,
+}
+
+/// Which image
+#[derive(clap::Args)]
+pub struct ImageArguments {
+    /// The board
+    #[arg(long, default_value = "nodemcu", value_parser = Board::named)]
+    board: Board,
+    /// The release
+    #[arg(long, conflicts_with = "new_version")]
+    release: Option<PathBuf>,
+    /// The version, of which there is a release
+    #[arg(long, value_parser = version)]
+    new_version: Option<Version>,
+    /// Folder of the board's flash files, as they were made last
+    #[arg(long)]
+    image: Option<PathBuf>,
+    /// Folder of the releases
+    #[arg(long, default_value = "target/releases")]
+    releases: PathBuf,
+}
+
+fn version(text: &str) -> Result<Version, String> {
+    Version::parse(text).ok_or_else(|| "a version is three numbers, as in 1.2.3".to_owned())
+}
+
+#[derive(clap::Args)]
+pub struct VersionArguments {
+    #[command(flatten)]
+    which: Which,
+    #[command(flatten)]
+    image: ImageArguments,
+}
+
+#[derive(clap::Args)]
+pub struct StatusArguments {
+    #[command(flatten)]
+    account: provision::Account,
+}
+
+#[derive(clap::Args)]
+pub struct CancelArguments {
+    #[command(flatten)]
+    which: Which,
+    #[command(flatten)]
+    account: provision::Account,
+    /// Also where a thing has begun
+    #[arg(long)]
+    force: bool,
+}
+
+#[derive(clap::Args)]
+pub struct PolicyArguments {
+    #[command(flatten)]
+    account: provision::Account,
+    /// See `update`
+    #[arg(long)]
+    bucket: Option<String>,
+    /// See `update`
+    #[arg(long)]
+    role: Option<String>,
+}
+
+/// Which things are meant, and where.
+struct Meant {
+    targets: Targets,
+    cloud: CloudName,
+    /// The local cloud, if it runs.
+    running: Option<Running>,
+}
+
+impl Which {
+    fn meant(&self, context: &Context) -> Result<Meant> {
+        let running = Running::find(&context.settings.state).ok();
+        let targets = if let Some(group) = &self.group {
+            Targets::Group(group.clone())
+        } else if let Some(list) = &self.fleet {
+            let fleet = Fleet::read(list)?;
+            let things = fleet.things().map(str::to_owned).collect();
+            let name = list.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            Targets::Fleet { name, things }
+        } else if self.named {
+            Targets::Thing(context.folder()?.thing().to_owned())
+        } else {
+            let running = running.as_ref().context(
+                "update what? Name a thing on AWS by THING=…, a group by GROUP=…, a list by FLEET=…; \
+                 or start `make run BOARD=nodemcu` in another terminal, whose board is meant if \
+                 nobody is named",
+            )?;
+            Targets::Thing(running.thing.clone())
+        };
+        let here = running.as_ref().is_some_and(
+            |running| matches!(&targets, Targets::Thing(name) if *name == running.thing),
+        );
+        let cloud = self.cloud.unwrap_or(if here { CloudName::Local } else { CloudName::Aws });
+        Ok(Meant { targets, cloud, running })
+    }
+}
+
+impl Meant {
+    fn orders(&self, context: &Context) -> Orders {
+        orders(context, self.cloud)
+    }
+}
+
+fn orders(context: &Context, cloud: CloudName) -> Orders {
+    Orders::new(&match cloud {
+        CloudName::Aws => context.things.join("updates"),
+        CloudName::Local => context.settings.state.join("updates"),
+    })
+}
+
+fn say(line: &str) {
+    // Whoever reads no further misses what he did not want to read.
+    let _ = output::line(line);
+}
+
+/// An account and how to go about it.
+struct Opened<'s> {
+    account: Box<dyn Account + 's>,
+    place: Place,
+    pause: Duration,
+}
+
+impl Opened<'_> {
+    fn open(context: &Context, cloud: CloudName, arguments: provision::Account) -> Result<Self> {
+        let (mut account, region, pause): (Box<dyn Account>, _, _) = match cloud {
+            CloudName::Aws => {
+                let (aws, region) = Aws::new(arguments.cli(&say)?, &say)?;
+                (Box::new(aws), region, AWS_PAUSE)
+            }
+            CloudName::Local => {
+                let (_, operator) = control::join(&context.settings.state)?;
+                let local = Local(Requests::new(operator)?);
+                (Box::new(local), cloud::updates::account::REGION.to_owned(), LOCAL_PAUSE)
+            }
+        };
+        let place = Place::ask(&mut *account, &region, cloud == CloudName::Local)?;
+        if place.local {
+            say("cloud        the local one of `make run`");
+        } else {
+            say(&format!(
+                "AWS account  {}\nyou are      {}\nregion       {region}",
+                place.account, place.who
+            ));
+        }
+        Ok(Self { account, place, pause })
+    }
+
+    fn update<'u>(&'u mut self, orders: &'u Orders) -> Update<'u> {
+        Update { account: &mut *self.account, place: &self.place, orders, pause: self.pause }
+    }
+}
+
+/// Says which version has to be built and signed before the update: none when a release is named, or
+/// an update of these things is not over yet.
+pub fn next_version(context: &Context, arguments: &VersionArguments) -> Result<()> {
+    let VersionArguments { which, image } = arguments;
+    let meant = which.meant(context)?;
+    check_board(&meant, &image.board)?;
+    if image.release.is_some() || meant.orders(context).find(&meant.targets)?.is_some() {
+        return Ok(());
+    }
+    match image.new_version {
+        Some(version) => output::line(version),
+        None => output::line(image.next()),
+    }
+}
+
+impl ImageArguments {
+    /// The version behind the newest that is known: of the releases, of the image that was made last,
+    /// and of a firmware that is built without a version.
+    fn next(&self) -> Version {
+        let prefix = format!("{}-", self.board.name);
+        let released = std::fs::read_dir(&self.releases).into_iter().flatten().flatten();
+        let released = released.filter_map(|entry| {
+            let name = entry.file_name().to_str()?.to_owned();
+            Version::parse(name.strip_prefix(&prefix)?.strip_suffix(".release")?)
+        });
+        let made = self.image.as_ref().map(|folder| Image::in_folder(folder).firmware);
+        let made = made.and_then(|file| releases::describe(&std::fs::read(file).ok()?).ok());
+        // The crates of the workspace have one version.
+        let plain = Version::parse(env!("CARGO_PKG_VERSION"));
+        let newest = released.chain(made.map(|image| image.version())).chain(plain).max();
+        newest.map_or(Version { major: 0, minor: 1, patch: 0 }, |newest| Version {
+            patch: newest.patch + 1,
+            ..newest
+        })
+    }
+
+    fn read(&self) -> Result<Release> {
+        let file = match (&self.release, self.new_version) {
+            (Some(file), _) => file.clone(),
+            (None, Some(version)) => {
+                self.releases.join(format!("{}-{version}.release", self.board.name))
+            }
+            (None, None) => {
+                bail!("which image? RELEASE=file, as `make release VERSION=1.2.3` makes it")
+            }
+        };
+        let release = Release::read(&file)?;
+        ensure!(
+            release.board() == self.board.name,
+            "{} is for the board {}: name it by BOARD={}",
+            file.display(),
+            release.board(),
+            release.board()
+        );
+        Ok(release)
+    }
+}
+
+/// What is known of the board at hand.
+fn check_board(meant: &Meant, board: &Board) -> Result<()> {
+    let Some(running) = meant.running.as_ref().filter(|_| meant.cloud == CloudName::Local) else {
+        return Ok(());
+    };
+    let Ok(own) = Board::named(&running.board) else { return Ok(()) };
+    ensure!(
+        own.has_second_slot(),
+        "what runs is {}, which has no second slot and takes no updates: start \
+         `make run BOARD=nodemcu` instead",
+        own.title
+    );
+    ensure!(own.name == board.name, "what runs is {}: `make update BOARD={}`", own.title, own.name);
+    Ok(())
+}
+
+/// Updates things, and follows that until it is over.
+pub fn update(context: &Context, arguments: Arguments) -> Result<()> {
+    let interrupt = Interrupt::watch()?;
+    let meant = arguments.which.meant(context)?;
+    check_board(&meant, &arguments.image.board)?;
+    let orders = meant.orders(context);
+    let mut opened = Opened::open(context, meant.cloud, arguments.account)?;
+    let mut order = match orders.find(&meant.targets)? {
+        Some(order) => {
+            say(&format!(
+                "going on     with version {} for {}, which was ordered before",
+                order.version,
+                meant.targets.title()
+            ));
+            order
+        }
+        None => {
+            let release = arguments.image.read()?;
+            let public = arguments.key.folder.join("signing.pub");
+            release.verify(&PublicKey::read(&public)?).with_context(|| {
+                format!("devices that trust {} would refuse this release", public.display())
+            })?;
+            let limits = Limits {
+                per_minute: arguments.rate,
+                abort_percent: arguments.abort,
+                abort_after: arguments.abort_after,
+                timeout_minutes: arguments.timeout,
+                allow_downgrade: arguments.allow_downgrade,
+            };
+            let order = Order::new(
+                meant.targets.clone(),
+                &release,
+                &opened.place,
+                arguments.bucket,
+                arguments.role,
+                limits,
+            )?;
+            orders.begin(&order, &release)?;
+            say(&format!("image        {}", release.summary()));
+            order
+        }
+    };
+    say(&format!("things       {}", meant.targets.title()));
+    let mut shown = Shown::new(interrupt);
+    let end = opened.update(&orders).run(&mut order, Goal::Update, &mut shown);
+    shown.bar.finish_and_clear();
+    let words = meant.targets.words();
+    match end? {
+        End::Left => output::line(format!(
+            "\nthe update goes on without you: `make update {words}` follows it again, `make \
+             update-status` shows it, `make update-cancel {words}` calls it off"
+        )),
+        End::Over(counts) => {
+            let standing = Standing { counts, ..Standing::default() };
+            let updated = standing.count("updated");
+            ensure!(
+                updated > 0 && updated == standing.all(),
+                "not all things took version {}: {}",
+                order.version,
+                standing.line()
+            );
+            output::line(format!("done         {} on version {}", standing.line(), order.version))
+        }
+    }
+}
+
+/// Shows the updates that are not over.
+pub fn status(context: &Context, arguments: StatusArguments) -> Result<()> {
+    let mut account = Some(arguments.account);
+    let mut any = false;
+    let local_runs = Running::find(&context.settings.state).is_ok();
+    for cloud in [CloudName::Local, CloudName::Aws] {
+        let orders = orders(context, cloud);
+        let all = orders.all()?;
+        if all.is_empty() {
+            continue;
+        }
+        any = true;
+        if cloud == CloudName::Local && !local_runs {
+            for order in all {
+                let title = order.targets.title();
+                say(&format!("{title}: {}, goes on with the next `make run`", order.version));
+            }
+            continue;
+        }
+        let Some(account) = account.take_if(|_| true) else { continue };
+        let mut opened = Opened::open(context, cloud, account.clone())?;
+        for order in all {
+            let title = order.targets.title();
+            match opened.update(&orders).standing(&order)? {
+                None => say(&format!(
+                    "{title}: {}, not begun or not cleared away: `make update {}` goes on",
+                    order.version,
+                    order.targets.words()
+                )),
+                Some(standing) => {
+                    say(&format!("{title}: {}, {}", order.version, standing.line()));
+                    for thing in &standing.things {
+                        say(&format!("  {}", thing.line()));
+                    }
+                }
+            }
+        }
+    }
+    if !any {
+        say("no update is under way that was ordered here");
+    }
+    Ok(())
+}
+
+/// Calls an update off, and clears away what was made for it.
+pub fn cancel(context: &Context, arguments: CancelArguments) -> Result<()> {
+    let interrupt = Interrupt::watch()?;
+    let meant = arguments.which.meant(context)?;
+    let orders = meant.orders(context);
+    let title = meant.targets.title();
+    let mut order = orders
+        .find(&meant.targets)?
+        .with_context(|| format!("no update of {title} is under way that was ordered here"))?;
+    let mut opened = Opened::open(context, meant.cloud, arguments.account)?;
+    let mut shown = Shown::new(interrupt);
+    let goal = Goal::Cancel { force: arguments.force };
+    let end = opened.update(&orders).run(&mut order, goal, &mut shown);
+    shown.bar.finish_and_clear();
+    match end? {
+        End::Left => output::line(
+            "things that had begun are still at it: the same command waits for them again, FORCE=1 \
+             does not wait",
+        ),
+        End::Over(counts) => {
+            let standing = Standing { counts, ..Standing::default() };
+            output::line(format!("called off   {}", standing.line()))
+        }
+    }
+}
+
+/// Prints the policy of whoever orders updates.
+pub fn policy(context: &Context, arguments: PolicyArguments) -> Result<()> {
+    let opened = Opened::open(context, CloudName::Aws, arguments.account)?;
+    let bucket = arguments.bucket.unwrap_or_else(|| opened.place.bucket());
+    let role = arguments.role.unwrap_or_else(|| "esp8266-updates".to_owned());
+    output::line(updates::operator_policy(&opened.place, &bucket, &role))
+}
+
+/// Shows on a terminal how an update goes, by a bar; elsewhere by a line for each change.
+struct Shown {
+    interrupt: Interrupt,
+    bar: ProgressBar,
+    on_terminal: bool,
+    last: String,
+}
+
+impl Shown {
+    fn new(interrupt: Interrupt) -> Self {
+        let bar = ProgressBar::new(0);
+        if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len} {msg}") {
+            bar.set_style(style);
+        }
+        let on_terminal = std::io::stderr().is_terminal();
+        Self { interrupt, bar, on_terminal, last: String::new() }
+    }
+}
+
+impl Watcher for Shown {
+    fn say(&mut self, line: &str) {
+        self.bar.suspend(|| say(line));
+    }
+
+    fn stands(&mut self, standing: &Standing) -> bool {
+        let mut under_way = Vec::new();
+        for thing in &standing.things {
+            // A failure is told of once.
+            if thing.is_failure() {
+                self.bar.suspend(|| say(&thing.line()));
+            } else {
+                under_way.push(thing.line());
+            }
+        }
+        let mut line = standing.line();
+        if !under_way.is_empty() {
+            line = format!("{line} ({})", under_way.join(", "));
+        }
+        if !standing.why.is_empty() {
+            line = format!("{line}; called off: {}", standing.why);
+        }
+        if self.on_terminal {
+            self.bar.set_length(standing.all());
+            self.bar.set_position(
+                standing.all() - standing.count("waiting") - standing.count("under way"),
+            );
+            self.bar.set_message(line);
+        } else if line != self.last {
+            say(&line);
+            self.last = line;
+        }
+        !self.interrupt.happened()
+    }
+}

@@ -1,0 +1,278 @@
+//! `thing update` with the real AWS CLI against moto: what an account needs, what is made in it, and
+//! that all of it is cleared away.
+//!
+//! moto plays stores, roles and jobs, but no device ever takes one of its jobs, and its jobs are
+//! QUEUED as a whole, which AWS's are not. Streams it does not have: the stand-in's proxy plays them.
+
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use aws_stand_in::{Bed, Fault, quick_aws};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use releases::{Release, Signer};
+
+/// What describe-job says once all is over.
+const COMPLETED: &str = r#"{"job": {"jobId": "x", "status": "COMPLETED", "jobProcessDetails": {
+    "numberOfSucceededThings": 1, "numberOfFailedThings": 0}}}"#;
+const FAILED: &str = r#"{"job": {"jobId": "x", "status": "COMPLETED", "jobProcessDetails": {
+    "numberOfSucceededThings": 0, "numberOfFailedThings": 1}}}"#;
+const DONE_EXECUTIONS: &str = r#"{"executionSummaries": [{
+    "thingArn": "arn:aws:iot:eu-west-3:123456789012:thing/lamp",
+    "jobExecutionSummary": {"status": "FAILED"}}]}"#;
+const DONE_EXECUTION: &str = r#"{"execution": {"status": "FAILED", "statusDetails": {
+    "detailsMap": {"state": "rolled back", "reason": "no connection in 300 s"}}}}"#;
+
+/// An account with a thing `lamp`, and a release.
+struct Place {
+    bed: Bed,
+    region: &'static str,
+    bucket: String,
+    /// Roles are the account's, not the region's: each test has one of its own.
+    role: String,
+    release: PathBuf,
+}
+
+impl Place {
+    fn new(region: &'static str) -> Self {
+        let bed = Bed::new(region);
+        let keys = bed.folder.path().join("certs/signing");
+        let signer = Signer::with_key(&releases::make_key(&keys).unwrap()).unwrap();
+        let image = fleet_tests::image([1, 2, 3], "nodemcu", 20_000);
+        let release = bed.folder.path().join("nodemcu-1.2.3.release");
+        Release::sign(image, &signer).unwrap().write(&release).unwrap();
+        let bucket = format!("esp8266-updates-123456789012-{region}");
+        Self { bed, region, bucket, role: format!("updates-{region}"), release }
+    }
+
+    /// The account as its administrator has prepared it.
+    fn prepared(region: &'static str) -> Self {
+        let place = Self::new(region);
+        let said = text(&place.update(&[]));
+        // By the commands that the program itself shows.
+        let commands: Vec<&str> = said.lines().filter(|line| line.starts_with("  aws ")).collect();
+        assert_eq!(commands.len(), 3, "{said}");
+        for command in commands {
+            let command = command.replacen("aws", "aws --endpoint-url \"$AWS_ENDPOINT_URL\"", 1);
+            let mut shell = place.bed.thing(Path::new("sh"), &["-c", &command]);
+            let done = shell.output().unwrap();
+            assert!(done.status.success(), "{command}: {}", text(&done));
+        }
+        place.bed.tell("POST", "/things/lamp");
+        place.bed.seen();
+        place
+    }
+
+    fn command(&self, verb: &str, more: &[&str]) -> Command {
+        let release = self.release.display().to_string();
+        let mut words = vec![verb];
+        if verb == "update" {
+            words.extend(["--release", &release, "--role", &self.role]);
+        }
+        words.push("--named");
+        words.extend(more);
+        let mut command = self.bed.thing(Path::new(env!("CARGO_BIN_EXE_thing")), &words);
+        command.env("THING", "lamp");
+        command
+    }
+
+    fn update(&self, more: &[&str]) -> Output {
+        self.command("update", more).output().unwrap()
+    }
+
+    /// Begins an update, waits until the job is made, and interrupts it as Ctrl-C does.
+    fn begin(&self) -> Output {
+        let child = self.command("update", &[]).process_group(0).spawn().unwrap();
+        let deadline = Instant::now() + Duration::from_secs(120);
+        while !self.bed.seen().iter().any(|operation| operation == "list-job-executions-for-job") {
+            assert!(Instant::now() < deadline, "no job is made");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        kill(Pid::from_raw(i32::try_from(child.id()).unwrap()), Signal::SIGINT).unwrap();
+        child.wait_with_output().unwrap()
+    }
+
+    /// That nothing is left in the account or here.
+    fn is_clear(&self) -> bool {
+        let objects = self.objects();
+        let jobs = self.bed.ask("/jobs")["jobs"].as_array().map_or(0, Vec::len);
+        let orders = self.bed.folder.path().join("certs/updates");
+        let orders = std::fs::read_dir(orders).map_or(0, Iterator::count);
+        (objects, jobs, self.bed.streams().len(), orders) == (0, 0, 0, 0)
+    }
+
+    fn objects(&self) -> usize {
+        let listed = Command::new(quick_aws())
+            .args(["s3api", "list-objects-v2", "--bucket", &self.bucket, "--output", "json"])
+            .args(["--endpoint-url", self.bed.url(), "--region", self.region])
+            .envs(self.bed.environment())
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        assert!(listed.status.success(), "{}", text(&listed));
+        String::from_utf8_lossy(&listed.stdout).matches("\"Key\"").count()
+    }
+}
+
+fn text(output: &Output) -> String {
+    let [out, err] = [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes));
+    format!("{out}{err}")
+}
+
+#[test]
+fn what_an_account_needs_is_told_and_an_update_begun_followed_and_cleared_away() {
+    let place = Place::prepared("eu-west-1");
+    let begun = place.begin();
+    let said = text(&begun);
+    assert!(begun.status.success(), "{said}");
+    for line in [
+        "AWS account  123456789012",
+        "image        nodemcu 1.2.3, ",
+        "things       lamp",
+        "image uploaded, ",
+        "the update goes on without you: `make update THING=lamp` follows it again",
+    ] {
+        assert!(said.contains(line), "{line}: {said}");
+    }
+    assert_eq!((place.objects(), place.bed.streams().len()), (1, 1));
+    let jobs = place.bed.ask("/jobs")["jobs"].clone();
+    let id = jobs[0]["jobId"].as_str().unwrap().to_owned();
+    assert!(id.starts_with("nodemcu-1-2-3-"), "{id}");
+    let job = place.bed.ask(&format!("/jobs/{id}"))["job"].clone();
+    assert_eq!(job["targets"][0], "arn:aws:iot:eu-west-1:123456789012:thing/lamp");
+    assert_eq!(job["timeoutConfig"]["inProgressTimeoutInMinutes"], 60);
+    let document = place.bed.ask(&format!("/jobs/{id}/job-document"))["document"].clone();
+    let document: serde_json::Value = serde_json::from_str(document.as_str().unwrap()).unwrap();
+    assert_eq!(document["update"]["stream"], id.as_str());
+    assert_eq!(document["update"]["version"], "1.2.3");
+    // As a device reads it.
+    let told = format!(
+        r#"{{"execution":{{"jobId":"{id}","status":"QUEUED","versionNumber":1,"jobDocument":{document}}}}}"#
+    );
+    let execution = update::job::Execution::read(told.as_bytes()).unwrap().unwrap();
+    assert_eq!(execution.document.unwrap().stream, id);
+
+    let status = place.bed.thing(Path::new(env!("CARGO_BIN_EXE_thing")), &["update-status"]);
+    let said = text(&{ status }.output().unwrap());
+    assert!(said.contains("lamp: 1.2.3, 1 waiting"), "{said}");
+
+    // The same command goes on, and makes nothing twice.
+    place.bed.seen();
+    place.bed.fault("describe-job", Fault::Answer(COMPLETED), 1);
+    let done = place.update(&[]);
+    let said = text(&done);
+    assert!(done.status.success(), "{said}");
+    assert!(said.contains("going on     with version 1.2.3 for lamp"), "{said}");
+    assert!(said.contains("done         1 updated on version 1.2.3"), "{said}");
+    let seen = place.bed.seen();
+    assert!(!seen.iter().any(|operation| operation.starts_with("create-")), "{seen:?}");
+    assert!(place.is_clear());
+}
+
+#[test]
+fn an_answer_that_is_lost_at_any_call_is_no_trouble() {
+    let place = Place::prepared("eu-west-2");
+    for operation in ["create-stream", "create-job", "delete-stream"] {
+        place.bed.fault(operation, Fault::AnswerLost, 1);
+        let follows = (0..3).any(|_| text(&place.begin_or_fail()).contains("goes on without you"));
+        assert!(follows, "{operation}");
+        let done = (0..3).any(|_| {
+            place.bed.fault("describe-job", Fault::Answer(COMPLETED), 1);
+            text(&place.update(&[])).contains("done  ")
+        });
+        assert!(done && place.is_clear(), "{operation}");
+    }
+}
+
+#[test]
+fn a_failure_is_told_with_its_reason_and_the_command_fails() {
+    let place = Place::prepared("eu-west-3");
+    place.begin();
+    place.bed.fault("describe-job", Fault::Answer(FAILED), 1);
+    place.bed.fault("list-job-executions-for-job", Fault::Answer(DONE_EXECUTIONS), 1);
+    place.bed.fault("describe-job-execution", Fault::Answer(DONE_EXECUTION), 1);
+    let done = place.update(&[]);
+    let said = text(&done);
+    assert!(!done.status.success(), "{said}");
+    assert!(said.contains("lamp failed: no connection in 300 s"), "{said}");
+    assert!(said.contains("not all things took version 1.2.3: 1 failed"), "{said}");
+    assert!(place.is_clear());
+}
+
+#[test]
+fn an_update_is_called_off_and_cleared_away() {
+    let place = Place::prepared("eu-central-1");
+    let nothing = place.command("update-cancel", &[]).output().unwrap();
+    assert!(text(&nothing).contains("no update of lamp is under way"), "{}", text(&nothing));
+    place.begin();
+    let done = place.command("update-cancel", &[]).output().unwrap();
+    assert!(done.status.success(), "{}", text(&done));
+    assert!(text(&done).contains("the job is called off"), "{}", text(&done));
+    assert!(place.is_clear());
+}
+
+#[test]
+fn a_missing_permission_is_named_with_the_policy_that_has_it() {
+    let place = Place::prepared("eu-north-1");
+    for (operation, action) in [
+        ("head-bucket", "s3:ListBucket"),
+        ("put-object", "s3:PutObject"),
+        ("create-stream", "iot:CreateStream"),
+        ("create-job", "iot:CreateJob"),
+    ] {
+        place.bed.fault(operation, Fault::Error(403, "AccessDenied", "no"), 1);
+        let said = text(&place.update(&[]));
+        assert!(said.contains(&format!("you lack the permission {action}")), "{operation}: {said}");
+        let policy = said.split_once("needs this policy:\n").unwrap().1;
+        assert!(policy.contains(&format!("\"{action}\"")), "{said}");
+    }
+    let said = text(&{ place.command("update-cancel", &[]) }.output().unwrap());
+    assert!(place.is_clear(), "{said}");
+    let policy = place.bed.thing(Path::new(env!("CARGO_BIN_EXE_thing")), &["update-policy"]);
+    let said = text(&{ policy }.output().unwrap());
+    assert!(said.contains(&format!("arn:aws:s3:::{}/updates/*", place.bucket)), "{said}");
+}
+
+#[test]
+fn what_cannot_be_is_told_before_anything_is_made() {
+    let place = Place::prepared("ap-southeast-1");
+    for (more, wanted) in [
+        (&["--board", "huzzah"][..], "is for the board nodemcu: name it by BOARD=nodemcu"),
+        (&["--rate", "0"], "RATE=0: 1 to 1000"),
+        (&["--abort", "101"], "ABORT=101: 1 to 100"),
+        (&["--timeout", "10081"], "TIMEOUT=10081: 1 to 10080"),
+        (&["--keys", "elsewhere"], "cannot read elsewhere/signing.pub"),
+    ] {
+        let refused = place.update(more);
+        assert!(!refused.status.success());
+        assert!(text(&refused).contains(wanted), "{wanted}: {}", text(&refused));
+    }
+    let mut nobody = place.command("update", &[]);
+    let refused = nobody.env("THING", "nobody").output().unwrap();
+    assert!(
+        text(&refused).contains("there is no thing nobody in this account"),
+        "{}",
+        text(&refused)
+    );
+    assert_eq!((place.objects(), place.bed.streams().len()), (0, 0));
+}
+
+impl Place {
+    /// As [`Place::begin`], unless it fails by itself.
+    fn begin_or_fail(&self) -> Output {
+        self.bed.seen();
+        let mut child = self.command("update", &[]).process_group(0).spawn().unwrap();
+        let deadline = Instant::now() + Duration::from_secs(120);
+        while child.try_wait().unwrap().is_none() {
+            assert!(Instant::now() < deadline, "no job is made");
+            if self.bed.seen().iter().any(|operation| operation == "list-job-executions-for-job") {
+                kill(Pid::from_raw(i32::try_from(child.id()).unwrap()), Signal::SIGINT).unwrap();
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        child.wait_with_output().unwrap()
+    }
+}

@@ -1,0 +1,153 @@
+//! Where the commands go: AWS, or the local cloud.
+
+use anyhow::{Result, bail};
+use cloud::updates::Requests;
+use provisioning::{Cause, Cli, Failure};
+use serde_json::Value;
+
+/// An account that knows the commands of the AWS CLI.
+pub trait Account {
+    /// `aws SERVICE OPERATION --name=value …`; an argument without a value is a switch.
+    ///
+    /// # Errors
+    /// [`Failure`] when it is refused.
+    fn call(&mut self, service: &str, operation: &str, arguments: &[(&str, &str)])
+    -> Result<Value>;
+}
+
+impl dyn Account + '_ {
+    /// As [`Account::call`], for something that may not be there.
+    pub(crate) fn look_for(
+        &mut self,
+        service: &str,
+        operation: &str,
+        arguments: &[(&str, &str)],
+    ) -> Result<Option<Value>> {
+        match self.call(service, operation, arguments) {
+            Err(error) if is(&error, &Cause::NotFound) => Ok(None),
+            other => other.map(Some),
+        }
+    }
+}
+
+/// Whether an error is a [`Failure`] of that cause.
+pub(crate) fn is(error: &anyhow::Error, cause: &Cause) -> bool {
+    error.downcast_ref::<Failure>().is_some_and(|failure| failure.cause == *cause)
+}
+
+/// AWS, by the AWS CLI.
+pub struct Aws<'s> {
+    cli: Cli,
+    say: &'s dyn Fn(&str),
+}
+
+impl std::fmt::Debug for Aws<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Aws").field("cli", &self.cli).finish_non_exhaustive()
+    }
+}
+
+impl<'s> Aws<'s> {
+    /// The account of this AWS CLI, in the region that it is told or configured for; `say` shows
+    /// that it was asked to slow down.
+    ///
+    /// # Errors
+    /// When there is no region.
+    pub fn new(mut cli: Cli, say: &'s dyn Fn(&str)) -> Result<(Self, String)> {
+        let region = cli.settle_region()?;
+        Ok((Self { cli, say }, region))
+    }
+}
+
+impl Account for Aws<'_> {
+    fn call(
+        &mut self,
+        service: &str,
+        operation: &str,
+        arguments: &[(&str, &str)],
+    ) -> Result<Value> {
+        let words: Vec<String> = arguments
+            .iter()
+            .map(|(name, value)| match *value {
+                "" => format!("--{name}"),
+                value => format!("--{name}={value}"),
+            })
+            .collect();
+        self.cli.call(service, operation, &words, self.say)
+    }
+}
+
+/// The local cloud that runs in another terminal.
+#[derive(Debug)]
+pub struct Local(pub Requests);
+
+impl Account for Local {
+    fn call(
+        &mut self,
+        service: &str,
+        operation: &str,
+        arguments: &[(&str, &str)],
+    ) -> Result<Value> {
+        let named = arguments.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        match self.0.call(service, operation, named.collect())? {
+            Ok(answer) => Ok(answer),
+            // In the words of the AWS CLI: whoever reads failures knows one form.
+            Err(refused) => {
+                let said = format!(
+                    "An error occurred ({}) when calling the {operation} operation: {}",
+                    refused.code, refused.message
+                );
+                bail!(Failure::read(&format!("{service} {operation}"), &said))
+            }
+        }
+    }
+}
+
+/// Whose account it is, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Its number.
+    pub account: String,
+    /// The region.
+    pub region: String,
+    /// `aws`, or the name of another partition.
+    pub partition: String,
+    /// Who asks.
+    pub who: String,
+    /// Whether it is the local cloud.
+    pub local: bool,
+}
+
+impl Place {
+    /// Asks whose account it is.
+    ///
+    /// # Errors
+    /// When it does not say.
+    pub fn ask(account: &mut dyn Account, region: &str, local: bool) -> Result<Self> {
+        let who = account.call("sts", "get-caller-identity", &[])?;
+        let text = |name: &str| who[name].as_str().unwrap_or_default().to_owned();
+        let arn = text("Arn");
+        // China and GovCloud have partitions of their own.
+        let partition = arn.split(':').nth(1).unwrap_or("aws").to_owned();
+        let account = text("Account");
+        Ok(Self { account, region: region.to_owned(), partition, who: arn, local })
+    }
+
+    /// The name of something of AWS IoT.
+    #[must_use]
+    pub fn arn(&self, kind: &str, name: &str) -> String {
+        format!("arn:{}:iot:{}:{}:{kind}/{name}", self.partition, self.region, self.account)
+    }
+
+    /// The name of a role.
+    #[must_use]
+    pub fn role_arn(&self, role: &str) -> String {
+        format!("arn:{}:iam::{}:role/{role}", self.partition, self.account)
+    }
+
+    /// The store's name when nobody names another.
+    #[must_use]
+    pub fn bucket(&self) -> String {
+        format!("esp8266-updates-{}-{}", self.account, self.region)
+    }
+}

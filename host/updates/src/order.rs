@@ -1,0 +1,308 @@
+//! What was ordered, as it is written down: `certs/updates/<what>.json`, and the image beside it.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, Result, bail, ensure};
+use process::files::{self, PUBLIC};
+use releases::Release;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::account::Place;
+
+/// The form of the file.
+const FORMAT: u32 = 1;
+/// Most targets of a job (AWS IoT Device Management's quotas).
+const MOST_TARGETS: usize = 100;
+
+/// Which things.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Targets {
+    /// One.
+    Thing(String),
+    /// Those of a thing group.
+    Group(String),
+    /// Those of a list.
+    Fleet {
+        /// The list's name.
+        name: String,
+        /// The things.
+        things: Vec<String>,
+    },
+}
+
+impl Targets {
+    /// The name of the order's files.
+    fn stem(&self) -> String {
+        let (kind, name) = match self {
+            Self::Thing(name) => ("thing", name),
+            Self::Group(name) => ("group", name),
+            Self::Fleet { name, .. } => ("fleet", name),
+        };
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+        let name: String =
+            name.bytes().map(|byte| if plain(byte) { char::from(byte) } else { '-' }).collect();
+        format!("{kind}-{name}")
+    }
+
+    /// In words.
+    #[must_use]
+    pub fn title(&self) -> String {
+        match self {
+            Self::Thing(name) => name.clone(),
+            Self::Group(name) => format!("the group {name}"),
+            Self::Fleet { name, things } => format!("the {} things of {name}", things.len()),
+        }
+    }
+
+    /// How a person names them in a command.
+    #[must_use]
+    pub fn words(&self) -> String {
+        match self {
+            Self::Thing(name) => format!("THING={name}"),
+            Self::Group(name) => format!("GROUP={name}"),
+            Self::Fleet { name, .. } => format!("FLEET={name}"),
+        }
+    }
+
+    pub(crate) fn arns(&self, place: &Place) -> Vec<String> {
+        match self {
+            Self::Thing(name) => vec![place.arn("thing", name)],
+            Self::Group(name) => vec![place.arn("thinggroup", name)],
+            Self::Fleet { things, .. } => {
+                things.iter().map(|thing| place.arn("thing", thing)).collect()
+            }
+        }
+    }
+}
+
+/// How fast a job goes, and when it is given up.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limits {
+    /// Things that are told in a minute.
+    pub per_minute: u32,
+    /// The job calls itself off when so many per cent of the told things have failed …
+    pub abort_percent: u32,
+    /// … once so many were told.
+    pub abort_after: u32,
+    /// Minutes that a thing has once it has begun.
+    pub timeout_minutes: u32,
+    /// Whether an older version may come.
+    pub allow_downgrade: bool,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            per_minute: 50,
+            abort_percent: 20,
+            abort_after: 5,
+            timeout_minutes: 60,
+            allow_downgrade: false,
+        }
+    }
+}
+
+impl Limits {
+    fn check(&self) -> Result<()> {
+        ensure!((1..=1000).contains(&self.per_minute), "RATE={}: 1 to 1000", self.per_minute);
+        ensure!((1..=100).contains(&self.abort_percent), "ABORT={}: 1 to 100", self.abort_percent);
+        ensure!(self.abort_after >= 1, "ABORT_AFTER=0: 1 or more");
+        let minutes = self.timeout_minutes;
+        ensure!((1..=10_080).contains(&minutes), "TIMEOUT={minutes}: 1 to 10080 minutes");
+        Ok(())
+    }
+}
+
+/// An update that was ordered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Order {
+    format: u32,
+    /// Id of job and stream.
+    pub id: String,
+    /// Which things.
+    pub targets: Targets,
+    /// The board that the image is for.
+    pub board: String,
+    /// The image's version.
+    pub version: String,
+    /// Its bytes.
+    pub size: usize,
+    /// Its signature, as job documents have it.
+    pub signature: String,
+    /// The account.
+    pub account: String,
+    /// The region.
+    pub region: String,
+    /// The store.
+    pub bucket: String,
+    /// The role by which AWS IoT reads the store.
+    pub role: String,
+    /// How fast, and when it is given up.
+    pub limits: Limits,
+    /// Whether anything was made for it in the account.
+    #[serde(default)]
+    pub(crate) begun: bool,
+    /// How it ended: how many things succeeded, failed and so on.
+    #[serde(default)]
+    pub ended: Option<BTreeMap<String, u64>>,
+}
+
+impl Order {
+    /// An order for these things.
+    ///
+    /// # Errors
+    /// When a limit is none that AWS takes, or there are more targets than a job may have.
+    pub fn new(
+        targets: Targets,
+        release: &Release,
+        place: &Place,
+        bucket: Option<String>,
+        role: Option<String>,
+        limits: Limits,
+    ) -> Result<Self> {
+        limits.check()?;
+        if let Targets::Fleet { name, things } = &targets
+            && things.len() > MOST_TARGETS
+        {
+            bail!(
+                "{name} has {} things, and a job takes {MOST_TARGETS} targets: put them into a thing \
+                 group (`aws iot add-thing-to-thing-group`) and name that by GROUP=…",
+                things.len()
+            );
+        }
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let what = format!("{targets:?} {} {}", release.signature(), since.as_nanos());
+        let digest = ring::digest::digest(&ring::digest::SHA256, what.as_bytes());
+        let tag: String = digest.as_ref()[..4].iter().map(|byte| format!("{byte:02x}")).collect();
+        let version = release.version().to_string();
+        let id = format!("{}-{}-{tag}", release.board(), version.replace('.', "-"));
+        Ok(Self {
+            format: FORMAT,
+            id,
+            targets,
+            board: release.board().to_owned(),
+            version,
+            size: release.image().len(),
+            signature: release.signature().to_owned(),
+            account: place.account.clone(),
+            region: place.region.clone(),
+            bucket: bucket.unwrap_or_else(|| place.bucket()),
+            role: role.unwrap_or_else(|| "esp8266-updates".to_owned()),
+            limits,
+            begun: false,
+            ended: None,
+        })
+    }
+
+    /// The key in the store.
+    pub(crate) fn key(&self) -> String {
+        format!("updates/{}.image", self.id)
+    }
+
+    pub(crate) fn document(&self) -> Value {
+        let mut update = json!({
+            "stream": self.id,
+            "file": 0,
+            "size": self.size,
+            "sig-sha256-ecdsa": self.signature,
+            "board": self.board,
+            "version": self.version,
+        });
+        if self.limits.allow_downgrade {
+            update["allow_downgrade"] = true.into();
+        }
+        json!({ "update": update })
+    }
+}
+
+/// The orders that are not over, in a folder.
+#[derive(Clone, Debug)]
+pub struct Orders {
+    folder: PathBuf,
+}
+
+impl Orders {
+    /// Those in this folder, which need not exist. Orders for the local cloud have one of their own.
+    #[must_use]
+    pub fn new(folder: &Path) -> Self {
+        Self { folder: folder.to_owned() }
+    }
+
+    fn file(&self, targets: &Targets) -> PathBuf {
+        self.folder.join(format!("{}.json", targets.stem()))
+    }
+
+    /// The image of an order, as it is uploaded.
+    pub(crate) fn image(&self, order: &Order) -> PathBuf {
+        self.folder.join(format!("{}.image", order.targets.stem()))
+    }
+
+    /// The order for these things that is not over.
+    ///
+    /// # Errors
+    /// When it is damaged.
+    pub fn find(&self, targets: &Targets) -> Result<Option<Order>> {
+        let file = self.file(targets);
+        if file.exists() { read(&file).map(Some) } else { Ok(None) }
+    }
+
+    /// All of them.
+    ///
+    /// # Errors
+    /// When one is damaged.
+    pub fn all(&self) -> Result<Vec<Order>> {
+        let Ok(entries) = std::fs::read_dir(&self.folder) else { return Ok(Vec::new()) };
+        let mut files: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+        files.retain(|file| file.extension().is_some_and(|extension| extension == "json"));
+        files.sort();
+        files.iter().map(|file| read(file)).collect()
+    }
+
+    /// Writes an order down, with its image.
+    ///
+    /// # Errors
+    /// When the folder cannot be written.
+    pub fn begin(&self, order: &Order, release: &Release) -> Result<()> {
+        std::fs::create_dir_all(&self.folder)
+            .with_context(|| format!("cannot make the folder {}", self.folder.display()))?;
+        // The image first: an order without one could not go on.
+        files::write(&self.image(order), release.image(), PUBLIC)?;
+        self.keep(order)
+    }
+
+    pub(crate) fn keep(&self, order: &Order) -> Result<()> {
+        files::write(&self.file(&order.targets), &serde_json::to_vec_pretty(order)?, PUBLIC)
+    }
+
+    pub(crate) fn forget(&self, order: &Order) -> Result<()> {
+        for file in [self.file(&order.targets), self.image(order)] {
+            match std::fs::remove_file(&file) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(error).with_context(|| format!("cannot remove {}", file.display()));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+fn read(file: &Path) -> Result<Order> {
+    let text = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let order: Order = serde_json::from_slice(&text).with_context(|| {
+        format!(
+            "{} is damaged: what it had ordered can be seen by `aws iot list-jobs`",
+            file.display()
+        )
+    })?;
+    ensure!(
+        order.format == FORMAT,
+        "{} is of another version of this program, which must finish it",
+        file.display()
+    );
+    Ok(order)
+}

@@ -1,0 +1,278 @@
+//! What comes next in an update, decided from what is known.
+//!
+//! [`next`] is the whole state machine: it asks nobody and changes nothing. Who takes the step writes
+//! down what came of it and asks again. A run that was interrupted anywhere begins with an empty
+//! [`Seen`] and ends where the interrupted one would have.
+
+/// What is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Goal {
+    /// That the things are updated.
+    Update,
+    /// That the job is called off; with `force` also where a thing has begun.
+    Cancel {
+        /// See [`Goal::Cancel`].
+        force: bool,
+    },
+}
+
+/// The job as it was seen last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Job {
+    Missing,
+    /// Some things have not ended.
+    Running,
+    /// All have.
+    Over,
+}
+
+/// What this run has seen so far; `None` where it has not looked yet.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Seen {
+    pub job: Option<Job>,
+    /// Whether it was written down how the job ended.
+    pub ended: bool,
+    /// Whether this run has called the job off.
+    pub canceled: bool,
+    pub bucket: Option<bool>,
+    pub role: Option<bool>,
+    pub targets: Option<bool>,
+    pub object: Option<bool>,
+    pub stream: Option<bool>,
+}
+
+/// One thing to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    LookAtJob,
+    LookForBucket,
+    LookForRole,
+    LookForTargets,
+    LookForObject,
+    Upload,
+    LookForStream,
+    MakeStream,
+    MakeJob,
+    Cancel {
+        force: bool,
+    },
+    /// Some time, then look at the job again.
+    Wait,
+    /// Writes down how it ended.
+    Note,
+    DeleteStream,
+    DeleteObject,
+    DeleteJob,
+    /// Forgets the order.
+    Forget,
+}
+
+/// What has to be there before, and is not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Unprepared {
+    pub bucket: bool,
+    pub role: bool,
+}
+
+/// What comes next; `None` when all is done.
+pub(crate) fn next(goal: Goal, seen: &Seen) -> Result<Step, Unprepared> {
+    let Some(job) = seen.job else { return Ok(Step::LookAtJob) };
+    match job {
+        // What has ended once has ended, whatever is left of it.
+        _ if seen.ended => Ok(clear(seen)),
+        Job::Missing if goal != Goal::Update => Ok(clear(seen)),
+        Job::Missing => begin(seen),
+        Job::Running => Ok(match goal {
+            Goal::Cancel { force } if !seen.canceled => Step::Cancel { force },
+            _ => Step::Wait,
+        }),
+        Job::Over => Ok(Step::Note),
+    }
+}
+
+fn begin(seen: &Seen) -> Result<Step, Unprepared> {
+    let (Some(bucket), Some(role)) = (seen.bucket, seen.role) else {
+        // Both before anything is told: a person mends them together.
+        return Ok(if seen.bucket.is_none() { Step::LookForBucket } else { Step::LookForRole });
+    };
+    if !bucket || !role {
+        return Err(Unprepared { bucket: !bucket, role: !role });
+    }
+    Ok(match (seen.targets, seen.object, seen.stream) {
+        (None | Some(false), ..) => Step::LookForTargets,
+        (_, None, _) => Step::LookForObject,
+        (_, Some(false), _) => Step::Upload,
+        (_, _, None) => Step::LookForStream,
+        (_, _, Some(false)) => Step::MakeStream,
+        _ => Step::MakeJob,
+    })
+}
+
+/// The stream first: nothing may read an object that is gone. The job last: while it is there, the
+/// same command finds how it ended.
+fn clear(seen: &Seen) -> Step {
+    if seen.stream != Some(false) {
+        Step::DeleteStream
+    } else if seen.object != Some(false) {
+        Step::DeleteObject
+    } else if seen.job != Some(Job::Missing) {
+        Step::DeleteJob
+    } else {
+        Step::Forget
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An account, and what a machine keeps of it.
+    #[derive(Clone, Debug, Default, PartialEq, Eq)]
+    struct World {
+        unprepared: bool,
+        object: bool,
+        stream: bool,
+        job: Option<bool>,
+        ended: bool,
+        canceled: bool,
+        forgotten: bool,
+        /// Turns until all things have ended.
+        left: u32,
+        jobs_made: u32,
+    }
+
+    impl World {
+        fn new() -> Self {
+            Self { left: 3, ..Self::default() }
+        }
+
+        /// Takes a step; with `heard` its answer arrives and is written down.
+        fn take(&mut self, step: Step, seen: &mut Seen, heard: bool) {
+            let mut answer = seen.clone();
+            let job = |job: Option<bool>| match job {
+                None => Job::Missing,
+                Some(false) => Job::Running,
+                Some(true) => Job::Over,
+            };
+            match step {
+                Step::LookAtJob => answer.job = Some(job(self.job)),
+                Step::LookForBucket => answer.bucket = Some(!self.unprepared),
+                Step::LookForRole => answer.role = Some(!self.unprepared),
+                Step::LookForTargets => answer.targets = Some(true),
+                Step::LookForObject => answer.object = Some(self.object),
+                Step::Upload => (self.object, answer.object) = (true, Some(true)),
+                Step::LookForStream => answer.stream = Some(self.stream),
+                Step::MakeStream => {
+                    assert!(self.object && !self.stream, "a stream of nothing, or twice");
+                    (self.stream, answer.stream) = (true, Some(true));
+                }
+                Step::MakeJob => {
+                    assert!(self.stream && self.job.is_none(), "a job of nothing, or twice");
+                    self.jobs_made += 1;
+                    (self.job, answer.job) = (Some(false), Some(Job::Running));
+                }
+                Step::Cancel { .. } => {
+                    self.canceled = true;
+                    self.job = Some(true);
+                    (answer.canceled, answer.job) = (true, Some(Job::Over));
+                }
+                Step::Wait => {
+                    assert!(self.stream && self.object, "things are still fetching");
+                    self.left = self.left.saturating_sub(1);
+                    if self.left == 0 {
+                        self.job = Some(true);
+                    }
+                    answer.job = None;
+                }
+                Step::Note => {
+                    answer.ended = true;
+                    if heard {
+                        self.ended = true;
+                    }
+                }
+                Step::DeleteStream => (self.stream, answer.stream) = (false, Some(false)),
+                Step::DeleteObject => (self.object, answer.object) = (false, Some(false)),
+                Step::DeleteJob => (self.job, answer.job) = (None, Some(Job::Missing)),
+                Step::Forget => self.forgotten = true,
+            }
+            if heard {
+                *seen = answer;
+            }
+        }
+
+        /// Runs to the end, or until the step `stop`, whose answer is lost or which is not taken.
+        fn run(&mut self, goal: Goal, stop: Option<(usize, bool)>) {
+            let mut seen = Seen { ended: self.ended, ..Seen::default() };
+            for count in 0..60 {
+                if self.forgotten {
+                    return;
+                }
+                let step = next(goal, &seen).unwrap();
+                match stop {
+                    Some((at, taken)) if at == count => {
+                        if taken {
+                            self.take(step, &mut seen, false);
+                        }
+                        return;
+                    }
+                    _ => self.take(step, &mut seen, true),
+                }
+            }
+            panic!("no end: {seen:?}");
+        }
+
+        fn is_clear(&self) -> bool {
+            self.forgotten && !self.object && !self.stream && self.job.is_none()
+        }
+    }
+
+    #[test]
+    fn every_interruption_is_mended_and_no_job_is_made_twice() {
+        for first in 0..25 {
+            for second in 0..25 {
+                for taken in [(false, false), (false, true), (true, false), (true, true)] {
+                    let mut world = World::new();
+                    world.run(Goal::Update, Some((first, taken.0)));
+                    world.run(Goal::Update, Some((second, taken.1)));
+                    if !world.forgotten {
+                        world.run(Goal::Update, None);
+                    }
+                    assert!(world.is_clear(), "{first} {second} {taken:?}: {world:?}");
+                    assert_eq!(world.jobs_made, 1, "{first} {second} {taken:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn an_update_is_called_off_wherever_it_stands() {
+        for at in 0..25 {
+            for taken in [false, true] {
+                let mut world = World::new();
+                world.run(Goal::Update, Some((at, taken)));
+                if world.forgotten {
+                    continue;
+                }
+                let ran = world.job == Some(false);
+                world.run(Goal::Cancel { force: false }, None);
+                assert!(world.is_clear(), "{at} {taken}: {world:?}");
+                assert_eq!(world.canceled, ran, "{at} {taken}");
+                assert!(world.jobs_made <= 1);
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_missing_is_told_together_and_nothing_is_made() {
+        let mut world = World { unprepared: true, ..World::new() };
+        let mut seen = Seen::default();
+        let unprepared = loop {
+            match next(Goal::Update, &seen) {
+                Ok(step) => world.take(step, &mut seen, true),
+                Err(unprepared) => break unprepared,
+            }
+        };
+        assert_eq!(unprepared, Unprepared { bucket: true, role: true });
+        assert_eq!(world, World { unprepared: true, ..World::new() });
+    }
+}

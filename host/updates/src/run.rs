@@ -1,0 +1,378 @@
+//! Takes the steps that [`plan`](crate::plan) names, by the commands of the AWS CLI.
+
+use std::collections::{BTreeMap, HashSet};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+use provisioning::{Cause, Failure};
+use serde_json::{Value, json};
+
+use crate::account::{Account, Place, is};
+use crate::order::{Order, Orders, Targets};
+use crate::plan::{self, Goal, Job, Seen, Step};
+use crate::setup;
+use crate::standing::{Standing, ThingStanding};
+
+/// Of how many things under way it is asked how far they are.
+const MOST_ASKED: usize = 10;
+/// Of how many failures it is asked why.
+const MOST_REASONS: usize = 50;
+
+/// Where a person is told what happens.
+pub trait Watcher {
+    /// A step was taken.
+    fn say(&mut self, line: &str);
+    /// The job stands so now; whether to go on following it.
+    fn stands(&mut self, standing: &Standing) -> bool;
+}
+
+/// How following an update ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum End {
+    /// The job is over and everything is cleared away.
+    Over(BTreeMap<String, u64>),
+    /// The watcher did not want to follow it any longer; it goes on.
+    Left,
+}
+
+/// An update in some account.
+pub struct Update<'u> {
+    /// The account.
+    pub account: &'u mut dyn Account,
+    /// Whose it is.
+    pub place: &'u Place,
+    /// Where orders are written down.
+    pub orders: &'u Orders,
+    /// How long to wait before the job is looked at again.
+    pub pause: Duration,
+}
+
+impl std::fmt::Debug for Update<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Update").field("place", &self.place).finish_non_exhaustive()
+    }
+}
+
+impl Update<'_> {
+    /// Goes on with an order until it is over.
+    ///
+    /// # Errors
+    /// When the account is not prepared, something is refused or nobody answers: the same call goes
+    /// on once that is mended.
+    pub fn run(&mut self, order: &mut Order, goal: Goal, watcher: &mut dyn Watcher) -> Result<End> {
+        self.check_place(order)?;
+        let result = self.all(order, goal, watcher);
+        if result.is_err() && !order.begun {
+            // Nothing was made for it: the next may be another one.
+            self.orders.forget(order)?;
+        }
+        if let Err(error) = &result
+            && let Some(Failure { cause: Cause::Denied(_), .. }) = error.downcast_ref()
+        {
+            watcher.say(&format!(
+                "whoever orders updates needs this policy:\n{}",
+                setup::operator_policy(self.place, &order.bucket, &order.role)
+            ));
+        }
+        result
+    }
+
+    fn check_place(&self, order: &Order) -> Result<()> {
+        if order.account != self.place.account || order.region != self.place.region {
+            bail!(
+                "this update was ordered in account {}, region {}, and you are in account {}, region \
+                 {}: choose the right one by AWS_PROFILE=… and AWS_REGION=…",
+                order.account,
+                order.region,
+                self.place.account,
+                self.place.region
+            );
+        }
+        Ok(())
+    }
+
+    fn all(&mut self, order: &mut Order, goal: Goal, watcher: &mut dyn Watcher) -> Result<End> {
+        let mut seen = Seen { ended: order.ended.is_some(), ..Seen::default() };
+        let mut told = HashSet::new();
+        let mut standing = Standing::default();
+        loop {
+            let step = match plan::next(goal, &seen) {
+                Ok(step) => step,
+                Err(missing) => bail!(setup::remedy(self.place, order, missing)),
+            };
+            match step {
+                Step::LookAtJob => {
+                    let job = self.job(order)?;
+                    seen.job = Some(match &job {
+                        None => Job::Missing,
+                        Some(job) if job.is_over() => Job::Over,
+                        Some(_) => Job::Running,
+                    });
+                    if let Some(mut now) = job {
+                        self.ask_things(order, &mut now, &mut told)?;
+                        standing = now;
+                        if !watcher.stands(&standing) && seen.job == Some(Job::Running) {
+                            return Ok(End::Left);
+                        }
+                    }
+                }
+                Step::Wait => {
+                    std::thread::sleep(self.pause);
+                    seen.job = None;
+                }
+                Step::Cancel { force } => {
+                    let mut arguments = vec![
+                        ("job-id", order.id.as_str()),
+                        ("reason-code", "CALLED_OFF"),
+                        ("comment", "make update-cancel"),
+                    ];
+                    if force {
+                        arguments.push(("force", ""));
+                    }
+                    match self.account.call("iot", "cancel-job", &arguments) {
+                        // It ended a moment ago.
+                        Err(error) if is(&error, &Cause::Other) => {}
+                        other => drop(other?),
+                    }
+                    watcher.say("the job is called off; things that have begun finish it");
+                    (seen.canceled, seen.job) = (true, None);
+                }
+                Step::Note => {
+                    order.ended = Some(standing.counts.clone());
+                    self.orders.keep(order)?;
+                    seen.ended = true;
+                }
+                Step::Forget => {
+                    self.orders.forget(order)?;
+                    return Ok(End::Over(order.ended.clone().unwrap_or_default()));
+                }
+                step => self.take(step, order, &mut seen, watcher)?,
+            }
+        }
+    }
+
+    /// The steps that are one command each.
+    fn take(
+        &mut self,
+        step: Step,
+        order: &mut Order,
+        seen: &mut Seen,
+        watcher: &mut dyn Watcher,
+    ) -> Result<()> {
+        let (id, key, bucket) = (order.id.clone(), order.key(), order.bucket.clone());
+        let id = id.as_str();
+        let object = [("bucket", bucket.as_str()), ("key", &key)];
+        match step {
+            Step::LookForBucket => {
+                let arguments = [("bucket", order.bucket.as_str())];
+                seen.bucket =
+                    Some(self.account.look_for("s3api", "head-bucket", &arguments)?.is_some());
+            }
+            Step::LookForRole => {
+                let arguments = [("role-name", order.role.as_str())];
+                seen.role = Some(self.account.look_for("iam", "get-role", &arguments)?.is_some());
+            }
+            Step::LookForTargets => {
+                self.look_for_targets(&order.targets)?;
+                seen.targets = Some(true);
+            }
+            Step::LookForObject => {
+                seen.object =
+                    Some(self.account.look_for("s3api", "head-object", &object)?.is_some());
+            }
+            Step::Upload => {
+                order.begun = true;
+                self.orders.keep(order)?;
+                let image = self.orders.image(order);
+                let body = std::path::absolute(&image)?.display().to_string();
+                let [bucket, key] = object;
+                self.account.call("s3api", "put-object", &[bucket, key, ("body", &body)])?;
+                watcher.say(&format!("image uploaded, {} bytes", order.size));
+                seen.object = Some(true);
+            }
+            Step::LookForStream => {
+                let arguments = [("stream-id", id)];
+                seen.stream =
+                    Some(self.account.look_for("iot", "describe-stream", &arguments)?.is_some());
+            }
+            Step::MakeStream => {
+                let location = json!({ "bucket": order.bucket, "key": key });
+                let files = json!([{ "fileId": 0, "s3Location": location }]).to_string();
+                let role = self.place.role_arn(&order.role);
+                let arguments = [("stream-id", id), ("files", &files), ("role-arn", &role)];
+                self.account.call("iot", "create-stream", &arguments)?;
+                watcher.say(&format!("stream {id} made"));
+                seen.stream = Some(true);
+            }
+            Step::MakeJob => {
+                self.make_job(order)?;
+                watcher.say(&format!("job {id} made"));
+                seen.job = None;
+            }
+            Step::DeleteStream => {
+                self.account.look_for("iot", "delete-stream", &[("stream-id", id)])?;
+                seen.stream = Some(false);
+            }
+            Step::DeleteObject => {
+                self.account.look_for("s3api", "delete-object", &object)?;
+                seen.object = Some(false);
+            }
+            Step::DeleteJob => {
+                self.account.look_for("iot", "delete-job", &[("job-id", id), ("force", "")])?;
+                watcher.say("image, stream and job are cleared away");
+                seen.job = Some(Job::Missing);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn look_for_targets(&mut self, targets: &Targets) -> Result<()> {
+        let missing =
+            |what: String, remedy: &str| format!("there is no {what} in this account: {remedy}");
+        let thing = |account: &mut dyn Account, name: &str| -> Result<()> {
+            let found = account.look_for("iot", "describe-thing", &[("thing-name", name)])?;
+            found.map(drop).with_context(|| {
+                missing(format!("thing {name}"), &format!("`make provision THING={name}` makes it"))
+            })
+        };
+        match targets {
+            Targets::Thing(name) => thing(self.account, name),
+            Targets::Fleet { things, .. } => {
+                things.iter().try_for_each(|name| thing(self.account, name))
+            }
+            Targets::Group(name) => {
+                let arguments = [("thing-group-name", name.as_str())];
+                let found = self.account.look_for("iot", "describe-thing-group", &arguments)?;
+                found.map(drop).with_context(|| {
+                    let remedy = if self.place.local {
+                        "the local cloud has no groups; name THING=… or FLEET=…".to_owned()
+                    } else {
+                        format!("`aws iot create-thing-group --thing-group-name {name}` makes it")
+                    };
+                    missing(format!("thing group {name}"), &remedy)
+                })
+            }
+        }
+    }
+
+    fn make_job(&mut self, order: &Order) -> Result<()> {
+        let limits = &order.limits;
+        let targets = json!(order.targets.arns(self.place)).to_string();
+        let document = order.document().to_string();
+        let rollout = json!({ "maximumPerMinute": limits.per_minute }).to_string();
+        let abort = json!({ "criteriaList": [{
+            "failureType": "ALL", "action": "CANCEL",
+            "thresholdPercentage": limits.abort_percent,
+            "minNumberOfExecutedThings": limits.abort_after,
+        }] })
+        .to_string();
+        let timeout = json!({ "inProgressTimeoutInMinutes": limits.timeout_minutes }).to_string();
+        let description = format!("{} {}", order.board, order.version);
+        let arguments = [
+            ("job-id", order.id.as_str()),
+            ("targets", &targets),
+            ("document", &document),
+            ("description", &description),
+            ("target-selection", "SNAPSHOT"),
+            ("job-executions-rollout-config", &rollout),
+            ("abort-config", &abort),
+            ("timeout-config", &timeout),
+        ];
+        self.account.call("iot", "create-job", &arguments).map(drop)
+    }
+
+    /// The job, unless there is none, or only its shadow.
+    fn job(&mut self, order: &Order) -> Result<Option<Standing>> {
+        let found = self.account.look_for("iot", "describe-job", &[("job-id", &order.id)])?;
+        let standing = found.map(|answer| Standing::read(&answer["job"]));
+        Ok(standing.filter(|standing| standing.status != "DELETION_IN_PROGRESS"))
+    }
+
+    /// How an order stands, things included; `None` when it has no job yet, or none any more.
+    ///
+    /// # Errors
+    /// As [`Update::run`].
+    pub fn standing(&mut self, order: &Order) -> Result<Option<Standing>> {
+        self.check_place(order)?;
+        let Some(mut standing) = self.job(order)? else { return Ok(None) };
+        self.ask_things(order, &mut standing, &mut HashSet::new())?;
+        Ok(Some(standing))
+    }
+
+    /// Asks how far things under way are, and once of each failure why.
+    fn ask_things(
+        &mut self,
+        order: &Order,
+        standing: &mut Standing,
+        told: &mut HashSet<String>,
+    ) -> Result<()> {
+        let arguments = [("job-id", order.id.as_str())];
+        let list = self.account.look_for("iot", "list-job-executions-for-job", &arguments)?;
+        let list = list.unwrap_or_default();
+        let mut under_way = 0;
+        for listed in list["executionSummaries"].as_array().into_iter().flatten() {
+            let arn = listed["thingArn"].as_str().unwrap_or_default();
+            let Some((_, name)) = arn.rsplit_once(":thing/") else { continue };
+            let status = listed["jobExecutionSummary"]["status"].as_str().unwrap_or_default();
+            let mut thing = ThingStanding {
+                thing: name.to_owned(),
+                status: status.to_owned(),
+                state: String::new(),
+                reason: String::new(),
+            };
+            let wanted = if status == "IN_PROGRESS" {
+                under_way += 1;
+                under_way <= MOST_ASKED
+            } else {
+                thing.is_failure() && told.len() < MOST_REASONS && told.insert(name.to_owned())
+            };
+            if !wanted {
+                continue;
+            }
+            let arguments = [("job-id", order.id.as_str()), ("thing-name", name)];
+            if let Some(answer) =
+                self.account.look_for("iot", "describe-job-execution", &arguments)?
+            {
+                let details = &answer["execution"]["statusDetails"]["detailsMap"];
+                let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+                (thing.state, thing.reason) = (text(&details["state"]), text(&details["reason"]));
+            }
+            standing.things.push(thing);
+        }
+        Ok(())
+    }
+}
+
+/// A watcher that follows for so long at most, and keeps what it hears: for programs and tests.
+#[derive(Debug)]
+pub struct Patient {
+    until: Instant,
+    /// The lines.
+    pub lines: Vec<String>,
+    /// The last standing, and everything that was told of things.
+    pub standing: Standing,
+    /// See [`Patient::standing`].
+    pub things: Vec<ThingStanding>,
+}
+
+impl Patient {
+    /// For so long.
+    #[must_use]
+    pub fn new(limit: Duration) -> Self {
+        let until = Instant::now() + limit;
+        Self { until, lines: Vec::new(), standing: Standing::default(), things: Vec::new() }
+    }
+}
+
+impl Watcher for Patient {
+    fn say(&mut self, line: &str) {
+        self.lines.push(line.to_owned());
+    }
+
+    fn stands(&mut self, standing: &Standing) -> bool {
+        self.standing = standing.clone();
+        self.things.extend(standing.things.iter().cloned());
+        Instant::now() < self.until
+    }
+}

@@ -1,0 +1,143 @@
+//! What an account needs once, before the first update: a store, a role by which AWS IoT reads it,
+//! and the permissions of whoever orders updates. None of it is made here: it is shown.
+
+use std::fmt::Write as _;
+
+use serde_json::{Value, json};
+
+use crate::account::Place;
+use crate::order::Order;
+use crate::plan::Unprepared;
+
+fn allow(actions: &[&str], resources: &[String]) -> Value {
+    json!({ "Effect": "Allow", "Action": actions, "Resource": resources })
+}
+
+fn policy(statements: &[Value]) -> Value {
+    json!({ "Version": "2012-10-17", "Statement": statements })
+}
+
+/// Who may take the role: AWS IoT, for this account.
+fn trust(place: &Place) -> Value {
+    json!({
+        "Version": "2012-10-17",
+        "Statement": [{
+            "Effect": "Allow",
+            "Principal": { "Service": "iot.amazonaws.com" },
+            "Action": "sts:AssumeRole",
+            "Condition": { "StringEquals": { "aws:SourceAccount": place.account } },
+        }],
+    })
+}
+
+fn objects(place: &Place, bucket: &str) -> String {
+    format!("arn:{}:s3:::{bucket}/updates/*", place.partition)
+}
+
+/// What the role may: read images.
+fn reading(place: &Place, bucket: &str) -> Value {
+    policy(&[allow(&["s3:GetObject", "s3:GetObjectVersion"], &[objects(place, bucket)])])
+}
+
+/// What whoever orders updates may: the policy, as JSON in lines.
+#[must_use]
+pub fn operator_policy(place: &Place, bucket: &str, role: &str) -> String {
+    let arn = |kind: &str| place.arn(kind, "*");
+    let mut pass = allow(&["iam:PassRole"], &[place.role_arn(role)]);
+    pass["Condition"] = json!({ "StringEquals": { "iam:PassedToService": "iot.amazonaws.com" } });
+    let document = policy(&[
+        allow(
+            &[
+                "iot:CreateJob",
+                "iot:DescribeJob",
+                "iot:CancelJob",
+                "iot:DeleteJob",
+                "iot:ListJobExecutionsForJob",
+                "iot:DescribeJobExecution",
+            ],
+            &[arn("job"), arn("thing"), arn("thinggroup")],
+        ),
+        allow(&["iot:DescribeThing", "iot:DescribeThingGroup"], &[arn("thing"), arn("thinggroup")]),
+        allow(&["iot:CreateStream", "iot:DescribeStream", "iot:DeleteStream"], &[arn("stream")]),
+        allow(&["s3:ListBucket"], &[format!("arn:{}:s3:::{bucket}", place.partition)]),
+        allow(&["s3:PutObject", "s3:GetObject", "s3:DeleteObject"], &[objects(place, bucket)]),
+        allow(&["iam:GetRole"], &[place.role_arn(role)]),
+        pass,
+    ]);
+    serde_json::to_string_pretty(&document).unwrap_or_default()
+}
+
+/// What to do about what is missing: the commands for the account's administrator.
+pub(crate) fn remedy(place: &Place, order: &Order, missing: Unprepared) -> String {
+    let Order { bucket, role, .. } = order;
+    let mut text = format!(
+        "account {} is not prepared for updates in {}. Once, whoever administers it runs:\n",
+        place.account, place.region
+    );
+    if missing.bucket {
+        // The oldest region takes no name for itself.
+        let at = match place.region.as_str() {
+            "us-east-1" => String::new(),
+            region => format!(" --create-bucket-configuration LocationConstraint={region}"),
+        };
+        let _ = write!(
+            text,
+            "\n  # the store for images\n  aws s3api create-bucket --region {} --bucket {bucket}{at}\n",
+            place.region
+        );
+    }
+    if missing.role {
+        let _ = write!(
+            text,
+            "\n  # the role by which AWS IoT reads them, and nothing else\n  \
+             aws iam create-role --role-name {role} --assume-role-policy-document '{}'\n  \
+             aws iam put-role-policy --role-name {role} --policy-name read-images --policy-document '{}'\n",
+            trust(place),
+            reading(place, bucket)
+        );
+    }
+    text.push_str(
+        "\nthen give the same command again. (Others: BUCKET=… and ROLE=…. What you may do yourself is \
+         printed by `make update-policy`.)",
+    );
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place() -> Place {
+        Place {
+            account: "123456789012".to_owned(),
+            region: "eu-west-1".to_owned(),
+            partition: "aws".to_owned(),
+            who: "arn:aws:iam::123456789012:user/x".to_owned(),
+            local: false,
+        }
+    }
+
+    #[test]
+    fn no_action_is_a_wildcard_and_no_resource_is_all() {
+        let policies = [
+            operator_policy(&place(), "bucket", "role"),
+            reading(&place(), "bucket").to_string(),
+            trust(&place()).to_string(),
+        ];
+        for policy in policies {
+            let policy: Value = serde_json::from_str(&policy).unwrap();
+            for statement in policy["Statement"].as_array().unwrap() {
+                for action in statement["Action"].as_array().into_iter().flatten() {
+                    assert!(!action.as_str().unwrap().contains('*'), "{action}");
+                }
+                for resource in statement["Resource"].as_array().into_iter().flatten() {
+                    let resource = resource.as_str().unwrap();
+                    assert!(resource.starts_with("arn:aws:"), "{resource}");
+                    let before = resource.strip_suffix('*').unwrap_or(resource);
+                    // Kind of the thing, or the store and the folder.
+                    assert!(!before.contains('*') && !before.ends_with(':'), "{resource}");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! How a job stands.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+/// AWS's counts, and what they are called here.
+const COUNTS: [(&str, &str); 7] = [
+    ("numberOfQueuedThings", "waiting"),
+    ("numberOfInProgressThings", "under way"),
+    ("numberOfSucceededThings", "updated"),
+    ("numberOfFailedThings", "failed"),
+    ("numberOfRejectedThings", "refused"),
+    ("numberOfTimedOutThings", "took too long"),
+    ("numberOfCanceledThings", "called off"),
+];
+
+/// A thing of which there is something to say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ThingStanding {
+    /// Its name.
+    pub thing: String,
+    /// AWS's word for how it is.
+    pub status: String,
+    /// What the device says of it, such as `40` (per cent) or `restarting`.
+    pub state: String,
+    /// Why it failed.
+    pub reason: String,
+}
+
+impl ThingStanding {
+    /// Whether it has ended otherwise than well.
+    #[must_use]
+    pub fn is_failure(&self) -> bool {
+        matches!(self.status.as_str(), "FAILED" | "REJECTED" | "TIMED_OUT" | "CANCELED" | "REMOVED")
+    }
+
+    /// In words.
+    #[must_use]
+    pub fn line(&self) -> String {
+        let state = match self.state.as_str() {
+            state if state.bytes().all(|byte| byte.is_ascii_digit()) && !state.is_empty() => {
+                format!(" {state} %")
+            }
+            "" => String::new(),
+            state => format!(" {state}"),
+        };
+        let reason =
+            if self.reason.is_empty() { String::new() } else { format!(": {}", self.reason) };
+        let status = match self.status.as_str() {
+            "IN_PROGRESS" => return format!("{}{state}", self.thing),
+            "FAILED" => "failed",
+            "REJECTED" => "refused",
+            "TIMED_OUT" => "took too long",
+            "CANCELED" => "called off",
+            "SUCCEEDED" => "updated",
+            "QUEUED" => "waits",
+            other => other,
+        };
+        // Behind an end, the state says nothing that the reason does not say better.
+        format!("{} {status}{reason}", self.thing)
+    }
+}
+
+/// How a job stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// How many things are so, by the words of [`Standing::line`]; none that are not.
+    pub counts: BTreeMap<String, u64>,
+    /// AWS's word for the job.
+    pub status: String,
+    /// Why it was called off.
+    pub why: String,
+    /// Some of the things that are under way, and those that failed.
+    pub things: Vec<ThingStanding>,
+}
+
+impl Standing {
+    /// Reads what describe-job says.
+    pub(crate) fn read(job: &Value) -> Self {
+        let details = &job["jobProcessDetails"];
+        let counts = COUNTS
+            .iter()
+            .filter_map(|(name, word)| {
+                let count = details[name].as_u64().filter(|count| *count > 0)?;
+                Some(((*word).to_owned(), count))
+            })
+            .collect();
+        let text = |name: &str| job[name].as_str().unwrap_or_default().to_owned();
+        let why = [text("reasonCode"), text("comment")];
+        let why: Vec<&str> = why.iter().map(String::as_str).filter(|why| !why.is_empty()).collect();
+        Self { counts, status: text("status"), why: why.join(", "), things: Vec::new() }
+    }
+
+    /// How many things are so.
+    #[must_use]
+    pub fn count(&self, word: &str) -> u64 {
+        self.counts.get(word).copied().unwrap_or(0)
+    }
+
+    /// How many things it is about.
+    #[must_use]
+    pub fn all(&self) -> u64 {
+        self.counts.values().sum()
+    }
+
+    /// Whether nothing changes any more.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        match self.status.as_str() {
+            "COMPLETED" => true,
+            // Things that had begun go on.
+            "CANCELED" => self.count("under way") == 0,
+            _ => false,
+        }
+    }
+
+    /// In words: `3 updated, 2 under way, 3 waiting`.
+    #[must_use]
+    pub fn line(&self) -> String {
+        let order =
+            ["updated", "failed", "refused", "took too long", "called off", "under way", "waiting"];
+        let parts: Vec<String> = order
+            .iter()
+            .filter_map(|word| self.counts.get(*word).map(|count| format!("{count} {word}")))
+            .collect();
+        if parts.is_empty() { "nothing told yet".to_owned() } else { parts.join(", ") }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_job_is_told_in_words() {
+        let job = json!({
+            "status": "IN_PROGRESS",
+            "jobProcessDetails": {
+                "processingTargets": ["arn"], "numberOfQueuedThings": 3,
+                "numberOfInProgressThings": 2, "numberOfSucceededThings": 3,
+                "numberOfFailedThings": 0,
+            },
+        });
+        let standing = Standing::read(&job);
+        assert_eq!(standing.line(), "3 updated, 2 under way, 3 waiting");
+        assert_eq!(standing.all(), 8);
+        assert!(!standing.is_over());
+        let canceled = |under_way: u64| {
+            let details = json!({ "numberOfInProgressThings": under_way });
+            Standing::read(&json!({
+                "status": "CANCELED", "reasonCode": "ABORT_CRITERIA_MET", "jobProcessDetails": details,
+            }))
+        };
+        assert!(!canceled(1).is_over());
+        assert!(canceled(0).is_over());
+        assert_eq!(canceled(0).why, "ABORT_CRITERIA_MET");
+        assert_eq!(Standing::default().line(), "nothing told yet");
+    }
+
+    #[test]
+    fn a_thing_is_told_in_words() {
+        let thing = |status: &str, state: &str, reason: &str| {
+            let [thing, status, state, reason] = ["lamp", status, state, reason].map(str::to_owned);
+            ThingStanding { thing, status, state, reason }.line()
+        };
+        assert_eq!(thing("IN_PROGRESS", "40", ""), "lamp 40 %");
+        assert_eq!(thing("IN_PROGRESS", "restarting", ""), "lamp restarting");
+        assert_eq!(thing("FAILED", "rolled back", "it crashed"), "lamp failed: it crashed");
+        assert_eq!(thing("SUCCEEDED", "100", ""), "lamp updated");
+    }
+}

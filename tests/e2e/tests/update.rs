@@ -1,0 +1,488 @@
+//! Updates over the air: a virtual NodeMCU with the firmware as shipped, and the local cloud's jobs
+//! and streams. `make update-test` builds what this needs and runs it.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use board::image::{self, FLASH_SIZE, IDENTITY_OFFSET, Image};
+use board::machine::Machine as _;
+use board::status::Report;
+use board::virtual_board::{VirtualBoard, VirtualOptions};
+use board_facts::Board;
+use cloud::updates::Requests;
+use e2e::{Stage, THING, Watcher};
+use process::files::{self, SECRET};
+use releases::{PublicKey, Release, Signer, make_key};
+use serde_json::{Value, json};
+use slots::{SLOT_START, Slot};
+use tempfile::TempDir;
+
+/// What an update takes at most on a busy machine.
+const UPDATE: Duration = Duration::from_secs(300);
+
+/// Where everything was built. This program is in `target/debug/deps`.
+fn built(path: &str) -> PathBuf {
+    let program = std::env::current_exe().unwrap();
+    let path = program.ancestors().nth(3).unwrap().join(path);
+    assert!(path.exists(), "{} is missing: `make update-test` builds it", path.display());
+    path
+}
+
+fn elf() -> PathBuf {
+    built("xtensa-esp8266-none-elf/release/firmware-nodemcu")
+}
+
+/// The firmware as shipped, as it goes into a slot.
+fn shipped() -> Vec<u8> {
+    let contents = Image::in_folder(&built("image/nodemcu")).contents().unwrap();
+    contents.into_iter().find(|(at, _)| *at == SLOT_START).unwrap().1
+}
+
+/// The same with another version, as if it had been built so.
+fn version(image: &[u8], version: [u8; 3]) -> Vec<u8> {
+    let mut image = image.to_vec();
+    let old = releases::describe(&image).unwrap().version().to_string();
+    let [major, minor, patch] = version;
+    let new = format!("{major}.{minor}.{patch}");
+    assert_eq!(old.len(), new.len());
+    let places: Vec<usize> = image
+        .windows(old.len())
+        .enumerate()
+        .filter(|(_, w)| *w == old.as_bytes())
+        .map(|(at, _)| at)
+        .collect();
+    let [at] = places[..] else { panic!("{old} stands {} times in the image", places.len()) };
+    image[at..][..new.len()].copy_from_slice(new.as_bytes());
+    // The descriptor's numbers, behind its first word.
+    image[20..26].copy_from_slice(&[major, 0, minor, 0, patch, 0]);
+    image::seal(&mut image).unwrap();
+    image
+}
+
+/// Replaces the beginning of a function.
+fn replace(image: &mut [u8], function: &str, instructions: &[u8]) {
+    let address = image::address_of(&elf(), function).unwrap();
+    let at = (address - slots::WINDOW - SLOT_START) as usize;
+    image[at..][..instructions.len()].copy_from_slice(instructions);
+    image::seal(image).unwrap();
+}
+
+/// A cloud, a board, and who signs for it.
+struct Field {
+    _stage: Stage,
+    requests: Requests,
+    watcher: Watcher,
+    signer: Signer,
+    folder: TempDir,
+    board: VirtualBoard,
+    jobs: u32,
+}
+
+impl Field {
+    fn new() -> Self {
+        Self::with(|_| ())
+    }
+
+    /// A field whose stage `change` has had its way with, before the board is given its identity.
+    fn with(change: impl FnOnce(&mut Stage)) -> Self {
+        let mut stage = Stage::new();
+        stage.cloud.serve_updates(&[]).unwrap();
+        let folder = process::scratch::folder().unwrap();
+        let key = make_key(folder.path()).unwrap();
+        let public = PublicKey::read(&folder.path().join("signing.pub")).unwrap();
+        stage.identity.update_keys = vec![*public.point()];
+        stage.identity.trial_s = *identity::TRIAL_S.start();
+        change(&mut stage);
+        let mut flash = vec![0xFF; FLASH_SIZE as usize];
+        let region = stage.region();
+        let identities =
+            [Slot::A, Slot::B].map(|slot| (slot.mib() + IDENTITY_OFFSET, region.clone()));
+        let files = Image::in_folder(&built("image/nodemcu")).contents().unwrap();
+        for (at, bytes) in files.into_iter().chain(identities) {
+            flash[at as usize..][..bytes.len()].copy_from_slice(&bytes);
+        }
+        files::write(&folder.path().join("flash.bin"), &flash, SECRET).unwrap();
+        let watcher = stage.watch();
+        let requests = Requests::new(stage.cloud.operator().unwrap()).unwrap();
+        let signer = Signer::with_key(&key).unwrap();
+        let board = start(&folder, &[]);
+        let mut field = Self { _stage: stage, requests, watcher, signer, folder, board, jobs: 0 };
+        field.board.restart().unwrap();
+        field
+    }
+
+    /// Switches the board off, and on again with further options.
+    fn power_cycle(&mut self, further: &[&str]) {
+        self.board.kill();
+        self.board = start(&self.folder, further);
+        self.board.restart().unwrap();
+    }
+
+    fn flash(&self) -> Vec<u8> {
+        std::fs::read(self.folder.path().join("flash.bin")).unwrap()
+    }
+
+    #[track_caller]
+    fn aws(&mut self, service: &str, operation: &str, arguments: &[(&str, &str)]) -> Value {
+        let arguments: BTreeMap<String, String> = arguments
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
+        self.requests
+            .call(service, operation, arguments)
+            .unwrap()
+            .unwrap_or_else(|refused| panic!("{operation}: {refused:?}"))
+    }
+
+    /// A job that brings `served`, with what `change` makes of its document.
+    #[track_caller]
+    fn order(&mut self, served: &[u8], signature: &str, change: impl FnOnce(&mut Value)) -> String {
+        self.jobs += 1;
+        let id = format!("job-{}", self.jobs);
+        let file = self.folder.path().join(&id);
+        files::write(&file, served, SECRET).unwrap();
+        let body = file.display().to_string();
+        self.aws("s3api", "put-object", &[("bucket", "b"), ("key", &id), ("body", &body)]);
+        let listed =
+            json!([{ "fileId": 0, "s3Location": { "bucket": "b", "key": id } }]).to_string();
+        // As long as those of `make update`.
+        let stream = format!("nodemcu-0-2-0-{:08}", self.jobs);
+        self.aws("iot", "create-stream", &[("stream-id", &stream), ("files", &listed)]);
+        let mut document = json!({ "afr_ota": {
+            "protocols": ["MQTT"], "streamname": stream,
+            "files": [{
+                "filepath": "firmware.bin", "filesize": served.len(), "fileid": 0,
+                "certfile": "key", "sig-sha256-ecdsa": signature,
+            }],
+        } });
+        change(&mut document);
+        let targets = json!([format!("arn:aws:iot:local:000000000000:thing/{}", THING)]);
+        let arguments = [
+            ("job-id", &*id),
+            ("targets", &targets.to_string()),
+            ("document", &document.to_string()),
+        ];
+        self.aws("iot", "create-job", &arguments);
+        id
+    }
+
+    /// A job as it should be.
+    #[track_caller]
+    fn update(&mut self, image: &[u8]) -> String {
+        let release = Release::sign(image.to_vec(), &self.signer).unwrap();
+        self.order(image, release.signature(), |_| ())
+    }
+
+    fn execution(&mut self, job: &str) -> Value {
+        let arguments = [("job-id", job), ("thing-name", THING)];
+        self.aws("iot", "describe-job-execution", &arguments)["execution"].clone()
+    }
+
+    /// Waits for the end of a job: its status and the reason.
+    #[track_caller]
+    fn ended(&mut self, job: &str) -> (String, String) {
+        let start = Instant::now();
+        loop {
+            let execution = self.execution(job);
+            let status = execution["status"].as_str().unwrap().to_owned();
+            if !["QUEUED", "IN_PROGRESS"].contains(&&*status) {
+                let reason = execution["statusDetails"]["detailsMap"]["reason"].as_str();
+                return (status, reason.unwrap_or_default().to_owned());
+            }
+            if start.elapsed() > UPDATE {
+                panic!("no end of {execution}:\n{}", self.board.console.tail(80));
+            }
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    }
+
+    /// Waits for a status of which this holds.
+    #[track_caller]
+    fn status(&mut self, wanted: impl Fn(&Value) -> bool) -> Value {
+        let start = Instant::now();
+        loop {
+            let status = self.watcher.online();
+            if wanted(&status) {
+                return status;
+            }
+            assert!(start.elapsed() < UPDATE, "{status}\n{}", self.board.console.tail(80));
+        }
+    }
+}
+
+fn start(folder: &TempDir, further: &[&str]) -> VirtualBoard {
+    let flash = folder.path().join("flash.bin");
+    let board = Board::named("nodemcu").unwrap();
+    let mut options = VirtualOptions::new(&board, &built("debug/virtual-nodemcu"), &flash, &elf());
+    options.further = further.iter().map(Into::into).collect();
+    VirtualBoard::start(&options).unwrap()
+}
+
+/// Instructions that end a firmware: an illegal one, a loop that no interrupt ends, or a result of -1.
+const CRASHES: &[u8] = &[0x00, 0x00, 0x00];
+const HANGS: &[u8] = &[
+    0x30, 0x6F, 0x00, // rsil a3, 15
+    0x06, 0xFF, 0xFF, // 1: j 1b
+];
+const FAILS: &[u8] = &[
+    0x7C, 0xF2, // movi.n a2, -1
+    0x0D, 0xF0, // ret.n
+];
+
+/// Bytes of heap that an update may take beyond what is taken without one.
+const MOST_HEAP: u64 = 6 * 1024;
+/// Bytes on the wire, both ways, for 100 bytes of an image.
+const MOST_WIRE: u64 = 108;
+
+/// There and back again, with commands and statuses meanwhile.
+#[test]
+fn a_new_firmware_comes_over_the_air_and_a_newer_one() {
+    let mut relay = None;
+    let mut field = Field::with(|stage| relay = Some(stage.relay()));
+    let relay = relay.unwrap();
+    let first = field.watcher.online();
+    assert_eq!((&first["slot"], &first["update"]), (&json!("A"), &Value::Null), "{first}");
+    for (number, old, new) in [([0, 2, 0], "A", "B"), ([0, 3, 0], "B", "A")] {
+        let image = version(&shipped(), number);
+        let name = format!("0.{}.0", number[1]);
+        let before = field.status(|status| status["slot"] == old);
+        let carried = relay.carried();
+        let job = field.update(&image);
+        let state = |field: &mut Field| {
+            let details = field.execution(&job)["statusDetails"]["detailsMap"].clone();
+            details["state"].as_str().unwrap_or_default().to_owned()
+        };
+        // Until the image is there and found good. Commands come meanwhile, and are obeyed.
+        let (mut least, mut commands, mut answers) = (u64::MAX, 0, 0);
+        while !["restarting", "100"].contains(&&*state(&mut field)) {
+            field.watcher.throw(if answers % 2 == 0 { b"on" } else { b"off" });
+            commands += 1;
+            while let Some(status) = field.watcher.poll().and_then(Report::online) {
+                least = least.min(status.heap_free);
+                answers += 1;
+            }
+        }
+        let fetched = relay.carried() - carried;
+        let status = field.status(|status| status["version"] == *name);
+        assert_eq!(status["slot"], new, "{status}");
+        let (verdict, reason) = field.ended(&job);
+        assert_eq!(verdict, "SUCCEEDED", "{reason}\n{}", field.board.console.tail(80));
+        let status = field.status(|status| status["update"] == "good");
+        assert_eq!((&status["slot"], &status["version"]), (&json!(new), &json!(name)), "{status}");
+        let taken = before["heap_free"].as_u64().unwrap().saturating_sub(least);
+        println!(
+            "{} bytes of image, {fetched} on the wire, {commands} commands and {answers} statuses \
+             among them; {taken} bytes of heap",
+            image.len(),
+        );
+        assert!(answers > 0, "the device said nothing while it fetched");
+        assert!(taken <= MOST_HEAP, "an update takes {taken} bytes of heap");
+        // A command takes less than 100 bytes, a status and its acknowledgement less than 400.
+        let wire = fetched.saturating_sub(100 * commands + 400 * answers);
+        assert!(100 * wire <= MOST_WIRE * image.len() as u64, "{wire} bytes on the wire");
+    }
+}
+
+/// Orders `image`, which must come back: the reason that the job ends with.
+#[track_caller]
+fn comes_back(image: &[u8]) -> (String, Value) {
+    let mut field = Field::new();
+    field.watcher.online();
+    let before = field.flash();
+    let job = field.update(image);
+    let (verdict, reason) = field.ended(&job);
+    assert_eq!(verdict, "FAILED", "{}", field.board.console.tail(80));
+    let status = field.status(|status| status["slot"] == "A");
+    assert_eq!((&status["update"], &status["version"]), (&json!("failed"), &json!("0.1.0")));
+    // Neither the old firmware nor an identity was touched.
+    let after = field.flash();
+    let mib = slots::MIB as usize;
+    for range in [SLOT_START as usize..0xFC000, mib + 0xF8000..mib + 0xFC000] {
+        assert!(before[range.clone()] == after[range.clone()], "{range:x?}");
+    }
+    // And it takes a good one.
+    let good = field.update(&version(&shipped(), [0, 3, 0]));
+    assert_eq!(field.ended(&good).0, "SUCCEEDED", "{}", field.board.console.tail(80));
+    (reason, status)
+}
+
+#[test]
+fn a_firmware_that_crashes_at_start_comes_back_and_is_told() {
+    let mut image = version(&shipped(), [0, 2, 0]);
+    replace(&mut image, "board_netif_init", CRASHES);
+    let (reason, _) = comes_back(&image);
+    assert!(reason.contains("IllegalInstruction") && reason.contains("task link"), "{reason}");
+}
+
+#[test]
+fn a_firmware_that_hangs_comes_back_and_is_told() {
+    let mut image = version(&shipped(), [0, 2, 0]);
+    replace(&mut image, "board_netif_init", HANGS);
+    let (reason, _) = comes_back(&image);
+    assert!(reason.contains("watchdog") && reason.contains("link"), "{reason}");
+}
+
+#[test]
+fn a_firmware_that_cannot_connect_comes_back_in_time() {
+    let mut image = version(&shipped(), [0, 2, 0]);
+    replace(&mut image, "fw_p256_shared_secret", FAILS);
+    let (reason, _) = comes_back(&image);
+    assert_eq!(reason, "it did not connect in time");
+}
+
+#[test]
+fn a_firmware_that_connects_and_then_crashes_comes_back() {
+    let mut image = version(&shipped(), [0, 2, 0]);
+    replace(&mut image, "paho_message_taken", CRASHES);
+    let (reason, _) = comes_back(&image);
+    assert!(reason.contains("IllegalInstruction"), "{reason}");
+}
+
+#[test]
+fn what_is_not_to_be_taken_is_refused_with_a_reason() {
+    let mut field = Field::new();
+    field.watcher.online();
+    let good = version(&shipped(), [0, 2, 0]);
+    let sign = |field: &Field, image: &[u8]| {
+        Release::sign(image.to_vec(), &field.signer).unwrap().signature().to_owned()
+    };
+    let signature = sign(&field, &good);
+    let other = process::scratch::folder().unwrap();
+    let other = Signer::with_key(&make_key(other.path()).unwrap()).unwrap();
+    let others = Release::sign(good.clone(), &other).unwrap().signature().to_owned();
+    let mut flipped = good.clone();
+    flipped[100_000] ^= 0x10;
+    let older = shipped();
+    let mut door = good.clone();
+    door[28..32].copy_from_slice(b"door");
+    image::seal(&mut door).unwrap();
+    let size = |size: usize| {
+        move |document: &mut Value| document["afr_ota"]["files"][0]["filesize"] = json!(size)
+    };
+    let unsigned = "no key that this device trusts has signed the image";
+    for (name, status, reason, job) in [
+        ("a flipped bit", "FAILED", unsigned, field.order(&flipped, &signature, |_| ())),
+        ("another key", "FAILED", unsigned, field.order(&good, &others, |_| ())),
+        ("cut off", "FAILED", unsigned, field.order(&good[..200_000], &signature, |_| ())),
+        ("older", "FAILED", "the image is not newer than the firmware that runs", {
+            let signature = sign(&field, &older);
+            field.order(&older, &signature, |_| ())
+        }),
+        ("another board's", "FAILED", "the image is for another board", {
+            let signature = sign(&field, &door);
+            field.order(&door, &signature, |_| ())
+        }),
+        ("too large", "REJECTED", "the image does not fit the slot", {
+            field.order(&good, &signature, size(999_425))
+        }),
+        ("no update", "REJECTED", "this device knows no such job, only updates", {
+            field.order(&good, &signature, |document| *document = json!({ "reboot": true }))
+        }),
+        ("unsigned", "REJECTED", "the signature is not one of ECDSA P-256 with SHA-256", {
+            field.order(&good, "", |_| ())
+        }),
+    ] {
+        let ended = field.ended(&job);
+        assert_eq!(ended, (status.to_owned(), reason.to_owned()), "{name}");
+    }
+    let status = field.status(|_| true);
+    assert_eq!((&status["slot"], &status["reset"]), (&json!("A"), &json!("power-on")), "{status}");
+}
+
+#[test]
+fn without_a_key_no_update_is_taken() {
+    let mut field = Field::with(|stage| stage.identity.update_keys.clear());
+    field.watcher.online();
+    let job = field.update(&version(&shipped(), [0, 2, 0]));
+    for _ in 0..2 {
+        field.watcher.online();
+    }
+    assert_eq!(field.execution(&job)["status"], "QUEUED");
+}
+
+/// Loses its power after so many bytes written or erased, and again, until the update is done.
+#[track_caller]
+fn survives(cut: u64) {
+    let mut field = Field::new();
+    field.watcher.online();
+    let cut = cut.to_string();
+    field.power_cycle(&["--power-cut-after", &cut]);
+    field.watcher.online();
+    let job = field.update(&version(&shipped(), [0, 2, 0]));
+    let status = field.board.wait(UPDATE).unwrap().expect("the power is cut");
+    assert_eq!(status.code(), Some(3), "{}", field.board.console.tail(40));
+    let region = field.flash()[IDENTITY_OFFSET as usize..][..identity::REGION_SIZE].to_vec();
+    field.power_cycle(&[]);
+    let (verdict, reason) = field.ended(&job);
+    assert_eq!(verdict, "SUCCEEDED", "cut at {cut}: {reason}\n{}", field.board.console.tail(80));
+    let status = field.status(|status| status["update"] == "good");
+    assert_eq!((&status["slot"], &status["version"]), (&json!("B"), &json!("0.2.0")), "{status}");
+    for slot in [Slot::A, Slot::B] {
+        let offset = (slot.mib() + IDENTITY_OFFSET) as usize;
+        assert!(field.flash()[offset..][..region.len()] == region, "the identity was changed");
+    }
+}
+
+/// Bytes that an update writes and erases up to the boot record: progress, sectors, blocks, marks.
+fn bytes_until_the_record() -> u64 {
+    let size = shipped().len() as u64;
+    let blocks = size.div_ceil(2048);
+    4096 + 20 + size.div_ceil(4096) * 4096 + size.div_ceil(4) * 4 + 4 * blocks
+}
+
+/// Sampled; all of it is `make update-powercut`. What happens at each byte of flash is tested without
+/// a board (`make unit CRATE=update`).
+#[test]
+fn the_power_fails_in_the_middle_of_an_update() {
+    survives(bytes_until_the_record() / 2 + 1234);
+}
+
+#[test]
+fn the_power_fails_while_the_boot_record_is_written() {
+    survives(bytes_until_the_record() + 4096 + 17);
+}
+
+/// Each 256th byte, and each around the record, in as many threads as there are cores. Hours.
+#[test]
+#[ignore = "hours: `make update-powercut`"]
+fn the_power_fails_anywhere() {
+    let record = bytes_until_the_record();
+    let cuts = (1..record).step_by(256).chain(record..record + 4096 + 48);
+    let cuts = std::sync::Mutex::new(cuts.collect::<Vec<_>>().into_iter());
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().map_or(2, usize::from) {
+            scope.spawn(|| {
+                while let Some(cut) = { cuts.lock().unwrap().next() } {
+                    println!("cut at {cut}");
+                    survives(cut);
+                }
+            });
+        }
+    });
+}
+
+/// To and fro, so often: the heap that is left at the end is that of the beginning.
+#[test]
+#[ignore = "an hour: `make update-soak`"]
+fn a_hundred_updates_leave_the_heap_level() {
+    let count = std::env::var("UPDATES").map_or(100, |count| count.parse().unwrap());
+    let mut field = Field::new();
+    field.watcher.online();
+    let mut heaps = Vec::new();
+    for round in 0..count {
+        let image = version(&shipped(), [0, 1 + round % 2, 0]);
+        let release = Release::sign(image.clone(), &field.signer).unwrap();
+        let downgrade = |document: &mut Value| {
+            document["afr_ota"]["files"][0]["allow_downgrade"] = json!(true);
+        };
+        let job = field.order(&image, release.signature(), downgrade);
+        let (verdict, reason) = field.ended(&job);
+        assert_eq!(verdict, "SUCCEEDED", "round {round}: {reason}");
+        let status = field.status(|status| status["update"] == "good");
+        heaps.push(status["heap_free"].as_u64().unwrap());
+        println!("round {round}: {status}");
+    }
+    let (first, last) = (heaps[0], heaps[heaps.len() - 1]);
+    assert!(first.abs_diff(last) < 256, "{heaps:?}");
+}
