@@ -17,6 +17,7 @@ use releases::{PublicKey, Release, Signer, make_key};
 use serde_json::{Value, json};
 use slots::{SLOT_START, Slot};
 use tempfile::TempDir;
+use things::device_identity::Wifi;
 
 /// What an update takes at most on a busy machine.
 const UPDATE: Duration = Duration::from_secs(300);
@@ -33,9 +34,13 @@ fn elf() -> PathBuf {
     built("xtensa-esp8266-none-elf/release/firmware-nodemcu")
 }
 
-/// The firmware as shipped, as it goes into a slot.
+/// The firmware as shipped, without the radio, as it goes into a slot.
 fn shipped() -> Vec<u8> {
-    let contents = Image::in_folder(&built("image/nodemcu")).contents().unwrap();
+    slot_image("image/nodemcu")
+}
+
+fn slot_image(folder: &str) -> Vec<u8> {
+    let contents = Image::in_folder(&built(folder)).contents().unwrap();
     contents.into_iter().find(|(at, _)| *at == SLOT_START).unwrap().1
 }
 
@@ -86,6 +91,11 @@ impl Field {
 
     /// A field whose stage `change` has had its way with, before the board is given its identity.
     fn with(change: impl FnOnce(&mut Stage)) -> Self {
+        Self::of("image/nodemcu", &[], change)
+    }
+
+    /// A field with the image in this folder, and further options for the board.
+    fn of(folder_of_image: &str, further: &[&str], change: impl FnOnce(&mut Stage)) -> Self {
         let mut stage = Stage::new();
         stage.cloud.serve_updates(&[]).unwrap();
         let folder = process::scratch::folder().unwrap();
@@ -98,7 +108,7 @@ impl Field {
         let region = stage.region();
         let identities =
             [Slot::A, Slot::B].map(|slot| (slot.mib() + IDENTITY_OFFSET, region.clone()));
-        let files = Image::in_folder(&built("image/nodemcu")).contents().unwrap();
+        let files = Image::in_folder(&built(folder_of_image)).contents().unwrap();
         for (at, bytes) in files.into_iter().chain(identities) {
             flash[at as usize..][..bytes.len()].copy_from_slice(&bytes);
         }
@@ -106,7 +116,7 @@ impl Field {
         let watcher = stage.watch();
         let requests = Requests::new(stage.cloud.operator().unwrap()).unwrap();
         let signer = Signer::with_key(&key).unwrap();
-        let board = start(&folder, &[]);
+        let board = start(&folder, further);
         let mut field = Self { _stage: stage, requests, watcher, signer, folder, board, jobs: 0 };
         field.board.restart().unwrap();
         field
@@ -282,6 +292,23 @@ fn a_new_firmware_comes_over_the_air_and_a_newer_one() {
         let wire = fetched.saturating_sub(100 * commands + 400 * answers);
         assert!(100 * wire <= MOST_WIRE * image.len() as u64, "{wire} bytes on the wire");
     }
+}
+
+/// With Espressif's libraries, by way of an access point.
+#[test]
+#[ignore = "`make radio-test`, which builds its image"]
+fn an_update_comes_by_radio() {
+    const HOME: &str = "ssid=home,psk=correct horse battery,channel=6,rssi=-50";
+    let mut field = Field::of("image/nodemcu-wifi", &["--ap", HOME], |stage| {
+        stage.identity.wifi =
+            vec![Wifi::new("home".to_owned(), "correct horse battery".to_owned())];
+    });
+    let job = field.update(&version(&slot_image("image/nodemcu-wifi"), [0, 2, 0]));
+    let (verdict, reason) = field.ended(&job);
+    assert_eq!(verdict, "SUCCEEDED", "{reason}\n{}", field.board.console.tail(80));
+    let status = field.status(|status| status["update"] == "good");
+    assert_eq!((&status["slot"], &status["version"]), (&json!("B"), &json!("0.2.0")), "{status}");
+    assert_eq!(status["wifi"]["ssid"], "home", "{status}");
 }
 
 /// Orders `image`, which must come back: the reason that the job ends with.
