@@ -49,14 +49,15 @@ export RUSTC
 
 # The build date is the commit's: one commit, one image.
 export SOURCE_DATE_EPOCH := $(shell git log -1 --format=%ct 2>/dev/null || date +%s)
-FIRMWARE = RUSTC_BOOTSTRAP=1 $(CARGO)
+# Cargo shares out its jobs itself: make -j does not hand on what MAKEFLAGS names.
+FIRMWARE = MAKEFLAGS= RUSTC_BOOTSTRAP=1 $(CARGO)
 # VERSION=1.2.3 on the command line makes it the firmware's; otherwise that is the crate's.
 ifeq ($(origin VERSION),command line)
 export FIRMWARE_VERSION := $(VERSION)
 endif
 # .cargo/config.toml, which is for the chip, must not be found from where host cargo runs. With
 # tests/features beside them, all builds want third-party crates alike, and compile them once.
-host = cd / && $(CARGO) $(1) --manifest-path '$(CURDIR)/Cargo.toml' \
+host = cd / && MAKEFLAGS= $(CARGO) $(1) --manifest-path '$(CURDIR)/Cargo.toml' \
 	$(if $(wildcard vendor/crates/config.toml),--config '$(CURDIR)/vendor/crates/config.toml') \
 	$(if $(filter build test,$(1)),-p features)
 # A host program, of the package $(1), and then its arguments.
@@ -93,7 +94,7 @@ THING_PROGRAM = target/debug/thing
 THING_TOOL = $(THING_PROGRAM)$(if $(own), --state 'target/apps/$(APP_NAME)')$(if $(outside), \
 	--config '$(APP_FOLDER)/config.toml' --things '$(APP_FOLDER)/certs')
 # An application of one's own has settings and credentials of its own; an example has none.
-outside = $(if $(own),$(if $(filter $(CURDIR)/%,$(APP_FOLDER)),,$(APP_FOLDER)))
+outside = $(if $(own),$(if $(filter $(CURDIR)/examples/%,$(APP_FOLDER)),,$(APP_FOLDER)))
 
 # The chip's boards: `make image` and what follows it are for the NodeMCU unless BOARD names
 # another. CPU_MHZ=160 doubles the clock.
@@ -103,7 +104,10 @@ BOOT_ELF = $(CHIP)/boot-stage
 IMAGE = target/$(if $(own),apps/$(APP_NAME)/image,image/$(CHIP_BOARD))$(if $(fast),-$(CPU_MHZ))$(if $(radio),-wifi)
 IDENTITY ?= $(if $(outside),$(APP_FOLDER)/)certs/$(THING)/identity.bin
 # Builds the firmware of a board ($(1)), or that of an application of one's own, with features ($(2)).
-firmware = $(if $(own),(cd '$(APP_FOLDER)' && $(FIRMWARE) build --release --target-dir '$(CURDIR)/target' $(2)),$(FIRMWARE) build --release $(LOCKED) -p firmware-$(1) $(2))
+firmware = $(if $(own),$(call own_cargo,build,$(2)),$(FIRMWARE) build --release $(LOCKED) -p firmware-$(1) $(2))
+# From the root, where no other .cargo/config.toml is found than the one that is named.
+own_cargo = (cd / && $(FIRMWARE) $(1) --release --manifest-path '$(APP_FOLDER)/Cargo.toml' \
+	--config '$(or $(outside),$(CURDIR))/.cargo/config.toml' --target-dir '$(CURDIR)/target' $(2))
 # What `make run` and `make smoke` run: QEMU takes the ELF; a virtual board is flashed.
 MACHINE = $(if $(filter qemu,$(BOARD)),build,image virtual-board)
 FIRMWARE_ON_BOARD = --board $(BOARD) --elf $(ELF) --image $(IMAGE) $(if $(with_radio),--radio $(if $(PCAP),--pcap '$(PCAP)')) \
@@ -125,9 +129,9 @@ features = $(if $(filter qemu,$(BOARD)),,$(chip_features))
 # For the AWS CLI; empty leaves them to its configuration.
 AWS = $(if $(AWS_PROFILE),AWS_PROFILE='$(AWS_PROFILE)') $(if $(AWS_REGION),AWS_REGION='$(AWS_REGION)')
 
-.PHONY: help setup build tools fmt doc port host-crates run on off send watch smoke provision deprovision provision-fleet aws-stand-in \
-	new identity identity-info signing-key release update update-status update-cancel update-policy test lint unit virtual-test virtual-bench fuzz target-test board-test boot-test \
-	foreign-test flash-test update-test update-powercut update-soak e2e image flash flash-identity erase monitor esptool virtual-board boards nodemcu-image new-board \
+.PHONY: foreign help setup build tools fmt doc port host-crates run on off send watch smoke provision deprovision provision-fleet aws-stand-in \
+	new identity identity-info signing-key release update update-status update-cancel update-policy update-fleet test lint unit virtual-test virtual-bench fuzz target-test board-test boot-test \
+	app-test foreign-test flash-test update-test update-powercut update-soak e2e image flash flash-identity erase monitor esptool virtual-board boards nodemcu-image new-board \
 	page-test crate-test curve-test constant-time curve-fuzz container audit soak bench size vendor env clean sdk radio-test radio-soak hostapd-test \
 	battery battery-test
 .DEFAULT_GOAL := help
@@ -136,7 +140,7 @@ help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\(\( [a-z0-9-]*\)*\)\):.*## /make \1\t/p' Makefile | expand -t 24
 
 setup: ## install what is missing: Debian packages and crates
-	@tools/setup $(CARGO) $(RUSTC)
+	@MAKEFLAGS= tools/setup $(CARGO) $(RUSTC)
 
 build: setup ## the firmware's ELF
 	@$(call firmware,$(BOARD),$(features))
@@ -181,7 +185,7 @@ test: lint size smoke
 else
 # Some suites compute, others mostly wait: for a keep-alive, for esptool, for a page. Two at a time
 # fill two cores. The images that several read are made before, and not again (MADE).
-SUITES = e2e lint unit flash-test update-test curve-test target-test board-test page-test boot-test crate-test battery-test
+SUITES = e2e lint unit flash-test update-test curve-test target-test board-test page-test boot-test crate-test battery-test app-test
 .PHONY: firmwares suites
 firmwares: setup
 	@$(FIRMWARE) build --quiet --release $(LOCKED) -p boot-stage $(addprefix -p firmware-,$(BOARDS))
@@ -196,6 +200,7 @@ test: setup ## everything CI checks
 	@$(MAKE) --no-print-directory -j2 --output-sync=target MADE=1 suites
 	@$(MAKE) --no-print-directory bench smoke
 	@$(MAKE) --no-print-directory bench smoke BOARD=nodemcu RADIO=0
+	@FLEET_BOARDS=3 $(MAKE) --no-print-directory update-fleet
 	@$(MAKE) --no-print-directory radio-test foreign-test
 	@echo "make test: all passed"
 endif
@@ -206,7 +211,7 @@ audit: tools ## what is known against the versions of the C libraries and crates
 ifneq ($(own),)
 lint: setup
 	@cd '$(APP_FOLDER)' && { $(CARGO) fmt --check || { echo "make lint: 'make fmt' mends the formatting" >&2; exit 1; }; }
-	@cd '$(APP_FOLDER)' && $(FIRMWARE) clippy --quiet --release --target-dir '$(CURDIR)/target' $(chip_features) -- -D warnings
+	@$(call own_cargo,clippy,--quiet $(chip_features) -- -D warnings)
 
 fmt: setup
 	@cd '$(APP_FOLDER)' && $(CARGO) fmt
@@ -243,11 +248,12 @@ unit: tools
 else
 unit: tools ## host tests: pure logic, and the host programs against a real broker [CRATE=app-model [TEST=name]]
 	@$(WAITING); $(call host,test) --quiet $(LOCKED) $(HOST_CRATES)
-	@$(WAITING); $(call host,test) --quiet $(LOCKED) -p aws-stand-in -p fleet-tests
+	@$(WAITING); $(call host,test) --quiet $(LOCKED) -p aws-stand-in
+	@$(WAITING); $(call host,test) --quiet $(LOCKED) -p fleet-tests --test fleet
 	@export RUSTDOC='$(CURDIR)/tools/rustdoc-errors'; $(call host,test) --quiet $(LOCKED) -p pin-tests
 	@$(THING_TOOL) esptool >/dev/null
 	@$(call host,test) --quiet $(LOCKED) -p virtual-nodemcu --lib --test instructions --test system --test qemu --test debug --test board --test radio --test air --test tshark \
-		--test parts --test control
+		--test parts --test control --test snapshot
 	@$(call host,test) --quiet $(LOCKED) -p virtual-nodemcu --doc
 	@command -v tshark >/dev/null || echo 'left out: nobody else judged what is on the air (Debian: apt-get install tshark)'
 	@$(WAITING); $(call host,test) --quiet $(LOCKED) -p virtual-nodemcu --test esptool
@@ -266,6 +272,11 @@ foreign-test: tools ## firmware that nobody here wrote (MicroPython, CircuitPyth
 		echo "make foreign-test: left out, because its images are not here"; \
 	fi
 
+# An image of somebody's own is nobody's business: not part of `make test`.
+foreign: setup ## IMAGES=folder: how far the firmware in it gets on the virtual NodeMCU, as a table [SECONDS=20]
+	@$(call host,run) --quiet $(LOCKED) -p virtual-nodemcu --example foreign -- \
+		'$(abspath $(or $(IMAGES),$(error name the folder: make foreign IMAGES=folder)))' $(SECONDS)
+
 # Chromium is 300 MB: it and pytest have a list of their own, and come when they are needed.
 page-test: nodemcu-image virtual-board ## the board's page in a headless Chromium, which is installed if it is missing
 	@tools/install tools/page-packages.txt
@@ -278,7 +289,7 @@ crate-test: tools virtual-board ## the virtual board by itself: built from a cop
 	@$(THING_TOOL) esptool >/dev/null
 	@export CARGO='$(CARGO)'; $(call host,test) --quiet $(LOCKED) -p virtual-nodemcu --test alone -- --ignored
 
-virtual-bench: tools ## instructions per second of the virtual NodeMCU, which fails below 50 million, and of 32 at once
+virtual-bench: tools ## the virtual NodeMCU's speed, which fails below 200 million instructions per second or above 50 ms from a snapshot; 32 at once
 	@$(THING_TOOL) esptool >/dev/null
 	@$(call host,run) --quiet $(LOCKED) -p virtual-nodemcu --example speed
 	@$(call host,run) --quiet $(LOCKED) -p virtual-nodemcu --example many
@@ -287,6 +298,8 @@ virtual-bench: tools ## instructions per second of the virtual NodeMCU, which fa
 fuzz: setup ## ten million hostile identity regions, MQTT streams, TLS records, ciphers, EAPOL frames, times and updates through what reads them
 	@export FUZZ_INPUTS=$${FUZZ_INPUTS:-10000000} CARGO_PROFILE_RELEASE_OVERFLOW_CHECKS=true; \
 		$(call host,test) --quiet $(LOCKED) --release -p clock -p gcm -p identity -p packets -p records -p update -p wpa --test fuzz -- --nocapture
+	@export FUZZ_SNAPSHOTS=$${FUZZ_SNAPSHOTS:-20000}; \
+		$(call host,test) --quiet $(LOCKED) -p virtual-nodemcu --test snapshot -- damaged
 
 # Not part of `make test`: it fetches sources, and what it finds is about code that seldom changes.
 hostapd-test: setup ## the supplicant against hostapd's authenticator, compiled from Debian's source package
@@ -388,8 +401,18 @@ update-cancel: tools ## call an update off, of THING, GROUP or FLEET; FORCE=1 al
 update-policy: tools ## the policy on AWS of whoever orders updates
 	@$(AWS) $(THING_TOOL) update-policy $(update_places)
 
+# FLEET_BOARDS= makes the fleet another; `make test` takes three.
+update-fleet: tools virtual-board ## virtual boards updated as a person does it: two terminals, a bad image, a fleet of eight by one job
+	@$(MAKE) --no-print-directory image BOARD=nodemcu RADIO=0 >/dev/null
+	@export FLEET_BOARDS=$${FLEET_BOARDS:-8}; $(call host,test) --quiet $(LOCKED) -p fleet-tests --test boards
+
 sdk: ## fetch what the radio of a board needs: Espressif's ESP8266_RTOS_SDK, at the commit that the driver knows
 	@tools/sdk '$(SDK)'
+
+app-test: tools virtual-board ## the examples, and applications made by `make new`, on virtual boards with parts at their pins
+	@for example in $(filter-out battery,$(EXAMPLES)); do \
+		$(MAKE) --no-print-directory image APP=examples/$$example RADIO=0 >/dev/null || exit 1; done
+	@$(WAITING); $(call host,test) --quiet $(LOCKED) -p e2e --test applications
 
 # Told before anything is built. The rest that can be wrong with a port, thing says.
 port:
@@ -448,24 +471,15 @@ update-soak: nodemcu-image virtual-board ## (an hour) UPDATES=100 updates to and
 flash-test: nodemcu-image virtual-board ## flashing, monitor and the firmware on virtual boards, what goes wrong included
 	@$(WAITING); $(call host,test) --quiet $(LOCKED) -p e2e --test board
 
-# The example that sleeps, with its image in target/image: battery, or, with the radio, battery-wifi.
-define battery_image
-@$(FIRMWARE) build --release $(LOCKED) -p boot-stage
-@$(FIRMWARE) build --release $(LOCKED) -p example-battery $(if $(1),--features radio$(comma)cpu-160mhz)
-@$(THING_TOOL) iram --elf $(CHIP)/battery >/dev/null
-@$(THING_TOOL) image --elf $(CHIP)/battery --boot $(BOOT_ELF) --folder target/image/battery$(1) >/dev/null
-endef
-comma := ,
-
 battery-test: tools ## the example that sleeps, on the virtual board: what is kept over a sleep, and what of it is believed
-	$(call battery_image)
-	@$(call host,run) --quiet $(LOCKED) -p e2e --bin battery -- --image '$(CURDIR)/target/image/battery'
+	@$(MAKE) --no-print-directory image APP=examples/battery RADIO=0 >/dev/null
+	@$(call host_program,e2e,battery) --image '$(CURDIR)/target/apps/battery/image'
 	@$(WAITING); $(call host,test) --quiet $(LOCKED) -p e2e --test battery
 
 battery: tools ## its time awake over the virtual access point, at 160 MHz, and an estimate of charge (with the radio's libraries)
 ifneq ($(radio),)
-	$(call battery_image,-wifi)
-	@$(call host,run) --quiet $(LOCKED) -p e2e --bin battery -- --radio --image '$(CURDIR)/target/image/battery-wifi'
+	@$(MAKE) --no-print-directory image APP=examples/battery CPU_MHZ=160 >/dev/null
+	@$(call host_program,e2e,battery) --radio --image '$(CURDIR)/target/apps/battery/image-160-wifi'
 else
 	@echo "make battery: left out, because there is no ESP8266_RTOS_SDK ('make sdk' fetches it)"
 endif

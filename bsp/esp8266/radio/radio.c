@@ -8,7 +8,6 @@
 #include "lwip/etharp.h"
 #include "lwip/netif.h"
 #include "lwip/pbuf.h"
-#include "lwip/snmp.h"
 #include "lwip/tcpip.h"
 
 #include "FreeRTOS.h"
@@ -610,15 +609,8 @@ err_t board_netif_init(struct netif *netif)
 {
     LWIP_ASSERT("one interface", interface == NULL);
     chip_mac_address(own_address);
-    netif->name[0] = 'w';
-    netif->name[1] = 'l';
-    netif->mtu = 1500;
-    netif->flags = NETIF_FLAG_BROADCAST | NETIF_FLAG_ETHARP | NETIF_FLAG_ETHERNET;
-    netif->hwaddr_len = ETH_HWADDR_LEN;
+    net_ethernet_interface(netif, transmit);
     memcpy(netif->hwaddr, own_address, ETH_HWADDR_LEN);
-    netif->output = etharp_output;
-    netif->linkoutput = transmit;
-    MIB2_INIT_NETIF(netif, snmp_ifType_ethernet_csmacd, 54000000);
     interface = netif;
     int code = start();
     if (code == 0) {

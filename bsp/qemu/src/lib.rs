@@ -23,7 +23,7 @@ include!(concat!(env!("OUT_DIR"), "/facts.rs"));
 macro_rules! pins {
     () => {
         compile_error!(
-            "QEMU's board has a light and delays, but no pins, buses or converter: build for a board \
+            "QEMU's board has a light, but no pins, buses, pulses, converter or deep sleep: build for a board \
              with the chip, such as BOARD=nodemcu, which runs on a virtual one"
         );
     };

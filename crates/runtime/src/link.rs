@@ -24,7 +24,7 @@ const CONNECT_TIMEOUT_MS: u32 = 30_000;
 /// Milliseconds of these that the name look-up may take.
 const RESOLVE_TIMEOUT_MS: u32 = 10_000;
 /// Milliseconds between looks at the connection when nothing wakes the task.
-const LOOK_MS: u32 = 500;
+pub(crate) const LOOK_MS: u32 = 500;
 
 /// Packets that are handled before the task looks at everything else.
 const PACKETS_PER_TURN: u32 = 8;
@@ -40,7 +40,7 @@ const TRIAL_CAP_S: u16 = 20;
 
 /// Seconds within which the task shows life. The longest that it waits in one piece is a
 /// connect, [`CONNECT_TIMEOUT_MS`] and the computing of its last step.
-const LIFE_S: u16 = 90;
+pub(crate) const LIFE_S: u16 = 90;
 
 // What an identity may name can be looked up.
 const _: () = assert!(identity::MAX_TIME_SERVER <= net::MAX_TIME_SERVER);
@@ -206,7 +206,12 @@ fn try_run(
                     }
                     Err(error) => Some(error),
                 };
-                let Some(end) = end else { leave(thing, &plan, client, &keeper) };
+                let end = match (end, plan.nap) {
+                    (Some(end), _) => end,
+                    (None, Some(nap)) => (nap.leave)(thing, client, &keeper),
+                    // Who does not sleep does not leave.
+                    (None, None) => continue,
+                };
                 client.abort();
                 thing.disconnected();
                 if let Some(updates) = updates {
@@ -237,26 +242,6 @@ fn try_run(
 
 /// The reset reason of who woke from a deep sleep.
 const WOKE: &str = "deep-sleep";
-/// Milliseconds that the last words have to leave before the application goes on.
-const LAST_WORDS_MS: u32 = 20;
-
-/// Ends the connection for good, as the application wants it.
-fn leave(thing: &Thing, plan: &Plan, mut client: Client, keeper: &Keeper) -> ! {
-    client.leave();
-    thing.disconnected();
-    if let Some(nap) = plan.nap {
-        (nap.keep)(client.profile());
-    }
-    keeper.keep();
-    pause(LAST_WORDS_MS);
-    log::info!("left");
-    thing.left();
-    loop {
-        watchdog::alive(LIFE_S);
-        thing.link().wait(LOOK_MS);
-    }
-}
-
 /// Blocks until there is an address, and says what is missing while there is none. Gives up where
 /// the device has been without a connection for too long.
 fn wait_for_network(
@@ -414,7 +399,7 @@ fn carry(
                 Err(error) => return Some(error),
             }
         }
-        if thing.is_leaving() {
+        if plan.nap.is_some() && thing.is_leaving() {
             return None;
         }
         keeper.turn();

@@ -10,8 +10,17 @@
 //!
 //! An application that does not sleep has none of this in its firmware.
 
+use mqtt::Client;
 use net::Interface;
+use rtos::watchdog;
 use tls::Profile;
+
+use crate::clock::Keeper;
+use crate::link::{LIFE_S, LOOK_MS};
+use crate::{Thing, pause};
+
+/// Milliseconds that the last words have to get on their way before the application goes on.
+const LAST_WORDS_MS: u32 = 20;
 
 /// What the link task does more for a thing that sleeps.
 pub(crate) struct Nap {
@@ -19,11 +28,12 @@ pub(crate) struct Nap {
     pub recall: fn(&Profile),
     /// Instead of an ordinary request.
     pub request_address: fn(&Interface) -> Result<(), net::Error>,
-    /// Before the sleep.
-    pub keep: fn(&Profile),
+    /// Ends the connection for good, before the sleep.
+    pub leave: fn(&Thing, Client, &Keeper) -> !,
 }
 
-pub(crate) static NAP: Nap = Nap { recall, request_address: Interface::request_kept_address, keep };
+pub(crate) static NAP: Nap =
+    Nap { recall, request_address: Interface::request_kept_address, leave };
 
 fn recall(profile: &Profile) {
     let known = profile.recall_verified();
@@ -34,7 +44,17 @@ fn recall(profile: &Profile) {
     );
 }
 
-fn keep(profile: &Profile) {
+fn leave(thing: &Thing, mut client: Client, keeper: &Keeper) -> ! {
+    client.leave();
+    thing.disconnected();
     net::keep_address();
-    profile.keep_verified();
+    client.profile().keep_verified();
+    keeper.keep();
+    pause(LAST_WORDS_MS);
+    log::info!(target: "link", "left");
+    thing.left();
+    loop {
+        watchdog::alive(LIFE_S);
+        thing.link().wait(LOOK_MS);
+    }
 }

@@ -174,10 +174,10 @@ impl Thing {
         let _ = self.put(topic.into(), report.to_json().into_bytes(), kind);
     }
 
-    /// Ends the connection with a word to the server, and keeps what a plan for a thing that sleeps
-    /// ([`Plan::sleeps`](crate::Plan::sleeps)) wants kept: before a deep sleep. There is no connection
-    /// after that until the next boot. Whether it went so within so many milliseconds; where
-    /// there is no connection it does not.
+    /// Ends the connection with a word to the server, and keeps what makes the next one short: before
+    /// a deep sleep, of a thing whose plan says that it sleeps ([`Plan::sleeps`](crate::Plan::sleeps)).
+    /// There is no connection after that until the next boot. Whether it went so within so many
+    /// milliseconds: where there is no connection, or no such plan, it does not.
     pub fn leave(&self, milliseconds: u32) -> bool {
         self.0.leaving.store(true, Ordering::Release);
         self.0.link.wake();

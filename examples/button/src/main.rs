@@ -10,7 +10,8 @@ use alloc::format;
 
 use chip::pins::Event;
 use chip::{Board, Lamp};
-use runtime::{pause, priority, spawn};
+use embedded_hal::digital::InputPin;
+use runtime::{priority, spawn};
 
 /// The version of this application.
 const VERSION: &str = runtime::version!();
@@ -39,9 +40,8 @@ fn start(_light: Lamp, board: Board) {
                 if let Err(refused) = thing.post(topic, format!(r#"{{"presses":{presses}}}"#)) {
                     log::warn!(target: "app", "press {presses} is not told: {refused}");
                 }
-                pause(BOUNCE_MS);
-                // Letting go bounces as well.
-                while button.wait(Event::Edge, BOUNCE_MS) {}
+                // Until it has been let go and has come to rest: both bounce.
+                while button.wait(Event::Edge, BOUNCE_MS) || button.is_low() == Ok(true) {}
             }
         });
     });

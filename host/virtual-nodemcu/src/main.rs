@@ -153,7 +153,7 @@ struct Options {
     web: Option<SocketAddr>,
 
     /// A part wired to pins, as dht22:D4,temperature=21.5; may be given several times. Kinds: led,
-    /// button, dht22, ds18b20, bme280, ssd1306, servo
+    /// button, dht22, ds18b20, bme280, bme280spi, ssd1306, servo
     #[arg(long = "part", value_name = "KIND:PIN[+PIN][,KEY=VALUE]...")]
     parts: Vec<Spec>,
 

@@ -145,10 +145,10 @@ fn micropython_computes_keeps_files_and_survives_resets() {
     s.board.line("LED blue (GPIO2) off");
     s.python("n = []");
     s.python("t = machine.Timer(-1)");
-    s.python("t.init(period=50, callback=lambda t: n.append(1))");
     s.python("import time");
+    s.python("go = lambda: t.init(period=50, callback=lambda t: n.append(1))");
     // One line, so that no typing counts.
-    let ticks = s.python("time.sleep_ms(1020) or t.deinit() or len(n)");
+    let ticks = s.python("go() or time.sleep_ms(1020) or t.deinit() or len(n)");
     let ticks: u32 = ticks.parse().unwrap();
     assert!((18..=22).contains(&ticks), "{ticks}");
     // RTC memory over resets by the program, deep sleep and the watchdog.
@@ -199,6 +199,89 @@ fn a_booted_micropython_is_saved_and_starts_at_its_prompt() {
         // Timers and the watchdog go on too.
         board.machine.type_in(b"import time; time.sleep_ms(30); open('f', 'w').write('abc')\r");
         wait(&mut board, "\r\n3\r\n");
+    }
+}
+
+/// A page server on this host; what its client asked for comes out.
+fn page_server() -> (u16, std::sync::mpsc::Receiver<String>) {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (send, requests) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut request = Vec::new();
+        while !request.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            stream.read_exact(&mut byte).unwrap();
+            request.push(byte[0]);
+        }
+        stream.write_all(b"HTTP/1.0 200 OK\r\n\r\na page for who joined").unwrap();
+        send.send(String::from_utf8(request).unwrap()).unwrap();
+    });
+    (port, requests)
+}
+
+/// By the radio that its own libraries drive, WPA2 included.
+#[test]
+fn micropython_joins_an_access_point_and_fetches_a_page() {
+    let (port, requests) = page_server();
+    let mut board = VirtualBoard::builder()
+        .image(0, &flash("micropython-1.10.0.bin", 4))
+        .access_point("ssid=home,psk=correct horse")
+        .build()
+        .unwrap();
+    let mut ask = |line: &str| {
+        board.machine.type_in(format!("{line}\r").as_bytes());
+        board.wait_for(line, PATIENCE).unwrap();
+        board.wait_for(">>> ", PATIENCE).unwrap()
+    };
+    ask("");
+    ask("import network, socket, time");
+    ask("w = network.WLAN(network.STA_IF)");
+    ask("w.active(True)");
+    assert!(ask("[x[0] for x in w.scan()]").contains("b'home'"));
+    ask("w.connect('home', 'correct horse')");
+    let joined =
+        ask("[time.sleep_ms(100) for n in range(300) if not w.isconnected()] and w.ifconfig()");
+    assert!(joined.contains("10.0.2.15"), "{joined}");
+    ask("s = socket.socket()");
+    ask(&format!("s.connect(('10.0.2.2', {port}))"));
+    ask("s.send(b'GET /it HTTP/1.0\\r\\n\\r\\n')");
+    assert!(ask("s.read()").contains("a page for who joined"));
+    assert!(requests.recv_timeout(PATIENCE).unwrap().starts_with("GET /it "));
+    assert!(board.console().contains("joined by WPA2"), "{}", board.console());
+}
+
+#[test]
+fn an_arduino_sketch_joins_an_access_point() {
+    let mut board = VirtualBoard::builder()
+        .image(0, &flash("esp-linker-esp8266.bin", 4))
+        .access_point("ssid=home,psk=passphrase")
+        .build()
+        .unwrap();
+    board.wait_for("ESP-Linker ready", PATIENCE).unwrap();
+    board.send("WIFI_CONFIG:home,passphrase\r\n");
+    board.wait_for("SUCCESS: WiFi connected!", PATIENCE).unwrap();
+    assert!(board.console().contains("joined by WPA2"), "{}", board.console());
+    assert_eq!(board.console().matches("reset:").count(), 1, "{}", board.console());
+}
+
+/// What stopped them before: the watchdog that their radio's timer feeds, and an assertion at the
+/// end of a frame.
+#[test]
+fn programs_of_older_sdks_are_not_reset() {
+    for (name, mib, words) in [
+        ("punyforth-0.5.bin", 4, "(stack)"),
+        ("nodemcu-1.5.4.1.bin", 4, "> "),
+        ("esp8266basic-3.0alpha.bin", 4, "MAC:"),
+        ("espruino-1v99.bin", 1, ">"),
+    ] {
+        let builder = VirtualBoard::builder().unpaced().flash_size(mib << 20);
+        let mut board = builder.image(0, &flash(name, mib)).build().unwrap();
+        board.wait_for(words, PATIENCE).unwrap();
+        board.run(Duration::from_secs(12));
+        let resets = board.console().matches("reset: watchdog").count();
+        assert_eq!(resets, 0, "{name}: {}", board.serial());
     }
 }
 

@@ -452,6 +452,61 @@ fn dhcp_can_be_off() {
     assert_eq!(station.wire().len(), 1);
 }
 
+/// The timers of the MAC: once, when their time comes, and not when that is over. Old SDKs feed
+/// the watchdog by the second one.
+#[test]
+fn the_macs_timers_interrupt_once() {
+    const RAW: u32 = 0x3FF2_0C1C;
+    const CLEAR: u32 = 0x3FF2_0C24;
+    let mut station = Station::new(&[]);
+    for (switch, low, high, bit) in [
+        (0x3FF2_1098, 0x3FF2_1004, 0x3FF2_1008, 1 << 27),
+        (0x3FF2_10C8, 0x3FF2_1048, 0x3FF2_104C, 1 << 26),
+    ] {
+        // Over the carry of the lower word.
+        station.store(high, 1);
+        station.store(low, 0xFFFF_FF00);
+        let before = station.load(low);
+        assert!((0xFFFF_FF00..0xFFFF_FF10).contains(&before), "{before:x}");
+        station.store(switch + 4, 100);
+        station.store(switch + 8, 2);
+        station.store(switch, 1 << 31);
+        station.wait(300);
+        assert_eq!(station.load(RAW) & bit, 0);
+        station.wait(80);
+        assert_eq!(station.load(RAW) & bit, bit);
+        assert_eq!(station.load(high), 2);
+        station.store(CLEAR, bit);
+        station.wait(1000);
+        assert_eq!(station.load(RAW) & bit, 0, "once");
+        station.store(switch + 4, 50);
+        station.wait(1000);
+        assert_eq!(station.load(RAW) & bit, 0, "that was over");
+        station.store(switch + 4, 3_000);
+        station.store(switch, 0);
+        station.wait(3000);
+        assert_eq!(station.load(RAW) & bit, 0, "it is off");
+    }
+}
+
+/// The interrupt is at the core's input 0 too, for programs that do not take the NMI; the end of a
+/// frame is told with its beginning, and with the slot where each generation of libraries looks.
+#[test]
+fn what_older_libraries_want_of_the_end_of_a_frame() {
+    const SENT_AND_BEGUN: u32 = 3 << 18;
+    let mut station = Station::new(&[]);
+    station.store(0x3FF2_0C18, SENT_AND_BEGUN);
+    assert_eq!(station.board.lines() & 1, 0);
+    station.store(0x3FF2_0DC8 - 24, 0xB01C);
+    station.store(0x3FF2_0DC4 - 24, 0xC100_0004);
+    station.wait(100);
+    assert_eq!(station.load(0x3FF2_0C20), SENT_AND_BEGUN);
+    assert_eq!(station.load(0x3FF2_0C84) & 0xFF00, 0x1100, "slot 1");
+    assert_eq!(station.board.lines() & 1, 1);
+    station.store(0x3FF2_0C24, SENT_AND_BEGUN);
+    assert_eq!(station.board.lines() & 1, 0);
+}
+
 /// Slots that make no sense end with an error; one that is given up, or whose MAC is reset, ends
 /// without a word, and the next frame goes.
 #[test]

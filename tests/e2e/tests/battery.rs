@@ -11,7 +11,7 @@ const SOON: Duration = Duration::from_secs(60);
 
 fn image() -> PathBuf {
     let program = std::env::current_exe().unwrap();
-    let path = program.ancestors().nth(3).unwrap().join("image/battery");
+    let path = program.ancestors().nth(3).unwrap().join("apps/battery/image");
     assert!(path.exists(), "{} is missing: `make battery-test` builds it", path.display());
     path
 }

@@ -21,7 +21,7 @@ use slots::{
 };
 use tempfile::TempDir;
 use things::settings::Settings;
-use update::install::{Flash, Installer, MAX_IMAGE, Wanted};
+use update::install::{Flash, Installer, MAX_IMAGE};
 use update::machine::{Action, FlashError, Limits, Machine, Outcome};
 use updates::{Local, Order, Orders, Place, Targets};
 
@@ -196,10 +196,13 @@ impl Device {
         thing: &str,
         options: ClientOptions,
         key: PublicKey,
-        version: [u16; 3],
+        version: [u8; 3],
         behaviour: Behaviour,
     ) -> Self {
-        let [major, minor, patch] = version;
+        let mut flash = vec![0xFF; 0x40_0000];
+        let first = image(version, BOARD, 1000);
+        flash[Slot::A.offset() as usize..][..first.len()].copy_from_slice(&first);
+        let [major, minor, patch] = version.map(u16::from);
         let version = Version { major, minor, patch };
         let known = Arc::new(Mutex::new(Known { version, boots: 0 }));
         let stop = Arc::new(AtomicBool::new(false));
@@ -207,7 +210,7 @@ impl Device {
             thing: thing.to_owned(),
             key,
             behaviour,
-            flash: Memory(RefCell::new(vec![0xFF; 0x40_0000])),
+            flash: Memory(RefCell::new(flash)),
             slot: Slot::A,
             version,
             known: Arc::clone(&known),
@@ -335,8 +338,7 @@ impl Chip {
                     Action::Begin(fetch) => machine.begun(installer.begin(fetch), self.now()),
                     Action::Check => {
                         let keys = [self.key.point()];
-                        let wanted = Wanted { board: BOARD, version: self.version, keys: &keys };
-                        let verdict = installer.check::<Hash>(machine.work(), &wanted);
+                        let verdict = installer.check::<Hash>(machine.work(), &keys);
                         machine.checked(verdict, self.now());
                     }
                     Action::Install { what } => {

@@ -7,7 +7,7 @@ use anyhow::Result;
 use certificates::{Authority, Credential, KeyKind, LeafRequest, Validity};
 use cloud::pki::SERVER_NAME;
 use e2e::server::{Server, Session, tls_config};
-use e2e::{Device, SOON, Stage};
+use e2e::{Device, Relay, SOON, Stage};
 use time::OffsetDateTime;
 
 const KINDS: [KeyKind; 2] = [KeyKind::P256, KeyKind::Rsa2048];
@@ -35,11 +35,26 @@ fn chain(kind: KeyKind, validity: Validity) -> (Credential, Authority) {
     attempt().expect("a chain")
 }
 
-/// A stage whose device trusts the root alone.
-fn trusting(root: &Authority) -> Stage {
-    let mut stage = Stage::new();
-    stage.identity.roots = vec![root.certificate().clone()];
-    stage
+/// A device that trusts one root alone, and a relay to servers of the test's.
+struct Bed {
+    stage: Stage,
+    relay: Relay,
+}
+
+impl Bed {
+    fn trusting(root: &Authority) -> Self {
+        let mut stage = Stage::new();
+        stage.identity.roots = vec![root.certificate().clone()];
+        let relay = stage.relay();
+        Self { stage, relay }
+    }
+
+    /// A server with this credential, where the next connection ends.
+    fn serve_as(&self, credential: &Credential) -> Server {
+        let server = Server::tls(tls_config(&self.stage.cloud.pki, credential), serve);
+        self.relay.set_target(server.port());
+        server
+    }
 }
 
 /// Milliseconds of computing that the next connection took.
@@ -53,23 +68,20 @@ fn connected(device: &mut Device) -> u64 {
 fn a_chain_seen_before_is_cheaper() {
     for kind in KINDS {
         let (credential, root) = chain(kind, Validity::for_days(30));
-        let mut stage = trusting(&root);
-        let relay = stage.relay();
-        let server = Server::tls(tls_config(&stage.cloud.pki, &credential), serve);
-        relay.set_target(server.port());
-        let mut device = stage.boot_skipping_sleep();
+        let bed = Bed::trusting(&root);
+        let _server = bed.serve_as(&credential);
+        let mut device = bed.stage.boot_skipping_sleep();
         let first = connected(&mut device);
         for _ in 0..2 {
-            relay.reset();
+            bed.relay.reset();
             let again = connected(&mut device);
             // Two signatures of four operations and more with P-256, which are the cheapest.
             assert!(again * 100 < first * 80, "{kind:?}: {again} ms after {first} ms");
         }
         // The same names and dates, other keys.
         let (other, _) = chain(kind, Validity::for_days(30));
-        let server = Server::tls(tls_config(&stage.cloud.pki, &other), serve);
-        relay.set_target(server.port());
-        relay.reset();
+        let _other = bed.serve_as(&other);
+        bed.relay.reset();
         device.expect(PATIENCE, "connect failed: TLS: the server's certificate is not signed");
         device.assert_sound();
     }
@@ -81,11 +93,9 @@ fn a_chain_seen_before_is_cheaper() {
 fn a_chain_that_is_nearly_the_same_is_refused() {
     for kind in KINDS {
         let (credential, root) = chain(kind, Validity::for_days(30));
-        let mut stage = trusting(&root);
-        let relay = stage.relay();
-        let good = Server::tls(tls_config(&stage.cloud.pki, &credential), serve);
-        relay.set_target(good.port());
-        let mut device = stage.boot_skipping_sleep();
+        let bed = Bed::trusting(&root);
+        let good = bed.serve_as(&credential);
+        let mut device = bed.stage.boot_skipping_sleep();
         connected(&mut device);
         for certificate in 0..2 {
             // In the serial number, which is signed; at both ends of the signature's last number.
@@ -95,16 +105,15 @@ fn a_chain_that_is_nearly_the_same_is_refused() {
                 let mut der = changed.chain[certificate].to_vec();
                 der[at] ^= 1 << bit;
                 changed.chain[certificate] = der.into();
-                let bad = Server::tls(tls_config(&stage.cloud.pki, &changed), serve);
-                relay.set_target(bad.port());
-                relay.reset();
+                let _bad = bed.serve_as(&changed);
+                bed.relay.reset();
                 for _ in 0..2 {
                     device.expect(
                         PATIENCE,
                         "connect failed: TLS: the server's certificate is not signed by a root",
                     );
                 }
-                relay.set_target(good.port());
+                bed.relay.set_target(good.port());
                 connected(&mut device);
             }
         }
@@ -118,22 +127,19 @@ fn a_chain_that_is_nearly_the_same_is_refused() {
 fn the_chain_of_another_key_is_refused() {
     for kind in KINDS {
         let (credential, root) = chain(kind, Validity::for_days(30));
-        let mut stage = trusting(&root);
-        let relay = stage.relay();
-        let good = Server::tls(tls_config(&stage.cloud.pki, &credential), serve);
-        relay.set_target(good.port());
-        let mut device = stage.boot_skipping_sleep();
+        let bed = Bed::trusting(&root);
+        let good = bed.serve_as(&credential);
+        let mut device = bed.stage.boot_skipping_sleep();
         connected(&mut device);
         let (thief, _) = chain(kind, Validity::for_days(30));
         let stolen = Credential { chain: credential.chain.clone(), key: thief.key };
-        let bad = Server::tls(tls_config(&stage.cloud.pki, &stolen), serve);
-        relay.set_target(bad.port());
-        relay.reset();
+        let _bad = bed.serve_as(&stolen);
+        bed.relay.reset();
         for _ in 0..2 {
             device.expect(PATIENCE, "connect failed: TLS: ");
         }
         assert_eq!(device.count("connected to "), 1);
-        relay.set_target(good.port());
+        bed.relay.set_target(good.port());
         connected(&mut device);
         device.assert_sound();
     }
@@ -146,15 +152,13 @@ fn a_chain_that_has_expired_since_is_refused() {
     let mut validity = Validity::for_days(1);
     validity.not_after = end;
     let (credential, root) = chain(KeyKind::P256, validity);
-    let mut stage = trusting(&root);
-    let relay = stage.relay();
-    let server = Server::tls(tls_config(&stage.cloud.pki, &credential), serve);
-    relay.set_target(server.port());
-    let mut device = stage.boot();
+    let bed = Bed::trusting(&root);
+    let _server = bed.serve_as(&credential);
+    let mut device = bed.stage.boot();
     connected(&mut device);
     let left = end - OffsetDateTime::now_utc() + Duration::from_secs(3);
     std::thread::sleep(left.try_into().expect("the device has connected in time"));
-    relay.reset();
+    bed.relay.reset();
     let line = device.expect(SOON, "connect failed: TLS: ");
     assert!(line.text.contains("the server's certificate has expired"), "{line:?}");
     device.assert_sound();

@@ -91,6 +91,7 @@ const KNOWN: [(u32, u32); 26] = [
 mod interrupt {
     pub const RECEIVED: u32 = 1 << 8;
     pub const SENT: u32 = 1 << 19;
+    pub const BEGUN: u32 = 1 << 18;
     /// Timers 0 and 1.
     pub const TIMERS: [u32; 2] = [1 << 27, 1 << 26];
 }
@@ -134,7 +135,12 @@ const NOISE: i8 = -96;
 /// Entries of the key table, and their size.
 const KEYS: u32 = 24;
 const KEY_SIZE: u32 = 40;
+const ALGORITHM_TKIP: u32 = 2;
 const ALGORITHM_CCMP: u32 = 3;
+/// TKIP's two integrity codes; its header is as long as CCMP's.
+const TKIP_MIC: usize = 12;
+/// Of a slot's key: its number. The bit above asks for TKIP's second integrity code.
+const KEY_NUMBER: u32 = 0x7F;
 /// Longest frame that the length field of a received one can tell.
 const LONGEST: usize = 0xFFF;
 /// Descriptors of one frame to send.
@@ -314,10 +320,10 @@ impl Mac {
                 if let Some(slot) = slot_of(offset, slot::START) {
                     self.start(slot, value, memory);
                 }
-                for n in 0..2 {
-                    if (TIMERS[n]..=TIMERS[n] + 8).contains(&offset) {
+                for (n, timer) in TIMERS.into_iter().enumerate() {
+                    if (timer..=timer + 8).contains(&offset) {
                         // It interrupts when its time comes, not when that is over.
-                        let on = self.word(TIMERS[n]) & TIMER_ON != 0;
+                        let on = self.word(timer) & TIMER_ON != 0;
                         self.armed[n] = on && self.wanted(n) > self.value(n, now);
                     }
                 }
@@ -436,7 +442,8 @@ impl Mac {
     fn gather(&self, slot: u32, memory: &Memory) -> Option<Sending> {
         let at = slot_at(slot);
         let length_word = self.word(at + slot::LENGTH);
-        let key = length_word >> 16 & 0xFF;
+        let number = length_word >> 16 & KEY_NUMBER;
+        let key = if number == 0 { None } else { Some(self.key(number)?) };
         let rate = if length_word & LENGTH_HT != 0 {
             Rate::Ht((self.word(at + slot::HT) & 7) as u8)
         } else {
@@ -448,7 +455,12 @@ impl Mac {
             length_word & 0xFFF
         };
         // Without checksum and, encrypted, integrity code: nobody writes them.
-        let behind = 4 + if key != 0 { CCMP_MIC } else { 0 };
+        let behind = 4 + match key.as_ref().map(|key| key.algorithm) {
+            None => 0,
+            Some(ALGORITHM_CCMP) => CCMP_MIC,
+            Some(ALGORITHM_TKIP) => TKIP_MIC,
+            Some(_) => return None,
+        };
         let length = (length as usize).checked_sub(behind)?;
         let mut frame = Vec::with_capacity(length);
         let mut descriptor = self.word(at + slot::START) & 0x3_FFFF | 0x3FFC_0000;
@@ -465,9 +477,18 @@ impl Mac {
         if frame.len() < length || length < 10 {
             return None;
         }
-        if key != 0 {
-            let key = self.key(key).filter(|key| key.algorithm == ALGORITHM_CCMP)?;
-            frame = crypto::ccmp_seal(&key.key, &frame)?;
+        match key {
+            None => {}
+            Some(key) if key.algorithm == ALGORITHM_CCMP => {
+                frame = crypto::ccmp_seal(&key.key, &frame)?;
+            }
+            // An access point of the program's own, for old stations. There are none here, so that
+            // nobody reads it: it takes its time on the air, without its contents.
+            Some(_) => {
+                let body = Header::parse(&frame)?.length + CCMP_HEADER;
+                frame.get_mut(body..)?.fill(0);
+                frame.resize(frame.len() + TKIP_MIC, 0);
+            }
         }
         let slots = self.word(at + slot::BACKOFF) >> 12 & 0x3FF;
         Some(Sending { frame, rate, slots })
@@ -498,8 +519,10 @@ impl Mac {
         self.slots.retain(|s| *s != slot);
         self.sending = false;
         self.set(slot_at(slot) + slot::START, |word| word & !START_BITS);
-        self.put(reg::TX_STATUS, slot << 8 | result << 28);
-        self.raw |= interrupt::SENT;
+        // The libraries of the RTOS SDK read the slot from bits 11:8, older ones from 15:12; these
+        // also want to be told that the frame was begun, before its end or with it.
+        self.put(reg::TX_STATUS, slot << 8 | slot << 12 | result << 28);
+        self.raw |= interrupt::SENT | interrupt::BEGUN;
         self.next_slot(memory);
     }
 
