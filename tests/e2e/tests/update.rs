@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 use slots::{SLOT_START, Slot};
 use tempfile::TempDir;
 use things::device_identity::Wifi;
+use virtual_nodemcu::board::control::Remote;
 
 /// What an update takes at most on a busy machine.
 const UPDATE: Duration = Duration::from_secs(300);
@@ -129,6 +130,14 @@ impl Field {
         self.board.restart().unwrap();
     }
 
+    /// Instructions that the board has executed since it was switched on; sleep is none.
+    #[track_caller]
+    fn instructions(&self) -> u64 {
+        let socket = self.folder.path().join("control");
+        let mut remote = Remote::connect(&socket).unwrap();
+        remote.ask(json!({ "do": "status" })).unwrap()["instructions"].as_u64().unwrap()
+    }
+
     fn flash(&self) -> Vec<u8> {
         std::fs::read(self.folder.path().join("flash.bin")).unwrap()
     }
@@ -226,6 +235,7 @@ fn start(folder: &TempDir, further: &[&str]) -> VirtualBoard {
     let board = Board::named("nodemcu").unwrap();
     let mut options = VirtualOptions::new(&board, &built("debug/virtual-nodemcu"), &flash, &elf());
     options.further = further.iter().map(Into::into).collect();
+    options.further.extend(["--control".into(), folder.path().join("control").into()]);
     VirtualBoard::start(&options).unwrap()
 }
 
@@ -244,6 +254,9 @@ const FAILS: &[u8] = &[
 const MOST_HEAP: u64 = 6 * 1024;
 /// Bytes on the wire, both ways, for 100 bytes of an image.
 const MOST_WIRE: u64 = 108;
+/// Instructions for a byte of an image, with decrypting, storing and checking it, and what else the
+/// board does meanwhile.
+const MOST_INSTRUCTIONS: u64 = 300;
 
 /// There and back again, with commands and statuses meanwhile.
 #[test]
@@ -257,7 +270,7 @@ fn a_new_firmware_comes_over_the_air_and_a_newer_one() {
         let image = version(&shipped(), number);
         let name = format!("0.{}.0", number[1]);
         let before = field.status(|status| status["slot"] == old);
-        let carried = relay.carried();
+        let (carried, executed) = (relay.carried(), field.instructions());
         let job = field.update(&image);
         let state = |field: &mut Field| {
             let details = field.execution(&job)["statusDetails"]["detailsMap"].clone();
@@ -273,8 +286,13 @@ fn a_new_firmware_comes_over_the_air_and_a_newer_one() {
                 answers += 1;
             }
         }
-        let fetched = relay.carried() - carried;
-        let status = field.status(|status| status["version"] == *name);
+        let (fetched, executed) = (relay.carried() - carried, field.instructions() - executed);
+        let late = std::cell::Cell::new(0);
+        let status = field.status(|status| {
+            let new = status["version"] == *name;
+            late.set(late.get() + u32::from(!new));
+            new
+        });
         assert_eq!(status["slot"], new, "{status}");
         let (verdict, reason) = field.ended(&job);
         assert_eq!(verdict, "SUCCEEDED", "{reason}\n{}", field.board.console.tail(80));
@@ -283,11 +301,13 @@ fn a_new_firmware_comes_over_the_air_and_a_newer_one() {
         let taken = before["heap_free"].as_u64().unwrap().saturating_sub(least);
         println!(
             "{} bytes of image, {fetched} on the wire, {commands} commands and {answers} statuses \
-             among them; {taken} bytes of heap",
+             among them; {taken} bytes of heap, {executed} instructions",
             image.len(),
         );
-        assert!(answers > 0, "the device said nothing while it fetched");
+        assert!(answers + u64::from(late.get()) > 0, "the device said nothing while it fetched");
         assert!(taken <= MOST_HEAP, "an update takes {taken} bytes of heap");
+        let most = MOST_INSTRUCTIONS * image.len() as u64;
+        assert!(executed <= most, "an update takes {executed} instructions");
         // A command takes less than 100 bytes, a status and its acknowledgement less than 400.
         let wire = fetched.saturating_sub(100 * commands + 400 * answers);
         assert!(100 * wire <= MOST_WIRE * image.len() as u64, "{wire} bytes on the wire");
