@@ -142,15 +142,18 @@ impl Delivery {
     }
 }
 
-/// Messages in the order in which they were handed in. There are so few that a plain list does.
-pub(crate) struct Outbox(Mutex<Vec<Box<Outgoing>>>);
+/// Messages that wait, oldest first: so few that a plain list does. They come and go in their boxes.
+type Waiting = Vec<Box<Outgoing>>;
+
+/// Messages in the order in which they were handed in.
+pub(crate) struct Outbox(Mutex<Waiting>);
 
 impl Outbox {
     pub fn new() -> Self {
         Self(made(Mutex::new(Vec::new())))
     }
 
-    fn with<T>(&self, work: impl FnOnce(&mut Vec<Box<Outgoing>>) -> T) -> T {
+    fn with<T>(&self, work: impl FnOnce(&mut Waiting) -> T) -> T {
         // A wait without end does not end early.
         work(&mut self.0.lock(Duration::infinite()).expect("the lock"))
     }
@@ -225,10 +228,7 @@ impl Outbox {
 }
 
 /// Takes the first message of that kind out.
-fn remove(
-    waiting: &mut Vec<Box<Outgoing>>,
-    wanted: impl Fn(&Outgoing) -> bool,
-) -> Option<Box<Outgoing>> {
+fn remove(waiting: &mut Waiting, wanted: impl Fn(&Outgoing) -> bool) -> Option<Box<Outgoing>> {
     let place = waiting.iter().position(|one| wanted(one))?;
     Some(waiting.remove(place))
 }

@@ -19,8 +19,8 @@ const VERSION: &str = runtime::version!();
 chip::board!(start, VERSION);
 chip::pins!();
 
-/// Stack of the sensor's task, in words of four bytes.
-const SENSOR_STACK: u16 = 640;
+/// Stack of the task, in words of four bytes: half of it is for the decimal digits of an `f32`.
+const SENSOR_STACK: u16 = 1024;
 /// Milliseconds between two readings.
 const PERIOD_MS: u32 = 60_000;
 

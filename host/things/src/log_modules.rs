@@ -1,9 +1,9 @@
 //! The modules of the device's log.
 
 /// Their names, as they stand in a line of the log.
-pub const LOG_MODULES: [&str; 12] = [
+pub const LOG_MODULES: [&str; 13] = [
     "app", "chip", "clock", "led", "link", "mqtt", "net", "paho", "radio", "random", "status",
-    "wifi",
+    "update", "wifi",
 ];
 
 /// Whether a level can be set for this module; `*` is all that are not named.

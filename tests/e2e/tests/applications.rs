@@ -322,7 +322,6 @@ fn a_new_application_with_a_sensors_crate_publishes_and_sleeps() {
     let text = fs::read_to_string(&main).unwrap();
     assert!(text.contains("from_secs(600)"));
     fs::write(&main, text.replace("from_secs(600)", "from_secs(3)")).unwrap();
-    succeeds(&mut verb("lint"));
     succeeds(&mut verb("image"));
 
     let part = "bme280:D2+D1,name=room,temperature=21.5";

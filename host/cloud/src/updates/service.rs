@@ -71,7 +71,6 @@ impl Service {
     }
 
     /// The account.
-    #[must_use]
     pub fn account(&self) -> MutexGuard<'_, Account> {
         lock(&self.account)
     }

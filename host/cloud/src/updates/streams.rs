@@ -356,7 +356,7 @@ impl Request {
 fn hex(text: &str) -> Result<Vec<u8>, Refusal> {
     let flaw = || refusal("InvalidRequest", "b is no hexadecimal text");
     let digits = text.strip_prefix("0x").unwrap_or(text).as_bytes();
-    if digits.len() % 2 != 0 {
+    if !digits.len().is_multiple_of(2) {
         return Err(flaw());
     }
     digits
@@ -529,11 +529,12 @@ mod tests {
     #[test]
     fn a_file_that_was_changed_or_lost_is_told() {
         let request = json!({ "f": 0, "l": 4096 }).to_string();
-        let with = |read: fn(&str) -> Option<(Vec<u8>, String)>| {
+        let with = |found: Option<(Vec<u8>, String)>| {
+            let read = |_: &str| found.clone();
             let answers = answer(Some(&stream()), "get/json", request.as_bytes(), read);
             String::from_utf8(answers[0].payload.clone()).unwrap()
         };
-        assert!(with(|_| Some((content(10), "f".to_owned()))).contains("ETagMismatch"));
-        assert!(with(|_| None).contains("ResourceNotFound"));
+        assert!(with(Some((content(10), "f".to_owned()))).contains("ETagMismatch"));
+        assert!(with(None).contains("ResourceNotFound"));
     }
 }

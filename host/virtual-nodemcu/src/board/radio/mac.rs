@@ -320,10 +320,10 @@ impl Mac {
                 if let Some(slot) = slot_of(offset, slot::START) {
                     self.start(slot, value, memory);
                 }
-                for n in 0..2 {
-                    if (TIMERS[n]..=TIMERS[n] + 8).contains(&offset) {
+                for (n, timer) in TIMERS.into_iter().enumerate() {
+                    if (timer..=timer + 8).contains(&offset) {
                         // It interrupts when its time comes, not when that is over.
-                        let on = self.word(TIMERS[n]) & TIMER_ON != 0;
+                        let on = self.word(timer) & TIMER_ON != 0;
                         self.armed[n] = on && self.wanted(n) > self.value(n, now);
                     }
                 }

@@ -1,5 +1,8 @@
 //! Hashes and ciphers. Their contexts lie in the program's memory, which copies them.
 
+use aes::Aes128;
+use aes::cipher::{BlockDecrypt as _, KeyInit as _};
+
 use super::functions::Words;
 use super::guest::{Done, End, Guest, Refused};
 use crate::cpu::Cause;
@@ -9,6 +12,8 @@ const TE0: u32 = 0x3FFF_CCF0;
 const RCON: u32 = 0x3FFF_D0F0;
 const TD0: u32 = 0x3FFF_D100;
 const TD4S: u32 = 0x3FFF_D500;
+/// Where aes_decrypt_init puts its schedule.
+const DECRYPTION: u32 = 0x3FFF_EA80;
 /// Most parts of a message that the functions take.
 const MOST_PARTS: u32 = 6;
 
@@ -344,6 +349,31 @@ pub fn call(offset: u32, guest: &mut Guest) -> Done<Option<End>> {
             }
             End::Plain
         }
+        // aes_decrypt_init(key, length): the schedule, at a place of the ROM's own
+        0x8EA4 if a3 == 16 => {
+            let key = guest.load_bytes(a2, 16)?;
+            for (at, word) in (DECRYPTION..).step_by(4).zip(reversed(&schedule(&key))) {
+                guest.store32(at, word)?;
+            }
+            End::Value(DECRYPTION)
+        }
+        0x8EA4 => End::Value(0),
+        // aes_decrypt(schedule, from, to)
+        0x92D4 => {
+            let block = guest.load_bytes(a3, 16)?;
+            // Backwards, the schedule ends with the key itself.
+            let mut key = Vec::new();
+            for n in 40..44 {
+                key.extend(guest.load32(a2.wrapping_add(4 * n))?.to_be_bytes());
+            }
+            guest.store_bytes(a4, &decrypt(&key, &block), false)?;
+            End::Plain
+        }
+        // aes_decrypt_deinit(schedule)
+        0x92E4 => {
+            guest.fill(a2, 0, 4 * 44)?;
+            End::Plain
+        }
         // aes_unwrap(key, count, wrapped, out): RFC 3394
         0x9410 => {
             let key: [u8; 16] = guest.load_bytes(a2, 16)?.try_into().unwrap_or_default();
@@ -365,6 +395,14 @@ pub fn call(offset: u32, guest: &mut Guest) -> Done<Option<End>> {
         }
         _ => return Ok(None),
     }))
+}
+
+/// One block of AES-128.
+fn decrypt(key: &[u8], block: &[u8]) -> [u8; 16] {
+    let key: [u8; 16] = key.try_into().unwrap_or_default();
+    let mut block: [u8; 16] = block.try_into().unwrap_or_default();
+    Aes128::new(&key.into()).decrypt_block((&mut block).into());
+    block
 }
 
 /// The words of AES-128's round keys.
@@ -447,6 +485,12 @@ mod tests {
         let words = schedule(&key);
         assert_eq!((words[4], words[43]), (0xA0FA_FE17, 0xB663_0CA6));
         assert_eq!(reversed(&words)[..4], words[40..44]);
+        // FIPS 197, B: the key with which the block was encrypted.
+        let cipher = 0x3925_841D_02DC_09FB_DC11_8597_196A_0B32_u128.to_be_bytes();
+        let plain = 0x3243_F6A8_885A_308D_3131_98A2_E037_0734_u128.to_be_bytes();
+        let last: Vec<u8> = reversed(&words)[40..].iter().flat_map(|w| w.to_be_bytes()).collect();
+        assert_eq!(last, key, "the schedule backwards ends with the key");
+        assert_eq!(decrypt(&last, &cipher), plain);
         assert_eq!((SBOX[0], SBOX[0x53], inverse()[0xED]), (0x63, 0xED, 0x53));
         assert_eq!(unmix(inverse()[0]), 0x51F4_A750);
     }
