@@ -488,6 +488,7 @@ radio-test: ## the firmware over the virtual air, with Espressif's libraries: bu
 ifneq ($(radio),)
 	@$(MAKE) --no-print-directory image size smoke BOARD=nodemcu
 	@$(WAITING); $(call host,test) --quiet $(LOCKED) -p e2e --test radio --test radio_load
+	@$(call host,test) --quiet $(LOCKED) -p e2e --test update -- --ignored an_update_comes_by_radio
 	@$(MAKE) --no-print-directory battery
 else
 	@echo "make radio-test: left out, because there is no ESP8266_RTOS_SDK ('make sdk' fetches it)"

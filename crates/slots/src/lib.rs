@@ -139,6 +139,6 @@ mod tests {
         let [first, second] = RECORDS;
         assert!(STAGE + SECTOR <= first && first + SECTOR <= second);
         assert!(second + SECTOR <= PROGRESS && PROGRESS + SECTOR <= SLOT_START);
-        assert!(SLOT_START < SLOT_END && SLOT_END < MIB);
+        const { assert!(SLOT_START < SLOT_END && SLOT_END < MIB) };
     }
 }

@@ -30,13 +30,18 @@ impl Drop for Hostapd {
 impl Hostapd {
     /// With this key; none where there is no such program.
     fn start(pmk: [u8; 32]) -> Option<Self> {
+        Self::start_renewing(pmk, 0)
+    }
+
+    /// The same, with a new group key every so many seconds; 0: never.
+    fn start_renewing(pmk: [u8; 32], seconds: u32) -> Option<Self> {
         let Some(program) = std::env::var_os("HOSTAPD_AUTHENTICATOR") else {
             println!("left out: there is no hostapd to shake hands with (`make hostapd-test`)");
             return None;
         };
         let hex = |bytes: &[u8]| -> String { bytes.iter().map(|b| format!("{b:02x}")).collect() };
         let mut child = Command::new(program)
-            .args([hex(&own_rsn(4)), hex(&pmk)])
+            .args([hex(&own_rsn(4)), hex(&pmk), seconds.to_string()])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -83,7 +88,12 @@ impl Hostapd {
 
     /// Takes the next frame to the station and its answer back.
     fn exchange(&mut self, station: &mut Supplicant) {
-        let mut frame = self.next(b'E');
+        let frame = self.next(b'E');
+        self.answer(station, frame);
+    }
+
+    /// Takes a frame to the station and its answer back.
+    fn answer(&mut self, station: &mut Supplicant, mut frame: Vec<u8>) {
         let mut reply = [0; MAX_REPLY];
         let length = station.receive::<Sha1, Aes>(&mut frame, || SNONCE, &mut reply).unwrap();
         self.send(b'E', &reply[..length]);
@@ -104,6 +114,33 @@ fn hostapd_and_the_station_have_the_same_keys() {
     let own = install.group.unwrap();
     assert_eq!((own.index, own.key()), (hostapd.group[0], &hostapd.group[1..]));
     assert_eq!(own.rsc, [7, 0, 0, 0, 0, 0]);
+}
+
+/// The two group keys take turns, and the pairwise one stays as it is.
+#[test]
+fn hostapd_renews_the_group_key() {
+    let Some(mut hostapd) = Hostapd::start_renewing(PMK, 2) else { return };
+    let mut station = station();
+    hostapd.exchange(&mut station);
+    hostapd.exchange(&mut station);
+    let mut own = station.acknowledged().group.unwrap();
+    let _ = hostapd.pairwise();
+    let mut indices = vec![own.index];
+    while indices.len() < 4 {
+        let before = hostapd.group.clone();
+        // On a slow machine the next key may be on its way before this one is in use.
+        while hostapd.group == before {
+            if let (b'E', frame) = hostapd.receive() {
+                hostapd.answer(&mut station, frame);
+                let install = station.acknowledged();
+                assert!(install.pairwise.is_none(), "a key that is in use is not installed again");
+                own = install.group.unwrap();
+            }
+        }
+        assert_eq!((own.index, own.key()), (hostapd.group[0], &hostapd.group[1..]));
+        indices.push(own.index);
+    }
+    assert!(indices.windows(2).all(|pair| pair[0] != pair[1]), "{indices:?}");
 }
 
 #[test]

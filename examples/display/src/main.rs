@@ -8,7 +8,6 @@ extern crate alloc;
 
 use alloc::string::String;
 use alloc::sync::Arc;
-use core::fmt::Write;
 
 use chip::pins::Pull;
 use chip::{Board, Delay, I2c, Lamp, Speed};
@@ -76,5 +75,6 @@ fn show(display: &mut Display, text: &str) -> Result<(), TerminalModeError> {
     // Each time anew: a display that was unplugged has forgotten its settings.
     display.init()?;
     display.clear()?;
-    display.write_str(text).map_err(|_| TerminalModeError::OutOfBounds)
+    // Not by its fmt::Write, which in 0.10.0 shows the last character alone.
+    text.chars().try_for_each(|character| display.print_char(character))
 }

@@ -66,12 +66,17 @@ impl Place {
     }
 
     fn command(&self, verb: &str, more: &[&str]) -> Command {
+        self.command_of(&["--named"], verb, more)
+    }
+
+    /// A verb about the things that these words name.
+    fn command_of(&self, which: &[&str], verb: &str, more: &[&str]) -> Command {
         let release = self.release.display().to_string();
         let mut words = vec![verb];
         if verb == "update" {
             words.extend(["--release", &release, "--role", &self.role]);
         }
-        words.push("--named");
+        words.extend(which);
         words.extend(more);
         let mut command = self.bed.thing(Path::new(env!("CARGO_BIN_EXE_thing")), &words);
         command.env("THING", "lamp");
@@ -82,15 +87,20 @@ impl Place {
         self.command("update", more).output().unwrap()
     }
 
-    /// Begins an update, waits until the job is made, and interrupts it as Ctrl-C does.
-    fn begin(&self) -> Output {
-        let child = self.command("update", &[]).process_group(0).spawn().unwrap();
+    /// Begins an update, waits until the job is made, and interrupts it as Ctrl-C does, unless it
+    /// fails by itself before.
+    fn begin(&self, which: &[&str]) -> Output {
+        self.bed.seen();
+        let mut child = self.command_of(which, "update", &[]).process_group(0).spawn().unwrap();
         let deadline = Instant::now() + Duration::from_secs(120);
-        while !self.bed.seen().iter().any(|operation| operation == "list-job-executions-for-job") {
+        while child.try_wait().unwrap().is_none() {
             assert!(Instant::now() < deadline, "no job is made");
+            if self.bed.seen().iter().any(|operation| operation == "list-job-executions-for-job") {
+                kill(Pid::from_raw(i32::try_from(child.id()).unwrap()), Signal::SIGINT).unwrap();
+                break;
+            }
             std::thread::sleep(Duration::from_millis(50));
         }
-        kill(Pid::from_raw(i32::try_from(child.id()).unwrap()), Signal::SIGINT).unwrap();
         child.wait_with_output().unwrap()
     }
 
@@ -124,7 +134,7 @@ fn text(output: &Output) -> String {
 #[test]
 fn what_an_account_needs_is_told_and_an_update_begun_followed_and_cleared_away() {
     let place = Place::prepared("eu-west-1");
-    let begun = place.begin();
+    let begun = place.begin(&["--named"]);
     let said = text(&begun);
     assert!(begun.status.success(), "{said}");
     for line in [
@@ -176,7 +186,8 @@ fn an_answer_that_is_lost_at_any_call_is_no_trouble() {
     let place = Place::prepared("eu-west-2");
     for operation in ["create-stream", "create-job", "delete-stream"] {
         place.bed.fault(operation, Fault::AnswerLost, 1);
-        let follows = (0..3).any(|_| text(&place.begin_or_fail()).contains("goes on without you"));
+        let follows =
+            (0..3).any(|_| text(&place.begin(&["--named"])).contains("goes on without you"));
         assert!(follows, "{operation}");
         let done = (0..3).any(|_| {
             place.bed.fault("describe-job", Fault::Answer(COMPLETED), 1);
@@ -189,7 +200,7 @@ fn an_answer_that_is_lost_at_any_call_is_no_trouble() {
 #[test]
 fn a_failure_is_told_with_its_reason_and_the_command_fails() {
     let place = Place::prepared("eu-west-3");
-    place.begin();
+    place.begin(&["--named"]);
     place.bed.fault("describe-job", Fault::Answer(FAILED), 1);
     place.bed.fault("list-job-executions-for-job", Fault::Answer(DONE_EXECUTIONS), 1);
     place.bed.fault("describe-job-execution", Fault::Answer(DONE_EXECUTION), 1);
@@ -206,11 +217,42 @@ fn an_update_is_called_off_and_cleared_away() {
     let place = Place::prepared("eu-central-1");
     let nothing = place.command("update-cancel", &[]).output().unwrap();
     assert!(text(&nothing).contains("no update of lamp is under way"), "{}", text(&nothing));
-    place.begin();
+    place.begin(&["--named"]);
     let done = place.command("update-cancel", &[]).output().unwrap();
     assert!(done.status.success(), "{}", text(&done));
     assert!(text(&done).contains("the job is called off"), "{}", text(&done));
     assert!(place.is_clear());
+}
+
+#[test]
+fn groups_and_lists_are_one_job_each() {
+    let place = Place::prepared("us-east-2");
+    let region = place.region;
+    let _ = place.bed.tell("POST", "/thing-groups/lamps");
+    let list = place.bed.folder.path().join("things.csv");
+    std::fs::write(&list, "thing,place\nlamp,hall\ndoor,yard\n").unwrap();
+    let list = list.display().to_string();
+    let fleet = ["--fleet", list.as_str()];
+    let refused = place.begin(&fleet);
+    assert!(
+        text(&refused).contains("there is no thing door in this account"),
+        "{}",
+        text(&refused)
+    );
+    let _ = place.bed.tell("POST", "/things/door");
+    let arn = |name: &str| format!("arn:aws:iot:{region}:123456789012:{name}");
+    for (which, targets, words) in [
+        (&["--group", "lamps"][..], vec![arn("thinggroup/lamps")], "GROUP=lamps"),
+        (&fleet[..], vec![arn("thing/lamp"), arn("thing/door")], "FLEET=things.csv"),
+    ] {
+        let begun = text(&place.begin(which));
+        assert!(begun.contains(&format!("`make update-cancel {words}` calls it off")), "{begun}");
+        let id = place.bed.ask("/jobs")["jobs"][0]["jobId"].as_str().unwrap().to_owned();
+        let job = place.bed.ask(&format!("/jobs/{id}"))["job"].clone();
+        assert_eq!(job["targets"], serde_json::json!(targets));
+        let done = place.command_of(which, "update-cancel", &[]).output().unwrap();
+        assert!(done.status.success() && place.is_clear(), "{}", text(&done));
+    }
 }
 
 #[test]
@@ -257,22 +299,4 @@ fn what_cannot_be_is_told_before_anything_is_made() {
         text(&refused)
     );
     assert_eq!((place.objects(), place.bed.streams().len()), (0, 0));
-}
-
-impl Place {
-    /// As [`Place::begin`], unless it fails by itself.
-    fn begin_or_fail(&self) -> Output {
-        self.bed.seen();
-        let mut child = self.command("update", &[]).process_group(0).spawn().unwrap();
-        let deadline = Instant::now() + Duration::from_secs(120);
-        while child.try_wait().unwrap().is_none() {
-            assert!(Instant::now() < deadline, "no job is made");
-            if self.bed.seen().iter().any(|operation| operation == "list-job-executions-for-job") {
-                kill(Pid::from_raw(i32::try_from(child.id()).unwrap()), Signal::SIGINT).unwrap();
-                break;
-            }
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        child.wait_with_output().unwrap()
-    }
 }

@@ -149,7 +149,8 @@ fn damaged_snapshots_are_refused_or_run_and_none_panics() {
             }
         }
     }
-    assert!(refused > 40 && ran > 40, "{refused} refused, {ran} ran");
+    // Most of what is damaged is memory, which is as good as any other.
+    assert!(refused * 20 > rounds && ran * 20 > rounds, "{refused} refused, {ran} ran");
 }
 
 #[test]

@@ -20,13 +20,16 @@ static u8 psk[32];
 static struct wpa_authenticator *authenticator;
 static struct wpa_state_machine *machine;
 
+/* What was standard output at the start. */
+static FILE *out;
+
 static void tell(char kind, const u8 *data, size_t length)
 {
-	putchar(kind);
-	putchar((int) (length >> 8));
-	putchar((int) (length & 0xFF));
-	fwrite(data, 1, length, stdout);
-	fflush(stdout);
+	putc(kind, out);
+	putc((int) (length >> 8), out);
+	putc((int) (length & 0xFF), out);
+	fwrite(data, 1, length, out);
+	fflush(out);
 }
 
 static void note(void *ctx, const u8 *addr, logger_level level, const char *txt)
@@ -123,9 +126,10 @@ static void on_input(int fd, void *eloop_ctx, void *user_ctx)
 
 int main(int argc, char *argv[])
 {
-	/* The station's RSN element, as its association request has it, and the key, in hex. */
+	/* The station's RSN element, as its association request has it, and the key, in hex; then
+	 * the seconds after which the group key is renewed, 0: never. */
 	u8 element[64];
-	size_t length = argc == 3 ? os_strlen(argv[1]) / 2 : 0;
+	size_t length = argc == 4 ? os_strlen(argv[1]) / 2 : 0;
 	struct wpa_auth_config conf;
 	static const struct wpa_auth_callbacks callbacks = {
 		.logger = note,
@@ -144,12 +148,17 @@ int main(int argc, char *argv[])
 	if (length < 2 || length > sizeof(element) || hexstr2bin(argv[1], element, length) ||
 	    os_strlen(argv[2]) != 64 || hexstr2bin(argv[2], psk, sizeof(psk)))
 		return 2;
+	/* hostapd logs to standard output, which is not to be read as messages. */
+	out = fdopen(dup(1), "w");
+	if (!out || dup2(2, 1) < 0)
+		return 1;
 	setvbuf(stdin, NULL, _IONBF, 0);
 	os_memset(&conf, 0, sizeof(conf));
 	conf.wpa = WPA_PROTO_RSN;
 	conf.wpa_key_mgmt = WPA_KEY_MGMT_PSK;
 	conf.wpa_pairwise = conf.rsn_pairwise = conf.wpa_group = WPA_CIPHER_CCMP;
 	conf.wpa_group_update_count = conf.wpa_pairwise_update_count = 4;
+	conf.wpa_group_rekey = atoi(argv[3]);
 	conf.eapol_version = 2;
 	conf.wmm_enabled = 1; /* 16 replay counters, as the beacon of the tests says */
 	conf.group_mgmt_cipher = WPA_CIPHER_AES_128_CMAC;

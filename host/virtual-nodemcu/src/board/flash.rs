@@ -40,6 +40,7 @@ mod command {
     pub const DUAL_OUT_READ: u8 = 0x3B;
     pub const RDUID: u8 = 0x4B;
     pub const BE32: u8 = 0x52;
+    pub const SFDP: u8 = 0x5A;
     pub const CE_OLD: u8 = 0x60;
     pub const QUAD_OUT_READ: u8 = 0x6B;
     pub const REMS: u8 = 0x90;
@@ -314,6 +315,11 @@ impl Flash {
             command::RDID => cycle(reply, &self.jedec_id()),
             command::REMS => cycle(reply, &[JEDEC_WINBOND[0], self.jedec_id()[2] - 1]),
             command::RDUID => cycle(reply, &[0x56, 0x4E, 0x4F, 0x44, 0x45, 0x4D, 0x43, 0x55]),
+            command::SFDP => {
+                for (byte, at) in reply.iter_mut().zip(address..) {
+                    *byte = self.discoverable(at);
+                }
+            }
             command::RES => cycle(reply, &[self.jedec_id()[2] - 1]),
             command::RDSR => cycle(reply, &self.status().to_le_bytes()[..1]),
             command::RDSR2 => cycle(reply, &self.status().to_le_bytes()[1..]),
@@ -351,6 +357,29 @@ impl Flash {
             command::BE => self.erase(address, BLOCK),
             command::CE | command::CE_OLD => self.erase(0, size),
             _ => {}
+        }
+    }
+
+    /// A byte of what the chip says of itself (JESD216): a head, and nine words of basic parameters
+    /// at 0x80, as in the data sheet of the W25Q32 (rev. K, 8.2.31), for this size.
+    fn discoverable(&self, at: usize) -> u8 {
+        const HEAD: [u8; 16] = *b"SFDP\x00\x01\x00\xFF\x00\x00\x01\x09\x80\x00\x00\xFF";
+        // Sectors of 4 KB by 0x20 and 3-byte addresses; bits; fast reads; blocks by 0x52 and 0xD8.
+        let words = [
+            0xFFF1_20E5,
+            self.data.len() as u32 * 8 - 1,
+            0x6B08_EB44,
+            0xBB80_3B08,
+            0xFFFF_FFEE,
+            0xFF00_FFFF,
+            0xEB00_FFFF,
+            0x520F_200C,
+            0xFF00_D810,
+        ];
+        match at {
+            0..16 => HEAD[at],
+            0x80..0xA4 => words[(at - 0x80) / 4].to_le_bytes()[at % 4],
+            _ => 0xFF,
         }
     }
 
@@ -496,6 +525,10 @@ mod tests {
         let mut id = [0; 3];
         flash.transact(command::RDID, 0, &[], &mut id);
         assert_eq!(id, [0xEF, 0x40, 0x16]);
+        let mut said = [0; 0x88];
+        flash.transact(command::SFDP, 0, &[], &mut said);
+        assert_eq!((&said[..4], said[12]), (&b"SFDP"[..], 0x80));
+        assert_eq!(said[0x84..], (8 * (4 << 20) - 1u32).to_le_bytes(), "bits, less one");
         for (code, start, length) in [
             (command::SE, 0x3000, SECTOR),
             (command::BE, 0x20000, BLOCK),
