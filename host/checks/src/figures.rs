@@ -38,7 +38,7 @@ const KIB: u64 = 1024;
 pub mod most {
     use super::KIB;
 
-    pub const FLASH: u64 = 269 * KIB;
+    pub const FLASH: u64 = 250 * KIB;
     pub const PEAK_ECDSA: u64 = 37 * KIB;
     pub const PEAK_RSA: u64 = 40 * KIB;
     pub const CONNECTED: u64 = 27 * KIB;
