@@ -191,7 +191,8 @@ test: lint size smoke
 	@echo "make test: all passed"
 else
 # Some suites compute, others mostly wait: for a keep-alive, for esptool, for a page. Two at a time
-# fill two cores. The images that several read are made before, and not again (MADE).
+# fill two cores. The images that several read are made before, and not again (MADE). One that fails
+# does not stop the others (-k).
 SUITES = e2e lint unit flash-test update-test curve-test target-test board-test page-test boot-test crate-test battery-test app-test
 .PHONY: firmwares suites
 firmwares: setup
@@ -204,7 +205,7 @@ test: setup ## everything CI checks
 	@$(MAKE) --no-print-directory -j2 firmwares tools virtual-board
 	@$(MAKE) --no-print-directory size boards
 	@echo "make test: $(SUITES), two at a time; each tells what it has to tell at its end"
-	@$(MAKE) --no-print-directory -j2 --output-sync=target MADE=1 suites
+	@$(MAKE) --no-print-directory -k -j2 --output-sync=target MADE=1 suites
 	@$(MAKE) --no-print-directory bench smoke
 	@$(MAKE) --no-print-directory bench smoke BOARD=nodemcu RADIO=0
 	@FLEET_BOARDS=3 $(MAKE) --no-print-directory update-fleet
