@@ -841,6 +841,7 @@ impl Machine {
                     let hz = self.board.clock.bus_hz();
                     self.board.uarts[0].set_baud(self.host_baud, hz);
                 }
+                self.board.uarts[0].measure(&bytes, self.host_baud, self.board.clock.bus_hz());
                 let seen = uart::over_the_wire(&bytes, self.host_baud, self.chip_baud());
                 self.board.uarts[0].push(seen);
             }
