@@ -138,7 +138,7 @@ AWS = $(if $(AWS_PROFILE),AWS_PROFILE='$(AWS_PROFILE)') $(if $(AWS_REGION),AWS_R
 
 .PHONY: foreign help setup build tools fmt doc port host-crates run on off send watch smoke provision deprovision provision-fleet aws-stand-in \
 	new identity identity-info signing-key release update update-status update-cancel update-policy update-fleet test lint unit virtual-test virtual-bench fuzz target-test board-test boot-test \
-	app-test foreign-test flash-test update-test update-powercut update-soak e2e image flash flash-identity erase monitor esptool virtual-board boards nodemcu-image new-board \
+	app-test foreign-test rom-compare flash-test update-test update-powercut update-soak e2e image flash flash-identity erase monitor esptool virtual-board boards nodemcu-image new-board \
 	page-test crate-test curve-test constant-time curve-fuzz container audit soak bench size vendor env clean sdk radio-test radio-soak hostapd-test \
 	battery battery-test
 .DEFAULT_GOAL := help
@@ -261,7 +261,7 @@ unit: tools ## host tests: pure logic, and the host programs against a real brok
 	@export RUSTDOC='$(CURDIR)/tools/rustdoc-errors'; $(call host,test) --quiet $(LOCKED) -p pin-tests
 	@$(THING_TOOL) esptool >/dev/null
 	@$(call host,test) --quiet $(LOCKED) -p virtual-nodemcu --lib --test instructions --test system --test qemu --test debug --test board --test radio --test air --test tshark \
-		--test parts --test control --test snapshot
+		--test parts --test control --test snapshot --test rom_compare
 	@$(call host,test) --quiet $(LOCKED) -p virtual-nodemcu --doc
 	@command -v tshark >/dev/null || echo 'left out: nobody else judged what is on the air (Debian: apt-get install tshark)'
 	@$(WAITING); $(call host,test) --quiet $(LOCKED) -p virtual-nodemcu --test esptool
@@ -284,6 +284,11 @@ foreign-test: tools ## firmware that nobody here wrote (MicroPython, CircuitPyth
 foreign: setup ## IMAGES=folder: how far the firmware in it gets on the virtual NodeMCU, as a table [SECONDS=20]
 	@$(call host,run) --quiet $(LOCKED) -p virtual-nodemcu --example foreign -- \
 		'$(abspath $(or $(IMAGES),$(error name the folder: make foreign IMAGES=folder)))' $(SECONDS)
+
+# Nor is a ROM, of which none is in the repository.
+rom-compare: setup ## ROM=file: the boot ROM's functions that the virtual NodeMCU does itself, against a dump of your chip's ROM [ROUNDS=2000]
+	@$(call host,run) --quiet $(LOCKED) -p virtual-nodemcu --example rom_compare -- '$(abspath $(or $(ROM),$(error \
+		name a dump of your chip's boot ROM: esptool --chip esp8266 dump-mem 0x40000000 65536 bootrom.bin, then make rom-compare ROM=bootrom.bin)))' $(ROUNDS)
 
 # Chromium is 300 MB: it and pytest have a list of their own, and come when they are needed.
 page-test: nodemcu-image virtual-board ## the board's page in a headless Chromium, which is installed if it is missing

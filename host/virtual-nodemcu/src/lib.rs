@@ -3,7 +3,8 @@
 //! [`cpu`] is the LX106 core alone. It knows no memory map: whoever runs it brings a
 //! [`cpu::Bus`]. [`board`] is that memory map with all devices, flash, boot ROM and serial line.
 //! [`parts`] is what one wires to its pins. [`debug`] is for those who look into a program: trace,
-//! profile, GDB; [`web`] shows the board on a page. [`harness`] is for tests of firmware.
+//! profile, GDB; [`web`] shows the board on a page. [`harness`] is for tests of firmware. [`compare`]
+//! holds the functions of the boot ROM against a dump of it.
 //!
 //! ```
 //! use virtual_nodemcu::cpu::Cpu;
@@ -15,6 +16,7 @@
 //! ```
 
 pub mod board;
+pub mod compare;
 pub mod cpu;
 pub mod debug;
 pub mod harness;

@@ -221,6 +221,46 @@ fn page_server() -> (u16, std::sync::mpsc::Receiver<String>) {
     (port, requests)
 }
 
+/// Why it was reset lies in RTC memory and in a register beside it, where its libraries leave it.
+#[test]
+fn micropython_knows_why_it_was_reset() {
+    let mut board = VirtualBoard::builder()
+        .unpaced()
+        .image(0, &flash("micropython-1.10.0.bin", 4))
+        .build()
+        .unwrap();
+    board.wait_for(">>> ", PATIENCE).unwrap();
+    let expect = |board: &mut VirtualBoard, cause: u32, after: &str| {
+        let line = "import machine; print('cause', machine.reset_cause())\r";
+        board.machine.type_in(line.as_bytes());
+        let said = board.wait_for("\r\n>>> ", PATIENCE).unwrap();
+        assert!(said.contains(&format!("\r\ncause {cause}")), "{after}: {said}");
+    };
+    let again = |board: &mut VirtualBoard| {
+        board.wait_for("MicroPython v", PATIENCE).unwrap();
+        board.wait_for(">>> ", PATIENCE).unwrap();
+    };
+    expect(&mut board, 0, "power on");
+    board.machine.type_in(b"machine.reset()\r");
+    again(&mut board);
+    expect(&mut board, 4, "reset by the program");
+    board.reset();
+    again(&mut board);
+    expect(&mut board, 6, "the button RST");
+    // A wait that feeds nothing: the first stage bites, and the libraries reset.
+    board.machine.type_in(b"machine.time_pulse_us(machine.Pin(4), 1, 20000000)\r");
+    again(&mut board);
+    expect(&mut board, 3, "the watchdog's first stage");
+    // With interrupts off only the second stage acts, and nobody leaves a word.
+    board.machine.type_in(b"machine.disable_irq()\r");
+    board.wait_for_console("reset: watchdog", PATIENCE).unwrap();
+    again(&mut board);
+    expect(&mut board, 0, "the watchdog's second stage");
+    board.power_cycle();
+    again(&mut board);
+    expect(&mut board, 0, "power off and on");
+}
+
 /// By the radio that its own libraries drive, WPA2 included.
 #[test]
 fn micropython_joins_an_access_point_and_fetches_a_page() {

@@ -329,6 +329,7 @@ impl Machine {
     /// Resets the chip from outside: power, or the pin EN.
     pub fn reset(&mut self, cause: ResetCause) {
         let why = if cause == ResetCause::PowerOn { "power on" } else { "EN pin" };
+        self.board.clear_rtc_stores();
         self.reset_because(cause, why);
     }
 
@@ -688,6 +689,7 @@ impl Machine {
             && self.wake_wire
             && since.elapsed() >= Duration::from_nanos(time)
         {
+            self.board.clear_rtc_stores();
             self.reset_because(ResetCause::DeepSleep, "end of deep sleep");
         }
         if self.charging.is_some_and(|since| since.elapsed() >= EN_DELAY) {
@@ -839,6 +841,7 @@ impl Machine {
                     let hz = self.board.clock.bus_hz();
                     self.board.uarts[0].set_baud(self.host_baud, hz);
                 }
+                self.board.uarts[0].measure(&bytes, self.host_baud, self.board.clock.bus_hz());
                 let seen = uart::over_the_wire(&bytes, self.host_baud, self.chip_baud());
                 self.board.uarts[0].push(seen);
             }

@@ -91,6 +91,9 @@ const RTC_SLEEP_NOW: u32 = 1 << 20;
 /// Bits 5:0: what ends a sleep; bits 13:8: what did.
 const RTC_WAKE: u32 = 0x6000_0718;
 const WAKE_BY_TIMER: u32 = 8;
+/// The first of four words, among the `other` ones, that only a reset from outside clears: in one
+/// of them the SDK's libraries leave why they reset the chip.
+const RTC_STORES: usize = 0x730 / 4;
 /// All ones before a deep sleep and never otherwise: what the SDK switches off with it.
 const RTC_POWER_DOWN: u32 = 0x6000_0740;
 /// The result: periods of the crystal in bits 19:0, bit 31 when it is there.
@@ -398,7 +401,13 @@ impl Board {
         }
     }
 
-    /// Resets everything that a reset of the chip resets; RAM and RTC memory stay unless the
+    /// A reset from outside comes: the RTC's stores are cleared. The SDK's libraries take such a
+    /// reset for one of their own otherwise.
+    pub fn clear_rtc_stores(&mut self) {
+        self.other[RTC_STORES..][..4].fill(0);
+    }
+
+    /// Resets everything that each reset of the chip resets; RAM and RTC memory stay unless the
     /// power was off.
     pub fn reset(&mut self, cause: ResetCause, now: u64) {
         let time = self.clock.nanoseconds(now);
@@ -417,7 +426,9 @@ impl Board {
         self.dport = [0; 64];
         let efuses = self.efuses();
         self.dport[DPORT_EFUSE as usize / 4..][..4].copy_from_slice(&efuses);
-        self.other = [0; 1024];
+        let (before, rest) = self.other.split_at_mut(RTC_STORES);
+        before.fill(0);
+        rest[4..].fill(0);
         self.spi = Default::default();
         self.hspi = Hspi::default();
         self.uarts = Default::default();

@@ -17,9 +17,13 @@ pub mod reg {
     pub const INT_ENA: u32 = 0x0C;
     pub const INT_CLR: u32 = 0x10;
     pub const CLKDIV: u32 = 0x14;
+    pub const AUTOBAUD: u32 = 0x18;
     pub const STATUS: u32 = 0x1C;
     pub const CONF0: u32 = 0x20;
     pub const CONF1: u32 = 0x24;
+    pub const LOW_PULSE: u32 = 0x28;
+    pub const HIGH_PULSE: u32 = 0x2C;
+    pub const PULSES: u32 = 0x30;
     pub const DATE: u32 = 0x78;
     pub const ID: u32 = 0x7C;
 }
@@ -33,6 +37,13 @@ const CONF0_TX_RESET: u32 = 1 << 18;
 /// Start bit, eight of data, stop bit.
 const BITS: u64 = 10;
 const CONF1_TIMEOUT_ENABLE: u32 = 1 << 31;
+/// Pulses are measured; bits 15:8: those of fewer clocks count as noise.
+const AUTOBAUD_ENABLE: u32 = 1 << 0;
+/// No pulse of a level was measured yet, and the most edges that are counted.
+const NO_PULSE: u32 = 0xF_FFFF;
+const MOST_EDGES: u32 = 0x3FF;
+/// Clocks by which a pulse is measured too short, with the filter's: together the 12 that the ROM adds.
+const PULSE_LOSS: u32 = 4;
 /// Modem lines and RXD are high when idle.
 const STATUS_IDLE: u32 = 1 << 15;
 
@@ -108,6 +119,37 @@ impl Uart {
     pub fn push(&mut self, bytes: impl IntoIterator<Item = u8>) {
         self.incoming.extend(bytes);
         self.fill();
+    }
+
+    /// Measures the pulses of what a host sends back to back (8N1) at `sender` baud, at the bus clock
+    /// `hz`, if the program asked for it.
+    pub fn measure(&mut self, bytes: &[u8], sender: u32, hz: u64) {
+        let control = self.get(reg::AUTOBAUD);
+        let clocks = hz.checked_div(sender.into()).unwrap_or(0);
+        if control & AUTOBAUD_ENABLE == 0 || clocks == 0 {
+            return;
+        }
+        let loss = u64::from((control >> 8 & 0xFF) + PULSE_LOSS);
+        let bits = bytes.iter().flat_map(|byte| {
+            let frame = 1 << 9 | u32::from(*byte) << 1;
+            (0..BITS).map(move |place| frame >> place & 1 != 0)
+        });
+        // The line was high before, for nobody knows how long.
+        let (mut level, mut length) = (true, None::<u64>);
+        for bit in bits {
+            if bit == level {
+                length = length.map(|length| length + 1);
+                continue;
+            }
+            let at = if level { reg::HIGH_PULSE } else { reg::LOW_PULSE } as usize / 4;
+            if let Some(length) = length {
+                let measured = (clocks * length).saturating_sub(loss).min(NO_PULSE.into()) as u32;
+                self.registers[at] = self.registers[at].min(measured);
+            }
+            let edges = &mut self.registers[reg::PULSES as usize / 4];
+            *edges = (*edges + 1).min(MOST_EDGES);
+            (level, length) = (bit, Some(1));
+        }
     }
 
     /// Takes a byte out of the receive FIFO past the registers, as the ROM's loader does.
@@ -199,7 +241,13 @@ impl Uart {
             reg::FIFO => {}
             reg::INT_CLR => self.raised &= !value,
             reg::INT_RAW | reg::INT_ST | reg::STATUS | reg::DATE => {}
+            reg::LOW_PULSE | reg::HIGH_PULSE | reg::PULSES => {}
             _ => {
+                if offset == reg::AUTOBAUD && value & !self.get(offset) & AUTOBAUD_ENABLE != 0 {
+                    self.registers[reg::LOW_PULSE as usize / 4] = NO_PULSE;
+                    self.registers[reg::HIGH_PULSE as usize / 4] = NO_PULSE;
+                    self.registers[reg::PULSES as usize / 4] = 0;
+                }
                 if let Some(register) = self.registers.get_mut(offset as usize / 4) {
                     *register = value;
                 }
@@ -299,6 +347,38 @@ mod tests {
 
     fn write(uart: &mut Uart, offset: u32, value: u32) {
         uart.write(offset, value, 0, HZ);
+    }
+
+    #[test]
+    fn pulses_are_measured_for_who_asks() {
+        const CLOCKS: u64 = HZ / 115_200;
+        let mut uart = Uart::default();
+        uart.measure(b"UU", 115_200, HZ);
+        assert_eq!(uart.read(reg::PULSES), 0, "nobody asked");
+        write(&mut uart, reg::AUTOBAUD, 8 << 8 | 1);
+        assert_eq!((uart.read(reg::LOW_PULSE), uart.read(reg::PULSES)), (NO_PULSE, 0));
+        // Start bit and seven low ones, one high with the stop bit and the next byte's none.
+        uart.measure(&[0x80, 0x80], 115_200, HZ);
+        let of_bits = |bits: u64| (CLOCKS * bits - 12) as u32;
+        assert_eq!(uart.read(reg::LOW_PULSE), of_bits(8));
+        assert_eq!(uart.read(reg::HIGH_PULSE), of_bits(2));
+        assert_eq!(uart.read(reg::PULSES), 4);
+        uart.measure(b"UU", 115_200, HZ);
+        let measured = [reg::LOW_PULSE, reg::HIGH_PULSE].map(|register| uart.read(register));
+        assert_eq!((measured, uart.read(reg::PULSES)), ([of_bits(1); 2], 24));
+        // What the ROM makes of it is the host's speed.
+        write(&mut uart, reg::CLKDIV, (measured[0] + measured[1]) / 2 + 12);
+        assert!(uart.baud(HZ).abs_diff(115_200) < 200);
+        write(&mut uart, reg::PULSES, 7);
+        uart.measure(&[0x55; 1000], 0, HZ);
+        assert_eq!(uart.read(reg::PULSES), 24, "neither written nor counted at no speed");
+        uart.measure(&[0x55; 1000], 9600, HZ);
+        assert_eq!((uart.read(reg::LOW_PULSE), uart.read(reg::PULSES)), (of_bits(1), MOST_EDGES));
+        // Bit by bit slower than the counter reaches.
+        write(&mut uart, reg::AUTOBAUD, 0);
+        write(&mut uart, reg::AUTOBAUD, 1);
+        uart.measure(&[0x55; 2], 1, HZ);
+        assert_eq!((uart.read(reg::LOW_PULSE), uart.read(reg::PULSES)), (NO_PULSE, 20));
     }
 
     /// 86.75 us a byte at 115200 baud.

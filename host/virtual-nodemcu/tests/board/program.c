@@ -107,6 +107,8 @@ static void test(void)
 {
     if (REG(0x60000714) == 4) {
         check("RTC memory survived", REG(0x60001200) == 0xC0FFEE);
+        check("the RTC's stores survived",
+              REG(0x60000730) == 0xCAFE && REG(0x6000073C) == 0xBEEF);
         check("RAM survived", REG(0x3FFF0000) == 0xC0FFEE);
         REG(0x60000700) = 1u << 31;
         for (;;)
@@ -118,7 +120,10 @@ static void test(void)
         return;
     }
     check("power on", REG(0x60000714) == 1);
+    check("the RTC's stores are empty", REG(0x60000730) == 0 && REG(0x6000073C) == 0);
     REG(0x60001200) = 0xC0FFEE;
+    REG(0x60000730) = 0xCAFE;
+    REG(0x6000073C) = 0xBEEF;
     REG(0x3FFF0000) = 0xC0FFEE;
     REG(0x60000904) = 4;
     REG(0x60000908) = 3;

@@ -97,6 +97,9 @@ struct Hash {
     /// Where the length's low and high word lie.
     length: (u32, u32),
     big_endian: bool,
+    /// Whether each block passes through the context's buffer, where it stays, or only the first of
+    /// an update.
+    copies: bool,
     compress: fn(&mut [u32], &[u8; 64]),
 }
 
@@ -105,6 +108,7 @@ const MD5: Hash = Hash {
     start: &[0x6745_2301, 0xEFCD_AB89, 0x98BA_DCFE, 0x1032_5476],
     length: (16, 20),
     big_endian: false,
+    copies: true,
     compress: md5_block,
 };
 const SHA1: Hash = Hash {
@@ -112,6 +116,7 @@ const SHA1: Hash = Hash {
     start: &[0x6745_2301, 0xEFCD_AB89, 0x98BA_DCFE, 0x1032_5476, 0xC3D2_E1F0],
     length: (20, 24),
     big_endian: true,
+    copies: false,
     compress: sha1_block,
 };
 
@@ -184,9 +189,14 @@ impl Hash {
         let mut data = guest.load_bytes(buffer, used)?;
         data.extend(bytes);
         let mut chunks = data.chunks_exact(64);
+        let mut passes = true;
         for chunk in &mut chunks {
             let mut block = [0; 64];
             block.copy_from_slice(chunk);
+            if passes {
+                guest.store_bytes(buffer, &block, false)?;
+            }
+            passes = self.copies;
             self.block(context, &block, guest)?;
         }
         guest.store_bytes(buffer, chunks.remainder(), false)
@@ -201,6 +211,9 @@ impl Hash {
         padding.resize(if used < 56 { 56 - used } else { 120 - used }, 0);
         padding.extend(if self.big_endian { bits.to_be_bytes() } else { bits.to_le_bytes() });
         self.update(context, &padding, guest)?;
+        // The length stays the message's.
+        guest.store32(context.wrapping_add(self.length.0), low)?;
+        guest.store32(context.wrapping_add(self.length.1), high)?;
         for n in 0..self.words {
             let word = guest.load32(context.wrapping_add(4 * n))?;
             let bytes = if self.big_endian { word.to_be_bytes() } else { word.to_le_bytes() };
@@ -272,8 +285,8 @@ pub fn call(offset: u32, guest: &mut Guest) -> Done<Option<End>> {
         0x9900 | 0xB648 => {
             let hash = if offset == 0x9900 { MD5 } else { SHA1 };
             hash.end(a3, a2, guest)?;
-            // Nothing of the message stays.
-            guest.fill(a3, 0, if offset == 0x9900 { 88 } else { 92 })?;
+            // Nothing of the message stays; MD5Final takes the context for as large as a pointer.
+            guest.fill(a3, 0, if offset == 0x9900 { 4 } else { 92 })?;
             End::Plain
         }
         // SHA1Transform(state, block)
@@ -380,9 +393,7 @@ pub fn call(offset: u32, guest: &mut Guest) -> Done<Option<End>> {
             let wrapped = guest.load_bytes(a4, 8 * (a3.min(0x100) + 1))?;
             let mut out = vec![0; wrapped.len() - 8];
             let good = aes_kw::KekAes128::from(key).unwrap(&wrapped, &mut out).is_ok();
-            if good {
-                guest.store_bytes(a5, &out, false)?;
-            }
+            guest.store_bytes(a5, &out, false)?;
             End::Value(if good { 0 } else { u32::MAX })
         }
         // rc4_skip(key, length, skip, data, length)

@@ -37,18 +37,15 @@ pub fn call(offset: u32, guest: &mut Guest) -> Option<End> {
     })
 }
 
-/// Too large for the type is its largest or smallest; no number counts as infinite, by its sign.
+/// Too large for the type is its largest or smallest; no number is its largest, as in the ROM.
 fn to_signed(value: f64) -> i32 {
-    if value.is_nan() {
-        return if value.is_sign_negative() { i32::MIN } else { i32::MAX };
-    }
-    value as i32
+    if value.is_nan() { i32::MAX } else { value as i32 }
 }
 
 /// Negative ones wrap, as far as a signed word goes; beyond either end it is the end.
 fn to_unsigned(value: f64) -> u32 {
     if value.is_nan() {
-        return if value.is_sign_negative() { 0x8000_0000 } else { u32::MAX };
+        return u32::MAX;
     }
     if value < 0.0 { value as i32 as u32 } else { value as u32 }
 }

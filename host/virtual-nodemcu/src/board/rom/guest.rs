@@ -8,7 +8,7 @@ use crate::cpu::{Bus as _, Cause, Cpu, sr};
 pub struct Refused {
     /// The exception that the core raises.
     pub cause: Cause,
-    /// EXCVADDR.
+    /// EXCVADDR; for an illegal instruction, where it stands.
     pub address: u32,
 }
 
@@ -198,7 +198,8 @@ impl Guest<'_> {
     pub fn raise(&mut self, pc: u32, refused: &Refused) {
         let state = self.special(sr::PS);
         let vector = if state & ps::UM != 0 { 0x50 } else { 0x30 };
-        self.cpu.set_special(sr::EPC1, pc);
+        let at = if refused.cause == Cause::IllegalInstruction { refused.address } else { pc };
+        self.cpu.set_special(sr::EPC1, at);
         self.cpu.set_special(sr::EXCCAUSE, refused.cause as u32);
         self.cpu.set_special(sr::EXCVADDR, refused.address);
         self.cpu.set_special(sr::PS, state | ps::EXCM);

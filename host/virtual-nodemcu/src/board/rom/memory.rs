@@ -1,11 +1,20 @@
 //! Memory, strings and integer arithmetic.
 
 use super::functions::Words;
-use super::guest::{Done, End, Guest};
+use super::guest::{Done, End, Guest, Refused};
+use crate::cpu::Cause;
 
 /// The pointer to the C library's reentrancy structure, and that.
 const REENT: u32 = 0x3FFF_C6F8;
 const REENT_AT: u32 = 0x3FFF_C2F8;
+
+/// Division by zero: an illegal instruction of the ROM, in __udivsi3 (which the functions for 64 bits
+/// use), __umodsi3 and __divsi3.
+const BY_ZERO: [Refused; 3] = [by_zero(0x4000_E25D), by_zero(0x4000_E296), by_zero(0x4000_DCE5)];
+
+const fn by_zero(address: u32) -> Refused {
+    Refused { cause: Cause::IllegalInstruction, address }
+}
 
 /// The seed of rand() when a program starts.
 pub fn initialise(words: &mut Words) {
@@ -127,7 +136,10 @@ pub fn call(offset: u32, guest: &mut Guest) -> Done<Option<End>> {
         }
         // roundup2(value, power of two), multofup(value, unit)
         0x31B4 => End::Value(a2.wrapping_add(a3).wrapping_sub(1) & a3.wrapping_neg()),
-        0x31C0 => End::Value(a2.wrapping_add(a3).wrapping_sub(1).checked_div(a3).unwrap_or(0)),
+        0x31C0 => {
+            let sum = a2.wrapping_add(a3).wrapping_sub(1);
+            End::Value(sum.checked_div(a3).ok_or(BY_ZERO[0])?)
+        }
         // srand, rand: the state lies in the C library's reentrancy structure.
         0x05F0 => {
             let at = guest.load32(REENT)?;
@@ -144,21 +156,19 @@ pub fn call(offset: u32, guest: &mut Guest) -> Done<Option<End>> {
             guest.store32(at.wrapping_add(172), (next >> 32) as u32)?;
             End::Value((next >> 32) as u32 & 0x7FFF_FFFF)
         }
-        // __udivsi3, __umodsi3, __divsi3, __umulsidi3, __muldi3, __udivdi3, __umoddi3, __divdi3.
-        // Division by zero gives 0, as in the ROM.
-        0xE21C => End::Value(a2.checked_div(a3).unwrap_or(0)),
-        0xE268 => End::Value(a2.checked_rem(a3).unwrap_or(0)),
-        0xDC88 => {
-            let (left, right) = (a2 as i32, a3 as i32);
-            End::Value(if right == 0 { 0 } else { left.wrapping_div(right) as u32 })
-        }
+        // __udivsi3, __umodsi3, __divsi3, __umulsidi3, __muldi3, __udivdi3, __umoddi3, __divdi3
+        0xE21C => End::Value(a2.checked_div(a3).ok_or(BY_ZERO[0])?),
+        0xE268 => End::Value(a2.checked_rem(a3).ok_or(BY_ZERO[1])?),
+        0xDC88 if a3 == 0 => return Err(BY_ZERO[2]),
+        0xDC88 => End::Value((a2 as i32).wrapping_div(a3 as i32) as u32),
         0xDCF0 => End::Wide(u64::from(a2) * u64::from(a3)),
         0x0650 => End::Wide(long(a2, a3).wrapping_mul(long(a4, a5))),
-        0xD310 => End::Wide(long(a2, a3).checked_div(long(a4, a5)).unwrap_or(0)),
-        0xD770 => End::Wide(long(a2, a3).checked_rem(long(a4, a5)).unwrap_or(0)),
+        0xD310 => End::Wide(long(a2, a3).checked_div(long(a4, a5)).ok_or(BY_ZERO[0])?),
+        0xD770 => End::Wide(long(a2, a3).checked_rem(long(a4, a5)).ok_or(BY_ZERO[0])?),
+        0xCE60 if long(a4, a5) == 0 => return Err(BY_ZERO[0]),
         0xCE60 => {
             let (left, right) = (long(a2, a3) as i64, long(a4, a5) as i64);
-            End::Wide(if right == 0 { 0 } else { left.wrapping_div(right) as u64 })
+            End::Wide(left.wrapping_div(right) as u64)
         }
         _ => return Ok(None),
     }))
