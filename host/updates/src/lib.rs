@@ -2,7 +2,7 @@
 //! tells the things, and all of that is followed until it is over and then cleared away.
 //!
 //! The same commands go to AWS, by the person's own AWS CLI, or to the local cloud, which plays them
-//! ([`account`]). What comes next is decided by a pure function ([`plan`]); an order is written down
+//! ([`account`]). What comes next is decided by a pure function (`plan`); an order is written down
 //! before anything is made ([`order`]), so that a command that was interrupted anywhere is simply
 //! given again: it looks, goes on, and makes nothing twice.
 

@@ -1,4 +1,4 @@
-//! Takes the steps that [`plan`](crate::plan) names, by the commands of the AWS CLI.
+//! Takes the steps that `plan` names, by the commands of the AWS CLI.
 
 use std::collections::{BTreeMap, HashSet};
 use std::time::{Duration, Instant};

@@ -1,8 +1,8 @@
 //! The whole state of a board in a file, from which it goes on.
 //!
 //! A snapshot is a head ([`MAGIC`], [`FORMAT`], the size of the flash chip), the state, and a SHA-1
-//! of all before it. One description of each type ([`Keep`]) serves both directions. A type lists
-//! all of its fields, so that a new one cannot be forgotten: [`keep!`] does not compile then.
+//! of all before it. One description of each type (`Keep`) serves both directions. A type lists
+//! all of its fields, so that a new one cannot be forgotten: `keep!` does not compile then.
 //!
 //! What does not belong to the chip is not in it: parts at the pins, access points, whoever is
 //! connected, the random source (two boards from one snapshot must not draw the same keys). Whatever

@@ -2,7 +2,7 @@
 //! a Unix socket, the others are stations there.
 //!
 //! Messages are a byte of kind, two of length (little endian), and that many bytes. From a station:
-//! [`TUNE`], [`SEND`], [`ABORT`]; to it: [`HEARD`], [`SENT`]. The air's time is the owner's; a
+//! `TUNE`, `SEND`, `ABORT`; to it: `HEARD`, `SENT`. The air's time is the owner's; a
 //! station hears frames when they arrive.
 
 use std::collections::VecDeque;
