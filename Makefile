@@ -66,6 +66,12 @@ HOST_TESTS = -p virtual-nodemcu -p aws-stand-in -p board-tests -p boot-tests -p 
 
 # CI takes the lock file as it is; at home a new dependency or crate enters it by itself.
 LOCKED = $(if $(CI),--locked)
+# UPDATES=0 leaves updates over the air out of a board's firmware (board-facts reads it).
+without_updates = $(filter 0,$(UPDATES))
+ifneq ($(without_updates),)
+export FIRMWARE_UPDATES := 0
+endif
+
 # For tests that mostly wait: for a keep-alive, for esptool, for the AWS CLI.
 WAITING = export RUST_TEST_THREADS=4
 # Tested on this machine, with clippy's eye on them: the host programs and the pure crates.
@@ -73,10 +79,11 @@ HOST_CRATES = $(foreach crate,app-model board-facts clock dns fuzz gcm identity 
 	process isa certificates things board cloud provisioning releases updates checks thing,-p $(crate))
 
 # Budgets in bytes. They hold what this project ships small; an application of your own may take
-# what the chip has room for: 950,256 bytes of code and constants. With the radio 10 KB of it are what
-# updates over the air cost beyond the 16 KB that were free (20 KB in all).
+# what the chip has room for: 950,256 bytes of code and constants. Updates over the air have an
+# allowance of their own, on top of that of a firmware without them.
 with_radio = $(if $(filter qemu,$(BOARD)),,$(radio))
-FLASH_MAX ?= $(if $(own),950256,$(if $(with_radio),430080,275456))
+without_updates_too = $(if $(filter qemu,$(BOARD)),1,$(without_updates))
+FLASH_MAX ?= $(if $(own),950256,$(if $(with_radio),$(if $(without_updates_too),419840,430080),$(if $(without_updates_too),256000,275456)))
 IRAM_MAX ?= $(if $(with_radio),20480,12288)
 DRAM_MAX ?= $(if $(with_radio),81920,51200)
 
@@ -101,7 +108,7 @@ outside = $(if $(own),$(if $(filter $(CURDIR)/examples/%,$(APP_FOLDER)),,$(APP_F
 CHIP_BOARD = $(if $(filter qemu,$(BOARD)),nodemcu,$(BOARD))
 CHIP_ELF = $(CHIP)/$(or $(APP_NAME),firmware-$(CHIP_BOARD))
 BOOT_ELF = $(CHIP)/boot-stage
-IMAGE = target/$(if $(own),apps/$(APP_NAME)/image,image/$(CHIP_BOARD))$(if $(fast),-$(CPU_MHZ))$(if $(radio),-wifi)
+IMAGE = target/$(if $(own),apps/$(APP_NAME)/image,image/$(CHIP_BOARD))$(if $(fast),-$(CPU_MHZ))$(if $(radio),-wifi)$(if $(without_updates),-no-updates)
 IDENTITY ?= $(if $(outside),$(APP_FOLDER)/)certs/$(THING)/identity.bin
 # Builds the firmware of a board ($(1)), or that of an application of one's own, with features ($(2)).
 firmware = $(if $(own),$(call own_cargo,build,$(2)),$(FIRMWARE) build --release $(LOCKED) -p firmware-$(1) $(2))
@@ -184,7 +191,8 @@ test: lint size smoke
 	@echo "make test: all passed"
 else
 # Some suites compute, others mostly wait: for a keep-alive, for esptool, for a page. Two at a time
-# fill two cores. The images that several read are made before, and not again (MADE).
+# fill two cores. The images that several read are made before, and not again (MADE). One that fails
+# does not stop the others (-k).
 SUITES = e2e lint unit flash-test update-test curve-test target-test board-test page-test boot-test crate-test battery-test app-test
 .PHONY: firmwares suites
 firmwares: setup
@@ -197,7 +205,7 @@ test: setup ## everything CI checks
 	@$(MAKE) --no-print-directory -j2 firmwares tools virtual-board
 	@$(MAKE) --no-print-directory size boards
 	@echo "make test: $(SUITES), two at a time; each tells what it has to tell at its end"
-	@$(MAKE) --no-print-directory -j2 --output-sync=target MADE=1 suites
+	@$(MAKE) --no-print-directory -k -j2 --output-sync=target MADE=1 suites
 	@$(MAKE) --no-print-directory bench smoke
 	@$(MAKE) --no-print-directory bench smoke BOARD=nodemcu RADIO=0
 	@FLEET_BOARDS=3 $(MAKE) --no-print-directory update-fleet
@@ -360,7 +368,7 @@ endif
 size: build tools ## flash, IRAM and DRAM by section and library, held to the budgets
 	@$(THING_TOOL) size --elf $(ELF) --flash-max $(FLASH_MAX) --iram-max $(IRAM_MAX) --dram-max $(DRAM_MAX)
 
-image: tools ## a board's flash files and memory map [BOARD=] [CPU_MHZ=160]
+image: tools ## a board's flash files and memory map [BOARD=] [CPU_MHZ=160] [UPDATES=0]
 	@$(FIRMWARE) build --release $(LOCKED) -p boot-stage
 	@$(call firmware,$(CHIP_BOARD),$(chip_features))
 	@$(THING_TOOL) iram --elf $(CHIP_ELF)
@@ -447,8 +455,9 @@ new-board: setup ## NAME=name LED=gpio [LIT=low|high]: a board of your own in bs
 	@tools/new-board '$(NAME)' '$(LED)' '$(or $(LIT),low)' $(CARGO)
 
 ifeq ($(MADE),)
-# The ELF that stays is not that of the doubled clock: it comes first.
-boards: tools ## build every board's image (one with the doubled clock), check budgets and that nothing needs flash when it is off
+# The ELF that stays is not that of the doubled clock, nor one without updates: they come first.
+boards: tools ## build every board's image (one with the doubled clock, one without updates), check budgets and that nothing needs flash when it is off
+	@$(MAKE) --no-print-directory image size BOARD=nodemcu UPDATES=0 RADIO=0
 	@$(MAKE) --no-print-directory image size BOARD=nodemcu CPU_MHZ=160 RADIO=0
 	@for board in $(CHIP_BOARDS); do $(MAKE) --no-print-directory image size BOARD=$$board RADIO=0 || exit 1; done
 
@@ -486,6 +495,7 @@ endif
 
 radio-test: ## the firmware over the virtual air, with Espressif's libraries: budgets, WPA2, the whole job, bad days
 ifneq ($(radio),)
+	@$(MAKE) --no-print-directory size BOARD=nodemcu UPDATES=0
 	@$(MAKE) --no-print-directory image size smoke BOARD=nodemcu
 	@$(WAITING); $(call host,test) --quiet $(LOCKED) -p e2e --test radio --test radio_load
 	@$(call host,test) --quiet $(LOCKED) -p e2e --test update -- --ignored an_update_comes_by_radio

@@ -4,7 +4,7 @@
 //! ```ignore
 //! // What a board's `main` does, with the facts of its board.toml:
 //! let led = Light { gpio: 2, active_low: true };
-//! chip::start(&Facts { board: "lamp", led, other_lights: &[], two_slots: true }, app::start)
+//! chip::start(&Facts { board: "lamp", led, other_lights: &[], updates: true }, app::start)
 //! ```
 
 #![no_std]
@@ -56,8 +56,9 @@ pub struct Facts {
     pub led: Light,
     /// Lights that it does not know; they are kept dark.
     pub other_lights: &'static [Light],
-    /// Whether its flash has room for a second firmware.
-    pub two_slots: bool,
+    /// Whether it takes updates over the air: its flash has room for a second firmware, and whoever
+    /// built it did not leave them out.
+    pub updates: bool,
 }
 
 /// Makes a crate the firmware of a board: its `main`, with the facts that the build script read
@@ -148,10 +149,8 @@ pub fn start(facts: &Facts, application: impl FnOnce(Lamp, Board)) -> ! {
     let radio = None;
     let time = runtime::TimeStore { kept: time::kept, keep: time::keep };
     let lamp = Lamp::new(facts.led);
-    let slots = facts.two_slots.then(|| runtime::update::Slots {
-        slot: Slots::running(),
-        flash: &Slots,
-        restart: lx106::restart,
-    });
+    let slots = facts
+        .updates
+        .then(|| runtime::update::Slots::new(Slots::running(), &Slots, lx106::restart));
     launch::launch(time, radio, slots, |board| application(lamp, board))
 }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::PathBuf;
 
-use crate::{Board, FILE, Light, Offer};
+use crate::{Board, FILE, Light, Offer, UPDATES};
 
 /// Ends the build script with the fault in words, which cargo shows as an error of its own.
 fn read() -> (Board, PathBuf) {
@@ -54,6 +54,7 @@ pub fn qemu_board() {
 /// When cargo's folder cannot be written, or the package does not depend on `esp8266-chip`.
 pub fn chip_board() {
     let (board, out) = read();
+    println!("cargo::rerun-if-env-changed={UPDATES}");
     fs::write(out.join("facts.rs"), table(&board)).expect("cargo's folder can be written");
     fs::write(out.join("pins.rs"), pins(&board)).expect("cargo's folder can be written");
 
@@ -71,10 +72,10 @@ fn table(board: &Board) -> String {
         write!(others, "{}, ", light(other)).expect("a String takes all");
     }
     format!(
-        "::chip::Facts {{ board: {:?}, led: {}, other_lights: &[{others}], two_slots: {} }}\n",
+        "::chip::Facts {{ board: {:?}, led: {}, other_lights: &[{others}], updates: {} }}\n",
         board.name,
         light(&board.led),
-        board.has_second_slot()
+        board.no_updates().is_none()
     )
 }
 

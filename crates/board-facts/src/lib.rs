@@ -23,6 +23,8 @@ use serde::Deserialize;
 
 /// The file's name in a board's folder.
 pub const FILE: &str = "board.toml";
+/// What leaves updates out of a firmware, in the environment of its build: `0`.
+pub(crate) const UPDATES: &str = "FIRMWARE_UPDATES";
 
 /// What the board is built around.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -341,7 +343,24 @@ impl Board {
         pins.chain(buttons).collect()
     }
 
-    /// Whether its flash has room for a second firmware, so that it can be updated over the air.
+    /// Why its firmware takes no updates over the air; `None`: it does.
+    #[must_use]
+    pub fn no_updates(&self) -> Option<String> {
+        self.no_updates_where(std::env::var_os(UPDATES).is_some_and(|value| value == "0"))
+    }
+
+    fn no_updates_where(&self, left_out: bool) -> Option<String> {
+        if self.machine != Machine::Esp8266 {
+            Some("this board has one slot".to_owned())
+        } else if !self.has_second_slot() {
+            let mib = self.flash_mib;
+            Some(format!("this board has {mib} MiB of flash, no room for a second firmware"))
+        } else {
+            left_out.then(|| "left out by UPDATES=0".to_owned())
+        }
+    }
+
+    /// Whether its flash has room for a second firmware.
     #[must_use]
     pub fn has_second_slot(&self) -> bool {
         self.machine == Machine::Esp8266 && self.flash_mib >= 2
@@ -457,6 +476,16 @@ mod tests {
         assert!(with("").has_second_slot() && with("flash_mib = 2").has_second_slot());
         assert!(!with("flash_mib = 1").has_second_slot());
         assert!(!with("machine = 'qemu'").has_second_slot());
+
+        assert_eq!(with("").no_updates_where(false), None);
+        for (board, left_out, reason) in [
+            (with(""), true, "UPDATES=0"),
+            (with("flash_mib = 1"), false, "1 MiB"),
+            (with("machine = 'qemu'"), false, "one slot"),
+        ] {
+            let said = board.no_updates_where(left_out).unwrap();
+            assert!(said.contains(reason), "{said}");
+        }
     }
 
     #[test]

@@ -120,8 +120,8 @@ impl Interface {
     }
 
     /// The same, by asking for the address that this network has lent before a reset or a deep
-    /// sleep, if that was kept ([`keep_address`]): one question instead of two, and no probe. A
-    /// network that does not know it says so, or nothing, and the device asks for another one.
+    /// sleep, if that was kept ([`keep_address`]): one question instead of two. A network that
+    /// does not know it says so, or nothing, and the device asks for another one.
     ///
     /// # Errors
     /// `OutOfMemory`.

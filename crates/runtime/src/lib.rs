@@ -46,7 +46,6 @@ use alloc::string::String;
 
 use identity::Stored;
 use rtos::{Duration, Task, watchdog};
-use update::Updates;
 
 /// The version of the application that says it: that of its crate, unless who builds the firmware
 /// says another.
@@ -91,7 +90,7 @@ pub struct Board<W: wifi::Wifi> {
     pub crashes: u32,
     /// Resets the device, whose work cannot go on; the next boot's crash record says why.
     pub give_up: fn(&str) -> !,
-    /// The slots for firmware, where the board has two of them.
+    /// The slots for firmware, where the board has two of them and takes updates.
     pub slots: Option<update::Slots>,
 }
 
@@ -142,7 +141,7 @@ fn main<W: wifi::Wifi>(
         log::warn!(target: "app", "crashed before: {crash}");
     }
 
-    let mut updates = slots.map(|slots| Updates::new(slots, crash.as_deref(), give_up));
+    let mut updates = slots.map(|slots| (slots.begin)(slots, crash.as_deref(), give_up));
     let identity = match Stored::read(identity_region) {
         Ok(Stored { identity, other, .. }) => {
             if let Some(error) = other {
@@ -164,7 +163,7 @@ fn main<W: wifi::Wifi>(
     set_log_levels(&identity);
     match &mut updates {
         Some(updates) => updates.configure(&identity),
-        None => log::info!(target: "update", "none is taken: this board has one slot for firmware"),
+        None => log::info!(target: "update", "none is taken: this firmware is for one slot"),
     }
 
     let thing = Thing::new(thing::Facts {
@@ -173,7 +172,7 @@ fn main<W: wifi::Wifi>(
         crash,
         forget_crash,
         wifi: wifi.is_some().then(wifi::Facts::new),
-        update: updates.as_ref().map(Updates::facts),
+        update: updates.as_ref().map(|updates| updates.facts()),
     });
     let mut plan = Plan::default();
     prepare(&thing, &identity, &mut plan);

@@ -78,7 +78,7 @@ pub fn run(
     identity: &Identity<'static>,
     plan: Plan,
     boot: Boot,
-    mut updates: Option<Updates>,
+    mut updates: Option<Box<dyn Updates>>,
 ) {
     let give_up = boot.give_up;
     match try_run(thing, identity, plan, boot, &mut updates) {
@@ -123,7 +123,7 @@ fn try_run(
     identity: &Identity<'static>,
     mut plan: Plan,
     boot: Boot,
-    updates: &mut Option<Updates>,
+    updates: &mut Option<Box<dyn Updates>>,
 ) -> Result<Infallible, Fault> {
     let Boot { driver, random, time, crashes, give_up } = boot;
     let credentials = tls::Credentials {
@@ -165,7 +165,7 @@ fn try_run(
     })?;
 
     // A firmware on trial has little time.
-    let on_trial = updates.as_ref().is_some_and(Updates::on_trial);
+    let on_trial = updates.as_ref().is_some_and(|updates| updates.on_trial());
     let mut backoff =
         Backoff::new(identity.backoff_cap_s.min(if on_trial { TRIAL_CAP_S } else { u16::MAX }));
     let mut failures = 0;
@@ -248,7 +248,7 @@ fn wait_for_network(
     thing: &Thing,
     interface: &Interface,
     patience: &mut Patience,
-    updates: &Option<Updates>,
+    updates: &Option<Box<dyn Updates>>,
     give_up: fn(&str) -> !,
 ) {
     /// Milliseconds before a missing link or address is worth a line.
@@ -273,7 +273,7 @@ fn wait_for_network(
 }
 
 /// Sees whether a firmware on trial has had its time.
-fn look(updates: &Option<Updates>) {
+fn look(updates: &Option<Box<dyn Updates>>) {
     if let Some(updates) = updates {
         updates.look();
     }
@@ -312,7 +312,7 @@ fn connect(
 fn subscribe(
     client: &mut Client,
     plan: &Plan,
-    updates: &mut Option<Updates>,
+    updates: &mut Option<Box<dyn Updates>>,
     subscribed: &mut bool,
 ) -> Result<(), Error> {
     let kept = *subscribed;
@@ -339,7 +339,7 @@ fn serve(
     interface: &Interface,
     client: &mut Client,
     keeper: &mut Keeper,
-    updates: &mut Option<Updates>,
+    updates: &mut Option<Box<dyn Updates>>,
 ) -> Option<Error> {
     let mut sent = None;
     thing.connected();
@@ -363,7 +363,7 @@ fn carry(
     interface: &Interface,
     client: &mut Client,
     keeper: &mut Keeper,
-    updates: &mut Option<Updates>,
+    updates: &mut Option<Box<dyn Updates>>,
     sent: &mut Option<Sent>,
 ) -> Option<Error> {
     let mut ignored = plan::throttle();

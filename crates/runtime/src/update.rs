@@ -29,16 +29,71 @@ pub(crate) const LONGEST_MESSAGE: usize = 2048;
 /// The two slots of a board.
 #[derive(Clone, Copy)]
 pub struct Slots {
-    /// The slot that runs.
-    pub slot: Slot,
-    /// The flash, as far as an update may touch it.
-    pub flash: &'static (dyn Flash + Sync),
-    /// Resets the device.
-    pub restart: fn() -> !,
+    slot: Slot,
+    flash: &'static (dyn Flash + Sync),
+    restart: fn() -> !,
+    /// A pointer, and [`Updates`] a trait, so that the linker leaves all of updates out of an image
+    /// that makes no slots.
+    pub(crate) begin: Begin,
+}
+
+impl Slots {
+    /// Of a board that runs `slot`, whose flash may be touched as far as `flash` does, and which
+    /// `restart` resets.
+    pub fn new(slot: Slot, flash: &'static (dyn Flash + Sync), restart: fn() -> !) -> Self {
+        Self { slot, flash, restart, begin: OverTheAir::begin }
+    }
+}
+
+/// Begins with what the boot records say, before anything else is known of this boot. Takes the record
+/// of the last crash, and what resets the device with a reason.
+type Begin = fn(Slots, Option<&str>, fn(&str) -> !) -> Box<dyn Updates>;
+
+/// What the link task asks of updates.
+pub(crate) trait Updates {
+    /// Takes the identity's settings.
+    fn configure(&mut self, identity: &Identity<'static>);
+
+    /// Whether this firmware has to prove itself.
+    fn on_trial(&self) -> bool;
+
+    /// The slot, and the word for what became of the last update.
+    fn facts(&self) -> (&'static str, &'static str);
+
+    /// Lets the old firmware come back, when this one is on trial and has had its time. Called now
+    /// and then, connected or not.
+    fn look(&self);
+
+    /// Lets the old firmware come back, when this one is on trial and cannot do its work.
+    fn reject_on_trial(&self, why: &str);
+
+    /// The server took a connection. `kept`: with the session of the one before.
+    ///
+    /// # Errors
+    /// Those of the connection. That the server allows no jobs is none.
+    fn connected(&mut self, client: &mut Client, kept: bool) -> Result<(), Error>;
+
+    /// The connection has ended.
+    fn disconnected(&mut self);
+
+    /// The server has a message of ours.
+    fn acknowledged(&mut self);
+
+    /// Takes a message, if it is one of updates.
+    fn message(&mut self, message: &Message) -> bool;
+
+    /// Takes a block, if one has come.
+    fn block(&mut self, client: &mut Client) -> bool;
+
+    /// Does what is due, and says when this firmware has proved itself.
+    ///
+    /// # Errors
+    /// Those of the connection.
+    fn turn(&mut self, client: &mut Client, thing: &Thing) -> Result<(), Error>;
 }
 
 /// The updates of a board with two slots.
-pub(crate) struct Updates {
+struct OverTheAir {
     slots: Slots,
     installer: Installer<'static>,
     /// Who may sign; without any, no update is taken.
@@ -57,10 +112,10 @@ pub(crate) struct Updates {
     acknowledged: bool,
 }
 
-impl Updates {
+impl OverTheAir {
     /// What the boot records say, before anything else is known of this boot. `crash` is the record
     /// of the last crash.
-    pub fn new(slots: Slots, crash: Option<&str>, give_up: fn(&str) -> !) -> Self {
+    fn begin(slots: Slots, crash: Option<&str>, give_up: fn(&str) -> !) -> Box<dyn Updates> {
         let installer = Installer::new(slots.flash, slots.slot);
         let installed = installer.installed(crash);
         let trial = matches!(&installed, Some(Installed { outcome: Outcome::Trial, .. }));
@@ -74,7 +129,7 @@ impl Updates {
             }
         };
         log::info!("slot {}, {outcome}", slots.slot.name());
-        Self {
+        Box::new(Self {
             slots,
             installer,
             keys: Vec::new(),
@@ -86,11 +141,39 @@ impl Updates {
             machine: None,
             since: 0,
             acknowledged: false,
-        }
+        })
     }
 
-    /// Takes the identity's settings.
-    pub fn configure(&mut self, identity: &Identity<'static>) {
+    fn reject(&self, why: &str) -> ! {
+        log::error!("{why}: back to the other slot");
+        // Without the mark, what is left of the attempts comes first.
+        if self.installer.give_up().is_err() {
+            log::error!("the boot record cannot be written");
+        }
+        (self.give_up)(why)
+    }
+
+    fn prove(&mut self, thing: &Thing, now: u64) {
+        match self.installer.accept() {
+            Ok(()) => {
+                log::info!("this firmware has proved itself");
+                self.deadline = None;
+                if let Some(installed) = &mut self.installed {
+                    installed.outcome = Outcome::Good;
+                }
+                thing.update_proved();
+                if let Some(machine) = &mut self.machine {
+                    machine.proved(now);
+                }
+            }
+            // Tried again until the time is up.
+            Err(error) => log::error!("{error}"),
+        }
+    }
+}
+
+impl Updates for OverTheAir {
+    fn configure(&mut self, identity: &Identity<'static>) {
         self.keys = identity.update_keys.clone();
         self.thing_name = identity.thing_name.unwrap_or_default();
         if let Some(deadline) = &mut self.deadline {
@@ -103,13 +186,11 @@ impl Updates {
         }
     }
 
-    /// Whether this firmware has to prove itself.
-    pub fn on_trial(&self) -> bool {
+    fn on_trial(&self) -> bool {
         self.deadline.is_some()
     }
 
-    /// The slot, and the word for what became of the last update.
-    pub fn facts(&self) -> (&'static str, &'static str) {
+    fn facts(&self) -> (&'static str, &'static str) {
         let outcome = match self.installed.as_ref().map(|last| &last.outcome) {
             None => "",
             Some(Outcome::Trial) if self.on_trial() => "trial",
@@ -119,9 +200,7 @@ impl Updates {
         (self.slots.slot.name(), outcome)
     }
 
-    /// Lets the old firmware come back, when this one is on trial and has had its time. Called now
-    /// and then, connected or not.
-    pub fn look(&self) {
+    fn look(&self) {
         if let Some(deadline) = self.deadline
             && rtos::uptime_ms() >= deadline
         {
@@ -129,27 +208,13 @@ impl Updates {
         }
     }
 
-    /// Lets the old firmware come back, when this one is on trial and cannot do its work.
-    pub fn reject_on_trial(&self, why: &str) {
+    fn reject_on_trial(&self, why: &str) {
         if self.on_trial() {
             self.reject(why);
         }
     }
 
-    fn reject(&self, why: &str) -> ! {
-        log::error!("{why}: back to the other slot");
-        // Without the mark, what is left of the attempts comes first.
-        if self.installer.give_up().is_err() {
-            log::error!("the boot record cannot be written");
-        }
-        (self.give_up)(why)
-    }
-
-    /// The server took a connection. `kept`: with the session of the one before.
-    ///
-    /// # Errors
-    /// Those of the connection. That the server allows no jobs is none.
-    pub fn connected(&mut self, client: &mut Client, kept: bool) -> Result<(), Error> {
+    fn connected(&mut self, client: &mut Client, kept: bool) -> Result<(), Error> {
         let now = rtos::uptime_ms();
         self.since = now;
         self.acknowledged = false;
@@ -178,18 +243,15 @@ impl Updates {
         Ok(())
     }
 
-    /// The connection has ended.
-    pub fn disconnected(&mut self) {
+    fn disconnected(&mut self) {
         self.machine = None;
     }
 
-    /// The server has a message of ours.
-    pub fn acknowledged(&mut self) {
+    fn acknowledged(&mut self) {
         self.acknowledged = true;
     }
 
-    /// Takes a message, if it is one of updates.
-    pub fn message(&mut self, message: &Message) -> bool {
+    fn message(&mut self, message: &Message) -> bool {
         let Some(machine) = &mut self.machine else { return false };
         if !message.topic.starts_with("$aws/things/") {
             return false;
@@ -198,17 +260,12 @@ impl Updates {
         true
     }
 
-    /// Takes a block, if one has come.
-    pub fn block(&mut self, client: &mut Client) -> bool {
+    fn block(&mut self, client: &mut Client) -> bool {
         let Some(machine) = &mut self.machine else { return false };
         client.aside(|topic, payload| take(machine, &self.installer, topic, payload)).is_some()
     }
 
-    /// Does what is due, and says when this firmware has proved itself.
-    ///
-    /// # Errors
-    /// Those of the connection.
-    pub fn turn(&mut self, client: &mut Client, thing: &Thing) -> Result<(), Error> {
+    fn turn(&mut self, client: &mut Client, thing: &Thing) -> Result<(), Error> {
         self.look();
         let answered = self.machine.as_ref().is_none_or(|machine| machine.is_answered());
         let now = rtos::uptime_ms();
@@ -245,24 +302,6 @@ impl Updates {
             }
         }
         Ok(())
-    }
-
-    fn prove(&mut self, thing: &Thing, now: u64) {
-        match self.installer.accept() {
-            Ok(()) => {
-                log::info!("this firmware has proved itself");
-                self.deadline = None;
-                if let Some(installed) = &mut self.installed {
-                    installed.outcome = Outcome::Good;
-                }
-                thing.update_proved();
-                if let Some(machine) = &mut self.machine {
-                    machine.proved(now);
-                }
-            }
-            // Tried again until the time is up.
-            Err(error) => log::error!("{error}"),
-        }
     }
 }
 

@@ -160,18 +160,13 @@ impl Image {
         let (bss, heap) = (of("_bss_start")?, of("_heap_start")?);
         let stack = of("_stack_bottom")?;
         let (records, slot_b) = (slots::RECORDS[0], Slot::B.offset());
-        let other = if board.has_second_slot() {
-            format!(
+        let other = match board.no_updates() {
+            None => format!(
                 "  0x{slot_b:06x}          slot B: the firmware that an update brings, and 0x{:06x} \
                  the identity that it sees\n",
                 slots::MIB + IDENTITY_OFFSET
-            )
-        } else {
-            format!(
-                "{} has {} MiB of flash: no room for a second firmware, so it takes no updates \
-                 over the air\n",
-                board.title, board.flash_mib
-            )
+            ),
+            Some(reason) => format!("No updates over the air: {reason}\n"),
         };
         Ok(format!(
             "Flash, {flash} KB:\n  \

@@ -126,7 +126,7 @@ fn the_workflow_runs_the_local_command_in_the_container() {
     assert!(workflow.contains("make --silent size > size.txt") && workflow.contains(" size.txt\n"));
     let makefile = read("Makefile");
     assert!(makefile.contains("CHIP = target/xtensa-esp8266-none-elf/release\n"));
-    assert!(makefile.contains("ELF = $(CHIP)/firmware-$(BOARD)\n"));
+    assert!(makefile.contains("\nELF = $(if $(own),$(CHIP_ELF),$(CHIP)/firmware-$(BOARD))\n"));
     // Cargo's downloads lie under target/, so the one cache has them.
     assert!(read("tools/container").contains("CARGO_HOME=/work/target/container-cargo"));
     assert!(makefile.contains("\n\t@tools/container"), "make container");

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 use board::image::Image;
 use board_facts::Board;
 use process::output;
@@ -56,12 +56,9 @@ pub fn make_key(arguments: &KeyArguments) -> Result<()> {
 /// Signs a board's image.
 pub fn make(arguments: &Arguments) -> Result<()> {
     let Arguments { board, image, to, key, signer } = arguments;
-    ensure!(
-        board.has_second_slot(),
-        "{} has {} MiB of flash and no second slot: it takes no updates over the air",
-        board.title,
-        board.flash_mib
-    );
+    if let Some(reason) = board.no_updates() {
+        bail!("{} takes no updates over the air: {reason}", board.title);
+    }
     let public = key.folder.join("signing.pub");
     let signer = match signer {
         None => Signer::with_key(&key.folder.join("signing.key"))?,

@@ -89,8 +89,8 @@ fn trust(
     device: &mut DeviceIdentity,
 ) -> Result<String> {
     let public = things.join("signing/signing.pub");
-    Ok(if !board.has_second_slot() {
-        "none: this board has one slot".to_owned()
+    Ok(if let Some(reason) = board.no_updates() {
+        format!("none: {reason}")
     } else if !device.update_keys.is_empty() {
         "those signed by the keys of [update] in config.toml, by `make update`".to_owned()
     } else if cloud.stands_in_for_aws() || !public.exists() {
