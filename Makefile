@@ -509,10 +509,10 @@ else
 	@echo "make radio-test: left out, because there is no ESP8266_RTOS_SDK ('make sdk' fetches it)"
 endif
 
-radio-soak: ## (minutes) an hour of the board's time: traffic, flash writes, lost frames, new keys, new connections
+radio-soak: ## (minutes) an hour of the board's time: traffic, flash writes, lost frames, new keys; ten keep-alives in modem sleep
 ifneq ($(radio),)
-	@$(MAKE) --no-print-directory image BOARD=nodemcu
-	@$(call host,test) $(LOCKED) -p e2e --test radio_load -- --ignored --nocapture
+	@$(MAKE) --no-print-directory image virtual-board BOARD=nodemcu
+	@$(call host,test) $(LOCKED) -p e2e --test radio --test radio_load -- --ignored --nocapture
 else
 	@echo "make radio-soak: left out, because there is no ESP8266_RTOS_SDK ('make sdk' fetches it)"
 endif

@@ -98,6 +98,7 @@ enum {
     MODE_STATION = 1,
     BUFFERS_IN_DRAM = 1,
     NO_POWER_SAVE = 0,
+    MODEM_SLEEP = 1, /* awake for each beacon that may announce broadcasts */
     ELEMENT_WPA = 4,
     EAPOL_TX = 3,
     ALGORITHM_TKIP = 2,
@@ -406,6 +407,7 @@ int radio_join(const struct radio_target *wanted)
     memcpy(config.bssid, wanted->bssid, sizeof(config.bssid));
     config.channel = wanted->channel;
     config.threshold_rssi = -127;
+    (void)esp_wifi_set_ps(wanted->modem_sleep ? MODEM_SLEEP : NO_POWER_SAVE);
     int code = esp_wifi_set_config(STATION, &config);
     return code != 0 ? code : esp_wifi_connect();
 }

@@ -47,6 +47,7 @@ struct radio_target {
     uint8_t channel; /* to begin with; 0 when it is not known */
     bool has_key;
     uint8_t pmk[32];
+    bool modem_sleep; /* between beacons, once it has joined */
 };
 
 /* Whether board_netif_init has started the radio. Nothing else may be called before. */

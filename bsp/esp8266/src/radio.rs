@@ -57,6 +57,7 @@ impl Wifi for Radio {
             channel: target.channel,
             has_key: target.pmk.is_some(),
             pmk: target.pmk.unwrap_or_default(),
+            modem_sleep: target.modem_sleep,
         };
         raw.ssid[..ssid.len()].copy_from_slice(ssid);
         // SAFETY: is copied.
@@ -169,6 +170,7 @@ struct RawTarget {
     channel: u8,
     has_key: bool,
     pmk: [u8; 32],
+    modem_sleep: bool,
 }
 
 /// `struct radio_event`

@@ -233,11 +233,16 @@ fn store<'a>(identity: &mut Identity<'a>, field: Field, value: &'a [u8]) -> Resu
         }
         Field::KeepAlive => identity.keep_alive_s = number(field, value)?,
         Field::BackoffCap => identity.backoff_cap_s = number(field, value)?,
-        Field::CleanSession => {
-            identity.clean_session = match value {
+        Field::CleanSession | Field::ModemSleep => {
+            let flag = match value {
                 [0] => false,
                 [1] => true,
                 _ => return Err(field.invalid("must be 0 or 1")),
+            };
+            if field == Field::ModemSleep {
+                identity.modem_sleep = flag;
+            } else {
+                identity.clean_session = flag;
             }
         }
         Field::LogLevel => {

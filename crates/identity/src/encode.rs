@@ -106,6 +106,7 @@ impl Identity<'_> {
             body.field(Field::UpdateKey, &[*key]);
         }
         body.field(Field::TrialTime, &[&self.trial_s.to_le_bytes()]);
+        body.field(Field::ModemSleep, &[&[u8::from(self.modem_sleep)]]);
         body.0
     }
 }

@@ -168,11 +168,13 @@ pub enum Field {
     UpdateKey = 18,
     /// Time within which an update must have connected.
     TrialTime = 19,
+    /// Modem sleep flag.
+    ModemSleep = 20,
 }
 
 impl Field {
     /// Every field, in the order of the tags.
-    const ALL: [Self; 19] = [
+    const ALL: [Self; 20] = [
         Self::Endpoint,
         Self::Port,
         Self::ClientId,
@@ -192,6 +194,7 @@ impl Field {
         Self::WifiKey,
         Self::UpdateKey,
         Self::TrialTime,
+        Self::ModemSleep,
     ];
 
     /// The field's tag in the format.
@@ -237,6 +240,7 @@ impl fmt::Display for Field {
             Self::WifiKey => "Wi-Fi network",
             Self::UpdateKey => "update key",
             Self::TrialTime => "trial time",
+            Self::ModemSleep => "modem sleep flag",
         })
     }
 }

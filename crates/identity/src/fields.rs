@@ -73,6 +73,8 @@ pub struct Identity<'a> {
     pub update_keys: Vec<&'a [u8; 64]>,
     /// Seconds within which an update must have connected, or else the old firmware comes back.
     pub trial_s: u16,
+    /// Whether the radio sleeps between the access point's beacons.
+    pub modem_sleep: bool,
 }
 
 impl<'a> Identity<'a> {
@@ -103,6 +105,7 @@ impl<'a> Identity<'a> {
             log_levels: Vec::new(),
             update_keys: Vec::new(),
             trial_s: DEFAULT_TRIAL_S,
+            modem_sleep: false,
         }
     }
 
@@ -133,6 +136,7 @@ impl fmt::Debug for Identity<'_> {
             .field("log_levels", &self.log_levels)
             .field("update_keys", &self.update_keys.len())
             .field("trial_s", &self.trial_s)
+            .field("modem_sleep", &self.modem_sleep)
             .finish()
     }
 }

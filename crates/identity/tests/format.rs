@@ -75,6 +75,7 @@ fn round_trip_of_defaults() {
     assert!(!identity.clean_session);
     assert!(identity.update_keys.is_empty());
     assert_eq!(identity.trial_s, 300);
+    assert!(!identity.modem_sleep);
     assert_eq!(identity.ntp_servers()[0].to_string(), "pool.ntp.org");
 }
 
@@ -118,6 +119,7 @@ fn bytes_are_as_documented() {
         field(18, &[0xA5; 64]),
         field(18, &[0x5A; 64]),
         field(19, &[0x84, 0x03]),
+        field(20, &[1]),
     ]
     .concat();
     let mut copy = copy_with_header(1, &[], 0x0102_0304, &expected);
@@ -238,7 +240,7 @@ fn newer_version_is_refused_and_longer_header_is_not() {
 fn unknown_tags_are_skipped() {
     let material = Material::new();
     let copy = small(&material).encode_copy(1).unwrap();
-    for tag in [0, 20, 32, 33, 0x1234, 0xFFFF] {
+    for tag in [0, 21, 32, 33, 0x1234, 0xFFFF] {
         for size in [0, 1, 2, 3, 4, 5, 4000] {
             let unknown = field(tag, &vec![0xA5; size]);
             for body in
@@ -617,6 +619,8 @@ fn decoder_refuses_values_that_the_encoder_cannot_make() {
         (18, &[4; 63], Field::UpdateKey),
         (18, &[4; 65], Field::UpdateKey),
         (19, &[0; 4], Field::TrialTime),
+        (20, &[2], Field::ModemSleep),
+        (20, b"", Field::ModemSleep),
     ] {
         let error = decode_small_and(tag, value).unwrap_err();
         assert_eq!(reason(&error).0, field, "tag {tag} value {value:?}");
@@ -630,7 +634,7 @@ fn repeated_and_missing_fields() {
     let copy = full(&material).encode_copy(1).unwrap();
     let body = body_of(&copy);
     for (tag, value) in
-        [(1, &b"a.b"[..]), (2, &[1, 0]), (8, &material.key), (15, &[1]), (19, &[60, 0])]
+        [(1, &b"a.b"[..]), (2, &[1, 0]), (8, &material.key), (15, &[1]), (19, &[60, 0]), (20, &[0])]
     {
         let body = [body, &field(tag, value)].concat();
         let error = decode_copy(&copy_with_body(&body)).unwrap_err();

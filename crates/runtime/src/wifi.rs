@@ -82,6 +82,8 @@ pub struct Target {
     pub channel: u8,
     /// The network's key; none for an open one.
     pub pmk: Option<[u8; 32]>,
+    /// Whether the radio sleeps between beacons once it has joined.
+    pub modem_sleep: bool,
 }
 
 /// What the radio tells.
@@ -138,13 +140,15 @@ impl Facts {
 pub(crate) struct Networks {
     known: Vec<Known>,
     backoff_cap_s: u16,
+    modem_sleep: bool,
 }
 
 impl Networks {
     /// Takes them out of it.
     pub fn of(identity: &Identity<'static>) -> Self {
         let known = identity.wifi.iter().filter_map(Known::of).collect();
-        Self { known, backoff_cap_s: identity.backoff_cap_s }
+        let Identity { backoff_cap_s, modem_sleep, .. } = *identity;
+        Self { known, backoff_cap_s, modem_sleep }
     }
 }
 
@@ -169,7 +173,7 @@ impl Known {
 /// Keeps the radio connected, for ever.
 pub(crate) fn run(thing: &Thing, networks: Networks, mut radio: impl Wifi, random: fn() -> u32) {
     let Some(facts) = thing.wifi() else { return };
-    let Networks { mut known, backoff_cap_s } = networks;
+    let Networks { mut known, backoff_cap_s, modem_sleep } = networks;
     if known.is_empty() {
         log::error!(
             "no Wi-Fi network is known: put [[wifi]] into config.toml, then `make identity` and \
@@ -214,6 +218,7 @@ pub(crate) fn run(thing: &Thing, networks: Networks, mut radio: impl Wifi, rando
                     bssid,
                     channel,
                     pmk: key(&radio, &mut known[network]),
+                    modem_sleep,
                 };
                 match join(&mut radio, &target) {
                     Ok(()) => {

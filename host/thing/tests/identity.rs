@@ -159,6 +159,7 @@ fn every_setting_arrives() {
         [network]
         ntp = ["time.example", "10.0.0.1:1123"]
         dns = ["10.0.0.1", "10.0.0.2:5353"]
+        modem_sleep = true
         [[wifi]]
         ssid = "café"
         passphrase = "correct horse"
@@ -195,6 +196,7 @@ fn every_setting_arrives() {
         assert!(spki.ends_with(*key), "{spki:x?}");
     }
     assert_eq!((identity.update_keys.len(), identity.trial_s), (2, 900));
+    assert!(identity.modem_sleep);
 
     let file = place.file("new.der");
     fs::write(&file, &spki[1]).unwrap();
@@ -213,6 +215,7 @@ fn every_setting_arrives() {
         "root          CN=r, until ",
         "Wi-Fi         caf\\xc3\\xa9 (with a key)",
         "Wi-Fi         open (open)",
+        "modem sleep   on",
         "DNS server    10.0.0.2:5353",
         "log level     mqtt trace",
         &format!("update key    SHA-256 {}", digest.split(' ').next().unwrap()),
@@ -258,6 +261,7 @@ fn the_example_is_complete_and_right() {
     assert_eq!(explicit.certificates, defaults.certificates);
     assert!(explicit.update_keys.is_empty());
     assert_eq!(explicit.trial_s, defaults.trial_s);
+    assert_eq!(explicit.modem_sleep, defaults.modem_sleep);
     for key in [
         "endpoint",
         "port",
@@ -272,6 +276,7 @@ fn the_example_is_complete_and_right() {
         "roots",
         "ntp",
         "dns",
+        "modem_sleep",
         "ssid",
         "passphrase",
         "keys",

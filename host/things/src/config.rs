@@ -74,6 +74,7 @@ struct CertificateSettings {
 struct Network {
     ntp: Vec<Spanned<String>>,
     dns: Vec<Spanned<String>>,
+    modem_sleep: bool,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -274,6 +275,7 @@ impl Config {
             identity.endpoints.dns.push(server.get_ref().clone());
             self.check(identity, &server.span())?;
         }
+        identity.modem_sleep = self.settings.network.modem_sleep;
         for network in &self.settings.wifi {
             let WifiSettings { ssid, passphrase } = network.get_ref();
             identity.wifi.push(Wifi::new(ssid.clone(), passphrase.0.clone()));

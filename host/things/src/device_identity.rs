@@ -42,6 +42,8 @@ pub struct DeviceIdentity {
     pub update_keys: Vec<[u8; 64]>,
     /// Seconds within which an update must have connected.
     pub trial_s: u16,
+    /// Whether the radio sleeps between the access point's beacons.
+    pub modem_sleep: bool,
 }
 
 /// A Wi-Fi network and how to get in.
@@ -124,6 +126,7 @@ impl DeviceIdentity {
             log_levels: Vec::new(),
             update_keys: Vec::new(),
             trial_s: identity::DEFAULT_TRIAL_S,
+            modem_sleep: false,
         }
     }
 
@@ -191,6 +194,7 @@ impl DeviceIdentity {
             .collect();
         fields.update_keys = self.update_keys.iter().collect();
         fields.trial_s = self.trial_s;
+        fields.modem_sleep = self.modem_sleep;
         Ok(use_them(&fields))
     }
 }

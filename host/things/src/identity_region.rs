@@ -177,6 +177,7 @@ fn describe_fields(text: &mut String, identity: &Identity<'_>) {
         };
         line(text, "Wi-Fi", &format!("{ssid} ({secret})"));
     }
+    line(text, "modem sleep", if identity.modem_sleep { "on" } else { "off" });
     for server in identity.ntp_servers() {
         line(text, "NTP server", &server.to_string());
     }

@@ -439,6 +439,69 @@ fn a_sleeping_station_is_told_by_the_beacon_and_fetches_its_frames() {
     exchange(&mut station);
 }
 
+/// IEEE 802.11-2016, 11.2.3.5 and 11.2.3.6: what is for a group waits for the beacon, which says so,
+/// and what is for the station is given frame by frame as it asks.
+#[test]
+fn a_sleeping_station_gets_broadcasts_behind_the_beacon_and_polls_for_its_own() {
+    let mut station = Station::new(&[HOME]);
+    assert!(station.join_wpa2("home", "correct horse", 6));
+    let doze =
+        frame::header(kind::NULL, flag::TO_DS | flag::POWER, [station.bssid, MAC, station.bssid]);
+    assert!(station.send(doze, RATE_6M, 0));
+    // Out of step with the beacons, so that all four wait for the same one.
+    station.await_frame(&[kind::BEACON], 110).unwrap();
+    station.inbox.clear();
+    for length in [60, 61] {
+        station.deliver(&from_host([0xFF; 6], length));
+        station.deliver(&from_host(MAC, length + 10));
+    }
+    let tim = |beacon: &station::Received| {
+        let tim = frame::find_element(&beacon.frame[36..], 5).unwrap();
+        [tim[2] & 1 != 0, tim[3] & 2 != 0]
+    };
+    let beacon = station.await_frame(&[kind::BEACON], 110).unwrap();
+    assert!(station.inbox.is_empty(), "nothing came before the beacon");
+    assert_eq!(tim(&beacon), [true, true], "for the group, for association 1");
+    for (length, more) in [(60, true), (61, false)] {
+        let received = station.await_frame(&[kind::DATA], 50).expect("a broadcast");
+        assert_eq!(received.head().receiver, [0xFF; 6]);
+        assert_eq!(received.body().len(), 8 + 8 + length + 8);
+        assert_eq!(received.head().flags & flag::MORE_DATA != 0, more, "{length}");
+    }
+    let poll = [&[kind::PS_POLL, 0, 1, 0xC0], &station.bssid[..], &MAC].concat();
+    for (length, more) in [(70, true), (71, false)] {
+        assert!(station.inbox.is_empty(), "one frame for each request");
+        assert_eq!(station.transmit(&poll, RATE_6M, 0).result, 0, "it is acknowledged");
+        let received = station.await_frame(&[kind::DATA], 50).expect("what was polled for");
+        assert_eq!(received.head().receiver, MAC);
+        assert_eq!(received.body().len(), 8 + 8 + length + 8);
+        assert_eq!(received.head().flags & flag::MORE_DATA != 0, more, "{length}");
+    }
+    let beacon = station.await_frame(&[kind::BEACON], 110).unwrap();
+    assert_eq!(tim(&beacon), [false, false], "nothing waits any more");
+}
+
+/// As libphy closes and opens the radio between beacons.
+#[test]
+fn who_has_its_receiver_off_hears_nothing_and_acknowledges_nothing() {
+    let mut station = Station::new(&["ssid=cafe,channel=11"]);
+    assert!(station.join("cafe", 11, &[]));
+    exchange(&mut station);
+    let state = station.load(0x3FF2_0C70);
+    station.store(0x3FF2_0C70, state & !2);
+    station.inbox.clear();
+    station.deliver(&from_host(MAC, 70));
+    station.wait(300_000);
+    assert!(station.inbox.is_empty(), "{:?}", station.inbox);
+    station.store(0x3FF2_0C70, state | 2);
+    station.wait(300_000);
+    let heard = |kind| station.inbox.iter().filter(|r| r.frame[0] == kind).count();
+    assert!(heard(kind::BEACON) >= 2);
+    assert_eq!(heard(kind::DATA), 0, "lost: nobody had said that it would sleep");
+    station.inbox.clear();
+    exchange(&mut station);
+}
+
 #[test]
 fn dhcp_can_be_off() {
     let mut station = Station::new(&["ssid=cafe,channel=11,dhcp=off"]);

@@ -339,6 +339,15 @@ impl Behind {
 
     /// Asks for an echo of an IP packet of so many bytes.
     pub fn ping(&mut self, bytes: usize) {
+        self.ask(MAC, bytes);
+    }
+
+    /// The same, in a frame for everybody on the network.
+    pub fn ping_by_broadcast(&mut self, bytes: usize) {
+        self.ask([0xFF; 6], bytes);
+    }
+
+    fn ask(&mut self, to: [u8; 6], bytes: usize) {
         self.last = self.last.wrapping_add(1);
         let mut message = vec![8, 0, 0, 0, 0x12, 0x34];
         message.extend(self.last.to_be_bytes());
@@ -347,7 +356,7 @@ impl Behind {
         message[2..4].copy_from_slice(&sum.to_be_bytes());
         self.missing.insert(self.last);
         self.requests += 1;
-        self.send(MAC, BOARD, 1, &message);
+        self.send(to, BOARD, 1, &message);
     }
 
     fn send(&mut self, to: [u8; 6], address: [u8; 4], protocol: u8, message: &[u8]) {

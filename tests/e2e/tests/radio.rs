@@ -169,6 +169,41 @@ fn thrown_out_and_back_in_the_same_session() {
     set.is_whole();
 }
 
+/// With its radio asleep between beacons a device stays in the session over so many keep-alives, and
+/// obeys each command that comes behind one.
+fn commands_over(keep_alives: u64) {
+    let mut stage = stage();
+    stage.identity.modem_sleep = true;
+    let keep_alive = Duration::from_secs(stage.identity.keep_alive_s.into());
+    let mut watcher = stage.watch();
+    let set = Set::new(&stage.identity, &[HOME]);
+    let first = reports(&mut watcher, |status| status["online"] == true);
+    let mut took = Vec::new();
+    for round in 0..keep_alives {
+        std::thread::sleep(keep_alive + Duration::from_secs(2));
+        let led = ["on", "off"][round as usize % 2];
+        let sent = Instant::now();
+        watcher.send(json!({ "led": led }).to_string().as_bytes());
+        let status = reports(&mut watcher, |status| status["led"] == led);
+        took.push(sent.elapsed().as_millis());
+        assert_eq!(status["reconnects"], first["reconnects"], "{status}");
+        assert_eq!(wifi_reconnects(&status), 0, "{status}");
+    }
+    println!("from command to status, in ms: {took:?}");
+    set.is_whole();
+}
+
+#[test]
+fn a_command_reaches_a_radio_that_sleeps_between_beacons() {
+    commands_over(1);
+}
+
+#[test]
+#[ignore = "six minutes: `make radio-soak`"]
+fn ten_keep_alives_with_a_radio_that_sleeps_between_beacons() {
+    commands_over(10);
+}
+
 #[test]
 fn the_access_point_is_switched_off_and_on() {
     let stage = stage();

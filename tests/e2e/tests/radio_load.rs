@@ -30,8 +30,13 @@ fn built(path: &str) -> PathBuf {
 
 /// A board that was just switched on.
 fn switched_on() -> Lab {
+    switched_on_with(false)
+}
+
+fn switched_on_with(modem_sleep: bool) -> Lab {
     let stage = e2e::Stage::new();
     let mut identity = stage.identity.clone();
+    identity.modem_sleep = modem_sleep;
     identity.wifi = vec![Wifi::new("home".to_owned(), "correct horse battery".to_owned())];
     let image = built("image/nodemcu-wifi");
     let elf = built("xtensa-esp8266-none-elf/release/firmware-nodemcu");
@@ -201,6 +206,78 @@ fn the_host_is_ten_times_faster_than_the_board() {
     assert!(taken <= SECOND * 3, "30 s of the board took {taken:?} of CPU time");
     lab.is_whole();
     println!("30 s of the board: {taken:?} of CPU time");
+}
+
+/// A second in which the host asks for an echo: after how many milliseconds it came, and for how many
+/// the receiver was off.
+fn second(lab: &mut Lab) -> (Option<u64>, u64) {
+    let (before, echoes) = (lab.now(), lab.behind.echoes);
+    let (mut answered, mut off) = (None, 0);
+    lab.behind.ping(100);
+    while lab.now() - before < SECOND {
+        lab.pass(Duration::from_millis(1));
+        off += u64::from(lab.machine.board.radio.channel().is_none());
+        if answered.is_none() && lab.behind.echoes > echoes {
+            answered = Some((lab.now() - before).as_millis() as u64);
+        }
+    }
+    (answered, off)
+}
+
+#[test]
+fn the_radio_stays_awake_unless_it_is_told_otherwise() {
+    let mut lab = lab();
+    for _ in 0..20 {
+        let (answered, off) = second(&mut lab);
+        assert!(answered.is_some_and(|after| after <= 10) && off == 0, "{answered:?}, {off} ms");
+    }
+    lab.is_whole();
+}
+
+/// Ten keep-alives of a minute. What comes meanwhile waits for a beacon, of which there are ten a
+/// second: for the next one, or where that was lost for the one after.
+#[test]
+fn a_radio_that_sleeps_between_beacons_keeps_its_connection() {
+    let mut lab = switched_on_with(true);
+    lab.says("net: address 10.0.2.15", 1);
+    let (mut off, mut slowest, mut sum) = (0, 0, 0);
+    for n in 0..600 {
+        if n % 60 == 30 {
+            lab.act(&Action::Rekey);
+        }
+        let (answered, asleep) = second(&mut lab);
+        let after = answered.unwrap_or_else(|| panic!("no echo in second {n}"));
+        off += asleep;
+        slowest = slowest.max(after);
+        sum += after;
+    }
+    println!("asleep for {} %, echoes after {} ms, at most {slowest}", off / 6000, sum / 600);
+    assert!(off >= 600 * 800, "asleep for {off} ms of 600 s");
+    assert!(slowest <= 250, "an echo took {slowest} ms");
+    // What is for all is sent once, behind the beacon that announces it.
+    let echoes = lab.behind.echoes;
+    for _ in 0..60 {
+        lab.behind.ping_by_broadcast(100);
+        lab.pass(SECOND);
+    }
+    assert_eq!(lab.behind.echoes, echoes + 60, "broadcasts were slept through");
+    assert_eq!(lab.count("joined home"), 1);
+
+    lab.set("loss", "10");
+    let answered = (0..120).filter(|_| second(&mut lab).0.is_some()).count();
+    println!("{answered} of 120 while a tenth of all frames is lost");
+    assert!(answered >= 117, "{answered} of 120");
+    assert_eq!(lab.count("joined home"), 1);
+
+    lab.set("loss", "0");
+    lab.act(&Action::Off(None));
+    lab.says("home fell silent", 1);
+    lab.act(&Action::On);
+    lab.says("joined home", 2);
+    lab.pass(SECOND * 5);
+    let (answered, off) = second(&mut lab);
+    assert!(answered.is_some() && off >= 800, "{answered:?}, {off} ms");
+    lab.is_whole();
 }
 
 /// Of this thread, from the kernel's scheduler.

@@ -90,6 +90,7 @@ pub fn full(material: &Material) -> Identity<'_> {
         ],
         update_keys: vec![&[0xA5; 64], &[0x5A; 64]],
         trial_s: 900,
+        modem_sleep: true,
         ..small(material)
     }
 }

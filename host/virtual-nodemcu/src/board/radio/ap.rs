@@ -537,15 +537,19 @@ impl Ap {
                 self.switch = Some((channel, left - 1));
             }
         }
+        // It says whether something for a group follows, so it is written before that is taken.
+        let beacon = self.settings.beacons.then(|| {
+            let addresses = [frame::BROADCAST, self.bssid, self.bssid];
+            let mut frame = frame::header(kind::BEACON, 0, addresses);
+            frame.extend(self.description(true));
+            Waiting::Management(frame)
+        });
         // Those that sleep listen behind a beacon.
         while let Some(frame) = self.group_buffer.pop_back() {
             self.queue.push_front(frame);
         }
-        if self.settings.beacons {
-            let mut frame =
-                frame::header(kind::BEACON, 0, [frame::BROADCAST, self.bssid, self.bssid]);
-            frame.extend(self.description(true));
-            self.queue.push_front(Waiting::Management(frame));
+        if let Some(beacon) = beacon {
+            self.queue.push_front(beacon);
         }
     }
 
@@ -685,7 +689,10 @@ impl Ap {
                 }
                 Waiting::Raw(frame) => return Some(Out { frame, rate: Rate::Ofdm(12) }),
                 Waiting::Group { to, from, body } => {
-                    let frame = self.group_frame(to, from, &body);
+                    // Who sleeps stays awake for those that follow.
+                    let more = matches!(self.queue.front(), Some(Waiting::Group { .. }))
+                        && self.clients.values().any(|client| client.asleep);
+                    let frame = self.group_frame([to, from], &body, more);
                     return Some(Out { frame, rate: rate::SLOWEST });
                 }
                 Waiting::Unicast { to, .. } => {
@@ -705,9 +712,12 @@ impl Ap {
         None
     }
 
-    fn group_frame(&mut self, to: Address, from: Address, body: &[u8]) -> Vec<u8> {
+    fn group_frame(&mut self, [to, from]: [Address; 2], body: &[u8], more: bool) -> Vec<u8> {
         let secure = self.settings.security.has_handshake();
-        let flags = flag::FROM_DS | if secure { flag::PROTECTED } else { 0 };
+        let mut flags = flag::FROM_DS | if secure { flag::PROTECTED } else { 0 };
+        if more {
+            flags |= flag::MORE_DATA;
+        }
         let mut frame = frame::header(kind::DATA, flags, [to, self.bssid, from]);
         self.number(&mut frame);
         if secure {

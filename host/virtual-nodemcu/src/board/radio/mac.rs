@@ -37,6 +37,7 @@ mod reg {
     pub const BSSID_MASK: u32 = 0xC38;
     pub const ADDRESS: u32 = 0xC48;
     pub const ADDRESS_MASK: u32 = 0xC58;
+    pub const RECEIVER: u32 = 0xC70;
     pub const TX_STATUS: u32 = 0xC84;
     /// Slot 0; the others are below it.
     pub const SLOT: u32 = 0xDC0;
@@ -121,6 +122,8 @@ mod result {
 }
 
 const RX_ON: u32 = 1 << 31;
+/// The baseband's receiver is on; libphy clears it when the radio sleeps between two beacons.
+const RECEIVER_ON: u32 = 1 << 1;
 /// The upper half of a mask: the comparison is on.
 const MASK_ON: u32 = 1 << 16;
 const DESCRIPTOR_OWNER: u32 = 1 << 31;
@@ -199,8 +202,11 @@ impl Mac {
     /// The MAC after a reset at `now` nanoseconds.
     #[must_use]
     pub fn new(now: u64) -> Self {
+        let mut words = Box::new([0; 0x800]);
+        // Programs that never use power save need not know of it.
+        words[reg::RECEIVER as usize / 4] = RECEIVER_ON;
         Self {
-            words: Box::new([0; 0x800]),
+            words,
             raw: 0,
             enabled: 0,
             born: now,
@@ -373,7 +379,8 @@ impl Mac {
     /// What it listens to, on this channel.
     #[must_use]
     pub fn tuning(&self, channel: Option<u8>) -> Tuning {
-        let on = self.word(reg::RX_CONTROL) & RX_ON != 0;
+        let on =
+            self.word(reg::RX_CONTROL) & RX_ON != 0 && self.word(reg::RECEIVER) & RECEIVER_ON != 0;
         Tuning {
             channel: channel.filter(|_| on),
             addresses: [0, 1].map(|n| {
