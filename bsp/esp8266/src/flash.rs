@@ -54,7 +54,7 @@ pub unsafe fn write(offset: u32, words: &[u32]) -> Result<(), Error> {
 /// [`Error`].
 ///
 /// # Safety
-/// As for [`write`].
+/// As for [`write()`].
 pub unsafe fn erase_sector(offset: u32) -> Result<(), Error> {
     // SAFETY: the caller's contract.
     checked(unsafe { chip_flash_erase_sector(offset) })

@@ -1,4 +1,4 @@
-//! The inner loops, on bare limbs: [`lx106`] in assembly on the chip, [`portable`] anywhere else.
+//! The inner loops, on bare limbs: `lx106` in assembly on the chip, `portable` anywhere else.
 //!
 //! A number modulo p is 19 signed limbs of 14 bits, two to a word, the lower in the lower half;
 //! the upper half of the last word is 0. Sizes:
@@ -9,7 +9,7 @@
 //! - Limb 18 takes what is left: a number x has one of about x / 2^252. The formulas of the curve
 //!   combine at most a dozen products, each below 2p, so it stays below 2^10.
 //!
-//! [`portable`] computes with overflow checks in tests, which therefore show both.
+//! `portable` computes with overflow checks in tests, which therefore show both.
 #![allow(unsafe_code)]
 
 /// A number modulo p, packed.

@@ -1,4 +1,4 @@
-//! The inner loop: [`lx106`] in assembly on the chip, [`portable`] anywhere else.
+//! The inner loop: `lx106` in assembly on the chip, `portable` anywhere else.
 //!
 //! Columns of a product are words; limbs are halfwords, signed, of 14 bits and a little more. The
 //! sizes that `number.rs` keeps to:
@@ -7,7 +7,7 @@
 //!   and the other not above 2^14.03. So a call adds at most 5 * 2^27.03 to a column.
 //! - A column that a call has passed lies in 0..2^14.
 //!
-//! [`portable`] computes with overflow checks in tests, which therefore show both.
+//! `portable` computes with overflow checks in tests, which therefore show both.
 #![allow(unsafe_code)]
 
 /// Digits of a call.

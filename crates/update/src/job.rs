@@ -61,7 +61,7 @@ pub struct Document<'a> {
 }
 
 impl<'a> Execution<'a> {
-    /// Reads the job in a message of kind [`Kind::Next`] or [`Kind::Started`]: `Ok(None)` says that
+    /// Reads the job in an answer to start-next or in a notify-next: `Ok(None)` says that
     /// there is none.
     ///
     /// # Errors
