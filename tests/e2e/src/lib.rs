@@ -30,6 +30,7 @@ pub mod sleeper;
 pub mod stage;
 pub mod time_server;
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 pub use cable::Cable;
@@ -49,4 +50,23 @@ pub const SOON: Duration = Duration::from_secs(30);
 #[must_use]
 pub const fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
+}
+
+/// Where everything was built: a test's program is in `target/debug/deps`.
+#[must_use]
+pub fn target() -> PathBuf {
+    let program = std::env::current_exe().unwrap();
+    program.ancestors().nth(3).unwrap().to_owned()
+}
+
+/// What a verb of the Makefile builds for its tests, by its path below [`target`].
+///
+/// # Panics
+/// When it is missing: it says which verb makes it.
+#[must_use]
+#[track_caller]
+pub fn built(path: &str, verb: &str) -> PathBuf {
+    let path = target().join(path);
+    assert!(path.exists(), "{} is missing: `{verb}` builds it", path.display());
+    path
 }

@@ -19,16 +19,8 @@ use virtual_nodemcu::board::control::Remote;
 /// For what happens in some seconds of the board's time, on a machine that is busy.
 const LONG: Duration = Duration::from_secs(240);
 
-/// Where everything was built. This program is in `target/debug/deps`.
-fn target() -> PathBuf {
-    let program = std::env::current_exe().unwrap();
-    program.ancestors().nth(3).unwrap().to_owned()
-}
-
 fn built(path: &str) -> PathBuf {
-    let path = target().join(path);
-    assert!(path.exists(), "{} is missing: `make app-test` builds it", path.display());
-    path
+    e2e::built(path, "make app-test")
 }
 
 /// A board with an application and parts.
@@ -287,7 +279,7 @@ fn apply(folder: &Path, diff: &str) {
 
 #[test]
 fn a_new_application_with_a_sensors_crate_publishes_and_sleeps() {
-    let folder = target().join("apps/made/my-lamp");
+    let folder = e2e::target().join("apps/made/my-lamp");
     if folder.exists() {
         fs::remove_dir_all(&folder).unwrap();
     }
@@ -336,7 +328,7 @@ fn a_new_application_with_a_sensors_crate_publishes_and_sleeps() {
 
 #[test]
 fn the_diffs_of_your_own_build() {
-    let tree = target().join("your-own");
+    let tree = e2e::target().join("your-own");
     if tree.exists() {
         fs::remove_dir_all(&tree).unwrap();
     }
@@ -359,7 +351,7 @@ fn the_diffs_of_your_own_build() {
         let mut command = Command::new(&cargo);
         command.args(arguments).current_dir("/").env("RUSTC_BOOTSTRAP", "1");
         command.arg("--manifest-path").arg(tree.join("Cargo.toml"));
-        command.arg("--target-dir").arg(target());
+        command.arg("--target-dir").arg(e2e::target());
         command
     };
     succeeds(&mut cargo(&["test", "--quiet", "-p", "app-model"]));

@@ -10,10 +10,7 @@ use e2e::{Sleeper, Stage};
 const SOON: Duration = Duration::from_secs(60);
 
 fn image() -> PathBuf {
-    let program = std::env::current_exe().unwrap();
-    let path = program.ancestors().nth(3).unwrap().join("apps/battery/image");
-    assert!(path.exists(), "{} is missing: `make battery-test` builds it", path.display());
-    path
+    e2e::built("apps/battery/image", "make battery-test")
 }
 
 #[test]

@@ -32,16 +32,8 @@ fn nodemcu() -> Board {
 /// For what esptool does in seconds on an idle machine.
 const FLASHING: Duration = Duration::from_secs(240);
 
-/// Where everything was built. This program is in `target/debug/deps`.
-fn target() -> PathBuf {
-    let program = std::env::current_exe().unwrap();
-    program.ancestors().nth(3).unwrap().to_owned()
-}
-
 fn built(path: &str) -> PathBuf {
-    let path = target().join(path);
-    assert!(path.exists(), "{} is missing: `make flash-test` builds it", path.display());
-    path
+    e2e::built(path, "make flash-test")
 }
 
 fn elf() -> PathBuf {

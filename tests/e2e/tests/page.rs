@@ -13,12 +13,8 @@ use process::files::{self, SECRET};
 #[path = "../../../host/virtual-nodemcu/tests/page/browser.rs"]
 mod browser;
 
-/// Where everything was built. This program is in `target/debug/deps`.
 fn built(path: &str) -> PathBuf {
-    let program = std::env::current_exe().unwrap();
-    let path = program.ancestors().nth(3).unwrap().join(path);
-    assert!(path.exists(), "{} is missing: `make page-test` builds it", path.display());
-    path
+    e2e::built(path, "make page-test")
 }
 
 #[test]

@@ -21,15 +21,8 @@ const HOME: &str = "ssid=home,psk=correct horse battery,channel=6,rssi=-50";
 /// For what happens in some seconds of the board's time, on a machine that is busy.
 const LONG: Duration = Duration::from_secs(240);
 
-fn target() -> PathBuf {
-    let program = std::env::current_exe().unwrap();
-    program.ancestors().nth(3).unwrap().to_owned()
-}
-
 fn built(path: &str) -> PathBuf {
-    let path = target().join(path);
-    assert!(path.exists(), "{} is missing: `make radio-test` builds it", path.display());
-    path
+    e2e::built(path, "make radio-test")
 }
 
 fn home() -> Wifi {

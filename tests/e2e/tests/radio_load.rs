@@ -22,10 +22,7 @@ const SECOND: Duration = Duration::from_secs(1);
 const FULL: Traffic = Traffic { bytes: 1400, every: Duration::from_millis(4) };
 
 fn built(path: &str) -> PathBuf {
-    let program = std::env::current_exe().unwrap();
-    let path = program.ancestors().nth(3).unwrap().join(path);
-    assert!(path.exists(), "{} is missing: `make radio-test` builds it", path.display());
-    path
+    e2e::built(path, "make radio-test")
 }
 
 /// A board that was just switched on.

@@ -23,12 +23,8 @@ use virtual_nodemcu::board::control::Remote;
 /// What an update takes at most on a busy machine.
 const UPDATE: Duration = Duration::from_secs(300);
 
-/// Where everything was built. This program is in `target/debug/deps`.
 fn built(path: &str) -> PathBuf {
-    let program = std::env::current_exe().unwrap();
-    let path = program.ancestors().nth(3).unwrap().join(path);
-    assert!(path.exists(), "{} is missing: `make update-test` builds it", path.display());
-    path
+    e2e::built(path, "make update-test")
 }
 
 fn elf() -> PathBuf {
