@@ -148,6 +148,12 @@ fn sar_sample(value: u16) -> u32 {
     !(doubled & 0x700 | (((doubled & 0xFF) * 256).div_ceil(279) + 21))
 }
 
+/// A sample of the radio's detectors: the last two, from which programs tell nothing from something,
+/// are lower (they are inverted) than what is measured. Libraries up to SDK 0.9.1 divide by the difference.
+fn detector_sample(address: u32) -> u32 {
+    if address < SAR_DATA.start + 6 * 4 { 0 } else { 0x40 }
+}
+
 /// What the ROM reports as reset cause.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ResetCause {
@@ -909,8 +915,9 @@ impl Board {
 
     /// A register that keeps what is written, or answers for the analogue side.
     fn other_load(&self, address: u32) -> u32 {
-        if SAR_DATA.contains(&address) && self.other[SAR_INPUT] & SAR_TOUT != 0 {
-            return sar_sample(self.adc);
+        if SAR_DATA.contains(&address) {
+            let detectors = self.other[SAR_INPUT] & SAR_TOUT == 0;
+            return if detectors { detector_sample(address) } else { sar_sample(self.adc) };
         }
         let stored = self.other[(address & 0xFFF) as usize / 4];
         self.radio.phy.answer(address, stored).unwrap_or(stored)
