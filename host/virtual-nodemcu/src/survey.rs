@@ -1,16 +1,17 @@
 //! Firmware images from a folder: how far each gets, as a table.
 //!
-//! A plain file is flashed at 0. A folder is one firmware, whose files are named by where they go, as
-//! flashing tools name them (`0x00000.bin`, `0x40000.bin`). Programs of the SDK want the radio's settings near the
+//! A plain file is flashed at 0. A folder is one firmware if its files are named by where they go, as
+//! flashing tools name them (`0x00000.bin`, `0x40000.bin`); otherwise each of them is one. Programs of the SDK want the radio's settings near the
 //! end of flash: a file `esp_init_data_default*.bin` of the folder is put there, wherever nothing else is.
 //! Each board runs as fast as the host can, for some seconds of its own time; then somebody types.
 
 use std::fmt::Write as _;
 use std::fs;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, anyhow, bail};
+use anyhow::{Context as _, Result, bail};
 use sha1::{Digest as _, Sha1};
 
 use crate::harness::VirtualBoard;
@@ -27,6 +28,8 @@ const FLOOD: usize = 4 << 20;
 const LARGEST: usize = 16 << 20;
 /// The radio's settings lie so far before the end of flash.
 const SETTINGS: usize = 0x4000;
+/// How their file's name begins.
+const SETTINGS_NAME: &str = "esp_init_data_default";
 /// First bytes of an image: the ROM's, and those that second-stage loaders start.
 const MAGICS: [u8; 2] = [0xE9, 0xEA];
 /// Longest piece of what was said.
@@ -58,6 +61,8 @@ pub enum Reached {
     NoBoot,
     /// The host was not fast enough for it.
     TooSlow,
+    /// It cannot be put into a flash chip; why.
+    Unfit(String),
 }
 
 impl std::fmt::Display for Reached {
@@ -70,6 +75,7 @@ impl std::fmt::Display for Reached {
             Self::Stands(why) => write!(f, "stands still: {why}"),
             Self::NoBoot => f.write_str("the ROM starts nothing"),
             Self::TooSlow => f.write_str("too slow to tell"),
+            Self::Unfit(why) => write!(f, "was not tried: {why}"),
         }
     }
 }
@@ -94,26 +100,14 @@ pub struct Report {
 /// The firmware in `folder`, and the radio's settings if they are there.
 ///
 /// # Errors
-/// It cannot be read, a file is named by no offset, or nothing is in it.
+/// It cannot be read, or nothing is in it.
 pub fn read(folder: &Path) -> Result<(Vec<Firmware>, Option<Vec<u8>>)> {
     let (mut list, mut settings) = (Vec::new(), None);
     for path in entries(folder)? {
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let name = name_of(&path);
         if path.is_dir() {
-            let mut files = Vec::new();
-            for file in entries(&path)? {
-                let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
-                if name.ends_with(".bin") {
-                    files.push((
-                        offset(&name).with_context(|| format!("{}", file.display()))?,
-                        load(&file)?,
-                    ));
-                }
-            }
-            if !files.is_empty() {
-                list.push(Firmware { name, files });
-            }
-        } else if name.starts_with("esp_init_data_default") {
+            list.append(&mut folder_of(&name, &path)?);
+        } else if name.starts_with(SETTINGS_NAME) {
             settings = Some(load(&path)?);
         } else if name.ends_with(".bin") {
             list.push(Firmware { name, files: vec![(0, load(&path)?)] });
@@ -125,6 +119,30 @@ pub fn read(folder: &Path) -> Result<(Vec<Firmware>, Option<Vec<u8>>)> {
     Ok((list, settings))
 }
 
+/// One firmware if all files are named by their offsets, else one a file.
+fn folder_of(folder: &str, path: &Path) -> Result<Vec<Firmware>> {
+    let mut files = Vec::new();
+    for file in entries(path)? {
+        let name = name_of(&file);
+        if name.ends_with(".bin") && !name.starts_with(SETTINGS_NAME) && !file.is_dir() {
+            files.push((offset(&name), name, load(&file)?));
+        }
+    }
+    if files.iter().all(|(offset, ..)| offset.is_some()) {
+        let files: Vec<_> =
+            files.into_iter().map(|(at, _, bytes)| (at.unwrap_or(0), bytes)).collect();
+        let firmware = Firmware { name: folder.to_owned(), files };
+        return Ok(if firmware.files.is_empty() { Vec::new() } else { vec![firmware] });
+    }
+    let alone =
+        |(_, name, bytes)| Firmware { name: format!("{folder}/{name}"), files: vec![(0, bytes)] };
+    Ok(files.into_iter().map(alone).collect())
+}
+
+fn name_of(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
 fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
     let list = fs::read_dir(folder).with_context(|| format!("{}", folder.display()))?;
     let mut paths = list.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
@@ -132,20 +150,21 @@ fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
+/// No more of it than shows that it fits in no chip.
 fn load(path: &Path) -> Result<Vec<u8>> {
-    let length = fs::metadata(path).map(|data| data.len());
-    if length.is_ok_and(|length| length > LARGEST as u64) {
-        bail!("{}: larger than any flash chip", path.display());
-    }
-    fs::read(path).with_context(|| format!("{}", path.display()))
+    let mut bytes = Vec::new();
+    let file = fs::File::open(path).with_context(|| format!("{}", path.display()))?;
+    file.take(LARGEST as u64 + 1)
+        .read_to_end(&mut bytes)
+        .with_context(|| format!("{}", path.display()))?;
+    Ok(bytes)
 }
 
 /// The offset that a file is named by: `0x40000.bin`, or `0x40000-anything.bin`.
-fn offset(name: &str) -> Result<usize> {
-    let digits = name.strip_prefix("0x").unwrap_or_default();
+fn offset(name: &str) -> Option<usize> {
+    let digits = name.strip_prefix("0x")?;
     let end = digits.find(|c: char| !c.is_ascii_hexdigit()).unwrap_or(digits.len());
-    usize::from_str_radix(&digits[..end], 16)
-        .map_err(|_| anyhow!("name it by where in flash it goes, as in 0x40000.bin"))
+    usize::from_str_radix(&digits[..end], 16).ok()
 }
 
 impl Firmware {
@@ -207,10 +226,19 @@ impl Firmware {
     }
 
     /// Runs it for `time` of the board's, then types.
-    ///
-    /// # Errors
-    /// It fits in no flash.
-    pub fn run(&self, settings: Option<&[u8]>, time: Duration) -> Result<Report> {
+    #[must_use]
+    pub fn run(&self, settings: Option<&[u8]>, time: Duration) -> Report {
+        self.tried(settings, time).unwrap_or_else(|error| Report {
+            name: self.name.clone(),
+            sum: self.sum(),
+            reached: Reached::Unfit(format!("{error:#}")),
+            said: String::new(),
+            resets: 0,
+            notes: Vec::new(),
+        })
+    }
+
+    fn tried(&self, settings: Option<&[u8]>, time: Duration) -> Result<Report> {
         let flash = self.flash(settings)?;
         let mut board =
             VirtualBoard::builder().unpaced().flash_size(flash.len()).image(0, &flash).build()?;
@@ -227,7 +255,7 @@ impl Firmware {
         run(&mut board, time / 2);
         let early = resets(&board.console());
         run(&mut board, time / 2);
-        let mut answers = false;
+        let (mut answers, mut quiet) = (false, true);
         for typed in ["\r", "\r", "\r\n", "AT\r\n", "1\r\n"] {
             let mut listen = |board: &mut VirtualBoard| {
                 let before = board.serial().len();
@@ -240,6 +268,7 @@ impl Firmware {
             let (unasked, _) = listen(&mut board);
             board.machine.type_in(typed.as_bytes());
             let (answer, stays) = listen(&mut board);
+            quiet &= unasked.is_empty() && answer.is_empty();
             // More than an echo, and not the ROM's word.
             answers |=
                 unasked.is_empty() && stays && !answer.is_empty() && answer.trim() != typed.trim();
@@ -249,7 +278,11 @@ impl Firmware {
         Ok(Report {
             name: self.name.clone(),
             sum: self.sum(),
-            reached: if slow { Reached::TooSlow } else { judge(&board, &console, early, answers) },
+            reached: if slow {
+                Reached::TooSlow
+            } else {
+                judge(&board, &console, early, answers, quiet)
+            },
             said: last_words(board.serial()),
             resets: resets(&console) - 1,
             notes: notes(&console),
@@ -315,9 +348,16 @@ fn why(console: &str) -> String {
     reason.cloned().unwrap_or_else(|| last.split(';').next().unwrap_or_default().to_owned())
 }
 
-fn judge(board: &VirtualBoard, console: &str, early: usize, answers: bool) -> Reached {
+fn judge(board: &VirtualBoard, console: &str, early: usize, answers: bool, quiet: bool) -> Reached {
     let all = resets(console);
     let said = board.serial();
+    // A program may handle its exceptions and go on; one that says nothing after them does not.
+    let stopped = |line: &str| {
+        line.starts_with("call from ")
+            || line.starts_with("the ROM waits")
+            || quiet && line.starts_with("exception ")
+    };
+    let mut since = console.lines().rev().take_while(|line| !line.starts_with("reset:"));
     if answers {
         Reached::Answers
     } else if all > early + 1 && said.matches("ets_main.c").count() * 2 > all {
@@ -326,12 +366,7 @@ fn judge(board: &VirtualBoard, console: &str, early: usize, answers: bool) -> Re
         Reached::Resets(why(console))
     } else if console.lines().any(|line| line.starts_with("deep sleep")) {
         Reached::Stands("deep sleep".to_owned())
-    } else if console
-        .lines()
-        .rev()
-        .take_while(|line| !line.starts_with("reset:"))
-        .any(|line| line.starts_with("call from ") || line.starts_with("the ROM waits"))
-    {
+    } else if since.any(stopped) {
         Reached::Stands(why(console))
     } else if last_words(said).is_empty() {
         Reached::Silent
@@ -393,10 +428,10 @@ mod tests {
 
     #[test]
     fn files_are_named_by_their_offsets() {
-        assert_eq!(offset("0x40000.bin").unwrap(), 0x40000);
-        assert_eq!(offset("0x1000-user1.bin").unwrap(), 0x1000);
+        assert_eq!(offset("0x40000.bin"), Some(0x40000));
+        assert_eq!(offset("0x1000-user1.bin"), Some(0x1000));
         for name in ["boot.bin", "0x.bin", "x40.bin", "0xffffffffffffffffff.bin"] {
-            assert!(offset(name).unwrap_err().to_string().contains("0x40000.bin"), "{name}");
+            assert_eq!(offset(name), None, "{name}");
         }
     }
 
@@ -415,8 +450,11 @@ mod tests {
         let files = |n: usize| list[n].files.clone();
         assert_eq!((list[0].name.as_str(), files(0)), ("a", vec![(0, vec![5]), (0x1000, vec![4])]));
         assert_eq!((list[1].name.as_str(), files(1)), ("b.bin", vec![(0, vec![1])]));
+        // One that is not named by where it goes: none of the folder is believed to belong together.
         fs::write(folder.path().join("a/boot.bin"), [6]).unwrap();
-        assert!(read(folder.path()).is_err());
+        let names: Vec<_> =
+            read(folder.path()).unwrap().0.into_iter().map(|one| one.name).collect();
+        assert_eq!(names, ["a/0x00000.bin", "a/0x1000.bin", "a/boot.bin", "b.bin"]);
     }
 
     #[test]
@@ -432,6 +470,11 @@ mod tests {
         assert_eq!((flash.len(), flash[3]), (4 << 20, 0x6F), "two halves of 1 MiB");
         let huge = Firmware { name: String::new(), files: vec![(usize::MAX - 1, vec![0; 2])] };
         assert!(huge.flash(None).is_err());
+        let report = huge.run(None, Duration::ZERO);
+        assert!(
+            matches!(&report.reached, Reached::Unfit(why) if why.contains("16 MiB")),
+            "{report:?}"
+        );
     }
 
     #[test]
@@ -450,7 +493,7 @@ mod tests {
 
     #[test]
     fn what_is_no_image_starts_nothing_and_a_table_has_it() {
-        let report = firmware([1, 2, 3, 4], 100).run(None, Duration::from_secs(8)).unwrap();
+        let report = firmware([1, 2, 3, 4], 100).run(None, Duration::from_secs(8));
         assert_eq!(report.reached, Reached::NoBoot, "{report:?}");
         assert!(report.resets > 1 && report.said.is_empty(), "{report:?}");
         let table = table(&[report]);

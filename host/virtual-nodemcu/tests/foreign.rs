@@ -202,6 +202,60 @@ fn a_booted_micropython_is_saved_and_starts_at_its_prompt() {
     }
 }
 
+/// What MicroPython brings drivers for, by those drivers: each knows its device better than we do.
+#[test]
+fn micropythons_drivers_find_the_parts() {
+    let mut board = VirtualBoard::builder()
+        .unpaced()
+        .image(0, &flash("micropython-1.10.0.bin", 4))
+        .part("ds18b20:D5,temperature=21.5,name=cold")
+        .part("ds18b20:D5,temperature=-0.5,serial=0000000000a7,name=colder")
+        .part("dht22:D6,temperature=-3.5,humidity=44")
+        .part("bme280:D2+D1,temperature=25.08")
+        .part("ssd1306:D2+D1")
+        .part("servo:D7")
+        .part("button:D3,name=key")
+        .build()
+        .unwrap();
+    board.wait_for(">>> ", PATIENCE).unwrap();
+    fn ask(board: &mut VirtualBoard, line: &str) -> String {
+        board.machine.type_in(format!("{line}\r").as_bytes());
+        board.wait_for(&format!("{line}\r\n"), PATIENCE).unwrap();
+        board.wait_for(">>> ", PATIENCE).unwrap().trim_end_matches(">>> ").trim().to_owned()
+    }
+    let b = &mut board;
+    ask(b, "import machine, time, onewire, ds18x20, dht, ssd1306");
+    ask(b, "P = machine.Pin");
+    ask(b, "d = ds18x20.DS18X20(onewire.OneWire(P(14)))");
+    assert_eq!(ask(b, "r = d.scan(); len(r)"), "2");
+    ask(b, "d.convert_temp() or time.sleep_ms(750)");
+    assert_eq!(ask(b, "sorted([d.read_temp(x) for x in r])"), "[-0.5, 21.5]");
+    ask(b, "h = dht.DHT22(P(12)); h.measure()");
+    assert_eq!(ask(b, "h.temperature(), h.humidity()"), "(-3.5, 44.0)");
+    ask(b, "i = machine.I2C(scl=P(5), sda=P(4))");
+    assert_eq!(ask(b, "i.scan(), i.readfrom_mem(0x76, 0xD0, 1)"), "([60, 118], b'`')");
+    ask(b, "s = ssd1306.SSD1306_I2C(128, 64, i)");
+    ask(b, "s.fill(0); s.text('T', 0, 0); s.pixel(127, 63, 1); s.show()");
+    let screen = b.part("ssd1306").unwrap();
+    let row = |y: usize| screen["screen"][y].as_str().unwrap().to_owned();
+    // MicroPython's font has the T in seven rows, its bar above.
+    assert_eq!([&row(0)[..8], &row(3)[..8], &row(6)[..8]], [".######.", "...##...", "...##..."]);
+    assert!(row(63).ends_with(".#"), "{}", row(63));
+    // By FRC1, which interrupts at each edge of the pulses.
+    ask(b, "w = machine.PWM(P(13), freq=50, duty=77)");
+    ask(b, "time.sleep_ms(200)");
+    let servo = b.part("servo").unwrap();
+    let angle = servo["angle"].as_f64().unwrap();
+    assert!(servo["held"] == true && (88.0..93.0).contains(&angle), "{servo}");
+    ask(b, "k = P(0, P.IN); n = []");
+    ask(b, "k.irq(trigger=P.IRQ_FALLING, handler=lambda p: n.append(p()))");
+    b.set_part("key", "pressed", "on").unwrap();
+    assert_eq!(ask(b, "time.sleep_ms(50) or (k(), len(n) > 0)"), "(0, True)");
+    // This SDK's library stretches what it measures.
+    b.set_adc(512);
+    assert_eq!(ask(b, "machine.ADC(0).read()"), (512 * 279 / 256).to_string());
+}
+
 /// A page server on this host; what its client asked for comes out.
 fn page_server() -> (u16, std::sync::mpsc::Receiver<String>) {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
