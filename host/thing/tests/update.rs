@@ -271,6 +271,7 @@ fn an_identity_goes_to_its_thing_and_is_cleared_away() {
     let folder = place.bed.folder.path();
     let root = Authority::root("r", KeyKind::P256, Validity::for_days(30)).unwrap();
     let credential = root.issue(&LeafRequest::client("lamp")).unwrap();
+    std::fs::create_dir_all(folder.join("certs/lamp")).unwrap();
     credential.save(&folder.join("certs/lamp"), "device").unwrap();
     let config = |trust: &str| {
         let endpoint = "a1b2c3-ats.iot.ap-south-1.amazonaws.com";
