@@ -204,8 +204,9 @@ else
 SUITES = app-test e2e lint update-fleet unit update-test flash-test foreign-test figures page-test crate-test board-test \
 	target-test battery-test boot-test curve-test
 .PHONY: firmwares test-programs board-images figures suites
+# The NodeMCU's has its turn in `boards`, after its variants.
 firmwares: setup
-	@$(FIRMWARE) build --quiet --release $(LOCKED) -p boot-stage $(addprefix -p firmware-,$(BOARDS))
+	@$(FIRMWARE) build --quiet --release $(LOCKED) -p boot-stage $(addprefix -p firmware-,$(filter-out nodemcu,$(BOARDS)))
 
 test-programs: tools
 	@$(call host,test) --quiet --no-run --tests $(LOCKED) $(HOST_CRATES) $(HOST_TESTS)

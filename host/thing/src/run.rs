@@ -135,14 +135,7 @@ fn introduction(
     trust: &str,
 ) -> String {
     let endpoints = cloud.device_identity().endpoints;
-    let identity = if cloud.stands_in_for_aws() {
-        format!("that of {} on AWS, whose part this cloud plays", cloud.thing)
-    } else {
-        // THING was named, but there is nothing of it.
-        let absent = cloud.thing != Settings::DEFAULT_THING && !folder.exists();
-        let hint = format!(" ({0} has none: `make provision THING={0}` makes one)", cloud.thing);
-        format!("one made for this cloud{}", if absent { hint.as_str() } else { "" })
-    };
+    let identity = whose(&cloud.thing, cloud.stands_in_for_aws(), folder.exists());
     format!(
         "{board} starts here, with its own small cloud on this machine:\n  \
          broker    {host}:{port} (Mosquitto, mutual TLS, set up as AWS IoT)\n  \
@@ -163,4 +156,34 @@ fn introduction(
         control = cloud.topics.control,
         logs = settings.state.join("cloud").display(),
     )
+}
+
+/// Whose identity the device has: that of `thing` when it `is_on_aws`; otherwise what was named
+/// and has no folder (`exists`) is told to have none.
+fn whose(thing: &str, is_on_aws: bool, exists: bool) -> String {
+    if is_on_aws {
+        format!("that of {thing} on AWS, whose part this cloud plays")
+    } else if thing != Settings::DEFAULT_THING && !exists {
+        format!(
+            "one made for this cloud ({thing} has none: `make provision THING={thing}` makes one)"
+        )
+    } else {
+        "one made for this cloud".to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thing_without_an_identity_is_told_which_one_is_used_instead() {
+        assert_eq!(
+            whose("nope", false, false),
+            "one made for this cloud (nope has none: `make provision THING=nope` makes one)"
+        );
+        assert_eq!(whose("nope", false, true), "one made for this cloud");
+        assert_eq!(whose(Settings::DEFAULT_THING, false, false), "one made for this cloud");
+        assert!(whose("lamp", true, true).starts_with("that of lamp on AWS"));
+    }
 }
