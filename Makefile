@@ -62,7 +62,7 @@ host = cd / && MAKEFLAGS= $(CARGO) $(1) --manifest-path '$(CURDIR)/Cargo.toml' \
 	$(if $(filter build test,$(1)),-p features)
 # A host program, of the package $(1), and then its arguments.
 host_program = $(call host,build) --quiet $(LOCKED) -p $(1) --bin $(2) && '$(CURDIR)/target/debug/$(2)'
-HOST_TESTS = -p virtual-nodemcu -p aws-stand-in -p board-tests -p boot-tests -p curve-tests -p e2e -p features -p pin-tests -p fleet-tests
+HOST_TESTS = -p virtual-nodemcu -p aws-stand-in -p board-tests -p boot-tests -p crypto-tests -p curve-tests -p e2e -p features -p pin-tests -p fleet-tests
 
 # CI takes the lock file as it is; at home a new dependency or crate enters it by itself.
 LOCKED = $(if $(CI),--locked)

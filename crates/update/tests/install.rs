@@ -6,30 +6,14 @@ mod common;
 use std::cell::{Cell, RefCell};
 
 use common::{Job, LIMITS, Server};
-use p256_lx106::{Sha256, public_key, sign};
-use sha2::Digest;
+use crypto_tests::{Hash, SHA256};
+use p256_lx106::{public_key, sign};
 use slots::{
     Image, PROGRESS, RECORD_WORDS, RECORDS, Records, SECTOR, SLOT_END, Slot, Sums, Version,
 };
 use update::install::{Flash, Installer};
 use update::job::Status;
 use update::machine::{Action, FlashError, Machine, Outcome};
-
-struct Hash(sha2::Sha256);
-
-impl Sha256 for Hash {
-    fn new() -> Self {
-        Self(sha2::Sha256::new())
-    }
-
-    fn update(&mut self, bytes: &[u8]) {
-        self.0.update(bytes);
-    }
-
-    fn finish(self) -> [u8; 32] {
-        self.0.finalize().into()
-    }
-}
 
 const KEY: [u8; 32] = [7; 32];
 const OTHER_KEY: [u8; 32] = [8; 32];
@@ -60,7 +44,7 @@ fn image(version: [u8; 3], board: &str, code: usize) -> Vec<u8> {
 
 /// A job whose signature is this key's over `signed`, for a file of `size` bytes.
 fn job(key: &[u8; 32], signed: &[u8], size: usize) -> Job {
-    let signature = sign::<Hash>(key, &sha2::Sha256::digest(signed), &[]).unwrap();
+    let signature = sign::<Hash>(key, &SHA256(signed), &[]).unwrap();
     let mut der = Vec::new();
     for number in signature.chunks(32) {
         let digits: Vec<u8> = number.iter().copied().skip_while(|byte| *byte == 0).collect();
