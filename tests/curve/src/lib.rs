@@ -193,6 +193,8 @@ impl Program {
         let output = Command::new("xtensa-lx106-elf-gcc")
             .args(["-nostdlib", "-Os", "-mlongcalls", "-mtext-section-literals", "-T"])
             .arg(&script)
+            .arg("-I")
+            .arg(root.join("bsp/lx106/include"))
             .args(sources.iter().map(|source| root.join(source)))
             .arg("-o")
             .arg(&elf)

@@ -109,7 +109,8 @@ fn ecdh_p256() {
 /// The first of NIST's component test for ECDH on P-256 (CAVS 14.1).
 #[test]
 fn nist_ecdh() {
-    let mut secret = bytes("7D7DC5F71EB29DDAF80D6214632EEAE03D9058AF1FB6D22ED80BADB62BC1A534");
+    let mut secret =
+        bytes::<32>("7D7DC5F71EB29DDAF80D6214632EEAE03D9058AF1FB6D22ED80BADB62BC1A534");
     let mut public: [u8; 64] = bytes(concat!(
         "700C48F77F56584C5CC632CA65640DB91B6BACCE3A4DF6B42CE7CC838833D287",
         "DB71E509E3FD9B060DDB20BA5C51DCC5948D46FBF640DFE0441782CAB85FA4AC"
@@ -128,7 +129,7 @@ fn nist_ecdh() {
         )
         .expect("it returns");
     assert_eq!(result, 0);
-    let wanted = bytes("46FC62106420FF012E54A434FBDD2D25CCC5852060561E68040DD7778997BD7B");
+    let wanted = bytes::<32>("46FC62106420FF012E54A434FBDD2D25CCC5852060561E68040DD7778997BD7B");
     assert_eq!(shared, wanted);
 }
 
@@ -182,7 +183,7 @@ fn rsa_3072_and_4096() {
 #[test]
 fn signatures_are_those_of_this_machine() {
     let mut program = firmware();
-    let secret = bytes("C9AFA9D845BA75166B5C215767B1D6934E50C3DB36E89B127B8A622B120F6721");
+    let secret = bytes::<32>("C9AFA9D845BA75166B5C215767B1D6934E50C3DB36E89B127B8A622B120F6721");
     let mut signatures = Vec::new();
     for fresh in [0, 1] {
         let (mut key, mut secret) = ([0; 64], secret);
@@ -190,7 +191,7 @@ fn signatures_are_those_of_this_machine() {
         assert_eq!(program.result("fw_p256_public_key", arguments).expect("it returns"), 0);
         assert_eq!(
             key[..32],
-            bytes("60FED4BA255A9D31C961EB74C6356D68C049B8923B61FA6CE669622E60F29FB6")
+            bytes::<32>("60FED4BA255A9D31C961EB74C6356D68C049B8923B61FA6CE669622E60F29FB6")
         );
         let (mut hash, mut signature) = (SHA256(b"sample"), [0; 64]);
         let result = program
