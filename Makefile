@@ -75,7 +75,7 @@ endif
 # For tests that mostly wait: for a keep-alive, for esptool, for the AWS CLI.
 WAITING = export RUST_TEST_THREADS=4
 # Tested on this machine, with clippy's eye on them: the host programs and the pure crates.
-HOST_CRATES = $(foreach crate,app-model board-facts clock dns fuzz gcm identity p256-lx106 packets records rsa-lx106 runtime-model slots soft-i2c update wpa \
+HOST_CRATES = $(foreach crate,app-model board-facts clock crypto-tests dns fuzz gcm identity p256-lx106 packets records rsa-lx106 runtime-model slots soft-i2c update wpa \
 	process isa certificates things board cloud provisioning releases updates checks thing,-p $(crate))
 
 # Budgets in bytes. They hold what this project ships small; an application of your own may take
