@@ -137,7 +137,7 @@ features = $(if $(filter qemu,$(BOARD)),,$(chip_features))
 AWS = $(if $(AWS_PROFILE),AWS_PROFILE='$(AWS_PROFILE)') $(if $(AWS_REGION),AWS_REGION='$(AWS_REGION)')
 
 .PHONY: foreign help setup build tools fmt doc port host-crates run on off send watch smoke provision deprovision provision-fleet aws-stand-in \
-	new identity identity-info signing-key release update update-status update-cancel update-policy update-fleet test lint unit virtual-test virtual-bench fuzz target-test board-test boot-test \
+	new identity identity-info signing-key release update update-identity update-status update-cancel update-policy update-fleet test lint unit virtual-test virtual-bench fuzz target-test board-test boot-test \
 	app-test foreign-test rom-compare flash-test update-test update-powercut update-soak e2e image flash flash-identity erase monitor esptool virtual-board boards nodemcu-image new-board \
 	page-packages page-test crate-test chip-tests curve-test constant-time curve-fuzz container audit soak bench size vendor env clean sdk radio-test radio-soak hostapd-test \
 	battery battery-test
@@ -431,6 +431,10 @@ update: tools ## new firmware over the air for THING, GROUP or FLEET=things.csv,
 	$(AWS) $(THING_TOOL) update $(update_of) $(update_image) $(update_places) $${version:+--new-version $$version} \
 		$(if $(RATE),--rate $(RATE)) $(if $(ABORT),--abort $(ABORT)) $(if $(ABORT_AFTER),--abort-after $(ABORT_AFTER)) \
 		$(if $(TIMEOUT),--timeout $(TIMEOUT)) $(if $(filter-out 0,$(DOWNGRADE)),--allow-downgrade)
+
+update-identity: tools ## the identity of THING over the air, made as `make identity` makes it, on trial like firmware [TIMEOUT=] [SIGNER=command] [DOWNGRADE=1]
+	@$(AWS) $(THING_TOOL) update-identity $(update_of) $(update_places) $(if $(TIMEOUT),--timeout $(TIMEOUT)) \
+		$(if $(filter-out 0,$(DOWNGRADE)),--allow-downgrade) $(if $(SIGNER),--signer '$(subst ','\'',$(SIGNER))')
 
 update-status: tools ## how the updates stand that were ordered here
 	@$(AWS) $(THING_TOOL) update-status

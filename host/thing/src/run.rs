@@ -10,6 +10,7 @@ use board::machine::Firmware;
 use board_facts::Board;
 use cloud::local::LocalCloud;
 use cloud::running::Running;
+use process::files::{self, SECRET};
 use process::interrupt::Interrupt;
 use process::output::{self, Unheard};
 use releases::PublicKey;
@@ -54,6 +55,7 @@ pub fn run(context: Context, arguments: &Arguments) -> Result<()> {
         }
         None => device.region()?,
     };
+    files::write(&identity_given(&settings.state), &region, SECRET)?;
     output::line(introduction(&cloud, &settings, &folder, &arguments.firmware.board, &trust))?;
     let mut machine = arguments.firmware.start(&region, &settings.state, true, &network)?;
     announced.board_runs()?;
@@ -80,6 +82,24 @@ pub fn run(context: Context, arguments: &Arguments) -> Result<()> {
     }
 }
 
+/// Where the identity of the board that runs is kept, for a second terminal.
+pub fn identity_given(state: &Path) -> PathBuf {
+    state.join("identity.bin")
+}
+
+/// Lets a device that nobody else has trust the signing key of this working copy, if there is one and
+/// nobody has said whom it trusts.
+pub fn trust_own(things: &Path, device: &mut DeviceIdentity) -> Result<()> {
+    let public = things.join(SIGNING_KEY);
+    if device.update_keys.is_empty() && public.exists() {
+        device.update_keys.push(*PublicKey::read(&public)?.point());
+    }
+    Ok(())
+}
+
+/// The public half of the key that signs, below the folder of things.
+const SIGNING_KEY: &str = "signing/signing.pub";
+
 /// Lets the device trust the signing key of this working copy, if there is one and nobody has said
 /// whom it trusts. Says in words what updates it takes.
 fn trust(
@@ -88,7 +108,7 @@ fn trust(
     board: &Board,
     device: &mut DeviceIdentity,
 ) -> Result<String> {
-    let public = things.join("signing/signing.pub");
+    let public = things.join(SIGNING_KEY);
     Ok(if let Some(reason) = board.no_updates() {
         format!("none: {reason}")
     } else if !device.update_keys.is_empty() {
@@ -102,7 +122,7 @@ fn trust(
         format!("none are taken: {how}")
     } else {
         // One that was made for this cloud is nobody else's: what this person signs is right.
-        device.update_keys.push(*PublicKey::read(&public)?.point());
+        trust_own(things, device)?;
         format!("those signed by the key of {}, by `make update`", public.display())
     })
 }
