@@ -310,9 +310,11 @@ foreign: setup ## IMAGES=folder: how far the firmware in it gets on the virtual 
 		'$(abspath $(or $(IMAGES),$(error name the folder: make foreign IMAGES=folder)))' $(SECONDS)
 
 # Nor is a ROM, of which none is in the repository.
-rom-compare: setup ## ROM=file: the boot ROM's functions that the virtual NodeMCU does itself, against a dump of your chip's ROM [ROUNDS=2000]
+rom-compare: tools ## ROM=file: the boot ROM's functions that the virtual NodeMCU does itself, against a dump of your chip's ROM, and its serial loader with esptool [ROUNDS=2000]
 	@$(call host,run) --quiet $(LOCKED) -p virtual-nodemcu --example rom_compare -- '$(abspath $(or $(ROM),$(error \
 		name a dump of your chip's boot ROM: esptool --chip esp8266 dump-mem 0x40000000 65536 bootrom.bin, then make rom-compare ROM=bootrom.bin)))' $(ROUNDS)
+	@$(THING_TOOL) esptool >/dev/null
+	@export BOOT_ROM='$(abspath $(ROM))'; $(call host,test) --quiet $(LOCKED) -p virtual-nodemcu --test esptool_long -- --ignored a_dumped_rom
 
 # Chromium is 300 MB: it and pytest have a list of their own, and come when they are needed.
 page-packages: setup
