@@ -14,14 +14,13 @@ use cloud::client::{ClientOptions, MqttClient, operator_options};
 use cloud::local::LocalCloud;
 use cloud::updates::Requests;
 use releases::{PublicKey, Release, Signer};
-use sha2::{Digest as _, Sha256};
 use slots::{
     ATTEMPTS, DESCRIPTOR_WORD, DESCRIPTOR_WORDS, Descriptor, Mark, RECORD_WORDS, RECORDS, Records,
     SECTOR, Slot, Version, mark_attempt,
 };
 use tempfile::TempDir;
 use things::settings::Settings;
-use update::install::{Flash, Installer, MAX_IMAGE};
+use update::install::{Flash, Installer, MAX_IMAGE, Own};
 use update::machine::{Action, FlashError, Limits, Machine, Outcome};
 use updates::{Local, Order, Orders, Place, Targets};
 
@@ -271,23 +270,6 @@ impl Flash for Memory {
     }
 }
 
-/// SHA-256, as the device's check wants it.
-struct Hash(Sha256);
-
-impl p256_lx106::Sha256 for Hash {
-    fn new() -> Self {
-        Self(Sha256::new())
-    }
-
-    fn update(&mut self, bytes: &[u8]) {
-        self.0.update(bytes);
-    }
-
-    fn finish(self) -> [u8; 32] {
-        self.0.finalize().into()
-    }
-}
-
 /// The chip: flash, keys, and what runs.
 struct Chip {
     thing: String,
@@ -322,6 +304,7 @@ impl Chip {
         let installer = Installer::new(&self.flash, self.slot);
         let installed = installer.installed(crash);
         let trial = installed.as_ref().is_some_and(|last| last.outcome == Outcome::Trial);
+        let own = Own { keys: vec![self.key.point()], thing: &self.thing, ..Own::default() };
         let mut machine = Machine::new(&self.thing, LIMITS, installed);
         machine.connected(self.now());
         if trial {
@@ -337,12 +320,14 @@ impl Chip {
                     }
                     Action::Begin(fetch) => machine.begun(installer.begin(fetch), self.now()),
                     Action::Check => {
-                        let keys = [self.key.point()];
-                        let verdict = installer.check::<Hash>(machine.work(), &keys);
+                        let verdict = installer.check::<crypto_tests::Hash>(machine.work(), &own);
                         machine.checked(verdict, self.now());
                     }
-                    Action::Install { what } => {
-                        installer.install(what)?;
+                    Action::Carry { sector } => {
+                        machine.carried(installer.carry(sector), self.now());
+                    }
+                    Action::Install => {
+                        installer.install(machine.work(), &own)?;
                         return Ok(());
                     }
                 }
