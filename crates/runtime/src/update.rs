@@ -110,6 +110,8 @@ struct OverTheAir {
     since: u64,
     /// The server has acknowledged a message on it.
     acknowledged: bool,
+    /// Fewest bytes of heap that were free on it before an update began.
+    least_heap: usize,
 }
 
 impl OverTheAir {
@@ -141,6 +143,7 @@ impl OverTheAir {
             machine: None,
             since: 0,
             acknowledged: false,
+            least_heap: 0,
         })
     }
 
@@ -239,6 +242,8 @@ impl Updates for OverTheAir {
         }
         self.subscribed = true;
         client.set_aside(&machine.streams());
+        // What the handshake took is not what an update is compared with.
+        rtos::heap::mark();
         self.machine = Some(machine);
         Ok(())
     }
@@ -287,9 +292,15 @@ impl Updates for OverTheAir {
                         Err(error) => return Err(error),
                     }
                 }
-                Action::Begin(fetch) => machine.begun(self.installer.begin(fetch), now),
+                Action::Begin(fetch) => {
+                    self.least_heap = rtos::heap::low_water_since_mark();
+                    rtos::heap::mark();
+                    machine.begun(self.installer.begin(fetch), now);
+                }
                 Action::Check => {
                     let verdict = self.installer.check::<tls::Sha256>(machine.work(), &self.keys);
+                    let (before, least) = (self.least_heap, rtos::heap::low_water_since_mark());
+                    log::info!("heap: {before} bytes left, {least} with it");
                     machine.checked(verdict, now);
                 }
                 Action::Install { what } => match self.installer.install(what) {

@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use p256_lx106::{Sha256, Workspace};
 use slots::{
     DESCRIPTOR_WORD, DESCRIPTOR_WORDS, Descriptor, PROGRESS, RECORD_WORDS, RECORDS, Record,
-    Records, Verdict, mark_good, mark_rejected,
+    Records, Sums, Verdict, mark_good, mark_rejected,
 };
 pub use slots::{MAX_IMAGE, Slot};
 
@@ -57,6 +57,7 @@ pub type Unfit = &'static str;
 const UNREADABLE: Unfit = "the image cannot be read back";
 const UNSIGNED: Unfit = "no key that this device trusts has signed the image";
 const NO_IMAGE: Unfit = "the image is no firmware";
+const DAMAGED: Unfit = "the image is not whole: the boot stage would not start it";
 const OTHER_BOARD: Unfit = "the image is for another board";
 const NOT_NEWER: Unfit = "the image is not newer than the firmware that runs";
 
@@ -184,7 +185,7 @@ impl<'a> Installer<'a> {
 
     #[inline(never)]
     fn judge<H: Sha256>(&self, work: &Work, keys: &[&[u8; 64]]) -> Result<(), Unfit> {
-        let hash = self.hash::<H>(work.size).map_err(|FlashError| UNREADABLE)?;
+        let (hash, whole) = self.read_back::<H>(work.size).map_err(|FlashError| UNREADABLE)?;
         let mut room = Vec::new();
         room.try_reserve_exact(1).map_err(|_| UNREADABLE)?;
         room.push(Workspace::NEW);
@@ -195,9 +196,13 @@ impl<'a> Installer<'a> {
         if !keys.iter().any(&mut signed) {
             return Err(UNSIGNED);
         }
-        // Whether it is whole as well, the boot stage sees at each boot.
         let running = self.descriptor(self.slot).ok_or(UNREADABLE)?;
         let offered = self.descriptor(self.other()).ok_or(NO_IMAGE)?;
+        // Whoever signs may have signed half of it. The boot stage looks too, at each boot: what it
+        // finds costs a restart, and is told by nobody but the old firmware.
+        if !whole {
+            return Err(DAMAGED);
+        }
         if offered.board() != running.board() {
             return Err(OTHER_BOARD);
         }
@@ -215,22 +220,32 @@ impl<'a> Installer<'a> {
         Descriptor::read(|at| words.get((at - DESCRIPTOR_WORD) as usize).copied().unwrap_or(0))
     }
 
-    /// SHA-256 of so many bytes in the other slot.
+    /// SHA-256 of so many bytes in the other slot, and whether they end with the sums that an image
+    /// ends with.
     #[inline(never)]
-    fn hash<H: Sha256>(&self, size: u32) -> Result<[u8; 32], FlashError> {
+    fn read_back<H: Sha256>(&self, size: u32) -> Result<([u8; 32], bool), FlashError> {
         let slot = self.other().offset();
-        let mut hash = H::new();
+        let (mut hash, mut sums, mut ending) = (H::new(), Sums::default(), [0; 2]);
+        let sums_at = (size / 4).saturating_sub(2);
         for at in (0..size).step_by(4 * PIECE) {
             let mut words = [0; PIECE];
             self.flash.read(slot + at, &mut words)?;
             let mut bytes = [0; 4 * PIECE];
-            for (bytes, word) in bytes.chunks_exact_mut(4).zip(words) {
+            for (index, (bytes, word)) in (at / 4..).zip(bytes.chunks_exact_mut(4).zip(words)) {
                 bytes.copy_from_slice(&word.to_le_bytes());
+                match index.checked_sub(sums_at) {
+                    None => sums.add(word),
+                    Some(behind) => {
+                        if let Some(ending) = ending.get_mut(behind as usize) {
+                            *ending = word;
+                        }
+                    }
+                }
             }
             let length = (size - at).min(4 * PIECE as u32) as usize;
             hash.update(bytes.get(..length).unwrap_or(&bytes));
         }
-        Ok(hash.finish())
+        Ok((hash.finish(), size.is_multiple_of(4) && ending == sums.words()))
     }
 
     /// Writes the boot record of the image that was found good: the next boot starts it on trial.
