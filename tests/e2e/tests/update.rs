@@ -1,6 +1,9 @@
 //! Updates over the air: a virtual NodeMCU with the firmware as shipped, and the local cloud's jobs
 //! and streams. `make update-test` builds what this needs and runs it.
 
+#[path = "update/power.rs"]
+mod power;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -512,7 +515,7 @@ fn bytes_until_the_record() -> u64 {
     4096 + 20 + size.div_ceil(4096) * 4096 + size.div_ceil(4) * 4 + 4 * blocks
 }
 
-/// Sampled; all of it is `make update-powercut`. What happens at each byte of flash is tested without
+/// Sampled; all of it is `make update-powercut` ([`power`]). What happens at each byte of flash is tested without
 /// a board (`make unit CRATE=update`).
 #[test]
 fn the_power_fails_in_the_middle_of_an_update() {
@@ -522,25 +525,6 @@ fn the_power_fails_in_the_middle_of_an_update() {
 #[test]
 fn the_power_fails_while_the_boot_record_is_written() {
     survives(bytes_until_the_record() + 4096 + 17);
-}
-
-/// Each 256th byte, and each around the record, in as many threads as there are cores. Hours.
-#[test]
-#[ignore = "hours: `make update-powercut`"]
-fn the_power_fails_anywhere() {
-    let record = bytes_until_the_record();
-    let cuts = (1..record).step_by(256).chain(record..record + 4096 + 48);
-    let cuts = std::sync::Mutex::new(cuts.collect::<Vec<_>>().into_iter());
-    std::thread::scope(|scope| {
-        for _ in 0..std::thread::available_parallelism().map_or(2, usize::from) {
-            scope.spawn(|| {
-                while let Some(cut) = { cuts.lock().unwrap().next() } {
-                    println!("cut at {cut}");
-                    survives(cut);
-                }
-            });
-        }
-    });
 }
 
 /// To and fro, so often, and each time one on the way that is refused once it is there: the heap of
