@@ -203,11 +203,12 @@ impl Field {
         let listed =
             json!([{ "fileId": 0, "s3Location": { "bucket": "b", "key": id } }]).to_string();
         self.aws("iot", "create-stream", &[("stream-id", &stream), ("files", &listed)]);
+        // What `create-ota-update` makes.
         let mut document = json!({ "afr_ota": {
             "protocols": ["MQTT"], "streamname": stream,
             "files": [{
-                "filepath": "firmware.bin", "filesize": served.len(), "fileid": 0,
-                "certfile": "key", "sig-sha256-ecdsa": signature,
+                "filepath": "/", "filesize": served.len(), "fileid": 0,
+                "certfile": "Code Verify Key", "fileType": 0, "sig-sha256-ecdsa": signature,
             }],
         } });
         change(&mut document);
