@@ -137,9 +137,9 @@ features = $(if $(filter qemu,$(BOARD)),,$(chip_features))
 AWS = $(if $(AWS_PROFILE),AWS_PROFILE='$(AWS_PROFILE)') $(if $(AWS_REGION),AWS_REGION='$(AWS_REGION)')
 
 .PHONY: foreign help setup build tools fmt doc port host-crates run on off send watch smoke provision deprovision provision-fleet aws-stand-in \
-	new identity identity-info signing-key release update update-status update-cancel update-policy update-fleet test lint unit virtual-test virtual-bench fuzz target-test board-test boot-test \
+	new identity identity-info signing-key release update update-identity update-status update-cancel update-policy update-fleet test lint unit virtual-test virtual-bench fuzz target-test board-test boot-test \
 	app-test foreign-test rom-compare flash-test update-test update-powercut update-soak e2e image flash flash-identity erase monitor esptool virtual-board boards nodemcu-image new-board \
-	page-test crate-test curve-test constant-time curve-fuzz container audit soak bench size vendor env clean sdk radio-test radio-soak hostapd-test \
+	page-test crate-test chip-tests curve-test constant-time curve-fuzz container audit soak bench size vendor env clean sdk radio-test radio-soak hostapd-test \
 	battery battery-test
 .DEFAULT_GOAL := help
 
@@ -152,9 +152,16 @@ setup: ## install what is missing: Debian packages and crates
 build: setup ## the firmware's ELF
 	@$(call firmware,$(BOARD),$(features))
 
+ifeq ($(MADE),)
 tools: setup
 	@[ -x $(THING_PROGRAM) ] || echo "building the host programs: two to three minutes the first time (all that is built takes 4 GB in target/)" >&2
 	@$(call host,build) --quiet $(LOCKED) -p thing --bin thing
+
+virtual-board: setup ## the program that stands in for a board (docs/virtual-nodemcu.md)
+	@$(call host,build) --quiet $(LOCKED) -p virtual-nodemcu --bin virtual-nodemcu
+else
+tools virtual-board: ;
+endif
 
 run: $(MACHINE) tools ## boot it on this machine with a local cloud; Ctrl-C stops all [BOARD=] [WEB=1]
 	@$(THING_TOOL) run $(FIRMWARE_ON_BOARD)
@@ -190,26 +197,37 @@ ifneq ($(own),)
 test: lint size smoke
 	@echo "make test: all passed"
 else
-# Some suites compute, others mostly wait: for a keep-alive, for esptool, for a page. Two at a time
-# fill two cores. The images that several read are made before, and not again (MADE). One that fails
-# does not stop the others (-k).
-SUITES = e2e lint unit flash-test update-test curve-test target-test board-test page-test boot-test crate-test battery-test app-test
-.PHONY: firmwares suites
+# Programs, test programs and images are made once, by both cores, and not again (MADE). Then the
+# suites: some compute, others mostly wait, for a keep-alive, for esptool, for a page. Four at a time
+# fill two cores; the longest begin first. One that fails does not stop the others (-k).
+SUITES = app-test e2e lint update-fleet unit update-test flash-test foreign-test figures page-test crate-test board-test \
+	target-test battery-test boot-test curve-test
+.PHONY: firmwares test-programs board-images figures suites
+# The NodeMCU's has its turn in `boards`, after its variants.
 firmwares: setup
-	@$(FIRMWARE) build --quiet --release $(LOCKED) -p boot-stage $(addprefix -p firmware-,$(BOARDS))
+	@$(FIRMWARE) build --quiet --release $(LOCKED) -p boot-stage $(addprefix -p firmware-,$(filter-out nodemcu,$(BOARDS)))
+
+test-programs: tools
+	@$(call host,test) --quiet --no-run --tests $(LOCKED) $(HOST_CRATES) $(HOST_TESTS)
+
+board-images: size boards chip-tests
+
+# One after the other: both run the thing of `make run`.
+figures: tools chip-tests
+	@$(MAKE) --no-print-directory bench
+	@$(MAKE) --no-print-directory smoke
+	@$(MAKE) --no-print-directory bench BOARD=nodemcu RADIO=0
+	@$(MAKE) --no-print-directory smoke BOARD=nodemcu RADIO=0
 
 suites: $(SUITES)
 
 test: setup ## everything CI checks
 	@tools/install tools/page-packages.txt
 	@$(MAKE) --no-print-directory -j2 firmwares tools virtual-board
-	@$(MAKE) --no-print-directory size boards
-	@echo "make test: $(SUITES), two at a time; each tells what it has to tell at its end"
-	@$(MAKE) --no-print-directory -k -j2 --output-sync=target MADE=1 suites
-	@$(MAKE) --no-print-directory bench smoke
-	@$(MAKE) --no-print-directory bench smoke BOARD=nodemcu RADIO=0
-	@FLEET_BOARDS=3 $(MAKE) --no-print-directory update-fleet
-	@$(MAKE) --no-print-directory radio-test foreign-test
+	@$(MAKE) --no-print-directory -j2 MADE=programs test-programs board-images
+	@echo "make test: $(SUITES), four at a time; each tells what it has to tell at its end"
+	@FLEET_BOARDS=3 $(MAKE) --no-print-directory -k -j4 --output-sync=target MADE='programs images' suites
+	@$(MAKE) --no-print-directory radio-test
 	@echo "make test: all passed"
 endif
 
@@ -335,14 +353,16 @@ curve-fuzz: setup ## (an hour and more) ten million operations on P-256 and 100,
 		CARGO_PROFILE_RELEASE_OVERFLOW_CHECKS=true; \
 		$(call host,test) --quiet $(LOCKED) --release -p p256-lx106 -p rsa-lx106 --test differential
 
+ifeq ($(filter images,$(MADE)),)
 # The test firmware as a board is flashed with it.
-define chip_tests
-@$(FIRMWARE) build --release $(LOCKED) -p target-tests --no-default-features --features chip
+chip-tests: tools
+	@$(FIRMWARE) build --release $(LOCKED) -p target-tests --no-default-features --features chip
 	@$(THING_TOOL) image --elf $(CHIP)/target-tests-chip --boot $(BOOT_ELF) --folder target/image/target-tests >/dev/null
-endef
+else
+chip-tests: ;
+endif
 
-board-test: boards ## the same, and the chip's own, on the virtual NodeMCU, which then boots each board's image
-	$(chip_tests)
+board-test: boards chip-tests ## the same, and the chip's own, on the virtual NodeMCU, which then boots each board's image
 	@$(call host_program,board-tests,board-tests) --elf '$(CURDIR)/$(CHIP)/target-tests-chip' \
 		--image '$(CURDIR)/target/image/target-tests' $(foreach image,$(CHIP_BOARDS) nodemcu-160, \
 		--firmware '$(CURDIR)/target/image/$(image)')
@@ -363,8 +383,7 @@ bench: build tools ## instructions of a context switch, a publish, AES-GCM, a ha
 	@$(THING_TOOL) bench --elf $(CHIP)/target-tests
 	@$(THING_TOOL) figures --elf $(ELF)
 else
-bench: image
-	$(chip_tests)
+bench: image chip-tests
 	@$(call host_program,board-tests,board-tests) --bench --elf '$(CURDIR)/$(CHIP)/target-tests-chip' \
 		--image '$(CURDIR)/target/image/target-tests'
 	@$(call host_program,e2e,board-figures) --image '$(CURDIR)/$(IMAGE)'
@@ -373,6 +392,10 @@ endif
 size: build tools ## flash, IRAM and DRAM by section and library, held to the budgets
 	@$(THING_TOOL) size --elf $(ELF) --flash-max $(FLASH_MAX) --iram-max $(IRAM_MAX) --dram-max $(DRAM_MAX)
 
+# Of a board: an application's is made all the same.
+ifneq ($(if $(own),,$(filter images,$(MADE))),)
+image: ;
+else
 image: tools ## a board's flash files and memory map [BOARD=] [CPU_MHZ=160] [UPDATES=0]
 	@$(FIRMWARE) build --release $(LOCKED) -p boot-stage
 	@$(call firmware,$(CHIP_BOARD),$(chip_features))
@@ -383,6 +406,7 @@ ifneq ($(radio),)
 	@echo "Wi-Fi: by Espressif's libraries in $(ESP8266_SDK); hand their licence on with the image ($(IMAGE)/LICENSE-ESP8266_RTOS_SDK)"
 else
 	@echo "Wi-Fi: none in this image; 'make sdk' fetches Espressif's libraries for it"
+endif
 endif
 
 signing-key: tools ## the key that signs releases, once: certs/signing/signing.key, which git ignores
@@ -404,6 +428,10 @@ update: tools ## new firmware over the air for THING, GROUP or FLEET=things.csv,
 	$(AWS) $(THING_TOOL) update $(update_of) $(update_image) $(update_places) $${version:+--new-version $$version} \
 		$(if $(RATE),--rate $(RATE)) $(if $(ABORT),--abort $(ABORT)) $(if $(ABORT_AFTER),--abort-after $(ABORT_AFTER)) \
 		$(if $(TIMEOUT),--timeout $(TIMEOUT)) $(if $(filter-out 0,$(DOWNGRADE)),--allow-downgrade)
+
+update-identity: tools ## the identity of THING over the air, made as `make identity` makes it, on trial like firmware [TIMEOUT=] [SIGNER=command] [DOWNGRADE=1]
+	@$(AWS) $(THING_TOOL) update-identity $(update_of) $(update_places) $(if $(TIMEOUT),--timeout $(TIMEOUT)) \
+		$(if $(filter-out 0,$(DOWNGRADE)),--allow-downgrade) $(if $(SIGNER),--signer '$(subst ','\'',$(SIGNER))')
 
 update-status: tools ## how the updates stand that were ordered here
 	@$(AWS) $(THING_TOOL) update-status
@@ -450,16 +478,13 @@ monitor: port tools ## a board's console, crash addresses resolved: ESPPORT=/dev
 esptool: tools ## set esptool up, as the verbs above do by themselves, and say where it is
 	@$(THING_TOOL) esptool
 
-virtual-board: setup ## the program that stands in for a board (docs/virtual-nodemcu.md)
-	@$(call host,build) --quiet $(LOCKED) -p virtual-nodemcu --bin virtual-nodemcu
-
 new: setup ## APP=../my-lamp [BOARD=nodemcu]: an application of your own outside this folder, for the same verbs (docs/your-own.md)
 	@tools/new '$(APP)' '$(CHIP_BOARD)'
 
 new-board: setup ## NAME=name LED=gpio [LIT=low|high]: a board of your own in bsp/ (bsp/README.md)
 	@tools/new-board '$(NAME)' '$(LED)' '$(or $(LIT),low)' $(CARGO)
 
-ifeq ($(MADE),)
+ifeq ($(filter images,$(MADE)),)
 # The ELF that stays is not that of the doubled clock, nor one without updates: they come first.
 boards: tools ## build every board's image (one with the doubled clock, one without updates), check budgets and that nothing needs flash when it is off
 	@$(MAKE) --no-print-directory image size BOARD=nodemcu UPDATES=0 RADIO=0

@@ -61,7 +61,16 @@ fn main() {
     // For test firmware, which looks inside.
     println!("cargo::metadata=INCLUDE={}", here.join("include").display());
     println!("cargo::metadata=SOURCES={}", here.join("c").display());
-    for input in ["c", "radio", "include", "link", "build.rs", "../own_c.rs"] {
+    for input in [
+        "c",
+        "radio",
+        "include",
+        "link",
+        "build.rs",
+        "../own_c.rs",
+        "../lx106/c/port_frame.h",
+        "../lx106/include/registers.h",
+    ] {
         println!("cargo::rerun-if-changed={input}");
     }
     println!("cargo::rerun-if-env-changed=ESP8266_SDK");

@@ -29,6 +29,10 @@ def load():
     import awscli.clidriver
     import awscli.handlers  # noqa: F401, what every call imports
 
+    # Version 2's library in C logs by a thread of its own, whose lock no fork gives back.
+    if hasattr(awscli.clidriver, "disable_crt_logging"):
+        awscli.clidriver.disable_crt_logging = lambda: None
+
     make = awscli.clidriver.create_clidriver
     loader = make().session.get_component("data_loader")
     kind, files = type(loader), type(loader.file_loader)

@@ -50,4 +50,5 @@ fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-changed=../../bsp/own_c.rs");
     println!("cargo::rerun-if-changed=../../bsp/lx106/c/port_frame.h");
+    println!("cargo::rerun-if-changed=../../bsp/lx106/include/registers.h");
 }

@@ -7,14 +7,14 @@
  * there to the RFI the next one may come. It finds EPC3 in that stretch; the save area then
  * still holds the interrupted code, and it serves and leaves over the same save area. */
 #include "port_frame.h"
+#include "registers.h"
 
 #define GATE 0x3FF00000
 
 #define SAVED_A0 0
-#define SAVED_A1 4
+#define SAVED_A1 4 /* a1..a15 follow one another */
 #define SAVED_A2 8
-#define SAVED_A3 12
-#define SAVED_A4 16 /* a4..a15 follow one another */
+#define SAVED_A4 16
 #define SAVED_PC 64
 #define SAVED_PS 68
 #define SAVED_SAR 72
@@ -27,21 +27,15 @@
 
 /* Twice what the handler was seen to use; Espressif gives it 512 bytes. */
 #define STACK_SIZE 768
-#define STACK_FILL 0xA5A5A5A5
 
-    .macro  nmi_registers op
-    \op     a4, a0, SAVED_A4 + 0
-    \op     a5, a0, SAVED_A4 + 4
-    \op     a6, a0, SAVED_A4 + 8
-    \op     a7, a0, SAVED_A4 + 12
-    \op     a8, a0, SAVED_A4 + 16
-    \op     a9, a0, SAVED_A4 + 20
-    \op     a10, a0, SAVED_A4 + 24
-    \op     a11, a0, SAVED_A4 + 28
-    \op     a12, a0, SAVED_A4 + 32
-    \op     a13, a0, SAVED_A4 + 36
-    \op     a14, a0, SAVED_A4 + 40
-    \op     a15, a0, SAVED_A4 + 44
+/* Special register \register at \offset of a0, by way of a2. */
+    .macro  keep register, offset
+    rsr     a2, \register
+    s32i    a2, a0, \offset
+    .endm
+    .macro  give_back register, offset
+    l32i    a2, a0, \offset
+    wsr     a2, \register
     .endm
 
     .section .iram.text.nmi, "ax"
@@ -52,8 +46,7 @@
 /* a0 is in EXCSAVE3. */
 radio_nmi:
     movi    a0, nmi_scratch
-    s32i    a2, a0, 0
-    s32i    a3, a0, 4
+    registers s32i, 2, 3, a0, 0
     rsr     a2, epc3
     movi    a3, .Lexit
     bltu    a2, a3, .Lsave
@@ -61,40 +54,22 @@ radio_nmi:
     bltu    a2, a3, .Lserve
 
 .Lsave:
-    l32i    a2, a0, 0
-    l32i    a3, a0, 4
+    registers l32i, 2, 3, a0, 0
     movi    a0, nmi_saved
-    s32i    a1, a0, SAVED_A1
-    s32i    a2, a0, SAVED_A2
-    s32i    a3, a0, SAVED_A3
-    nmi_registers s32i
-    rsr     a2, excsave3
-    s32i    a2, a0, SAVED_A0
-    rsr     a2, epc3
-    s32i    a2, a0, SAVED_PC
-    rsr     a2, eps3
-    s32i    a2, a0, SAVED_PS
-    rsr     a2, sar
-    s32i    a2, a0, SAVED_SAR
-    rsr     a2, epc1
-    s32i    a2, a0, SAVED_EPC1
-    rsr     a2, exccause
-    s32i    a2, a0, SAVED_EXCCAUSE
-    rsr     a2, excvaddr
-    s32i    a2, a0, SAVED_EXCVADDR
-    rsr     a2, excsave1
-    s32i    a2, a0, SAVED_EXCSAVE1
+    registers s32i, 1, 15, a0, SAVED_A1
+    keep    excsave3, SAVED_A0
+    keep    epc3, SAVED_PC
+    keep    eps3, SAVED_PS
+    keep    sar, SAVED_SAR
+    keep    epc1, SAVED_EPC1
+    keep    exccause, SAVED_EXCCAUSE
+    keep    excvaddr, SAVED_EXCVADDR
+    keep    excsave1, SAVED_EXCSAVE1
     movi    a3, subword_saved
-    l32i    a2, a3, 0
-    s32i    a2, a0, SAVED_LOAD + 0
-    l32i    a2, a3, 4
-    s32i    a2, a0, SAVED_LOAD + 4
-    l32i    a2, a3, 8
-    s32i    a2, a0, SAVED_LOAD + 8
-    l32i    a2, a3, 12
-    s32i    a2, a0, SAVED_LOAD + 12
-    l32i    a2, a3, 16
-    s32i    a2, a0, SAVED_LOAD + 16
+    .irp    word, 0, 4, 8, 12, 16
+    l32i    a2, a3, \word
+    s32i    a2, a0, SAVED_LOAD + \word
+    .endr
 
 .Lserve:
     /* Above level 2, with PS.EXCM clear: a fault in the handler is reported as its own. */
@@ -106,39 +81,25 @@ radio_nmi:
 
     movi    a0, nmi_saved
     movi    a3, subword_saved
-    l32i    a2, a0, SAVED_LOAD + 0
-    s32i    a2, a3, 0
-    l32i    a2, a0, SAVED_LOAD + 4
-    s32i    a2, a3, 4
-    l32i    a2, a0, SAVED_LOAD + 8
-    s32i    a2, a3, 8
-    l32i    a2, a0, SAVED_LOAD + 12
-    s32i    a2, a3, 12
-    l32i    a2, a0, SAVED_LOAD + 16
-    s32i    a2, a3, 16
-    l32i    a2, a0, SAVED_SAR
-    wsr     a2, sar
-    l32i    a2, a0, SAVED_EPC1
-    wsr     a2, epc1
-    l32i    a2, a0, SAVED_EXCCAUSE
-    wsr     a2, exccause
-    l32i    a2, a0, SAVED_EXCVADDR
-    wsr     a2, excvaddr
-    l32i    a2, a0, SAVED_EXCSAVE1
-    wsr     a2, excsave1
-    l32i    a2, a0, SAVED_PC
-    wsr     a2, epc3
-    l32i    a2, a0, SAVED_PS
-    wsr     a2, eps3
+    .irp    word, 0, 4, 8, 12, 16
+    l32i    a2, a0, SAVED_LOAD + \word
+    s32i    a2, a3, \word
+    .endr
+    give_back sar, SAVED_SAR
+    give_back epc1, SAVED_EPC1
+    give_back exccause, SAVED_EXCCAUSE
+    give_back excvaddr, SAVED_EXCVADDR
+    give_back excsave1, SAVED_EXCSAVE1
+    give_back epc3, SAVED_PC
+    give_back eps3, SAVED_PS
     rsync
     l32i    a1, a0, SAVED_A1
-    nmi_registers l32i
+    registers l32i, 4, 15, a0, SAVED_A4
     movi    a2, GATE
     movi    a3, 1
 .Lexit:
     s32i    a3, a2, 0
-    l32i    a2, a0, SAVED_A2
-    l32i    a3, a0, SAVED_A3
+    registers l32i, 2, 3, a0, SAVED_A2
     l32i    a0, a0, SAVED_A0
     rfi     3
 .Lexit_end:

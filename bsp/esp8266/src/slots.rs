@@ -1,11 +1,14 @@
 //! The two slots as an update needs them (`docs/updates.md`): read anywhere, changed where the
 //! firmware that runs is not.
 
-use ::slots::{PROGRESS, RECORDS, SECTOR, SLOT_END, Slot};
+use ::slots::{PROGRESS, RECORDS, SECTOR, Slot};
 use update::install::Flash;
 use update::machine::FlashError;
 
 use crate::flash;
+
+/// Where in its MiB the identity behind a slot ends.
+const IDENTITY_END: u32 = identity::REGION_OFFSET + identity::REGION_SIZE as u32;
 
 /// The flash, as far as an update may touch it.
 pub struct Slots;
@@ -17,12 +20,12 @@ impl Slots {
     }
 }
 
-/// Whether an update may change these bytes: not the boot stage, no identity, nothing in the MiB
-/// that the cache shows but boot records and progress, which nobody reads through it.
+/// Whether an update may change these bytes: not the boot stage, nothing in the MiB that the cache
+/// shows, with the identity in use, but boot records and progress, which nobody reads through it.
 fn may_change(offset: u32, length: u32) -> bool {
     let other = Slots::running().other();
     let ranges = [
-        (other.offset(), other.mib() + SLOT_END),
+        (other.offset(), other.mib() + IDENTITY_END),
         (PROGRESS, PROGRESS + SECTOR),
         (RECORDS[0], RECORDS[0] + SECTOR),
         (RECORDS[1], RECORDS[1] + SECTOR),

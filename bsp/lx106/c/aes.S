@@ -1,5 +1,6 @@
 /* AES for crates/gcm: one block. The same instructions for all keys and data; the addresses of
  * the table's entries depend on them, and the table lies in RAM without a cache. */
+#include "registers.h"
 
 /* void aes_encrypt(uint32_t out[4] a2, const uint32_t block[4] a3, const uint32_t *keys a4,
  *                  uint32_t rounds a5, const uint32_t columns[256] a6)
@@ -63,19 +64,11 @@
     .type   aes_encrypt, @function
 aes_encrypt:
     addi    a1, a1, -16
-    s32i    a12, a1, 0
-    s32i    a13, a1, 4
-    s32i    a14, a1, 8
+    registers s32i, 12, 14, a1, 0
     ssai    24
 
-    l32i    a7, a3, 0
-    l32i    a8, a3, 4
-    l32i    a9, a3, 8
-    l32i    a10, a3, 12
-    l32i    a11, a4, 0
-    l32i    a12, a4, 4
-    l32i    a13, a4, 8
-    l32i    a14, a4, 12
+    registers l32i, 7, 10, a3, 0
+    registers l32i, 11, 14, a4, 0
     xor     a7, a7, a11
     xor     a8, a8, a12
     xor     a9, a9, a13
@@ -94,14 +87,9 @@ aes_encrypt:
     last_column a8, a12, a13, a14, a11, 36
     last_column a9, a13, a14, a11, a12, 40
     last_column a10, a14, a11, a12, a13, 44
-    s32i    a7, a2, 0
-    s32i    a8, a2, 4
-    s32i    a9, a2, 8
-    s32i    a10, a2, 12
+    registers s32i, 7, 10, a2, 0
 
-    l32i    a12, a1, 0
-    l32i    a13, a1, 4
-    l32i    a14, a1, 8
+    registers l32i, 12, 14, a1, 0
     addi    a1, a1, 16
     ret
     .size   aes_encrypt, . - aes_encrypt

@@ -1,6 +1,7 @@
 /* GHASH for crates/gcm: a multiplication in GCM's field. The same instructions for all keys and
  * data; the addresses of the table's entries depend on them, and the table lies in RAM without a
  * cache. */
+#include "registers.h"
 
     .section .iram.text.ghash, "ax"
     .balign 4
@@ -52,9 +53,7 @@ reduction:
     .type   ghash_multiply, @function
 ghash_multiply:
     addi    a1, a1, -16
-    s32i    a12, a1, 0
-    s32i    a13, a1, 4
-    s32i    a14, a1, 8
+    registers s32i, 12, 14, a1, 0
     movi    a6, reduction
     movi    a8, 0
     movi    a9, 0
@@ -80,13 +79,8 @@ ghash_multiply:
     swap    a9, a12
     swap    a10, a12
     swap    a11, a12
-    s32i    a8, a2, 0
-    s32i    a9, a2, 4
-    s32i    a10, a2, 8
-    s32i    a11, a2, 12
-    l32i    a12, a1, 0
-    l32i    a13, a1, 4
-    l32i    a14, a1, 8
+    registers s32i, 8, 11, a2, 0
+    registers l32i, 12, 14, a1, 0
     addi    a1, a1, 16
     ret
     .size   ghash_multiply, . - ghash_multiply

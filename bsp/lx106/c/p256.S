@@ -7,6 +7,7 @@
  *
  * No branch and no address depends on a number: each kernel runs the same instructions on the
  * same addresses whatever its operands are. The output may be one of the operands. */
+#include "registers.h"
 
     .altmacro
 
@@ -27,19 +28,11 @@
     .macro  enter
     addi    a1, a1, -112
     addi    a1, a1, 112 - FRAME
-    s32i    a0, a1, SAVED
-    s32i    a12, a1, SAVED + 4
-    s32i    a13, a1, SAVED + 8
-    s32i    a14, a1, SAVED + 12
-    s32i    a15, a1, SAVED + 16
+    preserved s32i, SAVED
     .endm
 
     .macro  leave
-    l32i    a0, a1, SAVED
-    l32i    a12, a1, SAVED + 4
-    l32i    a13, a1, SAVED + 8
-    l32i    a14, a1, SAVED + 12
-    l32i    a15, a1, SAVED + 16
+    preserved l32i, SAVED
     addi    a1, a1, 112
     addi    a1, a1, FRAME - 112
     ret

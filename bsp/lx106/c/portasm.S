@@ -1,24 +1,7 @@
 /* Interrupt entry and exit, the first task, and the entries of the crash report.
  * Everything lies in IRAM: it must run while the flash cache is off. */
 #include "port_frame.h"
-
-/* Store or load a2..a15 of an interrupt frame at a1. */
-    .macro  frame_registers op
-    \op     a2, a1, FRAME_A2 + 0
-    \op     a3, a1, FRAME_A2 + 4
-    \op     a4, a1, FRAME_A2 + 8
-    \op     a5, a1, FRAME_A2 + 12
-    \op     a6, a1, FRAME_A2 + 16
-    \op     a7, a1, FRAME_A2 + 20
-    \op     a8, a1, FRAME_A2 + 24
-    \op     a9, a1, FRAME_A2 + 28
-    \op     a10, a1, FRAME_A2 + 32
-    \op     a11, a1, FRAME_A2 + 36
-    \op     a12, a1, FRAME_A2 + 40
-    \op     a13, a1, FRAME_A2 + 44
-    \op     a14, a1, FRAME_A2 + 48
-    \op     a15, a1, FRAME_A2 + 52
-    .endm
+#include "registers.h"
 
     .section .iram.text.port, "ax"
     .literal_position
@@ -29,7 +12,7 @@
     .type   port_interrupt, @function
 port_interrupt:
     addi    a1, a1, -FRAME_SIZE
-    frame_registers s32i
+    registers s32i, 2, 15, a1, FRAME_A2
     rsr     a2, excsave1
     s32i    a2, a1, FRAME_A0
     rsr     a2, epc1
@@ -75,7 +58,7 @@ port_restore_task:
     movi    a2, 0
     s32i    a2, a1, FRAME_PC
     s32i    a2, a1, FRAME_A0
-    frame_registers l32i
+    registers l32i, 2, 15, a1, FRAME_A2
     addi    a1, a1, FRAME_SIZE
     rfe
     .size   port_interrupt, . - port_interrupt
@@ -85,21 +68,7 @@ port_restore_task:
 
 /* Store a1..a15 at a0 = crash_frame. */
     .macro  crash_registers
-    s32i    a1, a0, CRASH_A0 + 4
-    s32i    a2, a0, CRASH_A0 + 8
-    s32i    a3, a0, CRASH_A0 + 12
-    s32i    a4, a0, CRASH_A0 + 16
-    s32i    a5, a0, CRASH_A0 + 20
-    s32i    a6, a0, CRASH_A0 + 24
-    s32i    a7, a0, CRASH_A0 + 28
-    s32i    a8, a0, CRASH_A0 + 32
-    s32i    a9, a0, CRASH_A0 + 36
-    s32i    a10, a0, CRASH_A0 + 40
-    s32i    a11, a0, CRASH_A0 + 44
-    s32i    a12, a0, CRASH_A0 + 48
-    s32i    a13, a0, CRASH_A0 + 52
-    s32i    a14, a0, CRASH_A0 + 56
-    s32i    a15, a0, CRASH_A0 + 60
+    registers s32i, 1, 15, a0, CRASH_A0 + 4
     rsr     a2, sar
     s32i    a2, a0, CRASH_SAR
     rsr     a2, exccause

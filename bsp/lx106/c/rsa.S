@@ -3,6 +3,7 @@
  *
  * 16 x 16 -> 32 bits is what the multiplier does in one instruction; limbs have 14 bits, so that a
  * column takes two such rows before it overflows, and each row leaves 14 bits in each column. */
+#include "registers.h"
 
     .altmacro
 
@@ -46,21 +47,14 @@
     .type   rsa_add_products, @function
 rsa_add_products:
     addi    a1, a1, -32
-    s32i    a0, a1, 0
-    s32i    a12, a1, 4
-    s32i    a13, a1, 8
-    s32i    a14, a1, 12
-    s32i    a15, a1, 16
+    preserved s32i, 0
     addx2   a4, a4, a3
     l16si   a10, a5, 0
     l16si   a11, a5, 2
     l16si   a12, a5, 4
     l16si   a13, a5, 6
     l16si   a14, a5, 8
-    l32i    a5, a2, 0
-    l32i    a6, a2, 4
-    l32i    a7, a2, 8
-    l32i    a8, a2, 12
+    registers l32i, 5, 8, a2, 0
 1:
     row     0, 5, 6, 7, 8, 9
     row     1, 6, 7, 8, 9, 5
@@ -77,11 +71,7 @@ rsa_add_products:
     carry   2, 7, 8
     carry   3, 8, 9
     s32i    a9, a2, 16
-    l32i    a0, a1, 0
-    l32i    a12, a1, 4
-    l32i    a13, a1, 8
-    l32i    a14, a1, 12
-    l32i    a15, a1, 16
+    preserved l32i, 0
     addi    a1, a1, 32
     ret
     .size   rsa_add_products, . - rsa_add_products

@@ -1,5 +1,6 @@
 /* SHA-256 (FIPS 180-4, 6.2.2): one block. The same instructions on the same addresses for all
  * data. */
+#include "registers.h"
 
     .set    SCHEDULE, 64 * 4
     .set    STATE, SCHEDULE
@@ -97,11 +98,7 @@ sha256_compress:
     addmi   a1, a1, -SCHEDULE
     addi    a1, a1, -(FRAME - SCHEDULE)
     s32i    a2, a1, STATE
-    s32i    a0, a1, SAVED
-    s32i    a12, a1, SAVED + 4
-    s32i    a13, a1, SAVED + 8
-    s32i    a14, a1, SAVED + 12
-    s32i    a15, a1, SAVED + 16
+    preserved s32i, SAVED
 
     /* The block's words have their highest byte first. */
     ssai    8
@@ -135,14 +132,7 @@ sha256_compress:
     addi    a3, a3, 8
     bne     a3, a5, 2b
 
-    l32i    a4, a2, 0
-    l32i    a5, a2, 4
-    l32i    a6, a2, 8
-    l32i    a7, a2, 12
-    l32i    a8, a2, 16
-    l32i    a9, a2, 20
-    l32i    a10, a2, 24
-    l32i    a11, a2, 28
+    registers l32i, 4, 11, a2, 0
     movi    a2, round_constants
     mov     a3, a1
     addmi   a0, a1, 256
@@ -169,11 +159,7 @@ sha256_compress:
     add_state a10, 24
     add_state a11, 28
 
-    l32i    a0, a1, SAVED
-    l32i    a12, a1, SAVED + 4
-    l32i    a13, a1, SAVED + 8
-    l32i    a14, a1, SAVED + 12
-    l32i    a15, a1, SAVED + 16
+    preserved l32i, SAVED
     addmi   a1, a1, SCHEDULE
     addi    a1, a1, FRAME - SCHEDULE
     ret

@@ -13,6 +13,7 @@
  * area is enough: an NMI handler must keep EPC1, EXCSAVE1 and the save area, as the radio's
  * does (bsp/esp8266/radio/nmi.S). */
 #include "port_frame.h"
+#include "registers.h"
 
 /* The save area: a2..a5, SAR. */
 #define SAVED_A2 0
@@ -39,10 +40,7 @@
 /* a0 is in EXCSAVE1. */
 port_load_store_error:
     movi    a0, subword_saved
-    s32i    a2, a0, SAVED_A2
-    s32i    a3, a0, SAVED_A3
-    s32i    a4, a0, SAVED_A4
-    s32i    a5, a0, SAVED_A5
+    registers s32i, 2, 5, a0, SAVED_A2
     rsr     a2, sar
     s32i    a2, a0, SAVED_SAR
 
@@ -96,10 +94,7 @@ port_load_store_error:
 .Lcrash:
     l32i    a2, a0, SAVED_SAR
     wsr     a2, sar
-    l32i    a2, a0, SAVED_A2
-    l32i    a3, a0, SAVED_A3
-    l32i    a4, a0, SAVED_A4
-    l32i    a5, a0, SAVED_A5
+    registers l32i, 2, 5, a0, SAVED_A2
     j       crash_exception
 
     .macro  saved_register offset
@@ -139,10 +134,7 @@ port_load_store_error:
     wsr     a2, epc1
     l32i    a2, a0, SAVED_SAR
     wsr     a2, sar
-    l32i    a2, a0, SAVED_A2
-    l32i    a3, a0, SAVED_A3
-    l32i    a4, a0, SAVED_A4
-    l32i    a5, a0, SAVED_A5
+    registers l32i, 2, 5, a0, SAVED_A2
     rsr     a0, excsave1
     rfe
     .size   port_load_store_error, . - port_load_store_error

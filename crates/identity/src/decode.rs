@@ -24,7 +24,7 @@ pub fn decode(region: &[u8]) -> Result<Identity<'_>, Error> {
 /// # Errors
 /// Any [`Error`] but [`Error::TooLarge`] and [`Error::RegionSize`].
 pub fn decode_copy(copy: &[u8]) -> Result<Identity<'_>, Error> {
-    fields(Envelope::open(copy)?.body)
+    Stored::read_copy(copy).map(|stored| stored.identity)
 }
 
 /// An identity together with where it was found.
@@ -63,6 +63,20 @@ impl<'a> Stored<'a> {
                 Err(_) => Err(error),
             },
         }
+    }
+
+    /// Reads one copy by itself, as [`decode_copy`] does.
+    ///
+    /// # Errors
+    /// As [`decode_copy`].
+    pub fn read_copy(copy: &'a [u8]) -> Result<Self, Error> {
+        Self::parse((0, Envelope::open(copy)?))
+    }
+
+    /// Whether this is the newer of two identities, by its sequence number and the other's.
+    #[must_use]
+    pub const fn is_newer_than(&self, sequence: u32) -> bool {
+        is_newer(self.sequence, sequence)
     }
 
     /// Reads the fields of an intact copy.
@@ -136,10 +150,14 @@ impl<'a> Envelope<'a> {
         Ok(Self { sequence: u32::from_le_bytes([s0, s1, s2, s3]), body })
     }
 
-    /// Serial number arithmetic (RFC 1982), so that sequence numbers may wrap.
     fn is_newer_than(&self, other: &Self) -> bool {
-        self.sequence.wrapping_sub(other.sequence).cast_signed() > 0
+        is_newer(self.sequence, other.sequence)
     }
+}
+
+/// Serial number arithmetic (RFC 1982), so that sequence numbers may wrap.
+const fn is_newer(sequence: u32, other: u32) -> bool {
+    sequence.wrapping_sub(other).cast_signed() > 0
 }
 
 /// Reads and checks all fields of a body.

@@ -15,6 +15,16 @@ impl Identity<'_> {
     /// [`Error::Invalid`] with the first field that the device could not use, and
     /// [`Error::TooLarge`].
     pub fn encode_copy(&self, sequence: u32) -> Result<Vec<u8>, Error> {
+        let mut copy = self.encode_file(sequence)?;
+        copy.resize(COPY_SIZE, 0xFF);
+        Ok(copy)
+    }
+
+    /// A copy without what fills it up: what an update brings (`docs/updates.md`).
+    ///
+    /// # Errors
+    /// As [`Identity::encode_copy`].
+    pub fn encode_file(&self, sequence: u32) -> Result<Vec<u8>, Error> {
         self.validate()?;
         let body = self.body();
         let needed = HEADER_LENGTH + body.len();
@@ -23,7 +33,7 @@ impl Identity<'_> {
             .filter(|_| needed <= COPY_SIZE)
             .ok_or(Error::TooLarge { needed })?;
 
-        let mut copy = Vec::with_capacity(COPY_SIZE);
+        let mut copy = Vec::with_capacity(needed);
         copy.extend_from_slice(&MAGIC);
         copy.extend_from_slice(&FORMAT_VERSION.to_le_bytes());
         copy.extend_from_slice(&(HEADER_LENGTH as u16).to_le_bytes());
@@ -33,7 +43,6 @@ impl Identity<'_> {
         let header_crc = crc32(&copy);
         copy.extend_from_slice(&header_crc.to_le_bytes());
         copy.extend_from_slice(&body);
-        copy.resize(COPY_SIZE, 0xFF);
         Ok(copy)
     }
 

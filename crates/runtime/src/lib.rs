@@ -142,12 +142,12 @@ fn main<W: wifi::Wifi>(
     }
 
     let mut updates = slots.map(|slots| (slots.begin)(slots, crash.as_deref(), give_up));
-    let identity = match Stored::read(identity_region) {
-        Ok(Stored { identity, other, .. }) => {
-            if let Some(error) = other {
+    let stored = match Stored::read(identity_region) {
+        Ok(stored) => {
+            if let Some(error) = &stored.other {
                 log::warn!(target: "app", "identity: one of its two copies cannot be used: {error}");
             }
-            identity
+            stored
         }
         // Without an identity there is nothing to do, and resetting would not help: one
         // message, then quiet.
@@ -160,11 +160,12 @@ fn main<W: wifi::Wifi>(
             return;
         }
     };
-    set_log_levels(&identity);
     match &mut updates {
-        Some(updates) => updates.configure(&identity),
+        Some(updates) => updates.configure(&stored),
         None => log::info!(target: "update", "none is taken: this firmware is for one slot"),
     }
+    let Stored { identity, .. } = stored;
+    set_log_levels(&identity);
 
     let thing = Thing::new(thing::Facts {
         version,

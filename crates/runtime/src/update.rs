@@ -3,11 +3,10 @@
 
 use alloc::boxed::Box;
 use alloc::format;
-use alloc::vec::Vec;
 
-use ::update::install::{Flash, Installer};
+use ::update::install::{Flash, Installer, Own};
 use ::update::machine::{Action, Installed, Limits, Machine, Outcome, Store};
-use identity::Identity;
+use identity::Stored;
 use mqtt::{Client, Error, Message, Qos};
 
 use crate::Thing;
@@ -52,7 +51,7 @@ type Begin = fn(Slots, Option<&str>, fn(&str) -> !) -> Box<dyn Updates>;
 /// What the link task asks of updates.
 pub(crate) trait Updates {
     /// Takes the identity's settings.
-    fn configure(&mut self, identity: &Identity<'static>);
+    fn configure(&mut self, stored: &Stored<'static>);
 
     /// Whether this firmware has to prove itself.
     fn on_trial(&self) -> bool;
@@ -96,9 +95,10 @@ pub(crate) trait Updates {
 struct OverTheAir {
     slots: Slots,
     installer: Installer<'static>,
-    /// Who may sign; without any, no update is taken.
-    keys: Vec<&'static [u8; 64]>,
-    thing_name: &'static str,
+    /// Of the identity that runs.
+    own: Own<'static>,
+    /// The other slot has that identity, or it could not be given to it in this boot.
+    shared: bool,
     installed: Option<Installed>,
     /// On trial: the uptime in milliseconds by which this firmware must have proved itself.
     deadline: Option<u64>,
@@ -134,8 +134,8 @@ impl OverTheAir {
         Box::new(Self {
             slots,
             installer,
-            keys: Vec::new(),
-            thing_name: "",
+            own: Own::default(),
+            shared: false,
             installed,
             deadline: trial.then_some(u64::from(identity::DEFAULT_TRIAL_S) * 1000),
             give_up,
@@ -176,15 +176,14 @@ impl OverTheAir {
 }
 
 impl Updates for OverTheAir {
-    fn configure(&mut self, identity: &Identity<'static>) {
-        self.keys = identity.update_keys.clone();
-        self.thing_name = identity.thing_name.unwrap_or_default();
+    fn configure(&mut self, stored: &Stored<'static>) {
+        self.own = Own::from(stored);
         if let Some(deadline) = &mut self.deadline {
-            *deadline = u64::from(identity.trial_s) * 1000;
+            *deadline = u64::from(stored.identity.trial_s) * 1000;
         }
-        if self.keys.is_empty() {
+        if self.own.keys.is_empty() {
             log::info!("no update is taken: the identity has no key for them");
-        } else if self.thing_name.is_empty() {
+        } else if self.own.thing.is_empty() {
             log::warn!("no update is taken: the identity names no thing");
         }
     }
@@ -222,10 +221,10 @@ impl Updates for OverTheAir {
         self.since = now;
         self.acknowledged = false;
         self.subscribed &= kept;
-        if self.keys.is_empty() || self.thing_name.is_empty() {
+        if self.own.keys.is_empty() || self.own.thing.is_empty() {
             return Ok(());
         }
-        let mut machine = Box::new(Machine::new(self.thing_name, LIMITS, self.installed.clone()));
+        let mut machine = Box::new(Machine::new(self.own.thing, LIMITS, self.installed.clone()));
         machine.connected(now);
         while let Some(filter) = machine.next_filter() {
             if self.subscribed {
@@ -272,10 +271,17 @@ impl Updates for OverTheAir {
 
     fn turn(&mut self, client: &mut Client, thing: &Thing) -> Result<(), Error> {
         self.look();
-        let answered = self.machine.as_ref().is_none_or(|machine| machine.is_answered());
+        // One that the jobs service does not know could never be mended by the next.
+        let answered = self.machine.as_ref().is_some_and(|machine| machine.is_answered());
         let now = rtos::uptime_ms();
         if self.on_trial() && self.acknowledged && answered && now - self.since >= PROVING_MS {
             self.prove(thing, now);
+        }
+        if !self.shared && self.acknowledged && !self.on_trial() {
+            self.shared = true;
+            if let Err(error) = self.installer.share(&self.own) {
+                log::error!("the identity of the other slot: {error}");
+            }
         }
         let Some(machine) = &mut self.machine else { return Ok(()) };
         while let Some(action) = machine.poll(now) {
@@ -298,12 +304,18 @@ impl Updates for OverTheAir {
                     machine.begun(self.installer.begin(fetch), now);
                 }
                 Action::Check => {
-                    let verdict = self.installer.check::<tls::Sha256>(machine.work(), &self.keys);
+                    let verdict = self.installer.check::<tls::Sha256>(machine.work(), &self.own);
                     let (before, least) = (self.least_heap, rtos::heap::low_water_since_mark());
                     log::info!("heap: {before} bytes left, {least} with it");
                     machine.checked(verdict, now);
                 }
-                Action::Install { what } => match self.installer.install(what) {
+                // One in a turn: messages and keep-alives go on between them.
+                Action::Carry { sector } => {
+                    machine.carried(self.installer.carry(sector), now);
+                    thing.link().wake();
+                    break;
+                }
+                Action::Install => match self.installer.install(machine.work(), &self.own) {
                     Ok(()) => {
                         log::info!("restarting into slot {}", self.slots.slot.other().name());
                         (self.slots.restart)();

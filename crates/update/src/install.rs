@@ -1,22 +1,24 @@
-//! An update and the flash: the other slot, the sector of progress and the boot records
-//! (`docs/updates.md`). Whatever the power does, the firmware that runs stays as it is, and a boot
-//! record never names an image that was not found good.
+//! An update and the flash: the other slot with its identity, the sector of progress and the boot
+//! records (`docs/updates.md`). Whatever the power does, the firmware that runs stays as it is, its
+//! identity too, and a boot record never names an image or an identity that was not found good.
 
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use identity::{COPY_SIZE, Identity, REGION_OFFSET, REGION_SIZE, Stored};
 use p256_lx106::{Sha256, Workspace};
 use slots::{
-    DESCRIPTOR_WORD, DESCRIPTOR_WORDS, Descriptor, PROGRESS, RECORD_WORDS, RECORDS, Record,
-    Records, Sums, Verdict, mark_good, mark_rejected,
+    DESCRIPTOR_WORD, DESCRIPTOR_WORDS, Descriptor, Image, PROGRESS, RECORD_WORDS, RECORDS, Record,
+    Records, SECTOR, Sums, Verdict, mark_good, mark_rejected,
 };
 pub use slots::{MAX_IMAGE, Slot};
 
+use crate::job::Kind;
 use crate::machine::{FlashError, Installed, Outcome, Store, Work};
 use crate::progress::{Fetch, HEADER_WORDS, Missing};
 
-/// The flash, by offset. A board lets through what an update may touch: the slot that does not run,
-/// progress and boot records.
+/// The flash, by offset. A board lets through what an update may touch: the slot that does not run
+/// and the identity behind it, progress and boot records.
 pub trait Flash {
     /// Fills `words` from `offset`, a multiple of 4.
     ///
@@ -51,7 +53,32 @@ pub struct Installer<'a> {
     slot: Slot,
 }
 
-/// Why an image is not taken, in words: told to the server as the reason.
+/// What an update is held against of the identity that runs.
+#[derive(Clone, Debug, Default)]
+pub struct Own<'a> {
+    /// Who may sign; without any, no update is taken.
+    pub keys: Vec<&'a [u8; 64]>,
+    /// The thing.
+    pub thing: &'a str,
+    /// The identity's sequence number.
+    pub sequence: u32,
+    /// The copy of the region that it was read from.
+    pub copy: usize,
+}
+
+impl<'a> From<&Stored<'a>> for Own<'a> {
+    fn from(Stored { identity, sequence, copy, .. }: &Stored<'a>) -> Self {
+        let Identity { update_keys, thing_name, .. } = identity;
+        Self {
+            keys: update_keys.clone(),
+            thing: thing_name.unwrap_or_default(),
+            sequence: *sequence,
+            copy: *copy,
+        }
+    }
+}
+
+/// Why an image or an identity is not taken, in words: told to the server as the reason.
 pub type Unfit = &'static str;
 
 const UNREADABLE: Unfit = "the image cannot be read back";
@@ -60,6 +87,11 @@ const NO_IMAGE: Unfit = "the image is no firmware";
 const DAMAGED: Unfit = "the image is not whole: the boot stage would not start it";
 const OTHER_BOARD: Unfit = "the image is for another board";
 const NOT_NEWER: Unfit = "the image is not newer than the firmware that runs";
+const NO_ROOM: Unfit = "the firmware that runs leaves no room for an identity";
+const NO_IDENTITY: Unfit = "it is no identity that this firmware can use";
+const OTHER_THING: Unfit = "the identity is another thing's";
+const NO_KEY: Unfit = "the identity has no key for updates: none could follow";
+const OLD_IDENTITY: Unfit = "the identity is not newer than the one that is in use";
 
 impl<'a> Installer<'a> {
     /// For the firmware that runs from `slot`.
@@ -168,14 +200,18 @@ impl<'a> Installer<'a> {
         self.flash.write(progress(4 * word as u32), &[value])
     }
 
-    /// Judges the image in the other slot by what can be read back: it must be signed by one of
-    /// `keys`, for the board that the running one is for, and newer. One that is unfit is forgotten, so
+    /// Judges the file in the other slot by what can be read back: it must be signed by one of our
+    /// keys. An image must be for the board that the running one is for, and newer; an identity must
+    /// be this thing's, newer, and leave a key for the next update. What is unfit is forgotten, so
     /// that another job with it fetches it anew.
     ///
     /// # Errors
     /// Why it is not taken.
-    pub fn check<H: Sha256>(&self, work: &Work, keys: &[&[u8; 64]]) -> Result<(), Unfit> {
-        let verdict = self.judge::<H>(work, keys);
+    pub fn check<H: Sha256>(&self, work: &Work, own: &Own<'_>) -> Result<(), Unfit> {
+        let verdict = self.signed::<H>(work, &own.keys).and_then(|()| match work.kind {
+            Kind::Firmware => self.judge_image(work),
+            Kind::Identity => self.judge_identity(work, own),
+        });
         if verdict.is_err() {
             // Should this fail too, the next job finds the signature wrong again.
             let _ = self.flash.erase(PROGRESS);
@@ -184,8 +220,10 @@ impl<'a> Installer<'a> {
     }
 
     #[inline(never)]
-    fn judge<H: Sha256>(&self, work: &Work, keys: &[&[u8; 64]]) -> Result<(), Unfit> {
-        let (hash, whole) = self.read_back::<H>(work.size).map_err(|FlashError| UNREADABLE)?;
+    fn signed<H: Sha256>(&self, work: &Work, keys: &[&[u8; 64]]) -> Result<(), Unfit> {
+        let mut hash = H::new();
+        self.read(work, |bytes| hash.update(bytes)).map_err(|FlashError| UNREADABLE)?;
+        let hash = hash.finish();
         let mut room = Vec::new();
         room.try_reserve_exact(1).map_err(|_| UNREADABLE)?;
         room.push(Workspace::NEW);
@@ -193,14 +231,15 @@ impl<'a> Installer<'a> {
             room.iter_mut()
                 .any(|workspace| p256_lx106::verify(key, &hash, &work.signature, workspace).is_ok())
         };
-        if !keys.iter().any(&mut signed) {
-            return Err(UNSIGNED);
-        }
+        if keys.iter().any(&mut signed) { Ok(()) } else { Err(UNSIGNED) }
+    }
+
+    fn judge_image(&self, work: &Work) -> Result<(), Unfit> {
         let running = self.descriptor(self.slot).ok_or(UNREADABLE)?;
         let offered = self.descriptor(self.other()).ok_or(NO_IMAGE)?;
         // Whoever signs may have signed half of it. The boot stage looks too, at each boot: what it
         // finds costs a restart, and is told by nobody but the old firmware.
-        if !whole {
+        if !self.is_whole(work).map_err(|FlashError| UNREADABLE)? {
             return Err(DAMAGED);
         }
         if offered.board() != running.board() {
@@ -212,6 +251,29 @@ impl<'a> Installer<'a> {
         Ok(())
     }
 
+    /// Whether one can connect with it, the trial shows.
+    #[inline(never)]
+    fn judge_identity(&self, work: &Work, own: &Own<'_>) -> Result<(), Unfit> {
+        let mut copy = Vec::new();
+        copy.try_reserve_exact(work.size as usize).map_err(|_| UNREADABLE)?;
+        self.read(work, |bytes| copy.extend_from_slice(bytes)).map_err(|FlashError| UNREADABLE)?;
+        let offered = Stored::read_copy(&copy).map_err(|_| NO_IDENTITY)?;
+        if offered.identity.thing_name != Some(own.thing) {
+            return Err(OTHER_THING);
+        }
+        if offered.identity.update_keys.is_empty() {
+            return Err(NO_KEY);
+        }
+        if !offered.is_newer_than(own.sequence) && !work.allow_downgrade {
+            return Err(OLD_IDENTITY);
+        }
+        // The image that goes with it must not cover it before it is at its place.
+        match self.image_sectors() {
+            Some(sectors) if sectors * SECTOR <= work.base => Ok(()),
+            _ => Err(NO_ROOM),
+        }
+    }
+
     /// What the image in a slot says of itself.
     #[inline(never)]
     fn descriptor(&self, slot: Slot) -> Option<Descriptor> {
@@ -220,41 +282,125 @@ impl<'a> Installer<'a> {
         Descriptor::read(|at| words.get((at - DESCRIPTOR_WORD) as usize).copied().unwrap_or(0))
     }
 
-    /// SHA-256 of so many bytes in the other slot, and whether they end with the sums that an image
-    /// ends with.
+    /// Whether the file ends with the sums of all that is before them, as an image does.
     #[inline(never)]
-    fn read_back<H: Sha256>(&self, size: u32) -> Result<([u8; 32], bool), FlashError> {
-        let slot = self.other().offset();
-        let (mut hash, mut sums, mut ending) = (H::new(), Sums::default(), [0; 2]);
-        let sums_at = (size / 4).saturating_sub(2);
-        for at in (0..size).step_by(4 * PIECE) {
-            let mut words = [0; PIECE];
-            self.flash.read(slot + at, &mut words)?;
-            let mut bytes = [0; 4 * PIECE];
-            for (index, (bytes, word)) in (at / 4..).zip(bytes.chunks_exact_mut(4).zip(words)) {
-                bytes.copy_from_slice(&word.to_le_bytes());
-                match index.checked_sub(sums_at) {
-                    None => sums.add(word),
-                    Some(behind) => {
-                        if let Some(ending) = ending.get_mut(behind as usize) {
-                            *ending = word;
-                        }
-                    }
+    fn is_whole(&self, work: &Work) -> Result<bool, FlashError> {
+        let (mut sums, mut last, mut words) = (Sums::default(), [0; 2], 0_u32);
+        self.read(work, |bytes| {
+            for word in bytes.chunks_exact(4) {
+                if words >= 2 {
+                    sums.add(last[0]);
                 }
+                let word = word.first_chunk().map_or(0, |word| u32::from_le_bytes(*word));
+                last = [last[1], word];
+                words += 1;
             }
-            let length = (size - at).min(4 * PIECE as u32) as usize;
-            hash.update(bytes.get(..length).unwrap_or(&bytes));
-        }
-        Ok((hash.finish(), size.is_multiple_of(4) && ending == sums.words()))
+        })?;
+        Ok(work.size.is_multiple_of(4) && sums.words() == last)
     }
 
-    /// Writes the boot record of the image that was found good: the next boot starts it on trial.
+    /// Hands the file in the other slot on, piece by piece.
+    fn read(&self, work: &Work, mut take: impl FnMut(&[u8])) -> Result<(), FlashError> {
+        let file = self.other().offset() + work.base;
+        for at in (0..work.size).step_by(4 * PIECE) {
+            let mut words = [0; PIECE];
+            self.flash.read(file + at, &mut words)?;
+            let mut bytes = [0; 4 * PIECE];
+            for (bytes, word) in bytes.chunks_exact_mut(4).zip(words) {
+                bytes.copy_from_slice(&word.to_le_bytes());
+            }
+            let length = (work.size - at).min(4 * PIECE as u32) as usize;
+            take(bytes.get(..length).unwrap_or(&bytes));
+        }
+        Ok(())
+    }
+
+    /// How many sectors the image that runs has; None when that cannot be told.
+    #[inline(never)]
+    fn image_sectors(&self) -> Option<u32> {
+        let word = |at: u32| {
+            let mut word = [0];
+            // No shape of an image has zeros.
+            let _ = self.flash.read(self.slot.offset() + 4 * at, &mut word);
+            word[0]
+        };
+        Some((4 * Image::shape(word)?.words).div_ceil(SECTOR))
+    }
+
+    /// Carries a sector of the image that runs into the other slot, for [`Action::Carry`]: the next
+    /// one, if there is one.
     ///
     /// # Errors
-    /// When the record is not there afterwards. The firmware that runs is booted then.
+    /// When it is not there afterwards.
+    ///
+    /// [`Action::Carry`]: crate::machine::Action::Carry
+    pub fn carry(&self, sector: u32) -> Result<Option<u32>, FlashError> {
+        let sectors = self.image_sectors().ok_or(FlashError)?;
+        let at = sector * SECTOR;
+        self.copy_sector(self.slot.offset() + at, self.other().offset() + at)?;
+        Ok(Some(sector + 1).filter(|next| *next < sectors))
+    }
+
+    /// Gives the other slot the identity that runs, if it has another. Whoever calls this has found
+    /// it good: it is what the other firmware comes back with, should this one ever be damaged.
+    ///
+    /// # Errors
+    /// When it is not there afterwards; one of the other's two copies is whole at every moment.
+    pub fn share(&self, own: &Own<'_>) -> Result<(), FlashError> {
+        let copies = self.slot.mib() + REGION_OFFSET;
+        self.put_identity(copies + if own.copy == 0 { 0 } else { COPY_SIZE as u32 })
+    }
+
+    /// Writes both copies of the other slot's identity, one after the other.
     #[inline(never)]
-    pub fn install(&self, what: u32) -> Result<(), FlashError> {
-        let (sector, words) = self.records()?.next(self.other(), what);
+    fn put_identity(&self, copy: u32) -> Result<(), FlashError> {
+        let region = self.other().mib() + REGION_OFFSET;
+        for at in (0..REGION_SIZE as u32).step_by(SECTOR as usize) {
+            self.copy_sector(copy + at % COPY_SIZE as u32, region + at)?;
+        }
+        Ok(())
+    }
+
+    /// Makes one sector like another, unless it is so already.
+    #[inline(never)]
+    fn copy_sector(&self, from: u32, to: u32) -> Result<(), FlashError> {
+        if self.alike(from, to)? {
+            return Ok(());
+        }
+        self.flash.erase(to)?;
+        for at in (0..SECTOR).step_by(4 * PIECE) {
+            let mut words = [0; PIECE];
+            self.flash.read(from + at, &mut words)?;
+            self.flash.write(to + at, &words)?;
+        }
+        if self.alike(from, to)? { Ok(()) } else { Err(FlashError) }
+    }
+
+    fn alike(&self, one: u32, other: u32) -> Result<bool, FlashError> {
+        for at in (0..SECTOR).step_by(4 * PIECE) {
+            let mut words = [[0; PIECE]; 2];
+            for (offset, words) in [one, other].into_iter().zip(&mut words) {
+                self.flash.read(offset + at, words)?;
+            }
+            if words[0] != words[1] {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Gives the other slot its identity (the new one, or for a new image the one that runs) and then
+    /// writes the boot record: the next boot starts it on trial.
+    ///
+    /// # Errors
+    /// When either is not there afterwards. The firmware that runs is booted then.
+    #[inline(never)]
+    pub fn install(&self, work: &Work, own: &Own<'_>) -> Result<(), FlashError> {
+        match work.kind {
+            Kind::Firmware => self.share(own)?,
+            Kind::Identity => self.put_identity(self.other().offset() + work.base)?,
+        }
+        let (sector, words) = self.records()?.next(self.other(), work.what);
         let offset = *RECORDS.get(sector).ok_or(FlashError)?;
         self.flash.erase(offset)?;
         self.flash.write(offset, &words)?;

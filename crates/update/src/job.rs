@@ -12,6 +12,9 @@
 //! ```json
 //! {"update":{"stream":"…","file":0,"size":305532,"sig-sha256-ecdsa":"…","allow_downgrade":true}}
 //! ```
+//!
+//! In both, `"fileType":1` beside the signature says that the file is an identity. AWS's service
+//! hands that number on from `create-ota-update`; 0, or none, is firmware.
 
 use alloc::string::ToString;
 use alloc::vec::Vec;
@@ -44,6 +47,16 @@ const SIGNATURE: Refused = "the signature is not one of ECDSA P-256 with SHA-256
 const STREAM: Refused =
     "the job document names no stream of MQTT, by which this device takes updates";
 const NUMBERS: Refused = "the job document has no proper file number and size";
+const FILE_TYPE: Refused = "this device takes firmware (file type 0) and identities (1)";
+
+/// What an update brings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// An image for the other slot.
+    Firmware,
+    /// An identity: one copy of its region, for the running firmware in the other slot.
+    Identity,
+}
 
 /// An update.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +71,8 @@ pub struct Document<'a> {
     pub signature: [u8; 64],
     /// Whether an older version may replace a newer one.
     pub allow_downgrade: bool,
+    /// What it is.
+    pub kind: Kind,
 }
 
 impl<'a> Execution<'a> {
@@ -110,7 +125,13 @@ impl<'a> Document<'a> {
         if !is_id(stream, MAX_STREAM_ID) {
             return Err(STREAM);
         }
+        let kind = match file.get("fileType").map(Json::number) {
+            None | Some(Some(0)) => Kind::Firmware,
+            Some(Some(1)) => Kind::Identity,
+            Some(_) => return Err(FILE_TYPE),
+        };
         Ok(Self {
+            kind,
             stream,
             file: figure(number)?,
             size: figure(size)?,

@@ -7,7 +7,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
 
-use crate::job::{self, Document, Execution, Status};
+use crate::job::{self, Document, Execution, Kind, Status};
 use crate::progress::{Fetch, Missing, crc32};
 use crate::stream::{self, Block, Request};
 
@@ -65,6 +65,11 @@ pub struct Work {
     pub signature: [u8; 64],
     /// Whether an older version may come.
     pub allow_downgrade: bool,
+    /// What the file is.
+    pub kind: Kind,
+    /// Where in the other slot the file lies: an image at its beginning, an identity at its end,
+    /// from where it goes to its place once it was found good.
+    pub base: u32,
     /// The version of the job that the next report expects.
     version: u32,
     stream: String,
@@ -75,8 +80,9 @@ impl Work {
     /// Of a job of which nothing more is known yet.
     const fn of(job: String, version: u32) -> Self {
         let stream = String::new();
-        let (what, size, file, signature, allow_downgrade) = (0, 0, 0, [0; 64], false);
-        Self { job, what, size, signature, allow_downgrade, version, stream, file }
+        let (what, size, file, base, signature) = (0, 0, 0, 0, [0; 64]);
+        let (kind, allow_downgrade) = (Kind::Firmware, false);
+        Self { job, what, size, signature, allow_downgrade, kind, base, version, stream, file }
     }
 }
 
@@ -95,15 +101,19 @@ pub enum Action {
     /// Find what is there of an image ([`Missing::resume`]), or prepare the sector of progress for
     /// all of it; then [`Machine::begun`].
     Begin(Fetch),
-    /// Check the image in the other slot, of [`Machine::work`], against signature, board and version;
+    /// Check the file in the other slot, of [`Machine::work`], against signature, board and version;
     /// then [`Machine::checked`]. Who finds it bad erases the sector of progress, or the next job with
-    /// this image would go on with it.
+    /// this file would go on with it.
     Check,
-    /// Write the boot record with this number and restart, or else [`Machine::not_installed`].
-    Install {
-        /// [`Work::what`].
-        what: u32,
+    /// Carry this sector of the running image into the other slot, for which there is a new identity;
+    /// then [`Machine::carried`].
+    Carry {
+        /// Counted from the beginning of the slot.
+        sector: u32,
     },
+    /// Give the other slot its identity, write the boot record, both for [`Machine::work`], and
+    /// restart, or else [`Machine::not_installed`].
+    Install,
 }
 
 /// A block for the slot; then [`Machine::stored`].
@@ -144,6 +154,8 @@ enum Step {
     Fetching,
     /// [`Action::Check`] is being carried out.
     Checking,
+    /// [`Action::Carry`] is, sector by sector.
+    Carrying,
     /// The image is good; the server is told so, and may still say that the job was cancelled.
     Announcing,
     /// The last word about a job was said.
@@ -164,6 +176,9 @@ enum Due {
     Request,
     Begin,
     Check,
+    Carry {
+        sector: u32,
+    },
     Install,
 }
 
@@ -263,7 +278,8 @@ impl Machine {
             Due::Nothing => return None,
             Due::Begin => return Some(Action::Begin(self.fetch())),
             Due::Check => return Some(Action::Check),
-            Due::Install => return Some(Action::Install { what: self.work.what }),
+            Due::Carry { sector } => return Some(Action::Carry { sector }),
+            Due::Install => return Some(Action::Install),
             Due::Ask => b"{}".to_vec(),
             Due::Say => {
                 self.unanswered |= self.step == Step::Fetching;
@@ -395,10 +411,11 @@ impl Machine {
         };
         self.work = Work::of(job.to_string(), version);
         self.unanswered = false;
-        let Document { stream, file, size, signature, allow_downgrade } = match document {
+        let document = match document {
             Ok(document) => document,
             Err(reason) => return self.close(Status::Rejected, "refused", [reason, ""], now),
         };
+        let Document { stream, signature, .. } = document;
         let what = crc32(&[job.as_bytes(), stream.as_bytes(), &signature]);
         match self.installed.take() {
             Some(Installed { what: installed, outcome }) => {
@@ -407,7 +424,7 @@ impl Machine {
                     // The slot that it would go to has the firmware that comes back if this one is
                     // bad.
                     Outcome::Trial => self.step = Step::Idle,
-                    _ if installed != what => self.begin(stream, file, size, now),
+                    _ if installed != what => self.begin(&document, now),
                     Outcome::Good => self.close(Status::Succeeded, "100", ["", ""], now),
                     Outcome::Failed(reason) => {
                         self.close(Status::Failed, "rolled back", [reason, ""], now);
@@ -415,22 +432,31 @@ impl Machine {
                 }
                 self.installed = Some(Installed { what: installed, outcome });
             }
-            None => self.begin(stream, file, size, now),
+            None => self.begin(&document, now),
         }
         self.work.what = what;
-        self.work.signature = signature;
-        self.work.allow_downgrade = allow_downgrade;
     }
 
-    fn begin(&mut self, stream: &str, file: u32, size: u32, now: u32) {
-        let most = self.limits.slot_size;
+    fn begin(&mut self, document: &Document<'_>, now: u32) {
+        let Document { stream, file, size, signature, allow_downgrade, kind } = *document;
+        let slot = self.limits.slot_size;
+        let (base, most, reason) = match kind {
+            Kind::Firmware => (0, slot, "the image does not fit the slot"),
+            Kind::Identity => {
+                const MOST: u32 = identity::COPY_SIZE as u32;
+                ((slot - MOST) / SECTOR * SECTOR, MOST, "the identity is larger than its place")
+            }
+        };
         if size == 0 || size > most {
-            const REASON: &str = "the image does not fit the slot";
-            return self.close(Status::Rejected, "refused", [REASON, ""], now);
+            return self.close(Status::Rejected, "refused", [reason, ""], now);
         }
         self.work.stream = stream.to_string();
         self.work.file = file;
         self.work.size = size;
+        self.work.signature = signature;
+        self.work.allow_downgrade = allow_downgrade;
+        self.work.kind = kind;
+        self.work.base = base;
         self.step = Step::Beginning;
         self.due = Due::Begin;
     }
@@ -476,6 +502,7 @@ impl Machine {
         let last = (first + SECTOR / fetch.block_size).min(fetch.blocks());
         let fresh = (first..last).all(|block| self.missing.is_missing(block));
         let mark = self.missing.written(number)?;
+        let offset = self.work.base + offset;
         Some(Store { erase: fresh.then_some(offset / SECTOR * SECTOR), offset, content, mark })
     }
 
@@ -510,12 +537,33 @@ impl Machine {
             return;
         }
         match result {
-            Ok(()) => {
-                self.say(Status::InProgress, "restarting", ["", ""], now as u32);
-                self.step = Step::Announcing;
+            Ok(()) if self.work.kind == Kind::Identity => {
+                self.step = Step::Carrying;
+                self.due = Due::Carry { sector: 0 };
             }
+            Ok(()) => self.announce(now as u32),
             Err(reason) => self.close(Status::Failed, "refused", [reason, ""], now as u32),
         }
+    }
+
+    /// [`Action::Carry`] was carried out: the sector that is next, if there is one.
+    ///
+    /// # Errors
+    /// Takes that of the flash.
+    pub fn carried(&mut self, next: Result<Option<u32>, FlashError>, now: u64) {
+        if self.step != Step::Carrying {
+            return;
+        }
+        match next {
+            Ok(Some(sector)) => self.due = Due::Carry { sector },
+            Ok(None) => self.announce(now as u32),
+            Err(error) => self.flash_failed(error, now),
+        }
+    }
+
+    fn announce(&mut self, now: u32) {
+        self.say(Status::InProgress, "restarting", ["", ""], now);
+        self.step = Step::Announcing;
     }
 
     fn updated(&mut self, now: u32) {
@@ -533,8 +581,10 @@ impl Machine {
 
     fn not_updated(&mut self, payload: &[u8], now: u32) {
         self.unanswered = false;
-        let about =
-            matches!(self.step, Step::Fetching | Step::Checking | Step::Announcing | Step::Closing);
+        let about = matches!(
+            self.step,
+            Step::Fetching | Step::Checking | Step::Carrying | Step::Announcing | Step::Closing
+        );
         // Cancelled, timed out, or another version: what the server knows of it is asked anew.
         // What else is wrong (too many at once) may be right when the time is up.
         if about && job::is_over(payload) {

@@ -89,7 +89,9 @@ fn a_machine_among_hostile_messages() {
                         assert!(machine.work().size <= LIMITS.slot_size);
                         machine.checked(Err("no"), now);
                     }
-                    update::machine::Action::Install { .. } => panic!("nothing was sound"),
+                    update::machine::Action::Carry { .. } | update::machine::Action::Install => {
+                        panic!("nothing was sound")
+                    }
                 }
             }
             let (topic, payload) = match server.inbox.pop_front() {

@@ -6,12 +6,11 @@ mod common;
 use std::cell::{Cell, RefCell};
 
 use common::{Job, LIMITS, Server};
+use identity::{COPY_SIZE, Identity, REGION_OFFSET, REGION_SIZE, Stored};
 use p256_lx106::{Sha256, public_key, sign};
 use sha2::Digest;
-use slots::{
-    Image, PROGRESS, RECORD_WORDS, RECORDS, Records, SECTOR, SLOT_END, Slot, Sums, Version,
-};
-use update::install::{Flash, Installer};
+use slots::{Image, PROGRESS, RECORD_WORDS, RECORDS, Records, SECTOR, Slot, Sums, Version};
+use update::install::{Flash, Installer, Own};
 use update::job::Status;
 use update::machine::{Action, FlashError, Machine, Outcome};
 
@@ -56,6 +55,31 @@ fn image(version: [u8; 3], board: &str, code: usize) -> Vec<u8> {
     }
     bytes.extend(sums.words().into_iter().flat_map(u32::to_le_bytes));
     bytes
+}
+
+/// An identity, changed by `change`, as an update brings it.
+fn identity_file(sequence: u32, change: impl FnOnce(&mut Identity<'_>)) -> Vec<u8> {
+    let certificate = [&[0x30, 0x82, 2, 0, 0x30][..], &[7; 511]].concat();
+    let key = [&[0x30, 45, 2, 1, 1, 4, 32][..], &[9; 32], &[0xA0, 6], &[1; 6]].concat();
+    let trusted = public(&KEY);
+    let mut identity = Identity::new("first-ats.iot.test", &certificate, &key);
+    identity.thing_name = Some("lamp");
+    identity.update_keys.push(&trusted);
+    change(&mut identity);
+    identity.encode_file(sequence).unwrap()
+}
+
+/// A region with this identity twice.
+fn region(file: &[u8]) -> Vec<u8> {
+    let mut copy = file.to_vec();
+    copy.resize(COPY_SIZE, 0xFF);
+    [&*copy, &copy].concat()
+}
+
+/// The same job for an identity.
+fn identity_job(key: &[u8; 32], file: &[u8]) -> Job {
+    let Job { document } = job(key, file, file.len());
+    Job { document: document.replace("\"file\":0", "\"file\":0,\"fileType\":1") }
 }
 
 /// A job whose signature is this key's over `signed`, for a file of `size` bytes.
@@ -107,6 +131,11 @@ impl Board {
             bytes[offset as usize..][..SECTOR as usize].fill(0xFF);
         }
         bytes[Slot::A.offset() as usize..][..image.len()].copy_from_slice(image);
+        let identity = region(&identity_file(1, |_| ()));
+        for slot in [Slot::A, Slot::B] {
+            let at = (slot.mib() + REGION_OFFSET) as usize;
+            bytes[at..][..REGION_SIZE].copy_from_slice(&identity);
+        }
         let (budget, spent) = (Cell::new(None), Cell::new(0));
         Self { bytes: RefCell::new(bytes), budget, spent, runs: Cell::new(Slot::A) }
     }
@@ -138,7 +167,7 @@ impl Board {
         let other = self.runs.get().other();
         let sector = |start| start..start + SECTOR;
         let allowed = [
-            other.offset()..other.mib() + SLOT_END,
+            other.offset()..other.mib() + REGION_OFFSET + REGION_SIZE as u32,
             sector(RECORDS[0]),
             sector(RECORDS[1]),
             sector(PROGRESS),
@@ -181,6 +210,17 @@ impl Board {
         slots::Descriptor::read(|at| self.word(offset + 4 * at)).unwrap().version()
     }
 
+    fn identity_of(&self, slot: Slot) -> Vec<u8> {
+        self.bytes.borrow()[(slot.mib() + REGION_OFFSET) as usize..][..REGION_SIZE].to_vec()
+    }
+
+    /// The endpoint and the sequence number of the identity that a slot's firmware reads.
+    fn endpoint(&self, slot: Slot) -> (String, u32) {
+        let region = self.identity_of(slot);
+        let stored = Stored::read(&region).expect("each slot has an identity at every moment");
+        (stored.identity.endpoint.to_owned(), stored.sequence)
+    }
+
     fn installer(&self) -> Installer<'_> {
         Installer::new(self, self.runs.get())
     }
@@ -195,12 +235,20 @@ impl Board {
         let installer = self.installer();
         let installed = installer.installed(crash);
         let trial = matches!(&installed, Some(last) if last.outcome == Outcome::Trial);
+        let region = self.identity_of(slot);
+        let own = Own::from(&Stored::read(&region).expect("each slot has an identity"));
         let mut machine = Machine::new("lamp", LIMITS, installed);
         let (mut now, mut quiet) = (0, 0);
         server.inbox.clear();
         machine.connected(now);
         if trial && !good {
             return slot;
+        }
+        if !trial {
+            installer.share(&own).unwrap_or(());
+            if !self.has_power() {
+                return slot;
+            }
         }
         while quiet < 1500 && !server.idle_jobs() {
             while let Some(action) = machine.poll(now) {
@@ -215,12 +263,17 @@ impl Board {
                         }
                     }
                     Action::Check => {
-                        let keys = [&public(&KEY)];
-                        let verdict = installer.check::<Hash>(machine.work(), &keys);
+                        let verdict = installer.check::<Hash>(machine.work(), &own);
                         machine.checked(verdict, now);
                     }
-                    Action::Install { what } => {
-                        installer.install(what).unwrap_or(());
+                    Action::Carry { sector } => {
+                        let next = installer.carry(sector);
+                        if self.has_power() {
+                            machine.carried(next, now);
+                        }
+                    }
+                    Action::Install => {
+                        installer.install(machine.work(), &own).unwrap_or(());
                         return slot;
                     }
                 }
@@ -241,6 +294,9 @@ impl Board {
                 }
                 None if trial && quiet == 5 => {
                     installer.accept().unwrap();
+                    if self.has_power() {
+                        installer.share(&own).unwrap_or(());
+                    }
                     if !self.has_power() {
                         return slot;
                     }
@@ -447,4 +503,201 @@ fn progress_belongs_to_a_slot() {
     };
     let missing = board.installer().begin(fetch).unwrap();
     assert_eq!(missing.left(), fetch.blocks());
+}
+
+/// The image of [`Board::new`], and a job with a new identity.
+fn new_endpoint(sequence: u32) -> (Vec<u8>, Server) {
+    let file = identity_file(sequence, |identity| identity.endpoint = "next-ats.iot.test");
+    let server = Server::new(identity_job(&KEY, &file), &file);
+    (file, server)
+}
+
+/// The identity comes with the image that runs, and once it is good both slots have it.
+#[test]
+fn an_identity_is_taken_with_the_image_that_runs() {
+    let image = image([1, 0, 0], "lamp", 30_000);
+    let board = Board::new(&image);
+    let (_, mut server) = new_endpoint(2);
+    assert_eq!(board.run(&mut server, None, true), Slot::A);
+    assert_eq!(server.verdict(), None);
+    assert_eq!(board.endpoint(Slot::A), ("first-ats.iot.test".to_owned(), 1), "the old one stays");
+    assert_eq!(board.run(&mut server, None, true), Slot::B);
+    assert_eq!(server.verdict(), Some((Status::Succeeded, String::new())));
+    assert_eq!(board.version().major, 1);
+    let wanted = ("next-ats.iot.test".to_owned(), 2);
+    assert_eq!([Slot::A, Slot::B].map(|slot| board.endpoint(slot)), [wanted.clone(), wanted]);
+    let copied = &board.bytes.borrow()[Slot::B.offset() as usize..][..image.len()];
+    assert!(copied == image);
+}
+
+/// To and fro, in each order: what runs in the end is the last image and the last identity.
+#[test]
+fn identities_and_images_follow_each_other() {
+    let board = Board::new(&image([1, 0, 0], "lamp", 30_000));
+    let (mut slot, mut version, mut sequence) = (Slot::A, 1, 1);
+    for is_identity in [true, true, false, true, false, false, true] {
+        let mut server = if is_identity {
+            sequence += 1;
+            new_endpoint(sequence).1
+        } else {
+            version += 1;
+            let new = image([version, 0, 0], "lamp", 30_000 + 4096 * usize::from(version % 3));
+            Server::new(job(&KEY, &new, new.len()), &new)
+        };
+        assert_eq!(board.run(&mut server, None, true), slot);
+        slot = slot.other();
+        assert_eq!(board.run(&mut server, None, true), slot);
+        assert_eq!(server.verdict(), Some((Status::Succeeded, String::new())));
+        assert_eq!(board.version().major, u16::from(version));
+        for slot in [Slot::A, Slot::B] {
+            assert_eq!(board.endpoint(slot).1, sequence, "slot {}", slot.name());
+        }
+    }
+}
+
+/// One with which nothing works: the old one is there, and is the other slot's again too.
+#[test]
+fn an_identity_that_fails_goes() {
+    for attempts in 1..=3 {
+        let board = Board::new(&image([1, 0, 0], "lamp", 30_000));
+        let (_, mut server) = new_endpoint(2);
+        board.run(&mut server, None, true);
+        for _ in 0..attempts {
+            assert_eq!(board.run(&mut server, None, false), Slot::B);
+        }
+        assert_eq!(board.endpoint(Slot::B).1, 2);
+        if attempts < 3 {
+            board.installer().give_up().unwrap();
+        }
+        assert_eq!(board.run(&mut server, None, true), Slot::A);
+        assert_eq!(server.verdict().unwrap().0, Status::Failed);
+        assert_eq!([Slot::A, Slot::B].map(|slot| board.endpoint(slot).1), [1, 1]);
+        // The same again, made anew.
+        let (_, mut server) = new_endpoint(3);
+        board.run(&mut server, None, true);
+        assert_eq!(board.run(&mut server, None, true), Slot::B);
+        assert_eq!(board.endpoint(Slot::A).1, 3);
+    }
+}
+
+#[test]
+fn what_is_no_identity_of_this_device_is_refused_and_nothing_is_lost() {
+    let good = identity_file(2, |_| ());
+    let mut flipped = good.clone();
+    flipped[100] ^= 1;
+    let image_file = image([2, 0, 0], "lamp", 2_000);
+    let huge = vec![0x55; COPY_SIZE + 4];
+    let signed = |file: &[u8]| identity_job(&KEY, file);
+    let as_image = |file: &[u8]| job(&KEY, file, file.len());
+    let refused = "it is no identity that this firmware can use";
+    for (name, file, job, wanted) in [
+        ("a flipped bit", &flipped, signed(&good), "no key that this device trusts"),
+        ("another key", &good, identity_job(&OTHER_KEY, &good), "no key that this device"),
+        ("signed and damaged", &flipped, signed(&flipped), refused),
+        ("cut off", &good[..200].to_vec(), signed(&good[..200]), refused),
+        ("an image", &image_file, signed(&image_file), refused),
+        ("as an image", &good, as_image(&good), "the image is no firmware"),
+        ("too large", &huge, signed(&huge), "larger than its place"),
+        ("the same again", &identity_file(1, |_| ()), signed(&identity_file(1, |_| ())), "newer"),
+    ] {
+        rejects(name, file, job, wanted);
+    }
+    let older = identity_file(0_u32.wrapping_sub(1), |_| ());
+    rejects("an older one", &older, signed(&older), "not newer than the one that is in use");
+    let other = identity_file(2, |identity| identity.thing_name = Some("door"));
+    rejects("another thing's", &other, signed(&other), "another thing's");
+    let nameless = identity_file(2, |identity| identity.thing_name = None);
+    rejects("no thing's", &nameless, signed(&nameless), "another thing's");
+    let keyless = identity_file(2, |identity| identity.update_keys.clear());
+    rejects("without a key", &keyless, signed(&keyless), "none could follow");
+}
+
+/// Both slots are afterwards as they were, and the next identity is taken.
+fn rejects(name: &str, file: &[u8], job: Job, wanted: &str) {
+    let board = Board::new(&image([1, 0, 0], "lamp", 30_000));
+    let mut server = Server::new(job, file);
+    board.run(&mut server, None, true);
+    let (_, reason) = server.verdict().unwrap();
+    assert!(reason.contains(wanted), "{name}: {reason}");
+    assert_eq!(board.boot(), Slot::A, "{name}");
+    for slot in [Slot::A, Slot::B] {
+        assert!(board.identity_of(slot) == region(&identity_file(1, |_| ())), "{name}");
+    }
+    let (_, mut server) = new_endpoint(2);
+    board.run(&mut server, None, true);
+    assert_eq!(board.run(&mut server, None, true), Slot::B, "{name}");
+}
+
+#[test]
+fn an_older_identity_comes_when_the_job_says_so() {
+    let board = Board::new(&image([1, 0, 0], "lamp", 30_000));
+    let file = identity_file(0_u32.wrapping_sub(7), |_| ());
+    let mut job = identity_job(&KEY, &file);
+    job.document = job.document.replace("\"file\":0", "\"file\":0,\"allow_downgrade\":true");
+    let mut server = Server::new(job, &file);
+    board.run(&mut server, None, true);
+    assert_eq!(board.run(&mut server, None, true), Slot::B);
+    assert_eq!(board.endpoint(Slot::A).1, 0_u32.wrapping_sub(7));
+}
+
+/// An image that reaches to where an identity is set down would be covered by it.
+#[test]
+fn an_image_without_room_behind_it_takes_no_identity() {
+    let board = Board::new(&image([1, 0, 0], "lamp", (LIMITS.slot_size as usize - 4096) / 16 * 16));
+    let (_, mut server) = new_endpoint(2);
+    board.run(&mut server, None, true);
+    let (status, reason) = server.verdict().unwrap();
+    assert_eq!(status, Status::Failed);
+    assert!(reason.contains("leaves no room"), "{reason}");
+}
+
+/// The power fails at each so many-th byte of a whole update of the identity, and at each around the
+/// record: the board boots a whole image with a whole identity every time, and in the end the new one.
+#[test]
+fn the_power_fails_anywhere_while_an_identity_comes() {
+    let old = image([1, 0, 0], "lamp", 9_000 / 16 * 16);
+    let whole = Board::new(&old);
+    // What lies in the other slot is another version.
+    let other = image([9, 0, 0], "lamp", 5_008);
+    let fill = |board: &Board| {
+        board.bytes.borrow_mut()[Slot::B.offset() as usize..][..other.len()]
+            .copy_from_slice(&other);
+    };
+    fill(&whole);
+    whole.run(&mut new_endpoint(2).1, None, true);
+    let installed = whole.spent.get();
+    let mut server = new_endpoint(2).1;
+    whole.run(&mut server, None, true);
+    let most = whole.spent.get();
+    let record = installed - 32 - SECTOR as usize;
+    assert!(record > 40_000 && most > installed + 2 * COPY_SIZE, "{installed} and {most}");
+    for cut in (0..record)
+        .step_by(611)
+        .chain((record..installed - 33).step_by(307))
+        .chain(installed - 33..installed + 9)
+        .chain((installed + 9..most).step_by(397))
+    {
+        let board = Board::new(&old);
+        fill(&board);
+        let mut server = new_endpoint(2).1;
+        board.budget.set(Some(cut));
+        while board.has_power() && server.verdict().is_none() {
+            board.run(&mut server, None, true);
+        }
+        board.budget.set(None);
+        for slot in [Slot::A, Slot::B] {
+            // One of the two, whole.
+            board.endpoint(slot);
+        }
+        for _ in 0..4 {
+            board.run(&mut server, None, true);
+        }
+        assert_eq!(server.verdict(), Some((Status::Succeeded, String::new())), "cut at {cut}");
+        assert_eq!((board.boot(), board.version().major), (Slot::B, 1), "cut at {cut}");
+        for slot in [Slot::A, Slot::B] {
+            assert_eq!(board.endpoint(slot).1, 2, "cut at {cut}, slot {}", slot.name());
+        }
+        let kept = &board.bytes.borrow()[Slot::A.offset() as usize..][..old.len()];
+        assert!(kept == old, "cut at {cut}: the running image was touched");
+    }
 }

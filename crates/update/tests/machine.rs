@@ -56,7 +56,7 @@ fn documents_of_aws_are_taken_as_they_come() {
     let image = image(5_000);
     for document in [
         r#"{"afr_ota":{"protocols":["MQTT"],"streamname":"AFR_OTA-1","files":[{"filepath":"/","filesize":5000,"fileid":0,"certfile":"Code Verify Key","fileType":0,"sig-sha256-ecdsa":"MAYCAQECAQI="}]}}"#,
-        r#"{"afr_ota":{"protocols":["MQTT","HTTP"],"streamname":"AFR_OTA-1","files":[{"filepath":"\/firmware.bin","filesize":5000,"fileid":0,"certfile":"\/","update_data_url":"https:\/\/bucket.s3.amazonaws.com\/firmware.bin?X-Amz-Expires\u003d3600&versionId=a","auth_scheme":"aws.s3.presigned","attr":{"a":[1,{"b":null}],"c":-1.5e3},"fileType":202,"sig-sha256-ecdsa":"MAYCAQECAQI="}]}}"#,
+        r#"{"afr_ota":{"protocols":["MQTT","HTTP"],"streamname":"AFR_OTA-1","files":[{"filepath":"\/firmware.bin","filesize":5000,"fileid":0,"certfile":"\/","update_data_url":"https:\/\/bucket.s3.amazonaws.com\/firmware.bin?X-Amz-Expires\u003d3600&versionId=a","auth_scheme":"aws.s3.presigned","attr":{"a":[1,{"b":null}],"c":-1.5e3},"fileType":0,"sig-sha256-ecdsa":"MAYCAQECAQI="}]}}"#,
         "{ \"afr_ota\" : {\r\n\t\"files\" : [ { \"sig-sha256-ecdsa\" : \"MAYCAQECAQI=\", \"fileid\" : 0,\n \"filesize\" : 5000 } ],\n \"streamname\" : \"AFR_OTA-1\", \"protocols\" : [ \"MQTT\" ] } }",
     ] {
         let mut server = Server::new(Job { document: document.to_owned() }, &image);

@@ -78,6 +78,14 @@ impl Signer {
         Ok(Self::Key(key))
     }
 
+    /// The signature of these bytes, in DER and base64, as job documents have it.
+    ///
+    /// # Errors
+    /// When whoever signs fails, or is not the one that devices trust.
+    pub fn signature(&self, bytes: &[u8]) -> Result<String> {
+        self.sign(bytes).map(|der| STANDARD.encode(der))
+    }
+
     /// The signature of an image, in DER.
     pub(crate) fn sign(&self, image: &[u8]) -> Result<Vec<u8>> {
         match self {

@@ -10,6 +10,7 @@
 //! FreeRTOS's job documents call `sig-sha256-ecdsa`. Board and version stand in the image as well,
 //! so they are signed; the line only repeats them.
 
+mod identity;
 mod key;
 
 use std::path::Path;
@@ -22,6 +23,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use slots::{Descriptor, Version};
 
+pub use identity::SignedIdentity;
 pub use key::{PublicKey, Signer, make_key};
 
 /// Version of the file's form.
@@ -71,14 +73,14 @@ impl Release {
     /// When it is none, or the signer fails.
     pub fn sign(image: Vec<u8>, signer: &Signer) -> Result<Self> {
         let descriptor = describe(&image)?;
-        let signature = signer.sign(&image)?;
+        let signature = signer.signature(&image)?;
         let line = Line {
             format: FORMAT,
             board: descriptor.board().to_owned(),
             version: descriptor.version().to_string(),
             size: image.len(),
             sha256: hex(&Sha256::digest(&image)),
-            signature: STANDARD.encode(signature),
+            signature,
         };
         Ok(Self { line, image })
     }

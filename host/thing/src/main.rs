@@ -94,6 +94,8 @@ enum Verb {
     ReleaseInfo(release::InfoArguments),
     /// Update things over the air, and follow that until it is over
     Update(update::Arguments),
+    /// Give a thing its identity as it is made now, over the air
+    UpdateIdentity(update::IdentityArguments),
     /// Say which version `update` needs built, if any
     UpdateVersion(update::VersionArguments),
     /// Show the updates that are not over
@@ -151,6 +153,7 @@ fn perform(verb: Verb, context: Context) -> Result<()> {
         Verb::Release(arguments) => release::make(&arguments),
         Verb::ReleaseInfo(arguments) => release::describe(&arguments),
         Verb::Update(arguments) => update::update(&context, arguments),
+        Verb::UpdateIdentity(arguments) => update::update_identity(context, arguments),
         Verb::UpdateVersion(arguments) => update::next_version(&context, &arguments),
         Verb::UpdateStatus(arguments) => update::status(&context, arguments),
         Verb::UpdateCancel(arguments) => update::cancel(&context, arguments),

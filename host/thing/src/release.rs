@@ -15,6 +15,19 @@ pub struct KeyArguments {
     pub folder: PathBuf,
 }
 
+impl KeyArguments {
+    /// The folder's key, or a command that signs in its place.
+    pub fn signer(&self, command: Option<&str>) -> Result<Signer> {
+        match command {
+            None => Signer::with_key(&self.folder.join("signing.key")),
+            Some(command) => {
+                let public = PublicKey::read(&self.folder.join("signing.pub"))?;
+                Ok(Signer::Command { command: command.to_owned(), public })
+            }
+        }
+    }
+}
+
 #[derive(clap::Args)]
 pub struct Arguments {
     /// The board
@@ -59,13 +72,7 @@ pub fn make(arguments: &Arguments) -> Result<()> {
     if let Some(reason) = board.no_updates() {
         bail!("{} takes no updates over the air: {reason}", board.title);
     }
-    let public = key.folder.join("signing.pub");
-    let signer = match signer {
-        None => Signer::with_key(&key.folder.join("signing.key"))?,
-        Some(command) => {
-            Signer::Command { command: command.clone(), public: PublicKey::read(&public)? }
-        }
-    };
+    let signer = key.signer(signer.as_deref())?;
     let image = Image::in_folder(image);
     image.verify()?;
     let release = Release::sign(std::fs::read(&image.firmware)?, &signer)?;

@@ -10,6 +10,7 @@ use board::machine::Firmware;
 use board_facts::Board;
 use cloud::local::LocalCloud;
 use cloud::running::Running;
+use process::files::{self, SECRET};
 use process::interrupt::Interrupt;
 use process::output::{self, Unheard};
 use releases::PublicKey;
@@ -54,6 +55,7 @@ pub fn run(context: Context, arguments: &Arguments) -> Result<()> {
         }
         None => device.region()?,
     };
+    files::write(&identity_given(&settings.state), &region, SECRET)?;
     output::line(introduction(&cloud, &settings, &folder, &arguments.firmware.board, &trust))?;
     let mut machine = arguments.firmware.start(&region, &settings.state, true, &network)?;
     announced.board_runs()?;
@@ -80,6 +82,24 @@ pub fn run(context: Context, arguments: &Arguments) -> Result<()> {
     }
 }
 
+/// Where the identity of the board that runs is kept, for a second terminal.
+pub fn identity_given(state: &Path) -> PathBuf {
+    state.join("identity.bin")
+}
+
+/// Lets a device that nobody else has trust the signing key of this working copy, if there is one and
+/// nobody has said whom it trusts.
+pub fn trust_own(things: &Path, device: &mut DeviceIdentity) -> Result<()> {
+    let public = things.join(SIGNING_KEY);
+    if device.update_keys.is_empty() && public.exists() {
+        device.update_keys.push(*PublicKey::read(&public)?.point());
+    }
+    Ok(())
+}
+
+/// The public half of the key that signs, below the folder of things.
+const SIGNING_KEY: &str = "signing/signing.pub";
+
 /// Lets the device trust the signing key of this working copy, if there is one and nobody has said
 /// whom it trusts. Says in words what updates it takes.
 fn trust(
@@ -88,7 +108,7 @@ fn trust(
     board: &Board,
     device: &mut DeviceIdentity,
 ) -> Result<String> {
-    let public = things.join("signing/signing.pub");
+    let public = things.join(SIGNING_KEY);
     Ok(if let Some(reason) = board.no_updates() {
         format!("none: {reason}")
     } else if !device.update_keys.is_empty() {
@@ -102,7 +122,7 @@ fn trust(
         format!("none are taken: {how}")
     } else {
         // One that was made for this cloud is nobody else's: what this person signs is right.
-        device.update_keys.push(*PublicKey::read(&public)?.point());
+        trust_own(things, device)?;
         format!("those signed by the key of {}, by `make update`", public.display())
     })
 }
@@ -115,14 +135,7 @@ fn introduction(
     trust: &str,
 ) -> String {
     let endpoints = cloud.device_identity().endpoints;
-    let identity = if cloud.stands_in_for_aws() {
-        format!("that of {} on AWS, whose part this cloud plays", cloud.thing)
-    } else {
-        // THING was named, but there is nothing of it.
-        let absent = cloud.thing != Settings::DEFAULT_THING && !folder.exists();
-        let hint = format!(" ({0} has none: `make provision THING={0}` makes one)", cloud.thing);
-        format!("one made for this cloud{}", if absent { hint.as_str() } else { "" })
-    };
+    let identity = whose(&cloud.thing, cloud.stands_in_for_aws(), folder.exists());
     format!(
         "{board} starts here, with its own small cloud on this machine:\n  \
          broker    {host}:{port} (Mosquitto, mutual TLS, set up as AWS IoT)\n  \
@@ -143,4 +156,34 @@ fn introduction(
         control = cloud.topics.control,
         logs = settings.state.join("cloud").display(),
     )
+}
+
+/// Whose identity the device has: that of `thing` when it `is_on_aws`; otherwise what was named
+/// and has no folder (`exists`) is told to have none.
+fn whose(thing: &str, is_on_aws: bool, exists: bool) -> String {
+    if is_on_aws {
+        format!("that of {thing} on AWS, whose part this cloud plays")
+    } else if thing != Settings::DEFAULT_THING && !exists {
+        format!(
+            "one made for this cloud ({thing} has none: `make provision THING={thing}` makes one)"
+        )
+    } else {
+        "one made for this cloud".to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thing_without_an_identity_is_told_which_one_is_used_instead() {
+        assert_eq!(
+            whose("nope", false, false),
+            "one made for this cloud (nope has none: `make provision THING=nope` makes one)"
+        );
+        assert_eq!(whose("nope", false, true), "one made for this cloud");
+        assert_eq!(whose(Settings::DEFAULT_THING, false, false), "one made for this cloud");
+        assert!(whose("lamp", true, true).starts_with("that of lamp on AWS"));
+    }
 }

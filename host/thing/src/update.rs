@@ -7,23 +7,31 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail, ensure};
 use board::image::Image;
 use board_facts::Board;
+use cloud::pki::Pki;
 use cloud::running::Running;
 use cloud::updates::Requests;
+use identity::Stored;
 use indicatif::{ProgressBar, ProgressStyle};
+use process::files::{self, SECRET};
 use process::interrupt::Interrupt;
 use process::output;
 use provisioning::fleet::Fleet;
-use releases::{PublicKey, Release};
+use releases::{PublicKey, Release, SignedIdentity};
 use slots::Version;
+use things::device_identity::DeviceIdentity;
+use things::endpoints::Endpoints;
+use things::identity_region;
 use updates::{
-    Account, Aws, End, Goal, Limits, Local, Order, Orders, Place, Standing, Targets, Update,
-    Watcher,
+    Account, Aws, Content, End, Goal, Limits, Local, Order, Orders, Place, Standing, Targets,
+    Update, Watcher,
 };
 
-use crate::context::Context;
+use crate::context::{Configured, Context};
 use crate::control;
 use crate::provision;
 use crate::release::KeyArguments;
+use crate::run;
+use crate::smoke;
 
 /// How long to wait before a job on AWS is looked at again, and one of the local cloud.
 const AWS_PAUSE: Duration = Duration::from_secs(5);
@@ -55,6 +63,23 @@ pub struct Which {
     cloud: Option<CloudName>,
 }
 
+/// Where an update goes through, and how long it may take
+#[derive(clap::Args)]
+pub struct Way {
+    /// The store on AWS, if not esp8266-updates-ACCOUNT-REGION
+    #[arg(long)]
+    bucket: Option<String>,
+    /// The role by which AWS IoT reads the store, if not esp8266-updates
+    #[arg(long)]
+    role: Option<String>,
+    /// Minutes that a thing has once it has begun
+    #[arg(long, default_value_t = Limits::default().timeout_minutes)]
+    timeout: u32,
+    /// An older version, or identity, may replace a newer one
+    #[arg(long)]
+    allow_downgrade: bool,
+}
+
 #[derive(clap::Args)]
 pub struct Arguments {
     #[command(flatten)]
@@ -65,12 +90,8 @@ pub struct Arguments {
     image: ImageArguments,
     #[command(flatten)]
     key: KeyArguments,
-    /// The store on AWS, if not esp8266-updates-ACCOUNT-REGION
-    #[arg(long)]
-    bucket: Option<String>,
-    /// The role by which AWS IoT reads the store, if not esp8266-updates
-    #[arg(long)]
-    role: Option<String>,
+    #[command(flatten)]
+    way: Way,
     /// Most things that are told in a minute
     #[arg(long, default_value_t = Limits::default().per_minute)]
     rate: u32,
@@ -80,12 +101,21 @@ pub struct Arguments {
     /// … once so many were told
     #[arg(long, default_value_t = Limits::default().abort_after)]
     abort_after: u32,
-    /// Minutes that a thing has once it has begun
-    #[arg(long, default_value_t = Limits::default().timeout_minutes)]
-    timeout: u32,
-    /// An older version may replace a newer one
+}
+
+#[derive(clap::Args)]
+pub struct IdentityArguments {
+    #[command(flatten)]
+    which: Which,
+    #[command(flatten)]
+    account: provision::Account,
+    #[command(flatten)]
+    key: KeyArguments,
+    /// A command of the shell that signs instead of the folder's signing.key (see `release`)
     #[arg(long)]
-    allow_downgrade: bool,
+    signer: Option<String>,
+    #[command(flatten)]
+    way: Way,
 }
 
 /// Which image
@@ -320,16 +350,9 @@ pub fn update(context: &Context, arguments: Arguments) -> Result<()> {
     let meant = arguments.which.meant(context)?;
     check_board(&meant, &arguments.image.board)?;
     let orders = meant.orders(context);
-    let mut opened = Opened::open(context, meant.cloud, arguments.account)?;
-    let mut order = match orders.find(&meant.targets)? {
-        Some(order) => {
-            say(&format!(
-                "going on     with version {} for {}, which was ordered before",
-                order.version,
-                meant.targets.title()
-            ));
-            order
-        }
+    let opened = Opened::open(context, meant.cloud, arguments.account)?;
+    let order = match going_on(&orders, &meant, false)? {
+        Some(order) => order,
         None => {
             let release = arguments.image.read()?;
             let public = arguments.key.folder.join("signing.pub");
@@ -340,30 +363,148 @@ pub fn update(context: &Context, arguments: Arguments) -> Result<()> {
                 per_minute: arguments.rate,
                 abort_percent: arguments.abort,
                 abort_after: arguments.abort_after,
-                timeout_minutes: arguments.timeout,
-                allow_downgrade: arguments.allow_downgrade,
+                ..Limits::default()
             };
-            let order = Order::new(
-                meant.targets.clone(),
-                &release,
-                &opened.place,
-                arguments.bucket,
-                arguments.role,
-                limits,
-            )?;
-            orders.begin(&order, &release)?;
+            let order = begin(&orders, &meant, &release, &opened.place, arguments.way, limits)?;
             say(&format!("image        {}", release.summary()));
             order
         }
     };
+    follow(opened, &orders, order, &meant, interrupt)
+}
+
+/// Gives a thing its identity as it is made now, over the air.
+pub fn update_identity(mut context: Context, arguments: IdentityArguments) -> Result<()> {
+    let interrupt = Interrupt::watch()?;
+    let meant = arguments.which.meant(&context)?;
+    let Targets::Thing(thing) = &meant.targets else {
+        bail!(
+            "an identity is one thing's own: `make update-identity THING=…` for each of {}",
+            meant.targets.title()
+        );
+    };
+    context.settings.thing.clone_from(thing);
+    let orders = meant.orders(&context);
+    let opened = Opened::open(&context, meant.cloud, arguments.account)?;
+    let order = match going_on(&orders, &meant, true)? {
+        Some(order) => order,
+        None => {
+            let signer = arguments.key.signer(arguments.signer.as_deref())?;
+            let file = match meant.cloud {
+                CloudName::Aws => written_identity(context)?,
+                CloudName::Local => local_identity(context, &meant)?,
+            };
+            let identity = SignedIdentity::sign(file, &signer)?;
+            let order =
+                begin(&orders, &meant, &identity, &opened.place, arguments.way, Limits::default())?;
+            say(&format!("identity     {}", identity.summary()));
+            order
+        }
+    };
+    follow(opened, &orders, order, &meant, interrupt)
+}
+
+/// The identity as `make identity` makes it, which it also writes.
+fn written_identity(context: Context) -> Result<Vec<u8>> {
+    let Configured { settings, config, folder, .. } = context.configure()?;
+    let file = folder.identity();
+    identity_region::write(&config, &folder, &file, &settings.topics())?;
+    let region = std::fs::read(&file)?;
+    let stored = Stored::read(&region).map_err(|error| anyhow::anyhow!("{error}"))?;
+    stored.identity.encode_file(stored.sequence).map_err(|error| anyhow::anyhow!("{error}"))
+}
+
+/// The same for the board that `make run` runs, whose cloud has places of its own. Its successor is
+/// counted from what that board was given first: each has a number of its own.
+fn local_identity(context: Context, meant: &Meant) -> Result<Vec<u8>> {
+    let Configured { settings, config, folder, things } = context.configure()?;
+    let running = meant.running.as_ref().context("nothing is running: start `make run` first")?;
+    let given = run::identity_given(&settings.state);
+    let region = std::fs::read(&given).with_context(|| {
+        format!("cannot read {}: start `make run` anew, which writes it", given.display())
+    })?;
+    let stored = Stored::read(&region).map_err(|error| anyhow::anyhow!("{error}"))?;
+    let endpoints = Endpoints {
+        host: stored.identity.endpoint.to_owned(),
+        port: stored.identity.port,
+        dns: stored.identity.dns_servers.iter().map(ToString::to_string).collect(),
+        ntp: stored.identity.own_ntp_servers.iter().map(ToString::to_string).collect(),
+    };
+    let pki = Pki::open(&running.certs, &running.thing, &[])?;
+    let root = pki.root.certificate().clone();
+    let mut identity = if folder.exists() {
+        let mut identity = identity_region::of_thing(&config, &folder, &settings.topics())?;
+        identity.roots = vec![root];
+        identity
+    } else {
+        let topics = settings.topics();
+        let mut identity = DeviceIdentity::new(
+            endpoints.clone(),
+            &running.thing,
+            topics,
+            pki.device.clone(),
+            root,
+        );
+        config.apply(&mut identity)?;
+        run::trust_own(&things, &mut identity)?;
+        identity
+    };
+    identity.endpoints = endpoints;
+    let (identity, _) = smoke::with_network(identity, !stored.identity.wifi.is_empty());
+    let next = stored.sequence.wrapping_add(1);
+    let copy = identity.copy(next).map_err(|error| anyhow::anyhow!("{error}"))?;
+    files::write(&given, &[&*copy, &copy].concat(), SECRET)?;
+    identity.file(next).map_err(|error| anyhow::anyhow!("{error}"))
+}
+
+/// The order for these things that is not over, if there is one.
+fn going_on(orders: &Orders, meant: &Meant, identity: bool) -> Result<Option<Order>> {
+    let Some(order) = orders.find(&meant.targets)? else { return Ok(None) };
+    let title = meant.targets.title();
+    let words = meant.targets.words();
+    ensure!(
+        order.identity == identity,
+        "{} for {title} was ordered before and is not over: `make update{} {words}` goes on with it",
+        order.what(),
+        if order.identity { "-identity" } else { "" }
+    );
+    say(&format!("going on     with {} for {title}, which was ordered before", order.what()));
+    Ok(Some(order))
+}
+
+/// Writes an order down.
+fn begin<'c>(
+    orders: &Orders,
+    meant: &Meant,
+    content: impl Into<Content<'c>>,
+    place: &Place,
+    way: Way,
+    limits: Limits,
+) -> Result<Order> {
+    let Way { bucket, role, timeout, allow_downgrade } = way;
+    let limits = Limits { timeout_minutes: timeout, allow_downgrade, ..limits };
+    let content = content.into();
+    let order = Order::new(meant.targets.clone(), content, place, bucket, role, limits)?;
+    orders.begin(&order, content)?;
+    Ok(order)
+}
+
+fn follow(
+    mut opened: Opened<'_>,
+    orders: &Orders,
+    mut order: Order,
+    meant: &Meant,
+    interrupt: Interrupt,
+) -> Result<()> {
     say(&format!("things       {}", meant.targets.title()));
     let mut shown = Shown::new(interrupt);
-    let end = opened.update(&orders).run(&mut order, Goal::Update, &mut shown);
+    let end = opened.update(orders).run(&mut order, Goal::Update, &mut shown);
     shown.bar.finish_and_clear();
     let words = meant.targets.words();
+    let verb = if order.identity { "update-identity" } else { "update" };
     match end? {
         End::Left => output::line(format!(
-            "\nthe update goes on without you: `make update {words}` follows it again, `make \
+            "\nthe update goes on without you: `make {verb} {words}` follows it again, `make \
              update-status` shows it, `make update-cancel {words}` calls it off"
         )),
         End::Over(counts) => {
@@ -371,11 +512,11 @@ pub fn update(context: &Context, arguments: Arguments) -> Result<()> {
             let updated = standing.count("updated");
             ensure!(
                 updated > 0 && updated == standing.all(),
-                "not all things took version {}: {}",
-                order.version,
+                "not all things took {}: {}",
+                order.what(),
                 standing.line()
             );
-            output::line(format!("done         {} on version {}", standing.line(), order.version))
+            output::line(format!("done         {} on {}", standing.line(), order.what()))
         }
     }
 }
@@ -395,7 +536,7 @@ pub fn status(context: &Context, arguments: StatusArguments) -> Result<()> {
         if cloud == CloudName::Local && !local_runs {
             for order in all {
                 let title = order.targets.title();
-                say(&format!("{title}: {}, goes on with the next `make run`", order.version));
+                say(&format!("{title}: {}, goes on with the next `make run`", order.what()));
             }
             continue;
         }
@@ -405,12 +546,13 @@ pub fn status(context: &Context, arguments: StatusArguments) -> Result<()> {
             let title = order.targets.title();
             match opened.update(&orders).standing(&order)? {
                 None => say(&format!(
-                    "{title}: {}, not begun or not cleared away: `make update {}` goes on",
-                    order.version,
+                    "{title}: {}, not begun or not cleared away: `make update{} {}` goes on",
+                    order.what(),
+                    if order.identity { "-identity" } else { "" },
                     order.targets.words()
                 )),
                 Some(standing) => {
-                    say(&format!("{title}: {}, {}", order.version, standing.line()));
+                    say(&format!("{title}: {}, {}", order.what(), standing.line()));
                     for thing in &standing.things {
                         say(&format!("  {}", thing.line()));
                     }

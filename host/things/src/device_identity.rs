@@ -148,6 +148,14 @@ impl DeviceIdentity {
         self.with_fields(|fields| fields.encode_copy(sequence)).and_then(|copy| copy)
     }
 
+    /// What an update over the air brings: one copy, without what fills it up.
+    ///
+    /// # Errors
+    /// As [`DeviceIdentity::region`].
+    pub fn file(&self, sequence: u32) -> Result<Vec<u8>, Error> {
+        self.with_fields(|fields| fields.encode_file(sequence)).and_then(|file| file)
+    }
+
     /// Checks every field.
     ///
     /// # Errors

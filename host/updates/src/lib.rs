@@ -14,7 +14,7 @@ mod setup;
 mod standing;
 
 pub use account::{Account, Aws, Local, Place};
-pub use order::{Limits, Order, Orders, Targets};
+pub use order::{Content, Limits, Order, Orders, Targets};
 pub use plan::Goal;
 pub use run::{End, Patient, Update, Watcher};
 pub use setup::operator_policy;

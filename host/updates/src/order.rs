@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail, ensure};
-use process::files::{self, PUBLIC};
-use releases::Release;
+use process::files::{self, PUBLIC, SECRET};
+use releases::{Release, SignedIdentity};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -117,6 +117,47 @@ impl Limits {
     }
 }
 
+/// What an update brings.
+#[derive(Clone, Copy, Debug)]
+pub enum Content<'c> {
+    /// A signed image.
+    Firmware(&'c Release),
+    /// A signed identity, for one thing.
+    Identity(&'c SignedIdentity),
+}
+
+impl<'c> From<&'c Release> for Content<'c> {
+    fn from(release: &'c Release) -> Self {
+        Self::Firmware(release)
+    }
+}
+
+impl<'c> From<&'c SignedIdentity> for Content<'c> {
+    fn from(identity: &'c SignedIdentity) -> Self {
+        Self::Identity(identity)
+    }
+}
+
+impl<'c> Content<'c> {
+    /// The bytes that go to the store.
+    fn bytes(self) -> &'c [u8] {
+        match self {
+            Self::Firmware(release) => release.image(),
+            Self::Identity(identity) => identity.file(),
+        }
+    }
+
+    fn signature(self) -> &'c str {
+        match self {
+            Self::Firmware(release) => release.signature(),
+            Self::Identity(identity) => identity.signature(),
+        }
+    }
+}
+
+/// What AWS calls the type of a file: that of an identity (`crates/update`).
+const IDENTITY: u32 = 1;
+
 /// An update that was ordered.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Order {
@@ -125,9 +166,12 @@ pub struct Order {
     pub id: String,
     /// Which things.
     pub targets: Targets,
-    /// The board that the image is for.
+    /// Whether it brings an identity, and no image.
+    #[serde(default)]
+    pub identity: bool,
+    /// The board that the image is for; none is named for an identity.
     pub board: String,
-    /// The image's version.
+    /// The image's version; an identity's sequence number.
     pub version: String,
     /// Its bytes.
     pub size: usize,
@@ -155,16 +199,26 @@ impl Order {
     /// An order for these things.
     ///
     /// # Errors
-    /// When a limit is none that AWS takes, or there are more targets than a job may have.
-    pub fn new(
+    /// When a limit is none that AWS takes, there are more targets than a job may have, or an identity
+    /// is not for them.
+    pub fn new<'c>(
         targets: Targets,
-        release: &Release,
+        content: impl Into<Content<'c>>,
         place: &Place,
         bucket: Option<String>,
         role: Option<String>,
         limits: Limits,
     ) -> Result<Self> {
         limits.check()?;
+        let content = content.into();
+        if let Content::Identity(identity) = content {
+            let thing = identity.thing();
+            ensure!(
+                targets == Targets::Thing(thing.to_owned()),
+                "this identity is that of {thing}, and {} would refuse it",
+                targets.title()
+            );
+        }
         if let Targets::Fleet { name, things } = &targets
             && things.len() > MOST_TARGETS
         {
@@ -175,19 +229,25 @@ impl Order {
             );
         }
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let what = format!("{targets:?} {} {}", release.signature(), since.as_nanos());
+        let what = format!("{targets:?} {} {}", content.signature(), since.as_nanos());
         let digest = ring::digest::digest(&ring::digest::SHA256, what.as_bytes());
         let tag: String = digest.as_ref()[..4].iter().map(|byte| format!("{byte:02x}")).collect();
-        let version = release.version().to_string();
-        let id = format!("{}-{}-{tag}", release.board(), version.replace('.', "-"));
+        let (kind, board, version) = match content {
+            Content::Firmware(release) => {
+                (release.board(), release.board(), release.version().to_string())
+            }
+            Content::Identity(identity) => ("identity", "", identity.sequence().to_string()),
+        };
+        let id = format!("{kind}-{}-{tag}", version.replace('.', "-"));
         Ok(Self {
             format: FORMAT,
             id,
             targets,
-            board: release.board().to_owned(),
+            identity: matches!(content, Content::Identity(_)),
+            board: board.to_owned(),
             version,
-            size: release.image().len(),
-            signature: release.signature().to_owned(),
+            size: content.bytes().len(),
+            signature: content.signature().to_owned(),
             account: place.account.clone(),
             region: place.region.clone(),
             bucket: bucket.unwrap_or_else(|| place.bucket()),
@@ -196,6 +256,18 @@ impl Order {
             begun: false,
             ended: None,
         })
+    }
+
+    /// What it brings, in words.
+    #[must_use]
+    pub fn what(&self) -> String {
+        let kind = if self.identity { "identity" } else { "version" };
+        format!("{kind} {}", self.version)
+    }
+
+    /// What the things are to fetch, in a word.
+    pub(crate) fn file_kind(&self) -> &'static str {
+        if self.identity { "identity" } else { "image" }
     }
 
     /// The key in the store.
@@ -209,9 +281,13 @@ impl Order {
             "file": 0,
             "size": self.size,
             "sig-sha256-ecdsa": self.signature,
-            "board": self.board,
-            "version": self.version,
         });
+        if self.identity {
+            update["fileType"] = IDENTITY.into();
+        } else {
+            update["board"] = self.board.as_str().into();
+            update["version"] = self.version.as_str().into();
+        }
         if self.limits.allow_downgrade {
             update["allow_downgrade"] = true.into();
         }
@@ -266,11 +342,12 @@ impl Orders {
     ///
     /// # Errors
     /// When the folder cannot be written.
-    pub fn begin(&self, order: &Order, release: &Release) -> Result<()> {
+    pub fn begin<'c>(&self, order: &Order, content: impl Into<Content<'c>>) -> Result<()> {
         std::fs::create_dir_all(&self.folder)
             .with_context(|| format!("cannot make the folder {}", self.folder.display()))?;
         // The image first: an order without one could not go on.
-        files::write(&self.image(order), release.image(), PUBLIC)?;
+        let mode = if order.identity { SECRET } else { PUBLIC };
+        files::write(&self.image(order), content.into().bytes(), mode)?;
         self.keep(order)
     }
 

@@ -187,7 +187,7 @@ impl Update<'_> {
                 let body = std::path::absolute(&image)?.display().to_string();
                 let [bucket, key] = object;
                 self.account.call("s3api", "put-object", &[bucket, key, ("body", &body)])?;
-                watcher.say(&format!("image uploaded, {} bytes", order.size));
+                watcher.say(&format!("{} uploaded, {} bytes", order.file_kind(), order.size));
                 seen.object = Some(true);
             }
             Step::LookForStream => {
@@ -219,7 +219,8 @@ impl Update<'_> {
             }
             Step::DeleteJob => {
                 self.account.look_for("iot", "delete-job", &[("job-id", id), ("force", "")])?;
-                watcher.say("image, stream and job are cleared away");
+                let kind = order.file_kind();
+                watcher.say(&format!("{kind}, stream and job are cleared away"));
                 seen.job = Some(Job::Missing);
             }
             _ => {}
@@ -268,7 +269,7 @@ impl Update<'_> {
         }] })
         .to_string();
         let timeout = json!({ "inProgressTimeoutInMinutes": limits.timeout_minutes }).to_string();
-        let description = format!("{} {}", order.board, order.version);
+        let description = format!("{} {}", order.board, order.what()).trim_start().to_owned();
         let arguments = [
             ("job-id", order.id.as_str()),
             ("targets", &targets),

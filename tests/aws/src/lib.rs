@@ -312,8 +312,18 @@ fn aws() -> PathBuf {
     python::environment(&target().join("aws-cli"), python::AWS_CLI).unwrap().join("aws")
 }
 
+/// The interpreter that a Python script's first line names.
+fn interpreter(script: &Path) -> Option<PathBuf> {
+    let text = std::fs::read(script).ok()?;
+    let first = text.strip_prefix(b"#!")?.split(|byte| *byte == b'\n').next()?;
+    let program = std::str::from_utf8(first).ok()?.trim();
+    // One that is looked up, or has arguments, is left to the system.
+    (program.contains("python") && !program.contains(' ')).then(|| PathBuf::from(program))
+}
+
 /// The same with its start taken out, as a program `aws` in a folder of its own; see
-/// `aws_server.py`. Or the AWS CLI that the variable `AWS_CLI` names, which takes its time.
+/// `aws_server.py`. Or the AWS CLI that the variable `AWS_CLI` names; one that is no Python script,
+/// as that of Amazon's installer, takes its time.
 ///
 /// # Panics
 /// When it does not start.
@@ -324,11 +334,16 @@ pub fn quick_aws() -> &'static Path {
         // Removed by the next one: statics are not dropped.
         let folder = scratch::folder().unwrap();
         let (program, socket) = (folder.path().join("aws"), folder.path().join("socket"));
-        if let Some(other) = std::env::var_os("AWS_CLI") {
-            std::os::unix::fs::symlink(other, &program).unwrap();
-            return (folder, program);
-        }
-        let python = aws().with_file_name("python");
+        let python = match std::env::var_os("AWS_CLI") {
+            None => aws().with_file_name("python"),
+            Some(other) => match interpreter(Path::new(&other)) {
+                Some(python) => python,
+                None => {
+                    std::os::unix::fs::symlink(other, &program).unwrap();
+                    return (folder, program);
+                }
+            },
+        };
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("aws_server.py");
         let words = [python.display(), script.display(), socket.display()];
         let client = format!(

@@ -4,6 +4,7 @@
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 
@@ -48,7 +49,14 @@ pub fn write(socket: &Path, address: u32, bytes: &[u8]) -> Result<Vec<u8>> {
 
 /// Does something while the CPU is halted, as it is while a debugger is connected.
 fn halted<T>(socket: &Path, act: impl FnOnce(&mut UnixStream) -> Result<T>) -> Result<T> {
-    let mut stream = UnixStream::connect(socket).context("the debugger's port")?;
+    // An emulator that has just been started has none yet.
+    let deadline = Instant::now() + SOON;
+    let mut stream = loop {
+        match UnixStream::connect(socket) {
+            Err(_) if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(20)),
+            result => break result.context("the debugger's port")?,
+        }
+    };
     stream.set_read_timeout(Some(SOON))?;
     let result = act(&mut stream)?;
     let answer = ask(&mut stream, "D")?;

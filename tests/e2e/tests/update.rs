@@ -13,14 +13,15 @@ use board::machine::Machine as _;
 use board::status::Report;
 use board::virtual_board::{VirtualBoard, VirtualOptions};
 use board_facts::Board;
+use certificates::LeafRequest;
 use cloud::updates::Requests;
 use e2e::{Stage, THING, Watcher};
 use process::files::{self, SECRET};
-use releases::{PublicKey, Release, Signer, make_key};
+use releases::{PublicKey, Release, SignedIdentity, Signer, make_key};
 use serde_json::{Value, json};
 use slots::{SLOT_START, Slot};
 use tempfile::TempDir;
-use things::device_identity::Wifi;
+use things::device_identity::{DeviceIdentity, Wifi};
 use virtual_nodemcu::board::control::Remote;
 
 /// What an update takes at most on a busy machine.
@@ -75,7 +76,7 @@ fn replace(image: &mut [u8], function: &str, instructions: &[u8]) {
 
 /// A cloud, a board, and who signs for it.
 struct Field {
-    _stage: Stage,
+    stage: Stage,
     requests: Requests,
     watcher: Watcher,
     signer: Signer,
@@ -139,8 +140,7 @@ impl Field {
         let signer = Signer::with_key(&key).unwrap();
         let board = start(&folder, further);
         let (jobs, names) = (0, Names::Ours);
-        let mut field =
-            Self { _stage: stage, requests, watcher, signer, folder, board, jobs, names };
+        let mut field = Self { stage, requests, watcher, signer, folder, board, jobs, names };
         field.board.restart().unwrap();
         field
     }
@@ -229,6 +229,24 @@ impl Field {
         self.order(image, release.signature(), |_| ())
     }
 
+    /// An identity as it should be.
+    #[track_caller]
+    fn update_identity(&mut self, identity: &DeviceIdentity, sequence: u32) -> String {
+        let file = identity.file(sequence).unwrap();
+        let signed = SignedIdentity::sign(file, &self.signer).unwrap();
+        self.order(signed.file(), signed.signature(), is_identity)
+    }
+
+    /// The endpoint's port and the sequence number in each slot's identity.
+    fn identities(&self) -> [(u16, u32); 2] {
+        let flash = self.flash();
+        [Slot::A, Slot::B].map(|slot| {
+            let region = &flash[(slot.mib() + IDENTITY_OFFSET) as usize..][..identity::REGION_SIZE];
+            let stored = identity::Stored::read(region).expect("each slot has an identity");
+            (stored.identity.port, stored.sequence)
+        })
+    }
+
     fn execution(&mut self, job: &str) -> Value {
         let arguments = [("job-id", job), ("thing-name", THING)];
         self.aws("iot", "describe-job-execution", &arguments)["execution"].clone()
@@ -264,6 +282,11 @@ impl Field {
             assert!(start.elapsed() < UPDATE, "{status}\n{}", self.board.console.tail(80));
         }
     }
+}
+
+/// Says of a job that it brings an identity.
+fn is_identity(document: &mut Value) {
+    document["afr_ota"]["files"][0]["fileType"] = json!(1);
 }
 
 fn start(folder: &TempDir, further: &[&str]) -> VirtualBoard {
@@ -507,6 +530,110 @@ fn survives(cut: u64) {
         let offset = (slot.mib() + IDENTITY_OFFSET) as usize;
         assert!(field.flash()[offset..][..region.len()] == region, "the identity was changed");
     }
+}
+
+/// Another endpoint comes by a job, is used, and stays with the firmware that comes next.
+#[test]
+fn a_new_identity_comes_over_the_air_and_a_firmware_after_it() {
+    let mut field = Field::new();
+    field.watcher.online();
+    let relay = field.stage.relay();
+    let identity = field.stage.identity.clone();
+    let job = field.update_identity(&identity, 2);
+    let (verdict, reason) = field.ended(&job);
+    assert_eq!(verdict, "SUCCEEDED", "{reason}\n{}", field.board.console.tail(80));
+    let status = field.status(|status| status["update"] == "good");
+    assert_eq!((&status["slot"], &status["version"]), (&json!("B"), &json!("0.1.0")), "{status}");
+    assert!(relay.carried() > 0, "the new endpoint is not used");
+    assert_eq!(field.identities(), [(relay.port(), 2); 2]);
+
+    let before = relay.carried();
+    let job = field.update(&version(&shipped(), [0, 2, 0]));
+    let (verdict, reason) = field.ended(&job);
+    assert_eq!(verdict, "SUCCEEDED", "{reason}\n{}", field.board.console.tail(80));
+    let status = field.status(|status| status["version"] == "0.2.0");
+    assert_eq!(status["slot"], "A", "{status}");
+    assert!(relay.carried() - before > shipped().len() as u64, "the old endpoint came back");
+    assert_eq!(field.identities(), [(relay.port(), 2); 2]);
+}
+
+/// One whose key is not its certificate's: no server lets it in.
+#[test]
+fn an_identity_that_cannot_connect_comes_back_and_is_told() {
+    let mut field = Field::new();
+    field.watcher.online();
+    let mut identity = field.stage.identity.clone();
+    let stranger = field.stage.cloud.pki.clients.issue(&LeafRequest::client("stranger")).unwrap();
+    identity.credential.key = stranger.key;
+    let before = field.identities();
+    let job = field.update_identity(&identity, 2);
+    let (verdict, reason) = field.ended(&job);
+    let wanted = ("FAILED", "it did not connect in time");
+    assert_eq!((&*verdict, &*reason), wanted, "{}", field.board.console.tail(80));
+    let status = field.status(|status| status["slot"] == "A");
+    assert_eq!((&status["update"], &status["version"]), (&json!("failed"), &json!("0.1.0")));
+    // The other slot has what works again, and the next identity is taken.
+    assert_eq!(field.identities(), before);
+    let job = field.update_identity(&field.stage.identity.clone(), 3);
+    assert_eq!(field.ended(&job).0, "SUCCEEDED", "{}", field.board.console.tail(80));
+}
+
+/// Nothing but the flash's sector of progress and the end of the other slot is touched.
+#[test]
+fn an_identity_that_is_not_to_be_taken_is_refused_with_a_reason() {
+    let mut field = Field::new();
+    field.watcher.online();
+    let before = field.identities();
+    let good = field.stage.identity.clone();
+    let other = DeviceIdentity { thing: "door".to_owned(), ..good.clone() };
+    let keyless = DeviceIdentity { update_keys: Vec::new(), ..good.clone() };
+    let unsigned = "no key that this device trusts has signed the image";
+    let cases = [
+        ("another thing's", other.file(2), "the identity is another thing's"),
+        (
+            "without a key",
+            keyless.file(2),
+            "the identity has no key for updates: none could follow",
+        ),
+        ("old", good.file(1), "the identity is not newer than the one that is in use"),
+        ("unsigned", good.file(2), unsigned),
+    ];
+    for (name, file, reason) in cases {
+        let file = file.unwrap();
+        let signed = if name == "unsigned" { b"something else".to_vec() } else { file.clone() };
+        let signature = field.signer.signature(&signed).unwrap();
+        let job = field.order(&file, &signature, is_identity);
+        assert_eq!(field.ended(&job), ("FAILED".to_owned(), reason.to_owned()), "{name}");
+    }
+    let large = vec![0; identity::COPY_SIZE + 1];
+    let signature = field.signer.signature(&large).unwrap();
+    let job = field.order(&large, &signature, is_identity);
+    let wanted = ("REJECTED".to_owned(), "the identity is larger than its place".to_owned());
+    assert_eq!(field.ended(&job), wanted);
+    let status = field.status(|_| true);
+    assert_eq!((&status["slot"], &status["reset"]), (&json!("A"), &json!("power-on")), "{status}");
+    assert_eq!(field.identities(), before);
+}
+
+/// While the image that runs is carried into the other slot. What happens at each byte of flash is
+/// tested without a board.
+#[test]
+fn the_power_fails_while_an_identity_comes() {
+    let mut field = Field::new();
+    field.watcher.online();
+    let cut = shipped().len().to_string();
+    field.power_cycle(&["--power-cut-after", &cut]);
+    field.watcher.online();
+    let job = field.update_identity(&field.stage.identity.clone(), 2);
+    let status = field.board.wait(UPDATE).unwrap().expect("the power is cut");
+    assert_eq!(status.code(), Some(3), "{}", field.board.console.tail(40));
+    assert_eq!(field.identities()[0].1, 1);
+    field.power_cycle(&[]);
+    let (verdict, reason) = field.ended(&job);
+    assert_eq!(verdict, "SUCCEEDED", "{reason}\n{}", field.board.console.tail(80));
+    let status = field.status(|status| status["update"] == "good");
+    assert_eq!(status["slot"], "B", "{status}");
+    assert_eq!(field.identities().map(|(_, sequence)| sequence), [2, 2]);
 }
 
 /// Bytes that an update writes and erases up to the boot record: progress, sectors, blocks, marks.

@@ -21,7 +21,7 @@ use slots::{
 };
 use tempfile::TempDir;
 use things::settings::Settings;
-use update::install::{Flash, Installer, MAX_IMAGE};
+use update::install::{Flash, Installer, MAX_IMAGE, Own};
 use update::machine::{Action, FlashError, Limits, Machine, Outcome};
 use updates::{Local, Order, Orders, Place, Targets};
 
@@ -322,6 +322,7 @@ impl Chip {
         let installer = Installer::new(&self.flash, self.slot);
         let installed = installer.installed(crash);
         let trial = installed.as_ref().is_some_and(|last| last.outcome == Outcome::Trial);
+        let own = Own { keys: vec![self.key.point()], thing: &self.thing, ..Own::default() };
         let mut machine = Machine::new(&self.thing, LIMITS, installed);
         machine.connected(self.now());
         if trial {
@@ -337,12 +338,14 @@ impl Chip {
                     }
                     Action::Begin(fetch) => machine.begun(installer.begin(fetch), self.now()),
                     Action::Check => {
-                        let keys = [self.key.point()];
-                        let verdict = installer.check::<Hash>(machine.work(), &keys);
+                        let verdict = installer.check::<Hash>(machine.work(), &own);
                         machine.checked(verdict, self.now());
                     }
-                    Action::Install { what } => {
-                        installer.install(what)?;
+                    Action::Carry { sector } => {
+                        machine.carried(installer.carry(sector), self.now());
+                    }
+                    Action::Install => {
+                        installer.install(machine.work(), &own)?;
                         return Ok(());
                     }
                 }

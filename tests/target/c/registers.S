@@ -5,6 +5,7 @@
  * they hold then. In between no instruction reads or writes one of them, so only an
  * interrupt can change them. a1 is the stack; the functions check it by returning. The
  * second also yields half-way: pattern[7] must be 0x80, the kernel's software interrupt. */
+#include "registers.h"
 
     .macro  hold name, yield
     .section .text.\name, "ax"
@@ -13,18 +14,12 @@
     .type   \name, @function
 \name:
     addi    a1, a1, -32
-    s32i    a0, a1, 0
-    s32i    a12, a1, 4
-    s32i    a13, a1, 8
-    s32i    a14, a1, 12
-    s32i    a15, a1, 16
+    preserved s32i, 0
     s32i    a3, a1, 20
     l32i    a3, a2, 4
     wsr     a3, sar
     l32i    a0, a2, 0
-    .irp    n, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15
-    l32i    a\n, a2, \n * 4
-    .endr
+    registers l32i, 3, 15, a2, 12
     l32i    a2, a2, 8
 
     .global \name\()_from
@@ -46,19 +41,13 @@
     s32i    a2, a1, 24
     l32i    a2, a1, 20
     s32i    a0, a2, 0
-    .irp    n, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15
-    s32i    a\n, a2, \n * 4
-    .endr
+    registers s32i, 3, 15, a2, 12
     l32i    a3, a1, 24
     s32i    a3, a2, 8
     rsr     a3, sar
     s32i    a3, a2, 4
 
-    l32i    a0, a1, 0
-    l32i    a12, a1, 4
-    l32i    a13, a1, 8
-    l32i    a14, a1, 12
-    l32i    a15, a1, 16
+    preserved l32i, 0
     addi    a1, a1, 32
     ret
     .size   \name, . - \name

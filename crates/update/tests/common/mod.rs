@@ -190,7 +190,8 @@ impl Device {
                 }
                 self.machine.checked(self.verdict, self.now);
             }
-            Action::Install { what } => self.installed = Some(what),
+            Action::Carry { .. } => panic!("a firmware brings itself"),
+            Action::Install => self.installed = Some(self.machine.work().what),
         }
     }
 

@@ -12,6 +12,8 @@ mod reg {
     pub const ALARM: u32 = 0x10;
 }
 
+/// FRC1 holds its line until somebody clears it. Without it each time it reaches 0 is an edge.
+const CTRL_LEVEL: u32 = 1 << 0;
 const CTRL_AUTOLOAD: u32 = 1 << 6;
 const CTRL_ENABLE: u32 = 1 << 7;
 
@@ -35,7 +37,7 @@ pub struct Timer {
     count: u32,
     since: u64,
     raised: bool,
-    /// FRC2's line: a pulse at each match, whether or not somebody cleared the last one.
+    /// A match just now, whether or not somebody cleared the last one.
     pulse: bool,
 }
 
@@ -67,8 +69,8 @@ impl Timer {
     #[must_use]
     pub fn interrupt(&self) -> bool {
         match self.kind {
-            Kind::Frc1 => self.raised,
-            Kind::Frc2 => self.pulse,
+            Kind::Frc1 if self.control & CTRL_LEVEL != 0 => self.raised,
+            Kind::Frc1 | Kind::Frc2 => self.pulse,
         }
     }
 
@@ -94,7 +96,8 @@ impl Timer {
                 self.count = self.load;
             }
             reg::CTRL => self.control = value & 0x1FF,
-            reg::INT => self.raised = self.raised && value & 1 == 0,
+            // SDK and Arduino clear it by a word of 0, others by a 1.
+            reg::INT => (self.raised, self.pulse) = (false, false),
             reg::ALARM if self.kind == Kind::Frc2 => self.alarm = value,
             _ => {}
         }
@@ -208,6 +211,37 @@ mod tests {
         timer.advance(32000 + 16);
         assert!(timer.interrupt());
         assert_eq!(timer.read(reg::COUNT, 32000 + 16), 999);
+    }
+
+    /// Arduino's and the SDK's handlers write 0 to the interrupt register, RTOS programs nothing.
+    #[test]
+    fn frc1_is_an_edge_each_time_or_a_level_that_is_cleared() {
+        for cleared in [Some(0), Some(1), None] {
+            let mut timer = Timer::new(Kind::Frc1);
+            timer.write(reg::CTRL, CTRL_ENABLE | 1 << 2, 0);
+            for start in [0, 16_000, 32_000] {
+                timer.write(reg::LOAD, 500, start);
+                timer.advance(start + 7_999);
+                assert!(!timer.interrupt());
+                timer.advance(start + 8_000);
+                assert!(timer.interrupt(), "{cleared:?}, {start}");
+                assert_eq!(timer.read(reg::INT, start + 8_000), 1);
+                if let Some(word) = cleared {
+                    timer.write(reg::INT, word, start + 8_001);
+                    assert_eq!(timer.read(reg::INT, start + 8_001), 0);
+                }
+                timer.advance(start + 8_100);
+                assert!(!timer.interrupt());
+            }
+        }
+        let mut timer = Timer::new(Kind::Frc1);
+        timer.write(reg::LOAD, 500, 0);
+        timer.write(reg::CTRL, CTRL_ENABLE | CTRL_LEVEL, 0);
+        timer.advance(600);
+        timer.advance(700);
+        assert!(timer.interrupt());
+        timer.write(reg::INT, 0, 701);
+        assert!(!timer.interrupt());
     }
 
     #[test]

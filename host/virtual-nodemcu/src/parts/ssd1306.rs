@@ -177,8 +177,8 @@ impl I2cDevice for Ssd1306 {
     }
 
     fn start(&mut self, _read: bool) {
+        // The bytes of a command may come in several transmissions, as some drivers send them.
         self.control = None;
-        self.command.clear();
     }
 
     fn write(&mut self, byte: u8, _now: u64) -> bool {
@@ -267,6 +267,22 @@ mod tests {
         assert_eq!(&row(&bench, 8)[9..14], "#..##");
         send(&mut bench, 0x3C, &[0x00, 0xAE]);
         assert!(!row(&bench, 8).contains('#'));
+    }
+
+    /// As MicroPython's driver sends it: each byte of a command in a transmission of its own.
+    #[test]
+    fn a_command_may_come_in_pieces() {
+        let mut bench = Bench::new(&["ssd1306:D2+D1"]);
+        for byte in &INIT[1..] {
+            assert!(send(&mut bench, 0x3C, &[0x80, *byte]));
+        }
+        for byte in [0x21, 0, 127, 0x22, 0, 7] {
+            assert!(send(&mut bench, 0x3C, &[0x80, byte]));
+        }
+        assert!(send(&mut bench, 0x3C, &[0x40, 0xFF, 0x01]));
+        assert_eq!(bench.state("ssd1306")["contrast"], 0xCF);
+        assert_eq!(&row(&bench, 0)[..4], "##..");
+        assert_eq!(&row(&bench, 7)[..4], "#...");
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! A heap that is too low for one thing at a time: two functions that ask for memory are replaced
-//! while the device runs, and restored.
+//! A heap that is too low for one thing at a time: functions that ask for memory are replaced, while
+//! the device runs or before it starts.
 
 use std::path::PathBuf;
 
@@ -12,6 +12,12 @@ use tempfile::TempDir;
 /// Returns `false`.
 const REFUSE: &[u8] = &[
     0x0C, 0x02, // movi.n a2, 0
+    0x0D, 0xF0, // ret.n
+];
+
+/// Returns lwIP's `ERR_MEM`.
+const NO_MEMORY: &[u8] = &[
+    0x7C, 0xF2, // movi.n a2, -1
     0x0D, 0xF0, // ret.n
 ];
 
@@ -109,4 +115,38 @@ fn a_status_without_memory_is_skipped() {
     assert_eq!(status.reconnects, 0);
     assert_eq!(device.count("connection lost"), 0);
     device.assert_sound();
+}
+
+/// What fails at start for want of memory is tried some times, and then by a fresh start, of which
+/// the next status tells. The emulator loads the firmware anew at a reset, and so mends it.
+#[track_caller]
+fn is_tried_again_at_start(function: &str, instructions: &[u8], told: &str) {
+    let folder = tempfile::tempdir().unwrap();
+    let debugger = folder.path().join("debugger");
+    let stage = Stage::new();
+    let mut watcher = stage.watch();
+    let mut device = Device::boot_with(Some(stage.region()), |options| {
+        options.further.extend(debugger_option(&debugger).map(Into::into));
+        // Halted before its first instruction, until the debugger leaves.
+        options.further.push("-S".into());
+    });
+    write(&debugger, address_of(&Device::firmware(), function).unwrap(), instructions).unwrap();
+    for left in (1..5).rev() {
+        device.expect(SOON, &format!("{told}; {left} more attempts"));
+    }
+    device.expect(SOON, &format!("*** gave up at start: {told}"));
+    device.expect(SOON, "reset: gave-up");
+    device.expect_connected();
+    watcher.told_once("gave-up", &format!("gave up at start: {told}"));
+    assert_eq!(device.count("reset: "), 2);
+}
+
+#[test]
+fn credentials_without_memory_end_in_a_fresh_start() {
+    is_tried_again_at_start("calloc", REFUSE, "tls: out of memory (mbedTLS -0x7F00)");
+}
+
+#[test]
+fn dhcp_without_memory_ends_in_a_fresh_start() {
+    is_tried_again_at_start("dhcp_start", NO_MEMORY, "network: out of memory");
 }

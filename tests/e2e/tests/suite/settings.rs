@@ -134,17 +134,29 @@ fn each_has_its_effect() {
     device.assert_sound();
 }
 
-/// A setting that the example gains must gain its place in the test above.
+/// What is not the emulated board's: the setting, how it stands in the identity, and the suite that
+/// sees its effect on a board that has a radio or a second slot.
+const ELSEWHERE: [(&str, &str, &str); 5] = [
+    ("ssid", "Wifi::new(", include_str!("../radio.rs")),
+    ("passphrase", "Wifi::new(", include_str!("../radio.rs")),
+    ("modem_sleep", "identity.modem_sleep = ", include_str!("../radio_load.rs")),
+    ("keys", "identity.update_keys = ", include_str!("../update.rs")),
+    ("trial", "identity.trial_s = ", include_str!("../update.rs")),
+];
+
+/// A setting that the example gains must gain its place in the test above, or in [`ELSEWHERE`].
 fn names_all_of_the_example(config: &str) {
     let example = include_str!("../../../../config.example.toml");
     for line in example.lines() {
         let Some((key, _)) = line.strip_prefix('#').and_then(|line| line.split_once(" = ")) else {
             continue;
         };
-        // Wi-Fi and updates (tests/update.rs) are not the emulated board's; the log's keys are modules.
-        const ELSEWHERE: [&str; 7] =
-            ["ssid", "passphrase", "modem_sleep", "keys", "trial", "\"*\"", "mqtt"];
-        if key.contains(' ') || ELSEWHERE.contains(&key) {
+        // The log's keys are modules.
+        if key.contains(' ') || ["\"*\"", "mqtt"].contains(&key) {
+            continue;
+        }
+        if let Some((_, field, suite)) = ELSEWHERE.iter().find(|(name, ..)| *name == key) {
+            assert!(suite.contains(field), "the setting {key}: no test has its {field}");
             continue;
         }
         assert!(

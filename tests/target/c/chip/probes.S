@@ -1,26 +1,9 @@
 /* One function for each load of less than a word into each register: fills all registers from
  * probe_in, loads, and stores all registers to probe_out. Index 16 is SAR. The address is in
  * a2. Called with interrupts masked, because a1 is no stack meanwhile. */
+#include "registers.h"
 
 #define SAVED_SIZE 24
-
-    .macro each op
-    \op     a1, a0, 4
-    \op     a2, a0, 8
-    \op     a3, a0, 12
-    \op     a4, a0, 16
-    \op     a5, a0, 20
-    \op     a6, a0, 24
-    \op     a7, a0, 28
-    \op     a8, a0, 32
-    \op     a9, a0, 36
-    \op     a10, a0, 40
-    \op     a11, a0, 44
-    \op     a12, a0, 48
-    \op     a13, a0, 52
-    \op     a14, a0, 56
-    \op     a15, a0, 60
-    .endm
 
     /* Behind the text, which has no room for so much more (see the linker script). */
     .section .rodata.probe_code, "a"
@@ -39,33 +22,25 @@
     .endr
 1:
     movi    a3, probe_saved
-    s32i    a0, a3, 0
-    s32i    a1, a3, 4
-    s32i    a12, a3, 8
-    s32i    a13, a3, 12
-    s32i    a14, a3, 16
-    s32i    a15, a3, 20
+    registers s32i, 0, 1, a3, 0
+    registers s32i, 12, 15, a3, 8
     movi    a0, probe_in
     l32i    a1, a0, 64
     wsr     a1, sar
-    each    l32i
+    registers l32i, 1, 15, a0, 4
     l32i    a0, a0, 0
     \load   a\register, a2, \offset
     /* EXCSAVE2 belongs to the debugger, which is not there. */
     wsr     a0, excsave2
     movi    a0, probe_out
-    each    s32i
+    registers s32i, 1, 15, a0, 4
     rsr     a1, excsave2
     s32i    a1, a0, 0
     rsr     a1, sar
     s32i    a1, a0, 64
     movi    a3, probe_saved
-    l32i    a0, a3, 0
-    l32i    a1, a3, 4
-    l32i    a12, a3, 8
-    l32i    a13, a3, 12
-    l32i    a14, a3, 16
-    l32i    a15, a3, 20
+    registers l32i, 0, 1, a3, 0
+    registers l32i, 12, 15, a3, 8
     ret
     .endm
 

@@ -1,0 +1,42 @@
+//! What a newcomer gets wrong is told before anything is built.
+
+use std::path::Path;
+use std::process::Command;
+
+/// What `make` says of the arguments, which it refuses.
+fn refusal(arguments: &[&str]) -> String {
+    let mut make = Command::new("make");
+    make.current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../.."));
+    // As at a person's prompt, not as within `make test`. Nothing that is built is found.
+    for variable in
+        ["MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "MADE", "BOARD", "ESPPORT"]
+    {
+        make.env_remove(variable);
+    }
+    let output = make.args(arguments).arg("CARGO=false").output().unwrap();
+    let text = [output.stdout, output.stderr].concat();
+    let text = String::from_utf8_lossy(&text).into_owned();
+    assert!(!output.status.success(), "{arguments:?}: {text}");
+    text
+}
+
+#[test]
+fn an_unknown_board_is_answered_with_those_that_there_are() {
+    for verb in ["run", "smoke", "flash", "image"] {
+        let said = refusal(&[verb, "BOARD=esp32"]);
+        assert!(said.contains("there is no board esp32: BOARD= takes one of "), "{verb}: {said}");
+        for board in ["huzzah", "nodemcu", "qemu"] {
+            assert!(said.contains(board), "{board}: {said}");
+        }
+    }
+}
+
+#[test]
+fn a_port_that_is_missing_or_wrong_is_told() {
+    for verb in ["flash", "flash-identity", "erase", "monitor"] {
+        let said = refusal(&[verb]);
+        assert!(said.starts_with("which port? Say for example ESPPORT="), "{verb}: {said}");
+        let said = refusal(&[verb, "ESPPORT=/dev/nope"]);
+        assert!(said.starts_with("/dev/nope does not exist. Plugged in: "), "{verb}: {said}");
+    }
+}
