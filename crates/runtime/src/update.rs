@@ -305,8 +305,8 @@ impl Updates for OverTheAir {
                 }
                 Action::Check => {
                     let verdict = self.installer.check::<tls::Sha256>(machine.work(), &self.own);
-                    let (before, least) = (self.least_heap, rtos::heap::low_water_since_mark());
-                    log::info!("heap: {before} bytes left, {least} with it");
+                    let taken = self.least_heap.saturating_sub(rtos::heap::low_water_since_mark());
+                    log::info!("took {taken} bytes of heap");
                     machine.checked(verdict, now);
                 }
                 // One in a turn: messages and keep-alives go on between them.

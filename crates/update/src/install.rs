@@ -84,7 +84,7 @@ pub type Unfit = &'static str;
 const UNREADABLE: Unfit = "the image cannot be read back";
 const UNSIGNED: Unfit = "no key that this device trusts has signed the image";
 const NO_IMAGE: Unfit = "the image is no firmware";
-const DAMAGED: Unfit = "the image is not whole: the boot stage would not start it";
+const DAMAGED: Unfit = "the image is not whole";
 const OTHER_BOARD: Unfit = "the image is for another board";
 const NOT_NEWER: Unfit = "the image is not newer than the firmware that runs";
 const NO_ROOM: Unfit = "the firmware that runs leaves no room for an identity";
@@ -222,7 +222,7 @@ impl<'a> Installer<'a> {
     #[inline(never)]
     fn signed<H: Sha256>(&self, work: &Work, keys: &[&[u8; 64]]) -> Result<(), Unfit> {
         let mut hash = H::new();
-        self.read(work, |bytes| hash.update(bytes)).map_err(|FlashError| UNREADABLE)?;
+        self.read(work, &mut |bytes| hash.update(bytes)).map_err(|FlashError| UNREADABLE)?;
         let hash = hash.finish();
         let mut room = Vec::new();
         room.try_reserve_exact(1).map_err(|_| UNREADABLE)?;
@@ -256,7 +256,8 @@ impl<'a> Installer<'a> {
     fn judge_identity(&self, work: &Work, own: &Own<'_>) -> Result<(), Unfit> {
         let mut copy = Vec::new();
         copy.try_reserve_exact(work.size as usize).map_err(|_| UNREADABLE)?;
-        self.read(work, |bytes| copy.extend_from_slice(bytes)).map_err(|FlashError| UNREADABLE)?;
+        self.read(work, &mut |bytes| copy.extend_from_slice(bytes))
+            .map_err(|FlashError| UNREADABLE)?;
         let offered = Stored::read_copy(&copy).map_err(|_| NO_IDENTITY)?;
         if offered.identity.thing_name != Some(own.thing) {
             return Err(OTHER_THING);
@@ -286,7 +287,7 @@ impl<'a> Installer<'a> {
     #[inline(never)]
     fn is_whole(&self, work: &Work) -> Result<bool, FlashError> {
         let (mut sums, mut last, mut words) = (Sums::default(), [0; 2], 0_u32);
-        self.read(work, |bytes| {
+        self.read(work, &mut |bytes| {
             for word in bytes.chunks_exact(4) {
                 if words >= 2 {
                     sums.add(last[0]);
@@ -300,7 +301,9 @@ impl<'a> Installer<'a> {
     }
 
     /// Hands the file in the other slot on, piece by piece.
-    fn read(&self, work: &Work, mut take: impl FnMut(&[u8])) -> Result<(), FlashError> {
+    // Once in the firmware, not once for each that takes.
+    #[inline(never)]
+    fn read(&self, work: &Work, take: &mut dyn FnMut(&[u8])) -> Result<(), FlashError> {
         let file = self.other().offset() + work.base;
         for at in (0..work.size).step_by(4 * PIECE) {
             let mut words = [0; PIECE];

@@ -165,14 +165,11 @@ impl Field {
     #[track_caller]
     fn heap_taken(&self) -> u64 {
         let lines = self.board.console.lines();
-        let line = lines.iter().rev().find(|line| line.contains("update: heap: ")).unwrap();
-        let [before, least] =
-            line.split_whitespace().filter_map(|word| word.parse::<u64>().ok()).collect::<Vec<_>>()
-                [..]
-        else {
-            panic!("{line}");
+        let taken = |line: &String| {
+            let (_, taken) = line.split_once("update: took ")?;
+            taken.split(' ').next()?.parse().ok()
         };
-        before.saturating_sub(least)
+        lines.iter().rev().find_map(taken).expect("the firmware tells it")
     }
 
     fn flash(&self) -> Vec<u8> {
@@ -449,7 +446,9 @@ fn a_firmware_that_connects_and_then_crashes_comes_back() {
 
 #[test]
 fn what_is_not_to_be_taken_is_refused_with_a_reason() {
-    let mut field = Field::new();
+    let mut relay = None;
+    let mut field = Field::with(|stage| relay = Some(stage.relay()));
+    let relay = relay.unwrap();
     field.watcher.online();
     let good = version(&shipped(), [0, 2, 0]);
     let sign = |field: &Field, image: &[u8]| {
@@ -469,10 +468,24 @@ fn what_is_not_to_be_taken_is_refused_with_a_reason() {
         move |document: &mut Value| document["afr_ota"]["files"][0]["filesize"] = json!(size)
     };
     let unsigned = "no key that this device trusts has signed the image";
+    // One that is called off half way is left, and the next one begins at once.
+    let carried = relay.carried();
+    let left = field.order(&good, &signature, |_| ());
+    while relay.carried() - carried < 60_000 {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    relay.stall(true);
+    field.aws("iot", "cancel-job", &[("job-id", &left), ("force", "true")]);
+    relay.stall(false);
+    assert_eq!(field.ended(&left).0, "CANCELED");
     for (name, status, reason, job) in [
         ("a flipped bit", "FAILED", unsigned, field.order(&flipped, &signature, |_| ())),
         ("another key", "FAILED", unsigned, field.order(&good, &others, |_| ())),
         ("cut off", "FAILED", unsigned, field.order(&good[..200_000], &signature, |_| ())),
+        ("cut off and signed", "FAILED", "the image is not whole", {
+            let signature = field.signer.signature(&good[..200_000]).unwrap();
+            field.order(&good[..200_000], &signature, |_| ())
+        }),
         ("older", "FAILED", "the image is not newer than the firmware that runs", {
             let signature = sign(&field, &older);
             field.order(&older, &signature, |_| ())
