@@ -2,8 +2,13 @@
 
 #include <string.h>
 
+#include "FreeRTOS.h"
 #include "lwip/netif.h"
+#include "lwip/snmp.h"
+#include "lwip/stats.h"
 #include "lwip/sys.h"
+#include "netif/ethernet.h"
+#include "task.h"
 
 /* So many at once, and then one in so many milliseconds. */
 struct bucket {
@@ -114,5 +119,41 @@ bool net_wants(const struct netif *netif, const uint8_t *frame, size_t length)
         return !to_all;
     default:
         return !to_all;
+    }
+}
+
+unsigned *net_spent(void)
+{
+    static uint32_t tick;
+    static unsigned spent;
+
+    if (tick != xTaskGetTickCount()) {
+        tick = xTaskGetTickCount();
+        spent = 0;
+    }
+    return &spent;
+}
+
+struct pbuf *net_buffer(struct netif *netif, size_t length)
+{
+    /* Not PBUF_POOL: every pool buffer is a 1.5 KB block of the one heap, however small the
+     * frame is. */
+    struct pbuf *frame = pbuf_alloc(PBUF_RAW, (u16_t)length, PBUF_RAM);
+
+    if (frame == NULL) {
+        /* No memory: drop the frame, as a full network does; TCP sends it again. */
+        LINK_STATS_INC(link.memerr);
+        LINK_STATS_INC(link.drop);
+        MIB2_STATS_NETIF_INC(netif, ifindiscards);
+    }
+    return frame;
+}
+
+void net_received(struct netif *netif, struct pbuf *frame)
+{
+    LINK_STATS_INC(link.recv);
+    MIB2_STATS_NETIF_ADD(netif, ifinoctets, frame->tot_len);
+    if (ethernet_input(frame, netif) != ERR_OK) {
+        (void)pbuf_free(frame);
     }
 }

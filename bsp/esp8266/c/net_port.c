@@ -42,24 +42,14 @@ static uint8_t beginning[NET_FILTER_LENGTH];
 /* Take the frame whose turn it is, of `length` bytes, `begun` of them in `beginning`. */
 static void receive_frame(uint32_t length, uint32_t begun)
 {
-    /* Not PBUF_POOL: every pool buffer is a 1.5 KB block of the one heap, however small the
-     * frame is. */
-    struct pbuf *p = pbuf_alloc(PBUF_RAW, (u16_t)length, PBUF_RAM);
+    struct pbuf *p = net_buffer(interface, length);
     if (p == NULL) {
-        /* No memory: drop the frame, as a full network does; TCP sends it again. */
-        LINK_STATS_INC(link.memerr);
-        LINK_STATS_INC(link.drop);
-        MIB2_STATS_NETIF_INC(interface, ifindiscards);
         return;
     }
     memcpy(p->payload, beginning, begun);
     NET_PORT.dma_address = (uint32_t)p->payload + begun;
     NET_PORT.rx_copy = length - begun;
-    LINK_STATS_INC(link.recv);
-    MIB2_STATS_NETIF_ADD(interface, ifinoctets, length);
-    if (ethernet_input(p, interface) != ERR_OK) {
-        pbuf_free(p);
-    }
+    net_received(interface, p);
 }
 
 /* Take the frame whose turn it is, if lwIP wants it. Returns its cost. */
@@ -97,23 +87,18 @@ static void follow_link(void)
  * budget a tick, so that timers, messages and the tasks below get their turn. */
 static void service(void *arg)
 {
-    static uint32_t tick;
-    static unsigned spent;
+    unsigned *spent = net_spent();
     (void)arg;
 
-    if (tick != xTaskGetTickCount()) {
-        tick = xTaskGetTickCount();
-        spent = 0;
-    }
     follow_link();
     while ((NET_PORT.status & NET_PORT_RECEIVED) != 0) {
-        if (spent >= NET_BUDGET) {
+        if (*spent >= NET_BUDGET) {
             /* poll() may have come here as well. */
             sys_untimeout(service, NULL);
             sys_timeout(NET_PAUSE_MS, service, NULL);
             return;
         }
-        spent += serve_frame();
+        *spent += serve_frame();
         NET_PORT.rx_done = 1;
     }
     /* What comes now raises the interrupt again. */

@@ -116,21 +116,10 @@ static void *buffer_address(unsigned index)
 
 static void receive_frame(const void *frame, size_t length)
 {
-    /* Not PBUF_POOL: every pool buffer is a 1.5 KB block of the one heap, however small the
-     * frame is. */
-    struct pbuf *p = pbuf_alloc(PBUF_RAW, (u16_t)length, PBUF_RAM);
-    if (p == NULL) {
-        /* No memory: drop the frame, as a full network does; TCP sends it again. */
-        LINK_STATS_INC(link.memerr);
-        LINK_STATS_INC(link.drop);
-        MIB2_STATS_NETIF_INC(interface, ifindiscards);
-        return;
-    }
-    (void)pbuf_take(p, frame, (u16_t)length);
-    LINK_STATS_INC(link.recv);
-    MIB2_STATS_NETIF_ADD(interface, ifinoctets, length);
-    if (ethernet_input(p, interface) != ERR_OK) {
-        pbuf_free(p);
+    struct pbuf *p = net_buffer(interface, length);
+    if (p != NULL) {
+        (void)pbuf_take(p, frame, (u16_t)length);
+        net_received(interface, p);
     }
 }
 
@@ -138,14 +127,9 @@ static void receive_frame(const void *frame, size_t length)
  * budget a tick, so that timers, messages and the tasks below get their turn. */
 static void receive_all(void *arg)
 {
-    static uint32_t tick;
-    static unsigned spent;
+    unsigned *spent = net_spent();
     (void)arg;
 
-    if (tick != xTaskGetTickCount()) {
-        tick = xTaskGetTickCount();
-        spent = 0;
-    }
     /* Cleared first: a frame that arrives from here on posts again. */
     receive_posted = false;
     for (;;) {
@@ -154,19 +138,19 @@ static void receive_all(void *arg)
         if ((flags & RXD_EMPTY) != 0) {
             return;
         }
-        if (spent >= NET_BUDGET) {
+        if (*spent >= NET_BUDGET) {
             break;
         }
         size_t length = flags >> 16;
         const uint8_t *frame = buffer_address(TX_COUNT + rx_next);
-        spent += NET_COST_DROPPED;
+        *spent += NET_COST_DROPPED;
         if ((flags & RXD_ERRORS) != 0 || length < 14 + FCS_LENGTH ||
             length > FRAME_MAX + FCS_LENGTH) {
             LINK_STATS_INC(link.err);
             LINK_STATS_INC(link.drop);
             MIB2_STATS_NETIF_INC(interface, ifinerrors);
         } else if (net_wants(interface, frame, LWIP_MIN(length - FCS_LENGTH, NET_FILTER_LENGTH))) {
-            spent += NET_COST_TAKEN - NET_COST_DROPPED;
+            *spent += NET_COST_TAKEN - NET_COST_DROPPED;
             receive_frame(frame, length - FCS_LENGTH);
         }
         /* Give the buffer back to the MAC. */

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Material, body_of, copy_with_header, crc32, field, full, pkcs8_key, small};
+use common::{Material, body_of, copy_with_header, field, full, pkcs8_key, small};
 use fuzz::Random;
 use identity::{
     COPY_SIZE, Error, Identity, MAX_CERTIFICATES, MAX_DNS_SERVERS, MAX_LOG_LEVELS, MAX_NTP_SERVERS,
@@ -100,7 +100,7 @@ fn copy(random: &mut Random, bodies: &[Vec<u8>]) -> Vec<u8> {
             copy[at] = random.byte();
             let length = usize::from(u16::from_le_bytes([copy[6], copy[7]]));
             if (24..=copy.len()).contains(&length) {
-                let crc = crc32(&copy[..length - 4]);
+                let crc = crc32fast::hash(&copy[..length - 4]);
                 copy[length - 4..length].copy_from_slice(&crc.to_le_bytes());
             }
         }

@@ -4,6 +4,7 @@
 mod common;
 
 use common::{Hash, bytes, shared_secret, verify};
+use fuzz::Random;
 use p256_lx106 as ours;
 use rustcrypto_p256::ecdsa::signature::hazmat::PrehashVerifier;
 use rustcrypto_p256::ecdsa::{Signature, VerifyingKey};
@@ -49,29 +50,20 @@ fn step(number: &mut [u8; 32], by: u8) {
     }
 }
 
-/// Numbers that are the same in every run (splitmix64).
-struct Random {
-    state: u64,
+/// Any numbers, and those at the edges.
+struct Numbers {
+    random: Random,
     edges: Vec<[u8; 32]>,
 }
 
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.state = self.state.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut x = self.state;
-        x = (x ^ x >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        x = (x ^ x >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
-        x ^ x >> 31
-    }
-
-    fn any(&mut self) -> [u8; 32] {
-        std::array::from_fn(|_| self.next() as u8)
-    }
-
+impl Numbers {
     /// An edge as often as not.
     fn number(&mut self) -> [u8; 32] {
-        let at = self.next() as usize;
-        if at.is_multiple_of(2) { self.edges[at / 2 % self.edges.len()] } else { self.any() }
+        if self.random.once_in(2) {
+            self.edges[self.random.below(self.edges.len())]
+        } else {
+            self.random.array()
+        }
     }
 }
 
@@ -111,20 +103,19 @@ fn check_verify(point: &[u8; 64], hash: &[u8; 32], signature: &[u8; 64]) -> bool
 }
 
 /// One round: every operation once.
-fn round(random: &mut Random) {
-    let (secret, other, hash, fresh) =
-        (random.number(), random.number(), random.number(), random.any());
-    let blind = random.number();
+fn round(numbers: &mut Numbers) {
+    let (secret, other, hash) = (numbers.number(), numbers.number(), numbers.number());
+    let (blind, fresh) = (numbers.number(), numbers.random.array::<32>());
     let key = check_key(&secret, &blind);
     let peer = check_key(&other, &blind);
 
     // A point that is one, and one with a bit changed or with any coordinates.
     let mut point = peer.unwrap_or([0; 64]);
     check_shared(&secret, &point, &blind);
-    match random.next() % 3 {
-        0 => point[random.next() as usize % 64] ^= 1 << (random.next() % 8),
-        1 => point[..32].copy_from_slice(&random.number()),
-        _ => point[32..].copy_from_slice(&random.number()),
+    match numbers.random.below(3) {
+        0 => point[numbers.random.below(64)] ^= 1 << numbers.random.below(8),
+        1 => point[..32].copy_from_slice(&numbers.number()),
+        _ => point[32..].copy_from_slice(&numbers.number()),
     }
     check_shared(&secret, &point, &blind);
     assert_eq!(ours::is_public_key(&point), to_theirs(&point).is_some());
@@ -139,13 +130,13 @@ fn round(random: &mut Random) {
     let (r, s) = Signature::from_slice(&signature).expect("r and s in range").split_scalars();
     let high = Signature::from_scalars(r.to_bytes(), (-*s).to_bytes()).expect("as before");
     assert!(check_verify(&key, &hash, &high.to_bytes().into()));
-    match random.next() % 4 {
-        0 => signature[random.next() as usize % 64] ^= 1 << (random.next() % 8),
-        1 => signature[..32].copy_from_slice(&random.number()),
-        2 => signature[32..].copy_from_slice(&random.number()),
+    match numbers.random.below(4) {
+        0 => signature[numbers.random.below(64)] ^= 1 << numbers.random.below(8),
+        1 => signature[..32].copy_from_slice(&numbers.number()),
+        2 => signature[32..].copy_from_slice(&numbers.number()),
         _ => {
             check_verify(&point, &hash, &signature);
-            check_verify(&key, &random.number(), &signature);
+            check_verify(&key, &numbers.number(), &signature);
         }
     }
     check_verify(&key, &hash, &signature);
@@ -155,20 +146,20 @@ fn round(random: &mut Random) {
 fn as_another_library() {
     let operations = std::env::var("P256_FUZZ_OPERATIONS")
         .map_or(OPERATIONS, |text| text.parse().expect("P256_FUZZ_OPERATIONS is a number"));
-    let mut random = Random { state: 1, edges: edges() };
+    let mut numbers = Numbers { random: Random::new(1), edges: edges() };
     let blind = [3; 32];
-    for edge in random.edges.clone() {
+    for edge in numbers.edges.clone() {
         check_key(&edge, &blind);
         check_shared(&edge, &ours::GENERATOR, &blind);
     }
     // Points (0, sqrt b), and those with x or y near 0 and p.
-    for (x, y) in random.edges.clone().into_iter().zip(random.edges.clone().into_iter().rev()) {
+    for (x, y) in numbers.edges.clone().into_iter().zip(numbers.edges.clone().into_iter().rev()) {
         let point = [x, y].concat().try_into().expect("64 bytes");
         check_shared(&[9; 32], &point, &blind);
     }
     // Ten operations a round.
     for _ in 0..operations / 10 {
-        round(&mut random);
+        round(&mut numbers);
     }
 }
 

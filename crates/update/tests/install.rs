@@ -6,29 +6,13 @@ mod common;
 use std::cell::{Cell, RefCell};
 
 use common::{Job, LIMITS, Server};
+use crypto_tests::{Hash, SHA256};
 use identity::{COPY_SIZE, Identity, REGION_OFFSET, REGION_SIZE, Stored};
-use p256_lx106::{Sha256, public_key, sign};
-use sha2::Digest;
+use p256_lx106::{public_key, sign};
 use slots::{Image, PROGRESS, RECORD_WORDS, RECORDS, Records, SECTOR, Slot, Sums, Version};
 use update::install::{Flash, Installer, Own};
 use update::job::Status;
 use update::machine::{Action, FlashError, Machine, Outcome};
-
-struct Hash(sha2::Sha256);
-
-impl Sha256 for Hash {
-    fn new() -> Self {
-        Self(sha2::Sha256::new())
-    }
-
-    fn update(&mut self, bytes: &[u8]) {
-        self.0.update(bytes);
-    }
-
-    fn finish(self) -> [u8; 32] {
-        self.0.finalize().into()
-    }
-}
 
 const KEY: [u8; 32] = [7; 32];
 const OTHER_KEY: [u8; 32] = [8; 32];
@@ -84,7 +68,7 @@ fn identity_job(key: &[u8; 32], file: &[u8]) -> Job {
 
 /// A job whose signature is this key's over `signed`, for a file of `size` bytes.
 fn job(key: &[u8; 32], signed: &[u8], size: usize) -> Job {
-    let signature = sign::<Hash>(key, &sha2::Sha256::digest(signed), &[]).unwrap();
+    let signature = sign::<Hash>(key, &SHA256(signed), &[]).unwrap();
     let mut der = Vec::new();
     for number in signature.chunks(32) {
         let digits: Vec<u8> = number.iter().copied().skip_while(|byte| *byte == 0).collect();

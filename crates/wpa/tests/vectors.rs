@@ -6,10 +6,7 @@ use common::{Aes, Sha1};
 use wpa::key::{Hmac, Ptk, pmk, prf, unwrap};
 
 fn hex(text: &str) -> Vec<u8> {
-    text.as_bytes()
-        .chunks(2)
-        .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap())
-        .collect()
+    hex::decode(text).unwrap()
 }
 
 /// IEEE 802.11-2020, J.4.2.

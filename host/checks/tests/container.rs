@@ -14,10 +14,13 @@ fn read(name: &str) -> String {
     fs::read_to_string(root().join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
-/// The packages of the one list.
+/// What everything needs, and what `make test` needs besides.
+const LISTS: [&str; 2] = ["tools/debian-packages.txt", "tools/page-packages.txt"];
+
+/// The packages of both lists.
 fn packages() -> Vec<String> {
-    let list = read("tools/debian-packages.txt");
-    list.lines().filter(|line| !line.starts_with('#')).map(str::to_owned).collect()
+    let lists = LISTS.map(read).concat();
+    lists.lines().filter(|line| !line.starts_with('#')).map(str::to_owned).collect()
 }
 
 /// The instructions of the Dockerfile: name and, in one line, what follows.
@@ -37,7 +40,7 @@ fn instructions() -> Vec<(String, String)> {
 }
 
 #[test]
-fn the_list_has_package_names_only() {
+fn the_lists_have_package_names_only() {
     let packages = packages();
     assert!(packages.len() > 10);
     for package in &packages {
@@ -53,15 +56,15 @@ fn the_list_has_package_names_only() {
 }
 
 #[test]
-fn the_dockerfile_installs_exactly_the_list() {
+fn the_dockerfile_installs_exactly_the_lists() {
     let instructions = instructions();
     let known = ["FROM", "COPY", "RUN", "ARG", "USER", "WORKDIR", "CMD"];
     for (name, rest) in &instructions {
         assert!(known.contains(&&**name), "{name} {rest}");
     }
     assert_eq!(instructions[0], ("FROM".to_owned(), "debian:bookworm".to_owned()));
-    let copied = "tools/debian-packages.txt /tmp/debian-packages.txt";
-    assert!(instructions.contains(&("COPY".to_owned(), copied.to_owned())), "{instructions:?}");
+    let copied = format!("{} /tmp/packages/", LISTS.join(" "));
+    assert!(instructions.contains(&("COPY".to_owned(), copied)), "{instructions:?}");
     let installs: Vec<&String> = instructions
         .iter()
         .filter(|(name, rest)| name == "RUN" && rest.contains("apt-get"))
@@ -70,7 +73,7 @@ fn the_dockerfile_installs_exactly_the_list() {
     let [install] = installs[..] else { panic!("{installs:?}") };
     // What feeds apt-get, run on the list as it is here.
     let (_, pipeline) = install.split_once("&& sed ").unwrap();
-    let (filter, apt) = pipeline.split_once(" /tmp/debian-packages.txt | ").unwrap();
+    let (filter, apt) = pipeline.split_once(" /tmp/packages/*.txt | ").unwrap();
     assert!(
         apt.starts_with(
             "DEBIAN_FRONTEND=noninteractive xargs apt-get install -y --no-install-recommends &&"
@@ -79,15 +82,19 @@ fn the_dockerfile_installs_exactly_the_list() {
     );
     let output = Command::new("sh")
         .arg("-c")
-        .arg(format!("sed {filter} tools/debian-packages.txt | xargs printf '%s\\n'"))
+        .arg(format!("sed {filter} {} | xargs printf '%s\\n'", LISTS.join(" ")))
         .current_dir(root())
         .output()
         .unwrap();
     assert_eq!(String::from_utf8(output.stdout).unwrap(), packages().join("\n") + "\n");
-    // `make setup` takes the same.
-    assert!(read("tools/setup").contains(&format!("$(sed {filter} tools/debian-packages.txt)")));
-    // The build context lets the list through.
-    assert!(read(".dockerignore").lines().any(|line| line == "!tools/debian-packages.txt"));
+    // `make` takes the same: who is not root in the container finds nothing missing.
+    assert!(read("tools/setup").contains(&format!("$(sed {filter} {})", LISTS[0])));
+    assert!(read("tools/install").contains(&format!("$(sed {filter} \"$1\")")));
+    assert!(read("Makefile").contains(&format!("\n\t@tools/install {}\n", LISTS[1])));
+    // The build context lets the lists through.
+    for list in LISTS {
+        assert!(read(".dockerignore").lines().any(|line| line == format!("!{list}")), "{list}");
+    }
 }
 
 #[test]
@@ -109,7 +116,7 @@ fn the_workflow_runs_the_local_command_in_the_container() {
             workflow.lines().any(|line| !line.trim().starts_with('#') && line.contains(word));
         assert!(!used || word == "container:", "{word} in the workflow");
     }
-    for file in ["Cargo.lock", "vendor/Cargo.lock", "Dockerfile", "tools/debian-packages.txt"] {
+    for file in ["Cargo.lock", "vendor/Cargo.lock", "Dockerfile"].into_iter().chain(LISTS) {
         assert!(workflow.contains(&format!("'{file}'")), "the cache does not depend on {file}");
         assert!(root().join(file).is_file(), "{file}");
     }

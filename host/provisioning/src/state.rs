@@ -266,7 +266,7 @@ impl Store {
 const PAIR: [(&str, u32); 3] = [("pem", 0o644), ("csr", 0o644), ("key", 0o600)];
 
 /// Everything of a thing besides its journal.
-const FILES: [&str; 10] = [
+const FILES: [&str; 11] = [
     "device.key",
     "device.csr",
     "device.pem",
@@ -277,6 +277,7 @@ const FILES: [&str; 10] = [
     "device.old.csr",
     "device.old.pem",
     "identity.bin",
+    "proved.der",
 ];
 
 /// Removes a file; it is no error when there is none.

@@ -98,8 +98,8 @@ impl Witness for PresenceEvents {
 
     fn advice(&self, thing: &str) -> String {
         format!(
-            "Write certs/{thing}/identity.bin to the device now; one that has it already must be \
-             restarted"
+            "Give it to the device now, by `make update-identity THING={thing}` in another terminal \
+             or by its cable; one that has it already must be restarted"
         )
     }
 

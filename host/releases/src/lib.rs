@@ -79,7 +79,7 @@ impl Release {
             board: descriptor.board().to_owned(),
             version: descriptor.version().to_string(),
             size: image.len(),
-            sha256: hex(&Sha256::digest(&image)),
+            sha256: format!("{:x}", Sha256::digest(&image)),
             signature,
         };
         Ok(Self { line, image })
@@ -105,7 +105,7 @@ impl Release {
             bail!("its form is {}, and this program knows {FORMAT}", line.format);
         }
         ensure!(line.size == image.len(), "it has {} of {} bytes", image.len(), line.size);
-        ensure!(line.sha256 == hex(&Sha256::digest(&image)), "its image is damaged");
+        ensure!(line.sha256 == format!("{:x}", Sha256::digest(&image)), "its image is damaged");
         let descriptor = describe(&image)?;
         ensure!(
             line.board == descriptor.board() && line.version == descriptor.version().to_string(),
@@ -176,10 +176,6 @@ impl Release {
         let Line { board, version, size, sha256, .. } = &self.line;
         format!("{board} {version}, {size} bytes, SHA-256 {sha256}")
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

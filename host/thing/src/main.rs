@@ -11,6 +11,7 @@ mod monitor;
 mod pki;
 mod provision;
 mod release;
+mod rotation;
 mod run;
 mod smoke;
 mod update;

@@ -6,8 +6,10 @@ use std::time::Duration;
 use anyhow::Result;
 use provisioning::{Cli, LocalEvents, Rotation, Session, Witness};
 use things::identity_region;
+use updates::Orders;
 
 use crate::context::{Configured, Context};
+use crate::rotation::AfterTrial;
 
 /// The AWS account and where its things are kept
 #[derive(Clone, clap::Args)]
@@ -69,14 +71,16 @@ pub fn provision(context: Context, arguments: Arguments) -> Result<()> {
         );
         return Ok(());
     }
-    let mut witness: Box<dyn Witness> = if arguments.emulated {
-        Box::new(LocalEvents::new(&settings.state))
+    let (connections, orders): (Box<dyn Witness>, _) = if arguments.emulated {
+        (Box::new(LocalEvents::new(&settings.state)), settings.state.join("updates"))
     } else {
-        Box::new(session.operator(thing)?)
+        (Box::new(session.operator(thing)?), things.join("updates"))
     };
+    let orders = Orders::new(&orders);
+    let mut witness = AfterTrial { connections, orders, folder: &folder };
     let mut rotation = Rotation {
         write_identity: &|_| identity_region::write(&config, &folder, &folder.identity(), &topics),
-        witness: &mut *witness,
+        witness: &mut witness,
         limit: Duration::from_secs(arguments.wait),
     };
     session.rotate(thing, &topics, &mut rotation)?;

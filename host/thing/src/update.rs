@@ -12,7 +12,7 @@ use cloud::running::Running;
 use cloud::updates::Requests;
 use identity::Stored;
 use indicatif::{ProgressBar, ProgressStyle};
-use process::files::{self, SECRET};
+use process::files::{self, PUBLIC, SECRET};
 use process::interrupt::Interrupt;
 use process::output;
 use provisioning::fleet::Fleet;
@@ -20,6 +20,7 @@ use releases::{PublicKey, Release, SignedIdentity};
 use slots::Version;
 use things::device_identity::DeviceIdentity;
 use things::endpoints::Endpoints;
+use things::folder::ThingFolder;
 use things::identity_region;
 use updates::{
     Account, Aws, Content, End, Goal, Limits, Local, Order, Orders, Place, Standing, Targets,
@@ -370,7 +371,7 @@ pub fn update(context: &Context, arguments: Arguments) -> Result<()> {
             order
         }
     };
-    follow(opened, &orders, order, &meant, interrupt)
+    follow(opened, &orders, order, &meant, None, interrupt)
 }
 
 /// Gives a thing its identity as it is made now, over the air.
@@ -384,6 +385,7 @@ pub fn update_identity(mut context: Context, arguments: IdentityArguments) -> Re
         );
     };
     context.settings.thing.clone_from(thing);
+    let folder = context.folder()?;
     let orders = meant.orders(&context);
     let opened = Opened::open(&context, meant.cloud, arguments.account)?;
     let order = match going_on(&orders, &meant, true)? {
@@ -401,7 +403,7 @@ pub fn update_identity(mut context: Context, arguments: IdentityArguments) -> Re
             order
         }
     };
-    follow(opened, &orders, order, &meant, interrupt)
+    follow(opened, &orders, order, &meant, Some(&folder), interrupt)
 }
 
 /// The identity as `make identity` makes it, which it also writes.
@@ -494,9 +496,12 @@ fn follow(
     orders: &Orders,
     mut order: Order,
     meant: &Meant,
+    folder: Option<&ThingFolder>,
     interrupt: Interrupt,
 ) -> Result<()> {
     say(&format!("things       {}", meant.targets.title()));
+    // Gone once it is over.
+    let brought = if order.identity { orders.content(&order)? } else { Vec::new() };
     let mut shown = Shown::new(interrupt);
     let end = opened.update(orders).run(&mut order, Goal::Update, &mut shown);
     shown.bar.finish_and_clear();
@@ -516,6 +521,12 @@ fn follow(
                 order.what(),
                 standing.line()
             );
+            if let Ok(identity) = identity::decode_copy(&brought)
+                && let (Some(certificate), Some(folder)) = (identity.certificates.first(), folder)
+                && folder.exists()
+            {
+                files::write(&folder.proved(), certificate, PUBLIC)?;
+            }
             output::line(format!("done         {} on {}", standing.line(), order.what()))
         }
     }

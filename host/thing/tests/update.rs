@@ -4,12 +4,14 @@
 //! moto plays stores, roles and jobs, but no device ever takes one of its jobs, and its jobs are
 //! QUEUED as a whole, which AWS's are not. Streams it does not have: the stand-in's proxy plays them.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use aws_stand_in::{Bed, Fault, quick_aws};
+use certificates::{Authority, KeyKind, LeafRequest, Validity};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use releases::{Release, Signer};
@@ -74,7 +76,10 @@ impl Place {
         let release = self.release.display().to_string();
         let mut words = vec![verb];
         if verb == "update" {
-            words.extend(["--release", &release, "--role", &self.role]);
+            words.extend(["--release", &release]);
+        }
+        if verb.starts_with("update") && !verb.ends_with("cancel") {
+            words.extend(["--role", &self.role]);
         }
         words.extend(which);
         words.extend(more);
@@ -90,8 +95,12 @@ impl Place {
     /// Begins an update, waits until the job is made, and interrupts it as Ctrl-C does, unless it
     /// fails by itself before.
     fn begin(&self, which: &[&str]) -> Output {
+        self.interrupted(self.command_of(which, "update", &[]))
+    }
+
+    fn interrupted(&self, mut command: Command) -> Output {
         self.bed.seen();
-        let mut child = self.command_of(which, "update", &[]).process_group(0).spawn().unwrap();
+        let mut child = command.process_group(0).spawn().unwrap();
         let deadline = Instant::now() + Duration::from_secs(120);
         while child.try_wait().unwrap().is_none() {
             assert!(Instant::now() < deadline, "no job is made");
@@ -166,7 +175,7 @@ fn what_an_account_needs_is_told_and_an_update_begun_followed_and_cleared_away()
 
     let status = place.bed.thing(Path::new(env!("CARGO_BIN_EXE_thing")), &["update-status"]);
     let said = text(&{ status }.output().unwrap());
-    assert!(said.contains("lamp: 1.2.3, 1 waiting"), "{said}");
+    assert!(said.contains("lamp: version 1.2.3, 1 waiting"), "{said}");
 
     // The same command goes on, and makes nothing twice.
     place.bed.seen();
@@ -253,6 +262,61 @@ fn groups_and_lists_are_one_job_each() {
         let done = place.command_of(which, "update-cancel", &[]).output().unwrap();
         assert!(done.status.success() && place.is_clear(), "{}", text(&done));
     }
+}
+
+/// Made as `make identity` makes it, for its own thing only, and nothing of its key is left behind.
+#[test]
+fn an_identity_goes_to_its_thing_and_is_cleared_away() {
+    let place = Place::prepared("ap-south-1");
+    let folder = place.bed.folder.path();
+    let root = Authority::root("r", KeyKind::P256, Validity::for_days(30)).unwrap();
+    let credential = root.issue(&LeafRequest::client("lamp")).unwrap();
+    std::fs::create_dir_all(folder.join("certs/lamp")).unwrap();
+    credential.save(&folder.join("certs/lamp"), "device").unwrap();
+    let config = |trust: &str| {
+        let endpoint = "a1b2c3-ats.iot.ap-south-1.amazonaws.com";
+        let text = format!("[connection]\nendpoint = \"{endpoint}\"\n{trust}");
+        std::fs::write(folder.join("config.toml"), text).unwrap();
+    };
+    config("");
+    let keyless = place.command("update-identity", &[]).output().unwrap();
+    assert!(
+        text(&keyless).contains("name one under [update] in config.toml"),
+        "{}",
+        text(&keyless)
+    );
+    config("[update]\nkeys = [\"certs/signing/signing.pub\"]\n");
+    let group = place.command_of(&["--group", "lamps"], "update-identity", &[]).output().unwrap();
+    assert!(text(&group).contains("an identity is one thing's own"), "{}", text(&group));
+    assert!(place.is_clear());
+
+    let begun = text(&place.interrupted(place.command("update-identity", &[])));
+    for line in [
+        "identity     of lamp, number 2, ",
+        "identity uploaded, ",
+        "update-identity THING=lamp` follows",
+    ] {
+        assert!(begun.contains(line), "{line}: {begun}");
+    }
+    let kept = folder.join("certs/updates/thing-lamp.image");
+    assert_eq!(std::fs::metadata(&kept).unwrap().permissions().mode() & 0o777, 0o600);
+    let id = place.bed.ask("/jobs")["jobs"][0]["jobId"].as_str().unwrap().to_owned();
+    let document = place.bed.ask(&format!("/jobs/{id}/job-document"))["document"].clone();
+    let document: serde_json::Value = serde_json::from_str(document.as_str().unwrap()).unwrap();
+    let told = format!(
+        r#"{{"execution":{{"jobId":"{id}","status":"QUEUED","versionNumber":1,"jobDocument":{document}}}}}"#
+    );
+    let execution = update::job::Execution::read(told.as_bytes()).unwrap().unwrap();
+    assert_eq!(execution.document.unwrap().kind, update::job::Kind::Identity);
+
+    // An update of the firmware has to wait.
+    let firmware = text(&place.update(&[]));
+    assert!(firmware.contains("`make update-identity THING=lamp` goes on with it"), "{firmware}");
+    place.bed.fault("describe-job", Fault::Answer(COMPLETED), 1);
+    let done = place.command("update-identity", &[]).output().unwrap();
+    assert!(done.status.success(), "{}", text(&done));
+    assert!(text(&done).contains("done         1 updated on identity 2"), "{}", text(&done));
+    assert!(place.is_clear());
 }
 
 #[test]

@@ -133,6 +133,13 @@ impl ThingFolder {
         self.folder.join("identity.bin")
     }
 
+    /// The certificate, DER, with which the device proved itself when an identity came to it over the
+    /// air last.
+    #[must_use]
+    pub fn proved(&self) -> PathBuf {
+        self.folder.join("proved.der")
+    }
+
     /// Whether the thing was provisioned, wholly or in part.
     #[must_use]
     pub fn exists(&self) -> bool {

@@ -317,6 +317,15 @@ impl Orders {
         self.folder.join(format!("{}.image", order.targets.stem()))
     }
 
+    /// What an order that is not over brings.
+    ///
+    /// # Errors
+    /// When it is not there any more.
+    pub fn content(&self, order: &Order) -> Result<Vec<u8>> {
+        let file = self.image(order);
+        std::fs::read(&file).with_context(|| format!("cannot read {}", file.display()))
+    }
+
     /// The order for these things that is not over.
     ///
     /// # Errors

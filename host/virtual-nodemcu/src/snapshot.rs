@@ -20,7 +20,7 @@ use sha1::{Digest as _, Sha1};
 /// What each snapshot begins with.
 pub const MAGIC: [u8; 8] = *b"VNMCUSNP";
 /// Number of the format: it grows with each change of what is kept.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 const HEAD: usize = MAGIC.len() + 8;
 const SUM: usize = 20;
@@ -420,7 +420,7 @@ mod tests {
         assert_eq!(why(b"GIF89a".to_vec()), "it is no snapshot of a board");
         let mut newer = saved();
         newer[8] = 9;
-        assert_eq!(why(newer), "it is of format 9, and this program reads 1: make it again");
+        assert_eq!(why(newer), "it is of format 9, and this program reads 2: make it again");
         for length in 8..saved().len() {
             let text = why(saved()[..length].to_vec());
             assert!(text.starts_with("the snapshot is damaged"), "{length}: {text}");

@@ -225,16 +225,16 @@ impl Firmware {
             slow
         };
         run(&mut board, time / 2);
-        let early = resets(&board.console());
+        let early = board.machine.resets();
         run(&mut board, time / 2);
         let mut answers = false;
         for typed in ["\r", "\r", "\r\n", "AT\r\n", "1\r\n"] {
             let mut listen = |board: &mut VirtualBoard| {
                 let before = board.serial().len();
-                let booted = resets(&board.console());
+                let booted = board.machine.resets();
                 run(board, ANSWER);
                 let said = board.serial()[before..].replace(['\r', '\n'], "");
-                (said, resets(&board.console()) == booted)
+                (said, board.machine.resets() == booted)
             };
             // What talks all the time answers nobody.
             let (unasked, _) = listen(&mut board);
@@ -251,7 +251,7 @@ impl Firmware {
             sum: self.sum(),
             reached: if slow { Reached::TooSlow } else { judge(&board, &console, early, answers) },
             said: last_words(board.serial()),
-            resets: resets(&console) - 1,
+            resets: board.machine.resets() - 1,
             notes: notes(&console),
         })
     }
@@ -276,10 +276,6 @@ fn bytes_of(number: u8) -> Option<usize> {
         number => number,
     };
     SIZES.iter().find(|(other, _)| *other == number).map(|(_, bytes)| *bytes)
-}
-
-fn resets(console: &str) -> usize {
-    console.lines().filter(|line| line.starts_with("reset:")).count()
 }
 
 fn notes(console: &str) -> Vec<String> {
@@ -316,7 +312,7 @@ fn why(console: &str) -> String {
 }
 
 fn judge(board: &VirtualBoard, console: &str, early: usize, answers: bool) -> Reached {
-    let all = resets(console);
+    let all = board.machine.resets();
     let said = board.serial();
     if answers {
         Reached::Answers

@@ -142,10 +142,10 @@ fn a_reset_by_the_program_is_told_from_one_by_the_pin() {
 fn a_host_that_floods_the_port_stops_nothing() {
     let mut bench = Bench::new(&program::images("led"), None);
     bench.until("done");
-    for _ in 0..1000 {
+    for _ in 0..10 {
         bench.input.send(Input::Data(vec![0x55; 4096])).unwrap();
     }
-    bench.until("nobody reads what the host sends");
+    bench.until("the program does not take what the host sends; bytes are lost, as on the chip");
     bench.input.send(Input::Rts(true)).unwrap();
     bench.input.send(Input::Rts(false)).unwrap();
     bench.until("reset: EN pin");
@@ -169,6 +169,8 @@ fn no_program_breaks_the_board() {
         (state >> 33) as u32
     };
     let mut bench = Bench::new(&[], Some(Net::new()));
+    // Some of it sleeps lightly, and the board's time goes far.
+    bench.machine.paced = false;
     let ap = Settings::parse("ssid=home,psk=correct horse,channel=6").unwrap();
     bench.machine.add_access_point(ap).unwrap();
     // Where something is, and the edges.
@@ -388,6 +390,68 @@ fn a_program_takes_the_radios_interrupt_as_nmi() {
         assert!(bench.seen.contains(line), "{}", bench.seen);
     }
     assert!(bench.console.borrow().contains("joined"), "{}", bench.console.borrow());
+}
+
+/// Before the exception that the program makes of it.
+#[test]
+fn a_missing_function_of_the_rom_is_named_first() {
+    let mut bench = Bench::new(&program::images("missing"), None);
+    bench.until("the ROM waits for the watchdog");
+    let console = bench.console.borrow();
+    let lines: Vec<_> = console.lines().skip_while(|line| line.starts_with("reset:")).collect();
+    assert!(lines[0].starts_with("call from 0x401"), "{console}");
+    assert!(lines[0].ends_with("of the ROM at 0x4000f000: no function is modelled there"));
+}
+
+/// A program that has lost its way touches registers that are none, again and again.
+#[test]
+fn what_is_not_modelled_is_named_once_and_not_without_end() {
+    let mut bench = Bench::new(&program::images("strays"), None);
+    bench.until("done\n");
+    let console = bench.console.borrow();
+    assert_eq!(console.matches(": no such register here").count(), 256);
+    assert_eq!(console.matches("not modelled at 256 addresses; no more").count(), 1, "{console}");
+}
+
+#[test]
+fn a_program_that_resets_itself_again_and_again_is_counted() {
+    let mut bench = Bench::new(&program::images("restarts"), None);
+    bench.machine.paced = false;
+    assert_eq!(bench.machine.run_for(Duration::from_secs(3)), None);
+    let console = bench.console.borrow();
+    let said = console.lines().filter(|line| line.starts_with("reset: asked")).count();
+    assert!(bench.machine.resets() > 300, "{}", bench.machine.resets());
+    assert!((20..60).contains(&said), "{console}");
+    assert!(console.contains("boot from: flash; so "), "{console}");
+}
+
+/// A light sleep: its time passes, the chip's clocks stand still, and the timer or a pin ends it. The
+/// RTC's pin is one like the others.
+#[test]
+fn light_sleep_and_gpio16() {
+    let mut bench = Bench::new(&program::images("doze"), None);
+    bench.until("press\n");
+    let start = Instant::now();
+    while !bench.machine.board.dozes() {
+        assert!(start.elapsed() < Duration::from_secs(60), "{}", bench.seen);
+        bench.machine.run(Some(Duration::from_millis(1)));
+    }
+    let before = (bench.machine.cpu.cycles(), time(&bench));
+    assert_eq!(bench.machine.run_for(Duration::from_millis(20)), None);
+    assert_eq!(bench.machine.cpu.cycles(), before.0);
+    assert!(bench.machine.board.dozes() && time(&bench) >= before.1 + 20_000_000);
+    bench.machine.board.drive_pin(16, false);
+    bench.machine.board.drive_pin(5, false);
+    bench.until("done\n");
+    assert!(!bench.seen.contains("BAD"), "{}", bench.seen);
+    assert_eq!(bench.seen.matches("ok ").count(), 10, "{}", bench.seen);
+    let console = bench.console.borrow();
+    assert!(console.contains("GPIO16 low\nGPIO16 high\n"), "{console}");
+    assert!(!console.contains("watchdog"), "{console}");
+}
+
+fn time(bench: &Bench) -> u64 {
+    bench.machine.board.clock.nanoseconds(bench.machine.cpu.cycles())
 }
 
 #[test]

@@ -118,7 +118,13 @@ fn pins_are_read_held_pulled_and_watched() {
         (&pins["pins"][2]["name"], &pins["pins"][15]["pull"]),
         (&json!("D4"), &json!("down"))
     );
-    bench.refuses(json!({ "do": "pin", "pin": "D0", "level": "low" }), "GPIO16");
+    bench.ask(json!({ "do": "pin", "pin": "D0", "level": "low" }));
+    let pins = bench.ask(json!({ "do": "pins" }));
+    let d0 = &pins["pins"][16];
+    assert_eq!(
+        (&d0["name"], &d0["high"], &d0["by"]),
+        (&json!("D0"), &json!(false), &json!("outside"))
+    );
     bench.refuses(
         json!({ "do": "pin", "pin": 5, "level": "half" }),
         "level: one of low, high, open",

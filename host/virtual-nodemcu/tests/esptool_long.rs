@@ -76,3 +76,20 @@ fn a_full_flash_of_4_mib_without_a_stub() {
     bench.good(&["--no-stub", "--baud", "921600", "write-flash", "0", &file]);
     assert_eq!(bench.flashed(0, bytes.len()), bytes);
 }
+
+/// The serial loader of a ROM that a person dumped, which `BOOT_ROM` names: commands, and blocks of
+/// data with the stub and without (`make rom-compare`).
+#[test]
+#[ignore = "needs a dump of a chip's boot ROM"]
+fn a_dumped_roms_loader_is_flashed() {
+    let rom = std::env::var("BOOT_ROM").expect("BOOT_ROM: a dump of a chip's boot ROM");
+    let bench = Bench::new(Wire::Pty, &["--rom", &rom]);
+    let bytes = noise(0x5432, 21);
+    let file = bench.file("data", &bytes);
+    bench.good(&["--no-stub", "write-flash", "0x5000", &file]);
+    assert_eq!(bench.flashed(0x5000, bytes.len()), bytes);
+    let said = bench.good(&["write-flash", "0x20000", &file]);
+    assert!(said.contains("Stub flasher running"), "{said}");
+    assert!(said.contains("Hash of data verified"), "{said}");
+    assert_eq!(bench.flashed(0x20000, bytes.len()), bytes);
+}

@@ -17,8 +17,6 @@ use virtual_nodemcu::harness::VirtualBoard;
 
 /// How long a prompt may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(120);
-/// Between characters that are typed, for programs with a small buffer.
-const TYPING: Duration = Duration::from_millis(2);
 
 fn folder() -> PathBuf {
     let path = std::env::var_os("FOREIGN").map_or_else(
@@ -102,12 +100,9 @@ impl Session {
         }
     }
 
-    /// Types a line.
+    /// Sends a line at once; the line hands it on byte by byte.
     fn line(&mut self, text: &str) {
-        for byte in text.bytes().chain([b'\r']) {
-            self.port.write_all(&[byte]).unwrap();
-            std::thread::sleep(TYPING);
-        }
+        self.port.write_all(format!("{text}\r").as_bytes()).unwrap();
     }
 
     /// Types a line and waits for the next prompt; what was answered, without the echo.
@@ -130,6 +125,8 @@ fn micropython_computes_keeps_files_and_survives_resets() {
     s.until(">>> ");
     assert_eq!(s.python("2**70 // 3, 2.5 * 3, -7 % 5"), "(393530540239137101141, 7.5, 3)");
     assert_eq!(s.python("'%08x %s' % (48879, 'text')"), "'0000beef text'");
+    // More than any buffer of the program holds.
+    assert_eq!(s.python(&format!("len('{}')", "paste".repeat(300))), "1500");
     // Files, over a soft reset's worth of closing and opening.
     s.python("f = open('note', 'w')");
     assert_eq!(s.python("f.write('kept\\n' * 300)"), "1500");
@@ -381,34 +378,49 @@ fn an_arduino_sketch_starts_its_access_point() {
 
 #[test]
 fn old_esptools_flash_with_their_stubs() {
-    let python = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/esptool/bin/python");
     for version in ["2.8", "3.3.3", "4.8.1"] {
-        let work = tempfile::tempdir().unwrap();
-        let (flash, link) = (work.path().join("flash.bin"), work.path().join("port"));
-        let mut board = Process::new(
-            &flash,
-            &["--net", "none", "--gpio0-low", "--pty", link.to_str().unwrap()],
-        );
-        board.port();
-        let bytes: Vec<u8> = (0..40_000u32).map(|n| (n * n / 128) as u8).collect();
-        let file = work.path().join("data");
-        std::fs::write(&file, &bytes).unwrap();
-        let output = Command::new(&python)
-            .arg(folder().join(format!("esptool-{version}/esptool.py")))
-            .args(["--chip", "esp8266", "--before", "no_reset", "--after", "no_reset", "--port"])
-            .arg(&link)
-            .args(["write_flash", "0x20000"])
-            .arg(&file)
-            .env("PYTHONDONTWRITEBYTECODE", "1")
-            .output()
-            .unwrap();
-        let said = String::from_utf8_lossy(&output.stdout);
-        assert!(output.status.success(), "{version}: {said}");
-        assert!(
-            said.contains("Stub running...") && said.contains("Hash of data verified"),
-            "{said}"
-        );
-        let written = std::fs::read(&flash).unwrap();
-        assert_eq!(written[0x20000..0x20000 + bytes.len()], bytes, "{version}");
+        let tries = (1..=5).find(|_| flashed_by_old_esptool(version));
+        assert!(tries.is_some(), "{version}: the board never answered in time");
     }
+}
+
+/// Whether this release of esptool flashed a board. If not, it did not wait: it gives the answer to the
+/// command that starts its stub 50 ms (4.8: 200 ms), and a block of data three seconds, for which the
+/// board's process may not run enough on a busy machine. Everything else that fails is a fault.
+fn flashed_by_old_esptool(version: &str) -> bool {
+    let python = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/esptool/bin/python");
+    let work = tempfile::tempdir().unwrap();
+    let (flash, link) = (work.path().join("flash.bin"), work.path().join("port"));
+    let options = ["--net", "none", "--gpio0-low", "--pty", link.to_str().unwrap()];
+    let mut board = Process::new(&flash, &options);
+    board.port();
+    let bytes: Vec<u8> = (0..40_000u32).map(|n| (n * n / 128) as u8).collect();
+    let file = work.path().join("data");
+    std::fs::write(&file, &bytes).unwrap();
+    let output = Command::new(&python)
+        .arg(folder().join(format!("esptool-{version}/esptool.py")))
+        .args(["--chip", "esp8266", "--before", "no_reset", "--after", "no_reset", "--port"])
+        .arg(&link)
+        .args(["write_flash", "0x20000"])
+        .arg(&file)
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    let all = said.clone() + String::from_utf8_lossy(&output.stderr);
+    // What the three say when no answer came in time.
+    if ["StopIteration", "There was no response", "stopped responding"]
+        .iter()
+        .any(|it| all.contains(it))
+    {
+        return false;
+    }
+    assert!(output.status.success(), "{version}: {said}");
+    assert!(
+        said.contains("Stub running...") && said.contains("Hash of data verified"),
+        "{version}: {said}"
+    );
+    let written = std::fs::read(&flash).unwrap();
+    assert_eq!(written[0x20000..0x20000 + bytes.len()], bytes, "{version}");
+    true
 }

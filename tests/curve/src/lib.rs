@@ -193,6 +193,8 @@ impl Program {
         let output = Command::new("xtensa-lx106-elf-gcc")
             .args(["-nostdlib", "-Os", "-mlongcalls", "-mtext-section-literals", "-T"])
             .arg(&script)
+            .arg("-I")
+            .arg(root.join("bsp/lx106/include"))
             .args(sources.iter().map(|source| root.join(source)))
             .arg("-o")
             .arg(&elf)
@@ -294,23 +296,4 @@ pub enum Argument<'a> {
     Number(u32),
     /// Passed as a pointer to a copy in the chip's memory.
     Buffer(&'a mut [u8]),
-}
-
-/// Numbers that are the same in every run (splitmix64).
-pub struct Random(pub u64);
-
-impl Random {
-    /// The next 64 bits.
-    pub fn word(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut x = self.0;
-        x = (x ^ x >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        x = (x ^ x >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
-        x ^ x >> 31
-    }
-
-    /// So many bytes.
-    pub fn bytes<const N: usize>(&mut self) -> [u8; N] {
-        std::array::from_fn(|_| self.word() as u8)
-    }
 }

@@ -6,7 +6,8 @@
 use std::path::PathBuf;
 
 use curve_tests::Argument::{Buffer, Number};
-use curve_tests::{Argument, Course, Program, Random};
+use curve_tests::{Argument, Course, Program};
+use fuzz::Random;
 use p256_lx106::{GENERATOR, is_secret_key, public_key};
 
 /// Those of `make test`.
@@ -41,9 +42,9 @@ fn secrets(count: usize) -> Vec<[u8; 32]> {
         secrets.extend([power, ones]);
     }
     secrets.extend([[0x55; 32], [0xAA; 32], [0x0F; 32]]);
-    let mut random = Random(7);
+    let mut random = Random::new(7);
     while secrets.len() < count {
-        secrets.push(random.bytes());
+        secrets.push(random.array());
     }
     secrets.truncate(count);
     secrets.retain(is_secret_key);
@@ -73,9 +74,9 @@ fn call(program: &mut Program, function: &str, arguments: &mut [Argument<'_>]) -
 #[test]
 fn key_pair() {
     let mut program = firmware();
-    let mut random = Random(1);
+    let mut random = Random::new(1);
     assert_same("key pair", |secret| {
-        let (mut secret, mut blind, mut out) = (*secret, random.bytes::<32>(), [0; 64]);
+        let (mut secret, mut blind, mut out) = (*secret, random.array::<32>(), [0; 64]);
         let wanted = public_key(&secret, &blind).expect("a secret key");
         let arguments = &mut [Buffer(&mut secret), Buffer(&mut blind), Buffer(&mut out)];
         let course = call(&mut program, "fw_p256_public_key", arguments);
@@ -87,9 +88,9 @@ fn key_pair() {
 #[test]
 fn shared_secret() {
     let mut program = firmware();
-    let mut random = Random(2);
+    let mut random = Random::new(2);
     assert_same("ECDH", |secret| {
-        let (mut secret, mut blind, mut out) = (*secret, random.bytes::<32>(), [0; 32]);
+        let (mut secret, mut blind, mut out) = (*secret, random.array::<32>(), [0; 32]);
         let mut point = GENERATOR;
         let wanted = public_key(&secret, &blind).expect("a secret key");
         let mut workspace = [0; 4 * 336];
@@ -109,10 +110,10 @@ fn shared_secret() {
 #[test]
 fn signature() {
     let mut program = firmware();
-    let mut random = Random(3);
+    let mut random = Random::new(3);
     assert_same("signature", |secret| {
-        let (mut secret, mut hash) = (*secret, random.bytes::<32>());
-        let (mut fresh, mut out) = (random.bytes::<32>(), [0; 64]);
+        let (mut secret, mut hash) = (*secret, random.array::<32>());
+        let (mut fresh, mut out) = (random.array::<32>(), [0; 64]);
         let arguments = &mut [
             Buffer(&mut secret),
             Buffer(&mut hash),

@@ -1,14 +1,15 @@
 //! Each kernel in assembly computes what its twin in Rust computes, on random limbs and on limbs at
 //! the ends of their range, and takes the same path whatever they are.
 
-use curve_tests::{Argument, Program, Random};
+use curve_tests::{Argument, Program};
+use fuzz::Random;
 use p256_lx106::kernel::{self, COUNT, Limbs};
 
 /// Limbs in range: each from a few kinds.
 fn limbs(random: &mut Random) -> Limbs {
-    let kind = random.word() % 6;
+    let kind = random.number() % 6;
     let half = |i: usize, random: &mut Random| -> i16 {
-        let any = random.word();
+        let any = random.number();
         match (kind, i) {
             (_, COUNT) => 0,
             (0, _) => 0,
@@ -36,7 +37,7 @@ type Twin = fn(&mut Limbs, &Limbs, &Limbs);
 
 fn compare(name: &str, twin: Twin) {
     let mut program = Program::build(name, &["bsp/lx106/c/p256.S"]).expect("the kernels assemble");
-    let mut random = Random(name.len() as u64);
+    let mut random = Random::new(name.len() as u64);
     let mut first = None;
     for round in 0..2000 {
         let (a, b) = (limbs(&mut random), limbs(&mut random));
@@ -66,11 +67,11 @@ fn compare(name: &str, twin: Twin) {
 fn rsa_rows() {
     let mut program =
         Program::build("rsa_add_products", &["bsp/lx106/c/rsa.S"]).expect("the kernel assembles");
-    let mut random = Random(4096);
+    let mut random = Random::new(4096);
     for round in 0..500 {
-        let count = 5 * (1 + random.word() as usize % 20);
+        let count = 5 * (1 + random.below(20));
         let number = |most: i32, random: &mut Random| -> i16 {
-            let any = random.word() as i32;
+            let any = random.number() as i32;
             let number = match round % 4 {
                 0 => -most,
                 1 => most,
@@ -82,7 +83,7 @@ fn rsa_rows() {
         let stream: Vec<i16> = (0..count).map(|_| number(0x2000, &mut random)).collect();
         let digits: [i16; 5] = std::array::from_fn(|_| number(16_712, &mut random));
         let mut wanted: Vec<i32> =
-            (0..count + 7).map(|_| random.word() as i32 % (20 << 26)).collect();
+            (0..count + 7).map(|_| random.number() as i32 % (20 << 26)).collect();
         let mut columns: Vec<u8> = wanted.iter().flat_map(|word| word.to_le_bytes()).collect();
         rsa_lx106::kernel::add_products(&mut wanted, &stream, &digits);
         let halves = |halves: &[i16]| -> Vec<u8> {

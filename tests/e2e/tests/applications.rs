@@ -33,14 +33,19 @@ struct Set {
 }
 
 impl Set {
+    /// An example on its board, or an application of one's own on a NodeMCU.
     fn new(application: &str, options: &[&str]) -> Self {
+        let image = built(&format!("apps/{application}/image"));
+        let example = root().join("examples").join(application);
+        let board = Board::read(&example).or_else(|_| Board::named("nodemcu")).unwrap();
+        Self::with(&board, application, &image, options)
+    }
+
+    fn with(board: &Board, program: &str, image: &Path, options: &[&str]) -> Self {
         let stage = Stage::new();
         let watcher = stage.watch();
         let folder = process::scratch::folder().unwrap();
-        let image = Image::in_folder(&built(&format!("apps/{application}/image")));
-        // What `make new` has made is for a NodeMCU.
-        let example = root().join("examples").join(application);
-        let board = Board::read(&example).or_else(|_| Board::named("nodemcu")).unwrap();
+        let image = Image::in_folder(image);
         let mut flash = vec![0xFF; usize::from(board.flash_mib) << 20];
         let region = (IDENTITY_OFFSET, stage.region());
         for (at, bytes) in image.contents().unwrap().into_iter().chain([region]) {
@@ -50,10 +55,10 @@ impl Set {
         files::write(&file, &flash, SECRET).unwrap();
         let socket = folder.path().join("control");
         let mut started = VirtualOptions::new(
-            &board,
+            board,
             &built("debug/virtual-nodemcu"),
             &file,
-            &built(&format!("xtensa-esp8266-none-elf/release/{application}")),
+            &built(&format!("xtensa-esp8266-none-elf/release/{program}")),
         );
         started.further.extend(["--control".into(), socket.clone().into()]);
         started.further.extend(options.iter().map(Into::into));
@@ -99,10 +104,15 @@ impl Set {
         }
     }
 
-    /// Waits until a light of the board is lit or dark.
+    /// Waits until the NodeMCU's light is lit or dark.
     #[track_caller]
     fn light(&self, mark: usize, word: &str) {
-        let wanted = format!("[board] LED blue (GPIO2) {word}");
+        self.light_of(mark, "blue (GPIO2)", word);
+    }
+
+    #[track_caller]
+    fn light_of(&self, mark: usize, light: &str, word: &str) {
+        let wanted = format!("[board] LED {light} {word}");
         if let Err(error) = self.board.console.wait_for(mark, LONG, &wanted, |line| line == wanted)
         {
             panic!("{error:#}\n{}", self.board.console.tail(60));
@@ -262,11 +272,15 @@ fn succeeds(command: &mut Command) -> String {
     text
 }
 
-/// The diffs of docs/your-own.md below a heading.
-fn diff_of(heading: &str) -> String {
-    let page = fs::read_to_string(root().join("docs/your-own.md")).unwrap();
-    let (_, below) = page.split_once(&format!("\n## {heading}\n")).expect(heading);
-    let section = below.split("\n## ").next().unwrap();
+/// Where the diffs of an application of one's own stand, and those of a new board.
+const YOUR_OWN: &str = "docs/your-own.md";
+const CONTRIBUTING: &str = "CONTRIBUTING.md";
+
+/// The diff of a page below a heading.
+fn diff_of(page: &str, heading: &str) -> String {
+    let page = fs::read_to_string(root().join(page)).unwrap();
+    let (_, below) = page.split_once(&format!("# {heading}\n")).expect(heading);
+    let section = below.split("\n#").next().unwrap();
     let (_, diff) = section.split_once("```diff\n").expect("a diff");
     diff.split_once("```\n").expect("its end").0.to_owned()
 }
@@ -274,8 +288,13 @@ fn diff_of(heading: &str) -> String {
 /// Applies it, to the letter.
 #[track_caller]
 fn apply(folder: &Path, diff: &str) {
+    patch(folder, diff, &[]);
+}
+
+#[track_caller]
+fn patch(folder: &Path, diff: &str, options: &[&str]) {
     let mut patch = Command::new("patch");
-    patch.args(["-p1", "--fuzz=0", "--no-backup-if-mismatch"]).current_dir(folder);
+    patch.args(["-p1", "--fuzz=0", "--no-backup-if-mismatch"]).args(options).current_dir(folder);
     let mut child = patch.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     child.stdin.take().unwrap().write_all(diff.as_bytes()).unwrap();
     let Output { status, stdout, .. } = child.wait_with_output().unwrap();
@@ -313,8 +332,8 @@ fn a_new_application_with_a_sensors_crate_publishes_and_sleeps() {
         assert_eq!(fs::read_to_string(folder.join("Makefile")).unwrap(), makefile);
     }
 
-    apply(&folder, &diff_of("A crate"));
-    apply(&folder, &diff_of("A sensor"));
+    apply(&folder, &diff_of(YOUR_OWN, "A crate"));
+    apply(&folder, &diff_of(YOUR_OWN, "A sensor"));
     let main = folder.join("src/main.rs");
     let text = fs::read_to_string(&main).unwrap();
     assert!(text.contains("from_secs(600)"));
@@ -331,38 +350,110 @@ fn a_new_application_with_a_sensors_crate_publishes_and_sleeps() {
     set.is_whole();
 }
 
-#[test]
-fn the_diffs_of_your_own_build() {
-    let tree = e2e::target().join("your-own");
-    if tree.exists() {
-        fs::remove_dir_all(&tree).unwrap();
+/// A copy of the tree, in which a newcomer adds what the papers show.
+struct Tree {
+    folder: PathBuf,
+    cargo: String,
+}
+
+impl Tree {
+    fn new() -> Self {
+        let folder = e2e::target().join("your-own");
+        if folder.exists() {
+            fs::remove_dir_all(&folder).unwrap();
+        }
+        fs::create_dir_all(&folder).unwrap();
+        // With the times of the files: what is not touched is not built again.
+        let copy = "git ls-files -z | xargs -0 cp -dp --parents -t \"$0\"";
+        succeeds(Command::new("sh").args(["-c", copy]).arg(&folder).current_dir(root()));
+        if root().join("vendor/crates").exists() {
+            std::os::unix::fs::symlink(root().join("vendor/crates"), folder.join("vendor/crates"))
+                .unwrap();
+        }
+        Self { folder, cargo: std::env::var("CARGO").expect("cargo runs this") }
     }
-    fs::create_dir_all(&tree).unwrap();
-    // With the times of the files: what is not touched is not built again.
-    let copy = "git ls-files -z | xargs -0 cp -dp --parents -t \"$0\"";
-    succeeds(Command::new("sh").args(["-c", copy]).arg(&tree).current_dir(root()));
-    if root().join("vendor/crates").exists() {
-        std::os::unix::fs::symlink(root().join("vendor/crates"), tree.join("vendor/crates"))
-            .unwrap();
+
+    fn new_board(&self, name: &str) {
+        let board = [name, "5", "low", &self.cargo];
+        succeeds(
+            Command::new(self.folder.join("tools/new-board")).args(board).current_dir(&self.folder),
+        );
     }
-    let cargo = std::env::var("CARGO").expect("cargo runs this");
-    let board = ["lamp", "5", "low", &cargo];
-    succeeds(Command::new(tree.join("tools/new-board")).args(board).current_dir(&tree));
-    for heading in ["A board", "A command of the aws_iot application", "A field of its status"] {
-        apply(&tree, &diff_of(heading));
-    }
-    // From the root: the configuration for the chip is not the host's.
-    let cargo = |arguments: &[&str]| {
-        let mut command = Command::new(&cargo);
+
+    /// From the root: the configuration for the chip is not the host's.
+    fn cargo(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(&self.cargo);
         command.args(arguments).current_dir("/").env("RUSTC_BOOTSTRAP", "1");
-        command.arg("--manifest-path").arg(tree.join("Cargo.toml"));
+        command.arg("--manifest-path").arg(self.folder.join("Cargo.toml"));
         command.arg("--target-dir").arg(e2e::target());
         command
-    };
-    succeeds(&mut cargo(&["test", "--quiet", "-p", "app-model"]));
-    succeeds(
-        cargo(&["check", "--quiet", "--release", "-p", "firmware-lamp"])
-            .arg("--config")
-            .arg(tree.join(".cargo/config.toml")),
-    );
+    }
+
+    fn cargo_for_the_chip(&self, arguments: &[&str]) -> Command {
+        let mut command = self.cargo(arguments);
+        command.arg("--config").arg(self.folder.join(".cargo/config.toml"));
+        command
+    }
+}
+
+#[test]
+fn the_papers_walks_through_the_tree_work() {
+    let tree = Tree::new();
+    a_board_with_a_dht_sensor(&tree);
+    tree.new_board("lamp");
+    for heading in ["A board", "A command of the aws_iot application", "A field of its status"] {
+        apply(&tree.folder, &diff_of(YOUR_OWN, heading));
+    }
+    succeeds(&mut tree.cargo(&["test", "--quiet", "-p", "app-model"]));
+    succeeds(&mut tree.cargo_for_the_chip(&[
+        "check",
+        "--quiet",
+        "--release",
+        "-p",
+        "firmware-lamp",
+    ]));
+}
+
+/// CONTRIBUTING's walk; what of it is the application's is taken back.
+fn a_board_with_a_dht_sensor(tree: &Tree) {
+    tree.new_board("dht");
+    let field = diff_of(CONTRIBUTING, "3. A field in the status");
+    apply(&tree.folder, &diff_of(CONTRIBUTING, "2. The sensor"));
+    apply(&tree.folder, &field);
+    // What make would do there, without the host programs once more.
+    let verb = ["--dry-run", "RADIO=0", "smoke", "BOARD=dht"];
+    let said = succeeds(Command::new("make").args(verb).current_dir(&tree.folder));
+    for step in ["-p firmware-dht", "thing image --elf", "thing smoke --board dht"] {
+        assert!(said.contains(step), "{step}\n{said}");
+    }
+    succeeds(&mut tree.cargo_for_the_chip(&[
+        "build",
+        "--quiet",
+        "--release",
+        "-p",
+        "firmware-dht",
+    ]));
+    let release = e2e::target().join("xtensa-esp8266-none-elf/release");
+    let (elf, facts) = (release.join("firmware-dht"), tree.folder.join("bsp/dht"));
+    let image = tree.folder.join("image");
+    let mut thing = Command::new(built("debug/thing"));
+    thing.arg("image").arg("--elf").arg(elf).arg("--boot").arg(release.join("boot-stage"));
+    succeeds(thing.arg("--board").arg(&facts).arg("--folder").arg(&image).current_dir(root()));
+
+    let part = "dht22:GPIO4,name=dht,humidity=61.5";
+    let board = Board::read(&facts).unwrap();
+    let mut set = Set::with(&board, "firmware-dht", &image, &["--part", part]);
+    set.shows("subscribed to");
+    for word in ["on", "off"] {
+        let mark = set.board.console.mark();
+        set.watcher.send(word.as_bytes());
+        set.light_of(mark, "led (GPIO5)", word);
+    }
+    while set.message()["humidity"] != json!(61.5) {}
+    set.ask(json!({"do": "part", "part": "dht", "humidity": 7.5}));
+    while set.message()["humidity"] != json!(7.5) {}
+    set.ask(json!({"do": "part", "part": "dht", "damaged": true}));
+    set.shows("no reading of the DHT22");
+    set.is_whole();
+    patch(&tree.folder, &field, &["--reverse"]);
 }

@@ -14,7 +14,6 @@ use cloud::client::{ClientOptions, MqttClient, operator_options};
 use cloud::local::LocalCloud;
 use cloud::updates::Requests;
 use releases::{PublicKey, Release, Signer};
-use sha2::{Digest as _, Sha256};
 use slots::{
     ATTEMPTS, DESCRIPTOR_WORD, DESCRIPTOR_WORDS, Descriptor, Mark, RECORD_WORDS, RECORDS, Records,
     SECTOR, Slot, Version, mark_attempt,
@@ -271,23 +270,6 @@ impl Flash for Memory {
     }
 }
 
-/// SHA-256, as the device's check wants it.
-struct Hash(Sha256);
-
-impl p256_lx106::Sha256 for Hash {
-    fn new() -> Self {
-        Self(Sha256::new())
-    }
-
-    fn update(&mut self, bytes: &[u8]) {
-        self.0.update(bytes);
-    }
-
-    fn finish(self) -> [u8; 32] {
-        self.0.finalize().into()
-    }
-}
-
 /// The chip: flash, keys, and what runs.
 struct Chip {
     thing: String,
@@ -338,7 +320,7 @@ impl Chip {
                     }
                     Action::Begin(fetch) => machine.begun(installer.begin(fetch), self.now()),
                     Action::Check => {
-                        let verdict = installer.check::<Hash>(machine.work(), &own);
+                        let verdict = installer.check::<crypto_tests::Hash>(machine.work(), &own);
                         machine.checked(verdict, self.now());
                     }
                     Action::Carry { sector } => {

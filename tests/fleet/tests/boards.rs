@@ -125,6 +125,15 @@ fn a_running_board_is_updated_by_one_command_and_a_bad_image_comes_back() {
     assert!(said.contains("IllegalInstruction"), "{said}");
     await_line(mark, r#""version":"0.2.0","slot":"B","update":"failed""#);
 
+    // Settings too: the log tells more from then on, and the firmware stays.
+    std::fs::write(folder.join("config.toml"), "[log]\n\"*\" = \"debug\"\n").unwrap();
+    let mark = console.mark();
+    let (updated, said) = done(thing(folder, &["update-identity"]));
+    assert!(updated, "{said}\n{}", console.tail(80));
+    assert!(said.contains("done         1 updated on identity 2"), "{said}");
+    await_line(mark, "D (");
+    await_line(mark, r#""version":"0.2.0","slot":"A","update":"good""#);
+
     // An older one is refused, and nothing is left over.
     release("old.release", firmware([0, 1, 0]));
     let (updated, said) = done(thing(folder, &["update", "--release", "old.release"]));

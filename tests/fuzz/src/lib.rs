@@ -71,6 +71,13 @@ impl Random {
         self.rng.u8(..)
     }
 
+    /// `N` bytes, whatever is telling.
+    pub fn array<const N: usize>(&mut self) -> [u8; N] {
+        let mut bytes = [0; N];
+        self.rng.fill(&mut bytes);
+        bytes
+    }
+
     /// Fewer bytes than `limit`, which is not 0.
     pub fn bytes(&mut self, limit: usize) -> Vec<u8> {
         let length = self.below(limit);

@@ -95,27 +95,6 @@ pub fn full(material: &Material) -> Identity<'_> {
     }
 }
 
-/// CRC-32 of IEEE 802.3, written down a second time so that the format is not tested with itself.
-pub fn crc32(bytes: &[u8]) -> u32 {
-    !bytes.iter().fold(!0, |crc: u32, byte| (crc >> 8) ^ CRC_TABLE[usize::from(crc as u8 ^ byte)])
-}
-
-const CRC_TABLE: [u32; 256] = {
-    let mut table = [0; 256];
-    let mut index = 0;
-    while index < 256 {
-        let mut crc = index as u32;
-        let mut bit = 0;
-        while bit < 8 {
-            crc = (crc >> 1) ^ (0xEDB8_8320 & (crc & 1).wrapping_neg());
-            bit += 1;
-        }
-        table[index] = crc;
-        index += 1;
-    }
-    table
-};
-
 /// A copy with the given version, additional header bytes, sequence number and body.
 pub fn copy_with_header(version: u16, more: &[u8], sequence: u32, body: &[u8]) -> Vec<u8> {
     let mut copy = b"EID1".to_vec();
@@ -123,9 +102,9 @@ pub fn copy_with_header(version: u16, more: &[u8], sequence: u32, body: &[u8]) -
     copy.extend((24 + more.len() as u16).to_le_bytes());
     copy.extend(sequence.to_le_bytes());
     copy.extend((body.len() as u32).to_le_bytes());
-    copy.extend(crc32(body).to_le_bytes());
+    copy.extend(crc32fast::hash(body).to_le_bytes());
     copy.extend(more);
-    let crc = crc32(&copy);
+    let crc = crc32fast::hash(&copy);
     copy.extend(crc.to_le_bytes());
     copy.extend(body);
     copy

@@ -301,7 +301,7 @@ impl Request {
                 let flaw = || refusal("InvalidRequest", format!("{name} is no text"));
                 match name.as_str() {
                     "c" => request.token = Some(text.ok_or_else(flaw)?),
-                    "b" => request.bitmap = Some(hex(&text.ok_or_else(flaw)?)?),
+                    "b" => request.bitmap = Some(bitmap(&text.ok_or_else(flaw)?)?),
                     _ => {}
                 }
                 continue;
@@ -353,19 +353,9 @@ impl Request {
 }
 
 /// A bitmap in JSON: hexadecimal, with or without `0x` in front.
-fn hex(text: &str) -> Result<Vec<u8>, Refusal> {
-    let flaw = || refusal("InvalidRequest", "b is no hexadecimal text");
-    let digits = text.strip_prefix("0x").unwrap_or(text).as_bytes();
-    if !digits.len().is_multiple_of(2) {
-        return Err(flaw());
-    }
-    digits
-        .chunks(2)
-        .map(|pair| {
-            let pair = std::str::from_utf8(pair).map_err(|_| flaw())?;
-            u8::from_str_radix(pair, 16).map_err(|_| flaw())
-        })
-        .collect()
+fn bitmap(text: &str) -> Result<Vec<u8>, Refusal> {
+    hex::decode(text.strip_prefix("0x").unwrap_or(text))
+        .map_err(|_| refusal("InvalidRequest", "b is no hexadecimal text"))
 }
 
 #[cfg(test)]
@@ -427,7 +417,7 @@ mod tests {
             assert_eq!((&body["c"], &body["f"], &body["l"]), (&"1".into(), &1.into(), &256.into()));
             let at = 256 * body["i"].as_u64().unwrap() as usize;
             let expected = &content(51_200)[at..at + 256];
-            assert_eq!(hex(body["p"].as_str().unwrap()).unwrap(), expected);
+            assert_eq!(bitmap(body["p"].as_str().unwrap()).unwrap(), expected);
         }
         let fewer = json!({ "l": 256, "f": 1, "o": 20, "n": 2, "b": "130080" });
         assert_eq!(by_json("get/json", &fewer).len(), 2);

@@ -13,6 +13,7 @@ use serde_json::{Map, Value, json};
 
 use super::ResetCause;
 use super::flash::SECTOR;
+use super::gpio::RTC_PIN;
 use super::machine::Machine;
 use super::pins::{self, Drive, Pull};
 use super::radio::ap::{Action, Ap, Forge, Replay};
@@ -269,7 +270,7 @@ fn execute(
         "pins" => Ok(json!({
             "levels": machine.board.gpio.levels(),
             "outputs": machine.board.gpio.enabled(),
-            "pins": (0..16).map(|pin| pin_state(machine, pin)).collect::<Vec<_>>(),
+            "pins": (0..=RTC_PIN).map(|pin| pin_state(machine, pin)).collect::<Vec<_>>(),
         })),
         "pin" => {
             let pin = a_pin(request.get("pin").unwrap_or(&Value::Null))?;
@@ -406,7 +407,7 @@ fn a_pin(value: &Value) -> Result<u32, String> {
     match value {
         Value::String(name) => pins::pin(name),
         Value::Number(number) => pins::pin(&number.to_string()),
-        _ => Err("pin: a number from 0 to 15, or a name as D4 or GPIO2".to_owned()),
+        _ => Err("pin: a number from 0 to 16, or a name as D4 or GPIO2".to_owned()),
     }
 }
 

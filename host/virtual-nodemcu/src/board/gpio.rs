@@ -20,11 +20,26 @@ use super::hspi::Shown;
 use super::pins::Outside;
 use crate::snapshot::keep;
 
-/// Bit of PINn: the output only pulls low.
-const OPEN_DRAIN: u32 = 1 << 2;
+/// Offsets of the RTC's registers for GPIO16, from 0x60000700 (SDK, eagle_soc.h): output, its
+/// enable, input, and the pad, which shows the output when its function (bits 6, 1:0) is 1.
+mod rtc {
+    pub const OUT: u32 = 0x68;
+    pub const ENABLE: u32 = 0x74;
+    pub const IN: u32 = 0x8C;
+    pub const PAD: u32 = 0xA0;
+    pub const PAD_FUNCTION: u32 = 0x43;
+}
 
-/// Pins 0 to 15 (GPIO16 belongs to the RTC).
-pub const PINS: u32 = 0xFFFF;
+/// Bits of PINn: the output only pulls low; the level that its type names ends a light sleep.
+const OPEN_DRAIN: u32 = 1 << 2;
+const WAKES: u32 = 1 << 10;
+
+/// Pins 0 to 16.
+pub const PINS: u32 = 0x1_FFFF;
+/// Those of the GPIO registers: 0 to 15.
+const OWN: u32 = 0xFFFF;
+/// The RTC's.
+pub const RTC_PIN: u32 = 16;
 
 /// The pins. Levels at IN are what is driven from outside, or by the output if that is enabled.
 #[derive(Clone, Debug)]
@@ -40,10 +55,16 @@ pub struct Gpio {
     straps: u32,
     /// Pins that another device has.
     other: Shown,
+    /// GPIO16: its output is enabled, and its pad shows it.
+    rtc_enable: bool,
+    rtc_pad: u32,
 }
 
 // What is outside comes from the board.
-keep!(Gpio { out, enable, status, pins, open_drain, pull_ups, straps } but { outside, other });
+keep!(
+    Gpio { out, enable, status, pins, open_drain, pull_ups, straps, rtc_enable, rtc_pad }
+    but { outside, other }
+);
 
 impl Gpio {
     /// After a reset with `outside` at the pins, whose levels are latched as straps.
@@ -61,6 +82,8 @@ impl Gpio {
             outside,
             straps,
             other: Shown::default(),
+            rtc_enable: false,
+            rtc_pad: 0,
         }
     }
 
@@ -136,9 +159,9 @@ impl Gpio {
     #[must_use]
     pub fn read(&self, offset: u32) -> u32 {
         match offset {
-            reg::OUT | reg::OUT_W1TS | reg::OUT_W1TC => self.out,
-            reg::ENABLE | reg::ENABLE_W1TS | reg::ENABLE_W1TC => self.enable,
-            reg::IN => self.straps << 16 | self.levels(),
+            reg::OUT | reg::OUT_W1TS | reg::OUT_W1TC => self.out & OWN,
+            reg::ENABLE | reg::ENABLE_W1TS | reg::ENABLE_W1TC => self.enable & OWN,
+            reg::IN => self.straps << 16 | self.levels() & OWN,
             reg::STATUS | reg::STATUS_W1TS | reg::STATUS_W1TC => self.status,
             reg::PIN0..=reg::PIN15 => self.pins[(offset - reg::PIN0) as usize / 4],
             _ => 0,
@@ -149,14 +172,14 @@ impl Gpio {
     pub fn write(&mut self, offset: u32, value: u32) {
         let before = self.levels();
         match offset {
-            reg::OUT => self.out = value & PINS,
-            reg::OUT_W1TS => self.out |= value & PINS,
-            reg::OUT_W1TC => self.out &= !value,
-            reg::ENABLE => self.enable = value & PINS,
-            reg::ENABLE_W1TS => self.enable |= value & PINS,
-            reg::ENABLE_W1TC => self.enable &= !value,
-            reg::STATUS => self.status = value & PINS,
-            reg::STATUS_W1TS => self.status |= value & PINS,
+            reg::OUT => self.out = self.out & !OWN | value & OWN,
+            reg::OUT_W1TS => self.out |= value & OWN,
+            reg::OUT_W1TC => self.out &= !(value & OWN),
+            reg::ENABLE => self.enable = self.enable & !OWN | value & OWN,
+            reg::ENABLE_W1TS => self.enable |= value & OWN,
+            reg::ENABLE_W1TC => self.enable &= !(value & OWN),
+            reg::STATUS => self.status = value & OWN,
+            reg::STATUS_W1TS => self.status |= value & OWN,
             reg::STATUS_W1TC => self.status &= !value,
             reg::PIN0..=reg::PIN15 => {
                 let pin = (offset - reg::PIN0) / 4;
@@ -167,6 +190,42 @@ impl Gpio {
             _ => {}
         }
         self.sense(before);
+    }
+
+    /// Reads the RTC's register at `offset`, if it is one of GPIO16's.
+    #[must_use]
+    pub fn read_rtc(&self, offset: u32) -> Option<u32> {
+        match offset {
+            rtc::OUT => Some(self.out >> RTC_PIN),
+            rtc::ENABLE => Some(self.rtc_enable.into()),
+            rtc::IN => Some(self.levels() >> RTC_PIN),
+            rtc::PAD => Some(self.rtc_pad),
+            _ => None,
+        }
+    }
+
+    /// Writes the RTC's register at `offset`; whether it is one of GPIO16's.
+    pub fn write_rtc(&mut self, offset: u32, value: u32) -> bool {
+        match offset {
+            rtc::OUT => self.out = self.out & OWN | (value & 1) << RTC_PIN,
+            rtc::ENABLE => self.rtc_enable = value & 1 != 0,
+            rtc::IN => {}
+            rtc::PAD => self.rtc_pad = value,
+            _ => return false,
+        }
+        let shown = self.rtc_enable && self.rtc_pad & rtc::PAD_FUNCTION == 1;
+        self.enable = self.enable & OWN | u32::from(shown) << RTC_PIN;
+        true
+    }
+
+    /// Whether a pin has the level by which it ends a light sleep.
+    #[must_use]
+    pub fn wakes(&self) -> bool {
+        let levels = self.levels();
+        self.pins.iter().enumerate().any(|(pin, config)| {
+            let high = levels >> pin & 1 != 0;
+            config & WAKES != 0 && matches!((config >> 7 & 7, high), (4, false) | (5, true))
+        })
     }
 
     /// Sets interrupt status as PINn's type (bits 9:7) asks.
@@ -199,7 +258,41 @@ mod tests {
     fn straps_choose_the_boot_mode() {
         assert_eq!(at(PINS & !(1 << 15)).boot_mode(), 3);
         assert_eq!(at(PINS & !(1 << 15) & !1).boot_mode(), 1);
-        assert_eq!(at(PINS & !(1 << 15)).read(reg::IN) >> 16, 3);
+        assert_eq!(at(PINS & !(1 << 15)).read(reg::IN) >> 16, 3, "GPIO16 is not among them");
+    }
+
+    #[test]
+    fn gpio16_is_the_rtcs() {
+        let mut gpio = at(PINS);
+        assert_eq!((gpio.read_rtc(rtc::IN), gpio.driven()), (Some(1), 0));
+        assert!(gpio.write_rtc(rtc::ENABLE, 1));
+        assert_eq!(gpio.enabled(), 0, "its pad shows something else");
+        gpio.write_rtc(rtc::PAD, 1);
+        assert_eq!((gpio.read_rtc(rtc::IN), gpio.enabled()), (Some(0), 1 << 16));
+        gpio.write_rtc(rtc::OUT, 3);
+        assert_eq!((gpio.read_rtc(rtc::OUT), gpio.levels()), (Some(1), PINS));
+        // The registers of the others have nothing to do with it.
+        gpio.write(reg::OUT, 0);
+        gpio.write(reg::ENABLE, 0);
+        gpio.write(reg::OUT_W1TC, u32::MAX);
+        gpio.write(reg::ENABLE_W1TC, u32::MAX);
+        assert_eq!((gpio.levels(), gpio.enabled()), (PINS, 1 << 16));
+        assert_eq!((gpio.read(reg::OUT), gpio.read(reg::ENABLE)), (0, 0));
+        assert!(!gpio.write_rtc(0, 1) && gpio.read_rtc(4).is_none());
+    }
+
+    #[test]
+    fn a_level_wakes_where_it_may() {
+        let mut gpio = at(PINS);
+        gpio.write(reg::PIN0 + 16, 4 << 7);
+        gpio.set_outside(Outside::driven(PINS & !(1 << 4)));
+        assert!(!gpio.wakes());
+        gpio.write(reg::PIN0 + 16, 4 << 7 | WAKES);
+        assert!(gpio.wakes());
+        gpio.write(reg::PIN0 + 16, 5 << 7 | WAKES);
+        assert!(!gpio.wakes());
+        gpio.write(reg::PIN0 + 16, 2 << 7 | WAKES);
+        assert!(!gpio.wakes(), "edges do not");
     }
 
     #[test]

@@ -5,15 +5,17 @@ use std::rc::Rc;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use super::control::{self, About, Control};
 use super::flash::Writer;
+use super::gpio::RTC_PIN;
 use super::net::Net;
 use super::radio::ap::Ap;
 use super::radio::pcap::Pcap;
 use super::radio::settings::Settings;
-use super::recent::{Quiet, Recent};
+use super::recent::{Quiet, Recent, Repeats};
 use super::rom::Rom;
 use super::serial::{Input, Serial};
 use super::{Board, Event, ResetCause, Sleep, uart};
@@ -32,13 +34,12 @@ const MOST_DEBT: Duration = Duration::from_millis(20);
 /// The host cannot switch DTR and RTS in one go. While both are asserted on the way from reset
 /// to another state, the capacitor at EN still holds the reset, at most this long.
 const EN_DELAY: Duration = Duration::from_millis(300);
-/// UART0's FIFO.
-const UART0: u32 = 0x6000_0000;
 /// Pieces of input taken at once.
 const MOST_INPUTS: usize = 64;
-/// Bytes that wait for the UART to have room. The chip loses what comes when its FIFO is full; no
-/// host that waits for answers has so many under way.
-const MOST_WAITING: usize = 1 << 18;
+/// Bytes of the host that are on their way to the UART before the rest has to wait where it is.
+const MOST_WAITING: usize = 512;
+/// The same for what is typed at the board itself, where nothing can wait.
+const MOST_TYPED: usize = 1 << 18;
 /// Longest line of UART1's on the console.
 const LONGEST_LINE: usize = 1000;
 /// The host's baud rate until it says another.
@@ -102,6 +103,8 @@ pub struct Machine {
     pub follows_baud: bool,
     recent: Recent,
     quiet: Quiet,
+    repeats: Repeats,
+    resets: usize,
     /// Wall clock and the board's time (ns) at the same moment.
     base: (Instant, u64),
     /// Ends [`run`](Self::run) once it is set, from a signal handler or another thread.
@@ -151,7 +154,7 @@ impl FromStr for Led {
                 "high" => false,
                 _ => return None,
             };
-            let pin = pin.parse().ok().filter(|pin| *pin < 16)?;
+            let pin = pin.parse().ok().filter(|pin| *pin <= RTC_PIN)?;
             (!name.is_empty()).then(|| Self { name: name.to_owned(), pin, active_low })
         };
         parts()
@@ -311,6 +314,8 @@ impl Machine {
             follows_baud: false,
             recent: Recent::default(),
             quiet: Quiet::default(),
+            repeats: Repeats::default(),
+            resets: 0,
             base: (Instant::now(), 0),
             switch: Arc::default(),
             snapshots: None,
@@ -344,11 +349,14 @@ impl Machine {
         // What the loader was given to run writes for the host too: esptool's stub.
         let loads = self.board.gpio.boot_mode() == 1;
         self.board.flash.writer = if loads { Writer::Loader } else { Writer::Program };
+        // The loader of a dumped ROM, whose buffer is short, counts on the time that bytes take.
+        self.board.uarts[0].set_hurried(loads && !self.board.has_rom());
         let mode = match self.board.gpio.boot_mode() {
             1 => "serial loader (GPIO0 low)",
             3 => "flash",
             _ => "not used (GPIO15 high)",
         };
+        self.resets += 1;
         let text = format!("reset: {why}; boot from: {mode}");
         self.say(&text);
         if let Some(observer) = &mut self.observer {
@@ -358,8 +366,15 @@ impl Machine {
         self.transmit();
     }
 
-    /// Says something on the console.
+    /// Says something on the console, unless it was said too often lately: then it is counted.
     pub fn say(&mut self, text: &str) {
+        let time = self.board.clock.nanoseconds(self.cpu.cycles());
+        if self.repeats.speaks(text, time) {
+            self.tell(text);
+        }
+    }
+
+    fn tell(&mut self, text: &str) {
         (self.console)(text);
         self.recent.console(text);
         if let Some(control) = &mut self.control {
@@ -419,6 +434,12 @@ impl Machine {
         (!self.unpowered, self.held.is_some())
     }
 
+    /// How often the chip was reset, its first start included.
+    #[must_use]
+    pub fn resets(&self) -> usize {
+        self.resets
+    }
+
     /// The LEDs of the board.
     #[must_use]
     pub fn leds(&self) -> &[Led] {
@@ -433,8 +454,8 @@ impl Machine {
 
     /// Bytes for UART0 as a terminal sends them that runs at the chip's own speed.
     pub fn type_in(&mut self, bytes: &[u8]) {
-        if self.held.is_none() && self.board.uarts[0].waiting() <= MOST_WAITING {
-            self.board.uarts[0].push(bytes.iter().copied());
+        if self.held.is_none() && self.board.uarts[0].waiting() <= MOST_TYPED {
+            self.board.send_to_uart(bytes, 0, self.cpu.cycles());
         }
     }
 
@@ -471,10 +492,8 @@ impl Machine {
             let wait = if self.held.is_some() || self.asleep.is_some() {
                 Duration::from_millis(5)
             } else {
-                // What looks often at the outside waits in several pieces. The ROM's loader serves its
-                // host at once: no time passes for it.
-                let served = self.rom.is_loading() && self.board.uarts[0].waiting() > 0;
-                if served || self.ahead().is_zero() {
+                // What looks often at the outside waits in several pieces.
+                if self.ahead().is_zero() {
                     stop = self.slice_to(self.cpu.cycles() + SLICE);
                 }
                 if stop.is_some() { Duration::ZERO } else { self.ahead() }
@@ -491,15 +510,17 @@ impl Machine {
 
     /// Runs for `time` by the board's own clock, unless something ends it before.
     pub fn run_for(&mut self, time: Duration) -> Option<End> {
-        let end = self.cpu.cycles() + self.board.clock.cycles_in(time.as_nanos() as u64).max(1);
-        while self.cpu.cycles() < end {
+        let now = |machine: &Self| machine.board.clock.nanoseconds(machine.cpu.cycles());
+        let end = now(self).saturating_add(time.as_nanos() as u64);
+        while now(self) < end {
             let wait = self.ahead();
             if self.held.is_some() || self.switch.load(Ordering::Relaxed) {
                 self.outside(wait);
                 return self.over();
             }
+            let slice = self.board.clock.cycles_in(end - now(self)).clamp(1, SLICE);
             if wait.is_zero()
-                && let Some(stop) = self.slice_to(end.min(self.cpu.cycles() + SLICE))
+                && let Some(stop) = self.slice_to(self.cpu.cycles() + slice)
             {
                 return Some(End::Stopped(stop));
             }
@@ -612,6 +633,10 @@ impl Machine {
             self.fall_asleep(sleep);
             return Turn::Outside;
         }
+        if self.board.dozes() {
+            self.board.doze(now);
+            return Turn::Outside;
+        }
         if now >= end || !self.board.flash.powered() || self.board.has_frames() {
             return Turn::Outside;
         }
@@ -626,6 +651,10 @@ impl Machine {
                     observer.rom(self.cpu.pc(), self.cpu.registers(), self.cpu.cycles());
                 }
                 self.rom.call(&mut self.cpu, &mut self.board);
+                // What it says comes before what the program makes of it.
+                if self.board.has_news() {
+                    self.flush();
+                }
                 if single { Turn::Outside } else { Turn::Again }
             }
             Stop::Breakpoint | Stop::Watchpoint { .. } => Turn::Stop(stop),
@@ -649,12 +678,23 @@ impl Machine {
         self.asleep = Some((Instant::now(), sleep));
     }
 
+    /// Whether bytes are under way between a host and the serial loader, or what that was given to run.
+    /// The board's time does not wait for the wall clock then.
+    fn flashes(&self) -> bool {
+        let uart = &self.board.uarts[0];
+        self.board.flash.writer == Writer::Loader && (uart.waiting() > 0 || uart.sends())
+    }
+
     /// How long the wall clock needs to catch up with the board.
     fn ahead(&mut self) -> Duration {
         if !self.paced {
             return Duration::ZERO;
         }
         let board = self.board.clock.nanoseconds(self.cpu.cycles());
+        if self.flashes() {
+            self.base = (Instant::now(), board);
+            return Duration::ZERO;
+        }
         let passed = Duration::from_nanos(board.saturating_sub(self.base.1));
         let wall = self.base.0.elapsed();
         if wall > passed + MOST_DEBT {
@@ -676,11 +716,17 @@ impl Machine {
             // These have no channel to wake us up: look often.
             wait = wait.min(Duration::from_micros(500));
         }
-        if self.board.uarts[0].waiting() > 0 && self.rom.is_loading() {
+        if self.flashes() {
             wait = Duration::ZERO;
         }
         // A host that never stops sending must not stop the board.
         for _ in 0..MOST_INPUTS {
+            // Who is reset or sleeps takes none of it, and the host may be who wakes it.
+            let takes = self.held.is_none() && self.asleep.is_none();
+            if takes && self.board.uarts[0].waiting() >= MOST_WAITING {
+                thread::sleep(wait);
+                break;
+            }
             let Some(input) = self.serial.receive(wait) else { break };
             self.input(input);
             wait = Duration::ZERO;
@@ -743,6 +789,9 @@ impl Machine {
                 }
             };
             self.say(&text);
+        }
+        for (text, count) in self.repeats.take(now) {
+            self.tell(&format!("{text}; so {count} more times within a second"));
         }
         for (pin, count) in self.quiet.take(now) {
             let high = self.board.gpio.levels() >> pin & 1 != 0;
@@ -809,11 +858,11 @@ impl Machine {
         self.log.extend(self.board.uarts[1].take_sent());
         while let Some(end) = self.log.iter().position(|byte| *byte == b'\n') {
             let line: Vec<u8> = self.log.drain(..=end).collect();
-            self.say(&format!("UART1: {}", String::from_utf8_lossy(&line).trim_end()));
+            self.tell(&format!("UART1: {}", String::from_utf8_lossy(&line).trim_end()));
         }
         if self.log.len() > LONGEST_LINE {
             let line = std::mem::take(&mut self.log);
-            self.say(&format!("UART1: {}", String::from_utf8_lossy(&line)));
+            self.tell(&format!("UART1: {}", String::from_utf8_lossy(&line)));
         }
     }
 
@@ -827,23 +876,12 @@ impl Machine {
                 if self.held.is_some() || self.asleep.is_some() {
                     return;
                 }
-                if self.board.uarts[0].waiting() > MOST_WAITING {
-                    self.board.unmodelled(UART0, || {
-                        "UART0: nobody reads what the host sends; bytes are lost, as on the chip"
-                            .to_owned()
-                    });
-                    return;
-                }
-                if self.follows_baud {
-                    self.host_baud = self.chip_baud();
-                }
-                if self.rom.measures_baud() {
+                if self.rom.measures_baud() && !self.follows_baud {
                     let hz = self.board.clock.bus_hz();
                     self.board.uarts[0].set_baud(self.host_baud, hz);
                 }
-                self.board.uarts[0].measure(&bytes, self.host_baud, self.board.clock.bus_hz());
-                let seen = uart::over_the_wire(&bytes, self.host_baud, self.chip_baud());
-                self.board.uarts[0].push(seen);
+                let baud = if self.follows_baud { 0 } else { self.host_baud };
+                self.board.send_to_uart(&bytes, baud, self.cpu.cycles());
             }
             Input::Baud(baud) => {
                 self.transmit();

@@ -63,6 +63,8 @@ const PERIPHERALS: Range<u32> = 0x6000_0000..0x6000_1000;
 const DEVICES: [Range<u32>; 2] = [0x3FF0_0000..DRAM.start, 0x6000_0000..0x6001_0000];
 const NIC: Range<u32> = nic::BASE..nic::BASE + 0x100;
 
+/// The registers of UART0.
+const UART0: u32 = 0x6000_0000;
 /// DPORT: bit 0 lets the MAC's interrupt through to the core's NMI.
 const DPORT_NMI: u32 = 0x00;
 /// DPORT: bit 0 doubles the CPU's clock.
@@ -90,7 +92,10 @@ const RTC_SLEEP: u32 = 0x6000_0708;
 const RTC_SLEEP_NOW: u32 = 1 << 20;
 /// Bits 5:0: what ends a sleep; bits 13:8: what did.
 const RTC_WAKE: u32 = 0x6000_0718;
+const WAKE_BY_GPIO: u32 = 4;
 const WAKE_BY_TIMER: u32 = 8;
+/// The longest that a light sleep lasts before the outside gets its turn (ns).
+const DOZE_NS: u64 = 1_000_000;
 /// The first of four words, among the `other` ones, that only a reset from outside clears: in one
 /// of them the SDK's libraries leave why they reset the chip.
 const RTC_STORES: usize = 0x730 / 4;
@@ -238,6 +243,8 @@ pub struct Board {
     demanded: Option<ResetCause>,
     /// The program asked for a deep sleep.
     sleep: Option<Sleep>,
+    /// The chip sleeps lightly until this moment (ns), unless a pin wakes it earlier.
+    doze: Option<u64>,
     invalidate: Option<Range<u32>>,
     stop: bool,
     /// The last cycle that devices have seen.
@@ -278,6 +285,7 @@ impl Keep for Board {
             watched: _,
             noise: _,
             sleep: _,
+            doze,
             invalidate,
             stop,
             events: _,
@@ -313,6 +321,8 @@ impl Keep for Board {
         adc.keep(tape)?;
         check(*adc <= 1023, "the ADC measures more than it can")?;
         demanded.keep(tape)?;
+        doze.keep(tape)?;
+        check(doze.is_none_or(|until| until <= LATEST), "it sleeps for ever")?;
         if tape.plays() {
             // Whatever was decoded or planned is not any more.
             *invalidate = Some(0..u32::MAX);
@@ -358,6 +368,7 @@ impl Board {
             noise: Noise::new(seed),
             demanded: None,
             sleep: None,
+            doze: None,
             invalidate: None,
             stop: false,
             seen: 0,
@@ -445,6 +456,7 @@ impl Board {
         }
         self.demanded = None;
         self.sleep = None;
+        self.doze = None;
         self.invalidate = Some(0..u32::MAX);
     }
 
@@ -535,7 +547,7 @@ impl Board {
         for _ in 0..MOST_ROUNDS {
             let levels = self.gpio.levels();
             let changed = levels ^ before;
-            for pin in (0..16).filter(|pin| changed & self.watched & 1 << pin != 0) {
+            for pin in (0..=gpio::RTC_PIN).filter(|pin| changed & self.watched & 1 << pin != 0) {
                 self.events.push(Event::Level { pin, high: levels >> pin & 1 != 0, time });
             }
             if changed & self.parts.pins() == 0 {
@@ -580,6 +592,12 @@ impl Board {
     /// The deep sleep that the program asked for since the last call.
     pub fn take_sleep(&mut self) -> Option<Sleep> {
         self.sleep.take()
+    }
+
+    /// Whether something happened since [`take_events`](Self::take_events).
+    #[must_use]
+    pub fn has_news(&self) -> bool {
+        !self.events.is_empty()
     }
 
     /// What happened since the last call.
@@ -660,6 +678,12 @@ impl Board {
         for uart in &mut self.uarts {
             uart.advance(time, hz);
         }
+        if self.uarts[0].take_lost() > 0 {
+            self.unmodelled(UART0, || {
+                "UART0: the program does not take what the host sends; bytes are lost, as on the chip"
+                    .to_owned()
+            });
+        }
         if self.watchdog.advance(time) == Some(Bite::Reset) {
             self.demand_reset(ResetCause::Watchdog);
         }
@@ -704,6 +728,18 @@ impl Board {
             self.hspi.set_pin_register(value);
             self.hspi_changed(now);
         }
+    }
+
+    /// The host sends bytes to UART0 at this baud rate; 0 is the chip's own.
+    pub fn send_to_uart(&mut self, bytes: &[u8], baud: u32, now: u64) {
+        let (time, hz) = (self.clock.nanoseconds(now), self.clock.bus_hz());
+        self.uarts[0].push(bytes, baud, time, hz);
+    }
+
+    /// A byte that the host sent, for the ROM's serial loader, which waits for none.
+    pub fn take_received(&mut self) -> Option<u8> {
+        let (time, hz) = (self.clock.nanoseconds(self.seen), self.clock.bus_hz());
+        self.uarts[0].take_received(time, hz)
     }
 
     /// The cycle of accesses that the ROM's serial loader makes: the core stands still.
@@ -877,7 +913,7 @@ impl Board {
                 let (time, hz) = (self.clock.nanoseconds(now), self.clock.bus_hz());
                 let uart = &mut self.uarts[usize::from(address & 0xF00 != 0)];
                 uart.advance(time, hz);
-                uart.read(offset)
+                uart.read(offset, time, hz)
             }
             0x100 if offset == spi::reg::CMD && self.hspi.busy() => spi::CMD_USR,
             0x100 => self.spi[1].read(offset),
@@ -895,7 +931,7 @@ impl Board {
             0x700 => match offset {
                 0x14 => self.cause as u32,
                 0x1C => self.slow_clock(now),
-                _ => self.other_load(address),
+                _ => self.gpio.read_rtc(offset).unwrap_or_else(|| self.other_load(address)),
             },
             0x900 => self.watchdog.read(offset),
             _ => self.other_load(address),
@@ -960,11 +996,22 @@ impl Board {
                         Sleep::Forever
                     });
                     self.stop = true;
+                } else {
+                    self.sleep_lightly(now);
                 }
-                self.other[(address & 0xFFF) as usize / 4] = value;
+                self.other[(address & 0xFFF) as usize / 4] = value & !RTC_SLEEP_NOW;
             }
             0x700 if offset == 0 && value & 1 << 31 != 0 => {
                 self.reset_by_program();
+            }
+            0x700 => {
+                let before = (self.gpio.levels(), self.gpio.enabled());
+                if self.gpio.write_rtc(offset, value) {
+                    self.report_pins(before, now);
+                    self.pins_changed(before.0, now);
+                } else {
+                    self.other[(address & 0xFFF) as usize / 4] = value;
+                }
             }
             0x900 => {
                 self.watchdog.write(offset, value, self.clock.nanoseconds(now));
@@ -993,6 +1040,58 @@ impl Board {
                 }
             }
         }
+    }
+
+    /// The chip's clocks stop until the RTC's counter is where the program wants it, or a pin wakes it.
+    /// Who names neither, or a moment that is over, is awake at once.
+    fn sleep_lightly(&mut self, now: u64) {
+        let register = |address: u32| self.other[(address & 0xFFF) as usize / 4];
+        let by = register(RTC_WAKE);
+        let periods = register(RTC_WAKE_AT).wrapping_sub(self.slow_clock(now)) as i32;
+        let left = u64::try_from(periods).unwrap_or(0) * 20_000 / 3;
+        if by & (WAKE_BY_TIMER | WAKE_BY_GPIO) != 0 {
+            let by_timer = by & WAKE_BY_TIMER != 0;
+            let time = self.clock.nanoseconds(now);
+            self.doze = Some(if by_timer { time + left } else { LATEST });
+            self.stop = true;
+            self.wake_up(time);
+        }
+    }
+
+    /// Ends a light sleep if something wakes the chip at `time` (ns), and says what.
+    fn wake_up(&mut self, time: u64) {
+        let Some(until) = self.doze else { return };
+        let wake = &mut self.other[(RTC_WAKE & 0xFFF) as usize / 4];
+        let by_timer = *wake & WAKE_BY_TIMER != 0 && until <= time;
+        let by_pin = *wake & WAKE_BY_GPIO != 0 && self.gpio.wakes();
+        if by_timer || by_pin {
+            let causes = u32::from(by_timer) * WAKE_BY_TIMER | u32::from(by_pin) * WAKE_BY_GPIO;
+            *wake = *wake & !0x3F00 | causes << 8;
+            self.doze = None;
+        }
+    }
+
+    /// Whether the chip sleeps lightly.
+    #[must_use]
+    pub fn dozes(&self) -> bool {
+        self.doze.is_some()
+    }
+
+    /// Time passes in a light sleep, up to its end or the next thing that happens outside, while the core
+    /// stands at cycle `now`. Core, timers, watchdog, UART and the microsecond counter stand still.
+    pub fn doze(&mut self, now: u64) {
+        let Some(until) = self.doze else { return };
+        let (time, hz) = (self.clock.nanoseconds(now), self.clock.bus_hz());
+        let events = [Some(until), Some(time + DOZE_NS), self.parts.next(), self.radio.next()];
+        let end = events.into_iter().flatten().min().unwrap_or(until).max(time + 1);
+        self.clock.pass(end - time);
+        self.watchdog.stand_still(end - time);
+        for uart in &mut self.uarts {
+            uart.stand_still(time, end, hz);
+        }
+        self.radio.mac.stand_still(end - time);
+        self.advance(now);
+        self.wake_up(end);
     }
 
     /// The program changed pins: what is wired to them sees it at once.
@@ -1036,7 +1135,7 @@ impl Board {
     fn report_pins(&mut self, (levels, enabled): (u32, u32), now: u64) {
         let (now_levels, now_enabled) = (self.gpio.levels(), self.gpio.enabled());
         let changed = (levels ^ now_levels | enabled ^ now_enabled) & now_enabled;
-        for pin in 0..16 {
+        for pin in 0..=gpio::RTC_PIN {
             if changed >> pin & 1 != 0 {
                 let high = now_levels >> pin & 1 != 0;
                 let time = self.clock.nanoseconds(now);

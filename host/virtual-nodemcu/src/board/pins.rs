@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use super::gpio::PINS;
+use super::gpio::{PINS, RTC_PIN};
 use crate::snapshot::keep;
 
 /// What somebody outside does to a pin.
@@ -162,7 +162,7 @@ impl Wiring {
     }
 }
 
-/// GPIO of D0 to D8 on a NodeMCU. D0 is GPIO16, which belongs to the RTC.
+/// GPIO of D0 to D8 on a NodeMCU.
 const PLACES: [u32; 9] = [16, 5, 4, 0, 2, 14, 12, 13, 15];
 
 /// What a NodeMCU has printed at a pin.
@@ -179,7 +179,7 @@ pub fn place(pin: u32) -> &'static str {
     }
 }
 
-/// A pin by its number (`4`), name (`GPIO4`) or place on a NodeMCU (`D2`); 0 to 15.
+/// A pin by its number (`4`), name (`GPIO4`) or place on a NodeMCU (`D2`); 0 to 16.
 ///
 /// # Errors
 /// With the names that there are.
@@ -192,9 +192,8 @@ pub fn pin(text: &str) -> Result<u32, String> {
         _ => number(&upper),
     };
     match found {
-        Some(pin) if pin < 16 => Ok(pin),
-        Some(16) => Err(format!("{text}: GPIO16 is the RTC's, nothing can be at it here")),
-        _ => Err(format!("{text}: a pin is D1 to D8, GPIO0 to GPIO15, or 0 to 15")),
+        Some(pin) if pin <= RTC_PIN => Ok(pin),
+        _ => Err(format!("{text}: a pin is D0 to D8, GPIO0 to GPIO16, or 0 to 16")),
     }
 }
 
@@ -225,7 +224,8 @@ mod tests {
         for text in ["D2", "d2", "GPIO4", "gpio4", "4"] {
             assert_eq!(pin(text), Ok(4), "{text}");
         }
-        for text in ["D0", "D9", "GPIO16", "-1", "", "D", "4294967296", "GPIO"] {
+        assert_eq!((pin("D0"), pin("gpio16")), (Ok(16), Ok(16)));
+        for text in ["D9", "GPIO17", "-1", "", "D", "4294967296", "GPIO"] {
             assert!(pin(text).is_err(), "{text}");
         }
     }

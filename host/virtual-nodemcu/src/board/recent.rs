@@ -1,6 +1,6 @@
 //! What was said lately, for who comes late; and what is not worth saying each time.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 
 /// Bytes of the serial port that are kept.
 const SERIAL: usize = 1 << 16;
@@ -8,6 +8,8 @@ const SERIAL: usize = 1 << 16;
 const LINES: usize = 300;
 /// Changes of one pin that the console names in a second of the board's time.
 const CHANGES: u32 = 20;
+/// How often the console says the same in a second of the board's time.
+const REPEATS: u32 = 10;
 const SECOND: u64 = 1_000_000_000;
 
 /// The last of serial port and console.
@@ -48,7 +50,7 @@ impl Recent {
 /// Keeps a pin that changes all the time (pulses, a bus) from filling the console.
 #[derive(Debug, Default)]
 pub struct Quiet {
-    pins: [Pin; 16],
+    pins: [Pin; 17],
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -83,6 +85,40 @@ impl Quiet {
     }
 }
 
+/// Keeps who does the same again and again (a program that resets itself, or crashes at once) from
+/// filling the console.
+#[derive(Debug, Default)]
+pub struct Repeats {
+    second: u64,
+    said: HashMap<String, u32>,
+    over: Vec<(String, u32)>,
+}
+
+impl Repeats {
+    /// Whether `text` is to be said at `time` (nanoseconds).
+    pub fn speaks(&mut self, text: &str, time: u64) -> bool {
+        self.turn(time);
+        let times = self.said.entry(text.to_owned()).or_default();
+        *times += 1;
+        *times <= REPEATS
+    }
+
+    /// What was not said, and how often, once its second is over.
+    pub fn take(&mut self, now: u64) -> Vec<(String, u32)> {
+        self.turn(now);
+        std::mem::take(&mut self.over)
+    }
+
+    fn turn(&mut self, time: u64) {
+        if time / SECOND != self.second {
+            self.second = time / SECOND;
+            let over = self.said.drain().filter(|(_, times)| *times > REPEATS);
+            self.over.extend(over.map(|(text, times)| (text, times - REPEATS)));
+            self.over.sort_unstable();
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -96,6 +132,21 @@ mod tests {
         assert!(recent.sent().ends_with(b"aend"));
         (0..LINES + 5).for_each(|n| recent.console(&n.to_string()));
         assert_eq!((recent.lines().len(), recent.lines()[0]), (LINES, "5"));
+    }
+
+    #[test]
+    fn what_is_said_again_and_again_is_counted() {
+        let mut repeats = Repeats::default();
+        let mut said = |text: &str, second: u64| {
+            (0..100).filter(|n| repeats.speaks(text, second * SECOND + n)).count()
+        };
+        assert_eq!((said("a", 0), said("b", 0), said("a", 1)), (10, 10, 10));
+        assert!(repeats.speaks("c", SECOND));
+        let over = [("a".to_owned(), 90), ("b".to_owned(), 90)];
+        assert_eq!(repeats.take(SECOND + 5), over);
+        assert!(repeats.take(SECOND + 6).is_empty());
+        assert_eq!(repeats.take(2 * SECOND), [("a".to_owned(), 90)], "and c is forgotten");
+        assert!(repeats.speaks("a", 2 * SECOND));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::mpsc::{self, Receiver, Sender, SyncSender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -17,6 +17,11 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 /// How long a full pseudo-terminal is waited for, in milliseconds.
 const PTY_PATIENCE: u16 = 1000;
+
+/// Bytes that are read of a host at once, and how many such pieces are kept while the line is busy.
+/// More stays with the host, which waits as at a serial port whose driver's buffer is full.
+const PIECE: usize = 512;
+const MOST_PIECES: usize = 4;
 
 /// What the host does to the line.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -113,7 +118,7 @@ impl Serial {
     pub fn rfc2217(address: SocketAddr) -> io::Result<(Self, SocketAddr)> {
         let listener = TcpListener::bind(address)?;
         let address = listener.local_addr()?;
-        let (send, input) = mpsc::channel();
+        let (send, input) = mpsc::sync_channel(MOST_PIECES);
         let client = Arc::new(Mutex::new(None));
         let sink = Sink::Telnet(Arc::clone(&client));
         thread::Builder::new().name("rfc2217".to_owned()).spawn(move || {
@@ -159,10 +164,10 @@ impl Serial {
             told: AtomicU32::new(0),
             unread: AtomicBool::new(false),
         });
-        let (send, input) = mpsc::channel();
+        let (send, input) = mpsc::sync_channel(MOST_PIECES);
         let reader = Arc::clone(&master);
         thread::Builder::new().name("pty".to_owned()).spawn(move || {
-            let mut buffer = [0; 4096];
+            let mut buffer = [0; PIECE];
             loop {
                 reader.wait(PollFlags::POLLIN, PollTimeout::NONE);
                 let count = match (&reader.file).read(&mut buffer) {
@@ -272,7 +277,11 @@ mod telnet {
 }
 
 /// Serves one client to its end. None once nobody wants to hear of it any more.
-fn serve(stream: TcpStream, client: &Mutex<Option<TcpStream>>, send: &Sender<Input>) -> Option<()> {
+fn serve(
+    stream: TcpStream,
+    client: &Mutex<Option<TcpStream>>,
+    send: &SyncSender<Input>,
+) -> Option<()> {
     let _ = stream.set_nodelay(true);
     // A client that stopped reading must not stop the board.
     let _ = stream.set_write_timeout(Some(Duration::from_secs(5)));
@@ -281,7 +290,7 @@ fn serve(stream: TcpStream, client: &Mutex<Option<TcpStream>>, send: &Sender<Inp
     send.send(Input::Connected).ok()?;
     let mut reader = stream;
     let mut protocol = Protocol::default();
-    let mut buffer = [0; 4096];
+    let mut buffer = [0; PIECE];
     while let Ok(count @ 1..) = reader.read(&mut buffer) {
         let (inputs, replies) = protocol.feed(&buffer[..count]);
         for input in inputs {

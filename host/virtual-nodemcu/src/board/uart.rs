@@ -1,8 +1,10 @@
 //! A UART: FIFOs, interrupts, and what arrives when the two ends disagree about the baud rate.
 //!
-//! What the program sends takes its time: ten bits a byte, at the divider's rate. Who writes to a
-//! full FIFO loses the byte. What the ROM's functions send takes none, and bytes from the host wait
-//! (outside, without limit) until the receive FIFO has room, so it never overruns.
+//! What is sent takes its time, ten bits a byte: what the program sends at the divider's rate, what the
+//! host sends at the host's. Who writes to a full FIFO loses the byte; a byte that arrives at a full
+//! one is lost too, and interrupt 4 of the UART says so. What the ROM's functions send takes no time,
+//! what its serial loader receives neither, and what that was given to run receives bytes as fast as it
+//! takes them: nobody wants to flash a virtual board as slowly as a cable would.
 
 use std::collections::VecDeque;
 
@@ -31,6 +33,7 @@ pub mod reg {
 const FIFO_SIZE: usize = 128;
 const INT_RX_FULL: u32 = 1 << 0;
 const INT_TX_EMPTY: u32 = 1 << 1;
+const INT_RX_OVERFLOW: u32 = 1 << 4;
 const INT_RX_TIMEOUT: u32 = 1 << 8;
 const CONF0_RX_RESET: u32 = 1 << 17;
 const CONF0_TX_RESET: u32 = 1 << 18;
@@ -53,7 +56,18 @@ pub struct Uart {
     registers: [u32; 32],
     raised: u32,
     receive: VecDeque<u8>,
-    incoming: VecDeque<u8>,
+    /// What the host sent and has not arrived yet: bytes and their baud rate, 0 for the UART's own.
+    incoming: VecDeque<(u8, u32)>,
+    /// When the first of them will have arrived, in nanoseconds.
+    arrives: Option<u64>,
+    /// When the line will have been quiet for as long as the program wants to be told of.
+    quiet: Option<u64>,
+    /// How many bits the line has been high when another byte follows at once.
+    high: Option<u64>,
+    /// Bytes lost since somebody asked.
+    lost: usize,
+    /// Bytes of the host take no time, and wait until there is room.
+    hurried: bool,
     transmit: VecDeque<u8>,
     /// The byte on the wire, and when it will have left, in nanoseconds.
     shifting: Option<(u8, u64)>,
@@ -61,11 +75,29 @@ pub struct Uart {
 }
 
 keep!(
-    Uart { registers, raised, receive, incoming, transmit, shifting, sent },
+    Uart {
+        registers,
+        raised,
+        receive,
+        incoming,
+        arrives,
+        quiet,
+        high,
+        lost,
+        hurried,
+        transmit,
+        shifting,
+        sent
+    },
     |uart: &Uart| check(
         uart.receive.len() <= FIFO_SIZE
             && uart.transmit.len() <= FIFO_SIZE
-            && uart.shifting.is_none_or(|(_, left)| left < LATEST),
+            && uart.incoming.is_empty() == uart.arrives.is_none()
+            && uart.high.is_none_or(|bits| bits <= BITS)
+            && [uart.arrives, uart.quiet, uart.shifting.map(|(_, left)| left)]
+                .into_iter()
+                .flatten()
+                .all(|at| at < LATEST),
         "a UART's FIFO holds too much"
     )
 );
@@ -82,6 +114,11 @@ impl Default for Uart {
             raised: 0,
             receive: VecDeque::new(),
             incoming: VecDeque::new(),
+            arrives: None,
+            quiet: None,
+            high: None,
+            lost: 0,
+            hurried: false,
             transmit: VecDeque::new(),
             shifting: None,
             sent: Vec::new(),
@@ -115,28 +152,53 @@ impl Uart {
         self.registers[reg::INT_ENA as usize / 4] = INT_RX_FULL;
     }
 
-    /// Bytes from the host, as they arrive at the pin.
-    pub fn push(&mut self, bytes: impl IntoIterator<Item = u8>) {
-        self.incoming.extend(bytes);
-        self.fill();
+    /// Bytes that the host sends from the moment `now` (ns) on, or behind those that are under way, at
+    /// `sender` baud; 0 is whatever the UART's rate is, of the bus clock `hz`.
+    pub fn push(&mut self, bytes: &[u8], sender: u32, now: u64, hz: u64) {
+        self.incoming.extend(bytes.iter().map(|byte| (*byte, sender)));
+        if self.arrives.is_none() {
+            self.expect(now, hz);
+        }
     }
 
-    /// Measures the pulses of what a host sends back to back (8N1) at `sender` baud, at the bus clock
-    /// `hz`, if the program asked for it.
-    pub fn measure(&mut self, bytes: &[u8], sender: u32, hz: u64) {
+    /// From now on bytes of the host take no time and wait until there is room; or they do not.
+    pub fn set_hurried(&mut self, hurried: bool) {
+        self.hurried = hurried;
+    }
+
+    /// The next byte begins at the moment `now`.
+    fn expect(&mut self, now: u64, hz: u64) {
+        self.arrives = self.incoming.front().map(|(_, sender)| {
+            let own = self.byte_ns(hz);
+            let sent = (BITS * 1_000_000_000).checked_div(u64::from(*sender)).unwrap_or(own);
+            if self.hurried { now } else { now + sent }
+        });
+        if self.arrives.is_none() {
+            self.high = None;
+        }
+    }
+
+    /// What the receiver hears of a byte, which is measured if the program asked for it.
+    fn hear(&mut self, (byte, sender): (u8, u32), hz: u64) -> Vec<u8> {
+        let own = self.baud(hz);
+        let sender = if sender == 0 { own } else { sender };
+        self.measure(byte, sender, hz);
+        over_the_wire(&[byte], sender, own)
+    }
+
+    /// Measures the pulses of a byte (8N1) at `sender` baud, at the bus clock `hz`.
+    fn measure(&mut self, byte: u8, sender: u32, hz: u64) {
         let control = self.get(reg::AUTOBAUD);
         let clocks = hz.checked_div(sender.into()).unwrap_or(0);
+        let frame = 1 << 9 | u32::from(byte) << 1;
+        // The line was high before, for nobody knows how long unless a byte came right before.
+        let (mut level, mut length) = (true, self.high);
+        self.high = Some(u64::from((frame << (32 - BITS)).leading_ones()));
         if control & AUTOBAUD_ENABLE == 0 || clocks == 0 {
             return;
         }
         let loss = u64::from((control >> 8 & 0xFF) + PULSE_LOSS);
-        let bits = bytes.iter().flat_map(|byte| {
-            let frame = 1 << 9 | u32::from(*byte) << 1;
-            (0..BITS).map(move |place| frame >> place & 1 != 0)
-        });
-        // The line was high before, for nobody knows how long.
-        let (mut level, mut length) = (true, None::<u64>);
-        for bit in bits {
+        for bit in (0..BITS).map(|place| frame >> place & 1 != 0) {
             if bit == level {
                 length = length.map(|length| length + 1);
                 continue;
@@ -152,11 +214,63 @@ impl Uart {
         }
     }
 
-    /// Takes a byte out of the receive FIFO past the registers, as the ROM's loader does.
-    pub fn take_received(&mut self) -> Option<u8> {
+    /// Takes a byte of what was received or is under way past the registers, as the ROM's loader
+    /// does at the moment `now` (ns).
+    pub fn take_received(&mut self, now: u64, hz: u64) -> Option<u8> {
+        while self.receive.is_empty() {
+            let next = self.incoming.pop_front()?;
+            let heard = self.hear(next, hz);
+            self.receive.extend(heard);
+            self.expect(now, hz);
+        }
         let byte = self.receive.pop_front();
-        self.fill();
+        self.listen(now, hz);
         byte
+    }
+
+    /// Lets what the host sent arrive until the moment `now` (ns).
+    fn arrive(&mut self, now: u64, hz: u64) {
+        while let Some(at) = self.arrival().filter(|at| *at <= now) {
+            self.fall_quiet(at);
+            let Some(next) = self.incoming.pop_front() else { break };
+            for byte in self.hear(next, hz) {
+                if self.receive.len() < FIFO_SIZE {
+                    self.receive.push_back(byte);
+                } else {
+                    self.raised |= INT_RX_OVERFLOW;
+                    self.lost += 1;
+                }
+            }
+            self.listen(at, hz);
+            self.expect(at, hz);
+        }
+        self.fall_quiet(now);
+    }
+
+    /// When the next byte will have arrived; none while it waits for room.
+    fn arrival(&self) -> Option<u64> {
+        self.arrives.filter(|_| !self.hurried || self.receive.len() < FIFO_SIZE)
+    }
+
+    /// From the moment `now` on it counts how long nothing comes or is taken while the FIFO holds
+    /// something (RX_TOUT of CONF1, in bytes).
+    fn listen(&mut self, now: u64, hz: u64) {
+        let bytes = u64::from(self.get(reg::CONF1) >> 24 & 0x7F).max(1);
+        self.quiet = (!self.receive.is_empty()).then(|| now + bytes * self.byte_ns(hz));
+    }
+
+    fn fall_quiet(&mut self, now: u64) {
+        if self.quiet.is_some_and(|at| at <= now) {
+            self.quiet = None;
+            if self.get(reg::CONF1) & CONF1_TIMEOUT_ENABLE != 0 {
+                self.raised |= INT_RX_TIMEOUT;
+            }
+        }
+    }
+
+    /// How many bytes were lost since the last call, because the program did not take them in time.
+    pub fn take_lost(&mut self) -> usize {
+        std::mem::take(&mut self.lost)
     }
 
     /// Bytes that wait for the receiver.
@@ -172,8 +286,9 @@ impl Uart {
         self.sent.extend_from_slice(bytes);
     }
 
-    /// Lets bytes leave until the moment `now` (ns), at the bus clock `hz`.
+    /// Lets bytes leave and arrive until the moment `now` (ns), at the bus clock `hz`.
     pub fn advance(&mut self, now: u64, hz: u64) {
+        self.arrive(now, hz);
         let byte_ns = self.byte_ns(hz);
         while let Some((byte, left)) = self.shifting.filter(|(_, left)| *left <= now) {
             self.sent.push(byte);
@@ -181,9 +296,14 @@ impl Uart {
         }
     }
 
-    /// When (ns) the FIFO will be as empty as the program wants to be told, if it is not yet.
+    /// When (ns) it has something to do or to tell next.
     #[must_use]
     pub fn next(&self, hz: u64) -> Option<u64> {
+        [self.arrival(), self.quiet, self.emptied(hz)].into_iter().flatten().min()
+    }
+
+    /// When the FIFO will be as empty as the program wants to be told, if it is not yet.
+    fn emptied(&self, hz: u64) -> Option<u64> {
         let over = self.transmit.len().checked_sub(self.empty_threshold())?;
         let (_, left) = self.shifting?;
         let wanted = self.get(reg::INT_ENA) & INT_TX_EMPTY != 0 && over > 0;
@@ -211,12 +331,30 @@ impl Uart {
         !self.sent.is_empty()
     }
 
-    /// Reads the register at `offset`.
-    pub fn read(&mut self, offset: u32) -> u32 {
+    /// Its clock stands still from `from` to `to` (ns): what leaves waits, what arrives is lost.
+    pub fn stand_still(&mut self, from: u64, to: u64, hz: u64) {
+        while let Some(at) = self.arrives.filter(|at| *at <= to) {
+            self.incoming.pop_front();
+            self.expect(at, hz);
+        }
+        let passed = to - from;
+        self.quiet = self.quiet.map(|at| at + passed);
+        self.shifting = self.shifting.map(|(byte, left)| (byte, left + passed));
+    }
+
+    /// Whether bytes are under way to the host.
+    #[must_use]
+    pub fn sends(&self) -> bool {
+        self.shifting.is_some()
+    }
+
+    /// Reads the register at `offset`, at the moment `now` (ns) and the bus clock `hz`.
+    pub fn read(&mut self, offset: u32, now: u64, hz: u64) -> u32 {
         match offset {
             reg::FIFO => {
                 let byte = self.receive.pop_front();
-                self.fill();
+                self.listen(now, hz);
+                self.arrive(now, hz);
                 byte.map_or(0, u32::from)
             }
             reg::INT_RAW => self.raw(),
@@ -257,7 +395,9 @@ impl Uart {
                 if offset == reg::CONF0 && value & CONF0_TX_RESET != 0 {
                     self.transmit.clear();
                 }
-                self.fill();
+                if matches!(offset, reg::CONF0 | reg::CONF1) {
+                    self.listen(now, hz);
+                }
             }
         }
     }
@@ -272,17 +412,6 @@ impl Uart {
         let full = if self.receive.len() >= threshold { INT_RX_FULL } else { 0 };
         let empty = if self.transmit.len() <= self.empty_threshold() { INT_TX_EMPTY } else { 0 };
         self.raised | full | empty
-    }
-
-    fn fill(&mut self) {
-        let room = FIFO_SIZE - self.receive.len();
-        let count = room.min(self.incoming.len());
-        self.receive.extend(self.incoming.drain(..count));
-        // The line fell quiet with bytes in the FIFO.
-        let quiet = self.incoming.is_empty() && !self.receive.is_empty();
-        if quiet && self.get(reg::CONF1) & CONF1_TIMEOUT_ENABLE != 0 {
-            self.raised |= INT_RX_TIMEOUT;
-        }
     }
 }
 
@@ -349,36 +478,47 @@ mod tests {
         uart.write(offset, value, 0, HZ);
     }
 
+    impl Uart {
+        fn load(&mut self, offset: u32) -> u32 {
+            self.read(offset, 0, HZ)
+        }
+
+        /// Bytes at a line that was quiet before, to their end.
+        fn hears(&mut self, bytes: &[u8], sender: u32) {
+            self.push(bytes, sender, 0, HZ);
+            self.advance(u64::MAX / 2, HZ);
+        }
+    }
+
     #[test]
     fn pulses_are_measured_for_who_asks() {
         const CLOCKS: u64 = HZ / 115_200;
         let mut uart = Uart::default();
-        uart.measure(b"UU", 115_200, HZ);
-        assert_eq!(uart.read(reg::PULSES), 0, "nobody asked");
+        uart.hears(b"UU", 115_200);
+        assert_eq!(uart.load(reg::PULSES), 0, "nobody asked");
         write(&mut uart, reg::AUTOBAUD, 8 << 8 | 1);
-        assert_eq!((uart.read(reg::LOW_PULSE), uart.read(reg::PULSES)), (NO_PULSE, 0));
+        assert_eq!((uart.load(reg::LOW_PULSE), uart.load(reg::PULSES)), (NO_PULSE, 0));
         // Start bit and seven low ones, one high with the stop bit and the next byte's none.
-        uart.measure(&[0x80, 0x80], 115_200, HZ);
+        uart.hears(&[0x80, 0x80], 115_200);
         let of_bits = |bits: u64| (CLOCKS * bits - 12) as u32;
-        assert_eq!(uart.read(reg::LOW_PULSE), of_bits(8));
-        assert_eq!(uart.read(reg::HIGH_PULSE), of_bits(2));
-        assert_eq!(uart.read(reg::PULSES), 4);
-        uart.measure(b"UU", 115_200, HZ);
-        let measured = [reg::LOW_PULSE, reg::HIGH_PULSE].map(|register| uart.read(register));
-        assert_eq!((measured, uart.read(reg::PULSES)), ([of_bits(1); 2], 24));
+        assert_eq!(uart.load(reg::LOW_PULSE), of_bits(8));
+        assert_eq!(uart.load(reg::HIGH_PULSE), of_bits(2));
+        assert_eq!(uart.load(reg::PULSES), 4);
+        uart.hears(b"UU", 115_200);
+        let measured = [reg::LOW_PULSE, reg::HIGH_PULSE].map(|register| uart.load(register));
+        assert_eq!((measured, uart.load(reg::PULSES)), ([of_bits(1); 2], 24));
         // What the ROM makes of it is the host's speed.
         write(&mut uart, reg::CLKDIV, (measured[0] + measured[1]) / 2 + 12);
         assert!(uart.baud(HZ).abs_diff(115_200) < 200);
         write(&mut uart, reg::PULSES, 7);
-        uart.measure(&[0x55; 1000], 0, HZ);
-        assert_eq!(uart.read(reg::PULSES), 24, "neither written nor counted at no speed");
-        uart.measure(&[0x55; 1000], 9600, HZ);
-        assert_eq!((uart.read(reg::LOW_PULSE), uart.read(reg::PULSES)), (of_bits(1), MOST_EDGES));
+        assert_eq!(uart.load(reg::PULSES), 24, "it is not written");
+        uart.hears(&[0x55; 1000], 9600);
+        assert_eq!((uart.load(reg::LOW_PULSE), uart.load(reg::PULSES)), (of_bits(1), MOST_EDGES));
         // Bit by bit slower than the counter reaches.
         write(&mut uart, reg::AUTOBAUD, 0);
         write(&mut uart, reg::AUTOBAUD, 1);
-        uart.measure(&[0x55; 2], 1, HZ);
-        assert_eq!((uart.read(reg::LOW_PULSE), uart.read(reg::PULSES)), (NO_PULSE, 20));
+        uart.hears(&[0x55; 2], 1);
+        assert_eq!((uart.load(reg::LOW_PULSE), uart.load(reg::PULSES)), (NO_PULSE, 20));
     }
 
     /// 86.75 us a byte at 115200 baud.
@@ -388,7 +528,7 @@ mod tests {
         let mut uart = Uart::default();
         write(&mut uart, reg::CLKDIV, 694);
         write(&mut uart, reg::CONF1, 32 << 8);
-        let waiting = |uart: &mut Uart| uart.read(reg::STATUS) >> 16 & 0xFF;
+        let waiting = |uart: &mut Uart| uart.load(reg::STATUS) >> 16 & 0xFF;
         for byte in 0..150 {
             write(&mut uart, reg::FIFO, byte);
         }
@@ -413,23 +553,115 @@ mod tests {
         assert_eq!(uart.take_sent(), b"\x01rom", "the ROM waits for nothing, in order");
     }
 
+    /// At 115200 baud the chip hands on 11.5 bytes a millisecond; who does not take them loses them.
     #[test]
-    fn receive_interrupts_and_fifo() {
+    fn what_is_received_takes_its_time() {
+        const BYTE: u64 = 1_000_000_000 * BITS / 115_200;
         let mut uart = Uart::default();
+        write(&mut uart, reg::CLKDIV, 694);
         write(&mut uart, reg::CONF1, 120 | 2 << 24 | CONF1_TIMEOUT_ENABLE);
-        write(&mut uart, reg::INT_ENA, INT_RX_FULL | INT_RX_TIMEOUT);
+        write(&mut uart, reg::INT_ENA, INT_RX_FULL | INT_RX_TIMEOUT | INT_RX_OVERFLOW);
+        uart.push(&[1; 100], 115_200, 1000, HZ);
+        uart.push(&[2; 200], 115_200, 2000, HZ);
+        let waits = |uart: &mut Uart| uart.load(reg::STATUS) & 0xFF;
+        assert_eq!(uart.next(HZ), Some(1000 + BYTE));
+        uart.advance(1000 + BYTE - 1, HZ);
+        assert_eq!(waits(&mut uart), 0);
+        uart.advance(1000 + 119 * BYTE, HZ);
+        assert_eq!((waits(&mut uart), uart.interrupt()), (119, false));
+        uart.advance(1000 + 120 * BYTE, HZ);
+        assert_eq!(uart.load(reg::INT_ST), INT_RX_FULL);
+        uart.advance(1000 + 128 * BYTE, HZ);
+        assert_eq!((waits(&mut uart), uart.take_lost()), (128, 0));
+        uart.advance(1000 + 130 * BYTE, HZ);
+        assert_eq!(uart.load(reg::INT_ST), INT_RX_FULL | INT_RX_OVERFLOW);
+        assert_eq!((waits(&mut uart), uart.take_lost(), uart.take_lost()), (128, 2, 0));
+        // What came last is lost, not what waits.
+        let taken: Vec<u32> = (0..128).map(|_| uart.load(reg::FIFO)).collect();
+        assert_eq!(taken, [[1; 100].as_slice(), &[2; 28]].concat());
+        assert_eq!((waits(&mut uart), uart.load(reg::FIFO)), (0, 0));
+        assert_eq!(uart.load(reg::INT_ST), INT_RX_OVERFLOW, "latched");
+        write(&mut uart, reg::INT_CLR, INT_RX_OVERFLOW);
+        uart.advance(1000 + 300 * BYTE, HZ);
+        assert_eq!((waits(&mut uart), uart.waiting()), (128, 128));
+        assert_eq!(uart.take_lost(), 42);
+    }
+
+    /// The time-out comes once the line was quiet for so many bytes, and anew after each that is taken.
+    #[test]
+    fn a_quiet_line_is_told_of() {
+        const BYTE: u64 = 86_750;
+        let mut uart = Uart::default();
+        write(&mut uart, reg::CLKDIV, 694);
+        write(&mut uart, reg::INT_ENA, INT_RX_TIMEOUT);
+        write(&mut uart, reg::CONF1, 120 | 2 << 24 | CONF1_TIMEOUT_ENABLE);
+        uart.push(b"ab", 0, 0, HZ);
+        uart.advance(2 * BYTE, HZ);
+        assert_eq!(uart.next(HZ), Some(4 * BYTE));
+        uart.advance(4 * BYTE - 1, HZ);
         assert!(!uart.interrupt());
-        uart.push([1; 300]);
-        assert_eq!(uart.read(reg::STATUS) & 0xFF, 128, "the rest waits outside");
-        assert_eq!(uart.read(reg::INT_ST), INT_RX_FULL);
-        for _ in 0..300 {
-            assert_eq!(uart.read(reg::FIFO), 1);
-        }
-        assert_eq!(uart.read(reg::STATUS) & 0xFF, 0);
-        write(&mut uart, reg::INT_CLR, 0x1FF);
+        uart.advance(4 * BYTE, HZ);
+        assert!(uart.interrupt());
+        write(&mut uart, reg::INT_CLR, INT_RX_TIMEOUT);
+        uart.advance(100 * BYTE, HZ);
+        assert!(!uart.interrupt(), "once");
+        assert_eq!(uart.read(reg::FIFO, 100 * BYTE, HZ), u32::from(b'a'));
+        uart.advance(102 * BYTE, HZ);
+        assert!(uart.interrupt(), "one is left");
+        write(&mut uart, reg::INT_CLR, INT_RX_TIMEOUT);
+        assert_eq!(uart.read(reg::FIFO, 102 * BYTE, HZ), u32::from(b'b'));
+        uart.advance(200 * BYTE, HZ);
+        assert!(!uart.interrupt() && uart.next(HZ).is_none(), "none is");
+        // A byte that comes within the time puts it off; one of a slower host does not.
+        uart.push(b"cd", 0, 300 * BYTE, HZ);
+        uart.advance(304 * BYTE - 1, HZ);
         assert!(!uart.interrupt());
-        uart.push([7]);
-        assert_eq!(uart.read(reg::INT_ST), INT_RX_TIMEOUT);
+        uart.push(b"e", 9600, 303 * BYTE, HZ);
+        uart.advance(304 * BYTE, HZ);
+        assert!(uart.interrupt());
+    }
+
+    /// In a light sleep: what leaves waits, what arrives is lost.
+    #[test]
+    fn a_uart_whose_clock_stands_still() {
+        const BYTE: u64 = 86_750;
+        let mut uart = Uart::default();
+        write(&mut uart, reg::CLKDIV, 694);
+        write(&mut uart, reg::FIFO, 7);
+        uart.push(b"abcd", 0, 0, HZ);
+        uart.advance(BYTE / 2, HZ);
+        uart.stand_still(BYTE / 2, BYTE / 2 + 3 * BYTE, HZ);
+        uart.advance(4 * BYTE - 1, HZ);
+        assert!(!uart.has_sent());
+        uart.advance(4 * BYTE, HZ);
+        assert_eq!((uart.take_sent(), uart.take_received(4 * BYTE, HZ)), (vec![7], Some(b'd')));
+    }
+
+    #[test]
+    fn who_is_flashed_loses_nothing_and_waits_for_nothing() {
+        let mut uart = Uart::default();
+        write(&mut uart, reg::CLKDIV, 694);
+        uart.set_hurried(true);
+        let bytes: Vec<u8> = (0..200).chain(0..200).collect();
+        uart.push(&bytes, 115_200, 1000, HZ);
+        uart.advance(1000, HZ);
+        assert_eq!((uart.load(reg::STATUS) & 0xFF, uart.waiting()), (128, 400));
+        assert!(uart.next(HZ).is_none_or(|at| at > 1000), "nothing to do until there is room");
+        let taken: Vec<u8> = (0..400).map(|_| uart.read(reg::FIFO, 2000, HZ) as u8).collect();
+        assert_eq!((taken, uart.take_lost(), uart.waiting()), (bytes, 0, 0));
+    }
+
+    #[test]
+    fn the_loader_waits_for_no_byte() {
+        let mut uart = Uart::default();
+        write(&mut uart, reg::CLKDIV, 694);
+        uart.push(&[7; 300], 115_200, 0, HZ);
+        uart.advance(1_000_000, HZ);
+        let taken = std::iter::from_fn(|| uart.take_received(1_000_000, HZ)).count();
+        assert_eq!((taken, uart.next(HZ)), (300, None));
+        uart.push(b"ab", 0, 1_000_000, HZ);
+        assert_eq!(uart.take_received(5_000_000, HZ), Some(b'a'));
+        assert_eq!(uart.next(HZ), Some(5_086_750), "the next one begins then");
     }
 
     #[test]

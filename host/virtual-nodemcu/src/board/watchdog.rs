@@ -85,6 +85,11 @@ impl Watchdog {
             Self { control: CTL_ENABLE, exponents: [exponent; 2], since: time, ..Self::default() };
     }
 
+    /// Its clock stood still for so many nanoseconds.
+    pub fn stand_still(&mut self, nanoseconds: u64) {
+        self.since += nanoseconds;
+    }
+
     /// When the running stage ends, in nanoseconds; none while it is off.
     #[must_use]
     pub fn next(&self) -> Option<u64> {

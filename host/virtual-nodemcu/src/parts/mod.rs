@@ -208,7 +208,7 @@ impl Parts {
         }
         let pins = part.pins().into_iter().fold(0, |pins, pin| pins | 1 << pin);
         if pins & !PINS != 0 || pins == 0 {
-            return Err(format!("{name}: its pins are not among GPIO0 to GPIO15"));
+            return Err(format!("{name}: its pins are not among GPIO0 to GPIO16"));
         }
         let mut wired = Wired { name, part, pins, low: 0, high: 0 };
         wired.with(now, levels, |part, wires| part.power_on(wires));
@@ -536,7 +536,7 @@ mod tests {
         for (text, says) in [
             ("lamp:D4", "there is no part lamp"),
             ("dht22", "KIND:PIN"),
-            ("dht22:D0", "GPIO16"),
+            ("dht22:D9", "GPIO16"),
             ("dht22:D4+D5", "has 1 pins"),
             ("bme280:D2", "SDA+SCL"),
             ("bme280:D2+D2", "2 different"),

@@ -53,6 +53,9 @@ static void test(void)
     check("erase", SPIEraseSector(0x30) == 0);
     check("write", SPIWrite(0x30000, buffer, 256) == 0);
     check("read", SPIRead(0x30000, other, 256) == 0 && other[63] == 0xA5A5003F);
+    REG(0x40107F04) = 0;
+    check("a read of odd length into IRAM ends with a whole word",
+        SPIRead(0x30000, (void *)0x40107F00, 7) == 0 && REG(0x40107F04) == 0xA5A50001);
     buffer[0] = 0x0F0F0F0F;
     SPIWrite(0x30000, buffer, 4);
     SPIRead(0x30000, other, 4);
@@ -345,6 +348,13 @@ static void test(void)
 {
     uint32_t start;
 
+    check("UART0 as the ROM leaves it",
+        REG(0x60000020) == 0xC && REG(0x60000024) == 1 && REG(0x6000000C) == 1);
+    check("the eFuses say ESP8266", REG(0x3FF00058) & 1 << 15);
+    check("half a word of DPORT", *(volatile uint16_t *)0x3FF0005A == REG(0x3FF00058) >> 16);
+    REG(0x3FF21400) = 0x11223344;
+    *(volatile uint8_t *)0x3FF21401 = 0x55;
+    check("a byte of the MAC", REG(0x3FF21400) == 0x11225544);
     ets_isr_attach(10, alarm, 0);
     REG(0x60000630) = REG(0x60000624) + 52000;
     REG(0x60000628) = 1 << 7;
@@ -367,6 +377,89 @@ static void test(void)
     REG(0x60000D10) = 1 << 24 | 0x550363;
     REG(0x60000D10) = 0x000363;
     check("an analogue register", REG(0x60000D10) == 0x550363);
+    say("done\n");
+}
+#endif
+
+#ifdef TEST_strays
+static void test(void)
+{
+    for (int round = 0; round < 3; round++)
+        for (uint32_t i = 0; i < 400; i++)
+            (void)REG(0x3FF10000 + 4 * i);
+    say("done\n");
+}
+#endif
+
+#ifdef TEST_missing
+static void test(void)
+{
+    ROM(0x4000F000, void, void)();
+}
+#endif
+
+#ifdef TEST_restarts
+static void test(void)
+{
+    ets_delay_us(5000);
+    REG(0x60000700) = 1u << 31;
+}
+#endif
+
+#ifdef TEST_doze
+/* Stops the chip's clocks; what woke it. */
+static uint32_t doze(uint32_t by, uint32_t periods)
+{
+    REG(0x60000718) = by;
+    REG(0x60000704) = REG(0x6000071C) + periods;
+    REG(0x60000708) |= 1 << 20;
+    while (!(REG(0x60000728) & 3))
+        ;
+    return REG(0x60000718) >> 8 & 0x3F;
+}
+
+static uint32_t cycles(void)
+{
+    uint32_t count;
+
+    __asm__ volatile("rsr.ccount %0" : "=r"(count));
+    return count;
+}
+
+static void test(void)
+{
+    uint32_t count, micro, frc2, slow, by;
+
+    REG(0x60000628) = 1 << 7;
+    /* Both stages of the watchdog are shorter than the sleep. */
+    REG(0x60000904) = REG(0x60000908) = 4;
+    REG(0x60000900) = 1;
+    count = cycles(), micro = REG(0x3FF20C00), frc2 = REG(0x60000624), slow = REG(0x6000071C);
+    by = doze(8, 15000);
+    count = cycles() - count, micro = REG(0x3FF20C00) - micro, frc2 = REG(0x60000624) - frc2;
+    slow = REG(0x6000071C) - slow;
+    REG(0x60000900) = 0;
+    check("the timer woke it", by == 8);
+    check("after 100 ms", slow >= 15000 && slow < 15100);
+    check("in which CCOUNT, FRC2 and the microseconds stood still",
+        count < 5000 && micro < 100 && frc2 < 5000);
+    check("a moment that is over wakes at once", doze(8, -1) == 8);
+
+    check("GPIO16 is high", REG(0x6000078C) & 1);
+    REG(0x60000774) = 1;
+    REG(0x600007A0) = 1;
+    check("as an output low", !(REG(0x6000078C) & 1));
+    REG(0x60000768) = 1;
+    check("and high", REG(0x6000078C) & 1);
+    REG(0x60000774) = 0;
+
+    REG(0x6000033C) = 1 << 10 | 4 << 7;
+    say("press\n");
+    /* Until it has left: a UART sleeps too. */
+    ets_delay_us(30000);
+    check("a pin woke it", doze(4, 0) == 4 && !(REG(0x60000318) >> 5 & 1));
+    check("GPIO16 is held low", !(REG(0x6000078C) & 1));
+    check("a pin that is low wakes at once", doze(4 | 8, 15000) == 4);
     say("done\n");
 }
 #endif

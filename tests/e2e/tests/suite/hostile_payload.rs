@@ -160,3 +160,29 @@ fn floods_are_survived() {
     assert!(after.heap_min >= 4096, "the heap was down to {} bytes", after.heap_min);
     works(&stage, &mut watcher, &mut device);
 }
+
+/// With a clean session paho frees what waits when it disconnects; what was handed on is not its own
+/// any more (eclipse/paho.mqtt.c#1525).
+#[test]
+fn a_connection_that_breaks_amid_messages_frees_each_once() {
+    let mut stage = Stage::new();
+    stage.identity.clean_session = true;
+    let relay = stage.relay();
+    let (mut watcher, mut device) = start(&stage);
+    let before = watcher.status("status", |_| true);
+    for _ in 0..6 {
+        for _ in 0..60 {
+            watcher.throw(&[b'x'; 500]);
+        }
+        relay.reset();
+        device.expect(SOON, "connection lost: ");
+        device.expect_connected();
+    }
+    let after = watcher.status("status some time later", |status| {
+        status.reconnects >= 6 && status.uptime_s > before.uptime_s + 11
+    });
+    let lost = before.heap_free.saturating_sub(after.heap_free);
+    assert!(lost <= 512, "{lost} bytes of heap are gone: {before:?}, {after:?}");
+    watcher.switch(&mut device, Led::On);
+    device.assert_sound();
+}

@@ -21,6 +21,7 @@ mod script;
 mod serial;
 mod xtos;
 
+use super::flash::Writer;
 use super::{Board, ResetCause};
 use crate::cpu::Cpu;
 use crate::snapshot::{Keep, Kept, Tape, keep};
@@ -159,6 +160,8 @@ impl Rom {
     /// the chip says it; then the watchdog resets.
     pub fn boot_flash(&mut self, cpu: &mut Cpu, board: &mut Board) {
         self.doing = Doing::Nothing;
+        board.flash.writer = Writer::Program;
+        board.uarts[0].set_hurried(false);
         match Image::load(board) {
             Ok(image) => {
                 flash::set_size(board.flash.data()[3], board);
@@ -186,7 +189,7 @@ impl Rom {
     /// Lets the serial loader work on what UART0 received.
     pub fn serve(&mut self, cpu: &mut Cpu, board: &mut Board) {
         while let Doing::Loading(loader) = &mut self.doing {
-            let Some(byte) = board.uarts[0].take_received() else { return };
+            let Some(byte) = board.take_received() else { return };
             match loader.receive(byte, board) {
                 None => {}
                 Some(Action::Run(entry)) => {
