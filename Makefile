@@ -507,10 +507,10 @@ endif
 update-test: nodemcu-image virtual-board ## updates over the air on virtual boards: good ones, bad ones that come back, refusals, power cuts
 	@export RUST_TEST_THREADS=3; $(call host,test) --quiet $(LOCKED) -p e2e --test update
 
-update-powercut: nodemcu-image virtual-board ## (a day) the power fails after every 256th byte of an update, and at each around the boot record
-	@$(call host,test) $(LOCKED) -p e2e --test update -- --ignored --nocapture the_power_fails_anywhere
+update-powercut: nodemcu-image virtual-board ## (hours; goes on where it was interrupted) the power fails after every 256th byte of an update, and at each around boot records [POWERCUT_BOARDS=4]
+	@$(call host,test) $(LOCKED) -p e2e --test update -- --ignored --nocapture power::
 
-update-soak: nodemcu-image virtual-board ## (an hour) UPDATES=100 updates to and fro, with a level heap
+update-soak: nodemcu-image virtual-board ## (an hour and a half) UPDATES=100 updates to and fro, with a level heap
 	@export UPDATES=$(or $(UPDATES),100); $(call host,test) $(LOCKED) -p e2e --test update -- --ignored --nocapture a_hundred_updates
 
 flash-test: nodemcu-image virtual-board ## flashing, monitor and the firmware on virtual boards, what goes wrong included

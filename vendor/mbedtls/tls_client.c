@@ -557,9 +557,12 @@ static int configure(mbedtls_ssl_config *config, const struct tls_profile *profi
     mbedtls_ssl_conf_rng(config, mbedtls_ctr_drbg_random, &material->random);
     mbedtls_ssl_conf_ca_cb(config, find_roots, (void *)profile);
     mbedtls_ssl_conf_verify(config, judge_dates, NULL);
-    /* Ask for records that are soon whole; a server may ignore the wish. */
-    code = mbedtls_ssl_conf_max_frag_len(config, MBEDTLS_SSL_MAX_FRAG_LEN_2048);
-    if (code == 0 && profile->alpn[0] != NULL) {
+    /* Ask for records that are soon whole, and yet hold a block of an update: a second record costs
+     * it 29 bytes more. A server may ignore the wish. Not by mbedtls_ssl_conf_max_frag_len, which
+     * takes nothing beyond the output buffer; what is sent keeps to that all the same. */
+    _Static_assert(MBEDTLS_SSL_IN_CONTENT_LEN >= 4096, "what is asked for must fit");
+    config->mfl_code = MBEDTLS_SSL_MAX_FRAG_LEN_4096;
+    if (profile->alpn[0] != NULL) {
         code = mbedtls_ssl_conf_alpn_protocols(config, (const char **)profile->alpn);
     }
     if (code == 0) {

@@ -110,6 +110,8 @@ struct OverTheAir {
     since: u64,
     /// The server has acknowledged a message on it.
     acknowledged: bool,
+    /// Fewest bytes of heap that were free on it before an update began.
+    least_heap: usize,
 }
 
 impl OverTheAir {
@@ -141,6 +143,7 @@ impl OverTheAir {
             machine: None,
             since: 0,
             acknowledged: false,
+            least_heap: 0,
         })
     }
 
@@ -238,6 +241,8 @@ impl Updates for OverTheAir {
         }
         self.subscribed = true;
         client.set_aside(&machine.streams());
+        // What the handshake took is not what an update is compared with.
+        rtos::heap::mark();
         self.machine = Some(machine);
         Ok(())
     }
@@ -293,9 +298,15 @@ impl Updates for OverTheAir {
                         Err(error) => return Err(error),
                     }
                 }
-                Action::Begin(fetch) => machine.begun(self.installer.begin(fetch), now),
+                Action::Begin(fetch) => {
+                    self.least_heap = rtos::heap::low_water_since_mark();
+                    rtos::heap::mark();
+                    machine.begun(self.installer.begin(fetch), now);
+                }
                 Action::Check => {
                     let verdict = self.installer.check::<tls::Sha256>(machine.work(), &self.own);
+                    let taken = self.least_heap.saturating_sub(rtos::heap::low_water_since_mark());
+                    log::info!("took {taken} bytes of heap");
                     machine.checked(verdict, now);
                 }
                 // One in a turn: messages and keep-alives go on between them.

@@ -2,10 +2,19 @@
 //! signature (RFC 3279, 2.2.3).
 
 /// Decodes into `out`; the bytes that were decoded. None when the text is not base64, is not padded,
-/// or does not fit.
-pub fn decode<'a>(text: &str, out: &'a mut [u8]) -> Option<&'a [u8]> {
+/// or does not fit. A slash may have a backslash before it, as JSON allows.
+pub fn decode<'a>(text: &[u8], out: &'a mut [u8]) -> Option<&'a [u8]> {
     let (mut bits, mut count, mut length, mut padding) = (0_u32, 0, 0, 0);
-    for digit in text.bytes() {
+    let (mut digits, mut escaped) = (0_usize, false);
+    for digit in text.iter().copied() {
+        if digit == b'\\' {
+            escaped = true;
+            continue;
+        }
+        if core::mem::take(&mut escaped) && digit != b'/' {
+            return None;
+        }
+        digits += 1;
         if digit == b'=' {
             padding += 1;
             continue;
@@ -19,7 +28,7 @@ pub fn decode<'a>(text: &str, out: &'a mut [u8]) -> Option<&'a [u8]> {
         }
     }
     // What padding cuts off is zero, or two texts would mean the same.
-    let whole = text.len().is_multiple_of(4) && 2 * padding == count;
+    let whole = digits.is_multiple_of(4) && 2 * padding == count;
     (whole && bits & ((1 << count) - 1) == 0).then(|| out.get(..length))?
 }
 
@@ -81,13 +90,13 @@ mod tests {
             ("Zm9vYmE=", b"fooba"),
             ("Zm9vYmFy", b"foobar"),
         ] {
-            assert_eq!(decode(text, &mut out), Some(bytes));
+            assert_eq!(decode(text.as_bytes(), &mut out), Some(bytes));
         }
         for text in ["Z", "Zg", "Zg=", "Zh==", "Zm9=", "====", "Z===", "Zg==Zg==", "Zm 9", "Zm9v\n"]
         {
-            assert_eq!(decode(text, &mut out), None, "{text}");
+            assert_eq!(decode(text.as_bytes(), &mut out), None, "{text}");
         }
-        assert_eq!(decode("Zm9vYmFy", &mut [0; 5]), None);
+        assert_eq!(decode(b"Zm9vYmFy", &mut [0; 5]), None);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use identity::{COPY_SIZE, Identity, REGION_OFFSET, REGION_SIZE, Stored};
 use p256_lx106::{Sha256, Workspace};
 use slots::{
     DESCRIPTOR_WORD, DESCRIPTOR_WORDS, Descriptor, Image, PROGRESS, RECORD_WORDS, RECORDS, Record,
-    Records, SECTOR, Verdict, mark_good, mark_rejected,
+    Records, SECTOR, Sums, Verdict, mark_good, mark_rejected,
 };
 pub use slots::{MAX_IMAGE, Slot};
 
@@ -84,6 +84,7 @@ pub type Unfit = &'static str;
 const UNREADABLE: Unfit = "the image cannot be read back";
 const UNSIGNED: Unfit = "no key that this device trusts has signed the image";
 const NO_IMAGE: Unfit = "the image is no firmware";
+const DAMAGED: Unfit = "the image is not whole";
 const OTHER_BOARD: Unfit = "the image is for another board";
 const NOT_NEWER: Unfit = "the image is not newer than the firmware that runs";
 const NO_ROOM: Unfit = "the firmware that runs leaves no room for an identity";
@@ -221,7 +222,7 @@ impl<'a> Installer<'a> {
     #[inline(never)]
     fn signed<H: Sha256>(&self, work: &Work, keys: &[&[u8; 64]]) -> Result<(), Unfit> {
         let mut hash = H::new();
-        self.read(work, |bytes| hash.update(bytes)).map_err(|FlashError| UNREADABLE)?;
+        self.read(work, &mut |bytes| hash.update(bytes)).map_err(|FlashError| UNREADABLE)?;
         let hash = hash.finish();
         let mut room = Vec::new();
         room.try_reserve_exact(1).map_err(|_| UNREADABLE)?;
@@ -233,10 +234,14 @@ impl<'a> Installer<'a> {
         if keys.iter().any(&mut signed) { Ok(()) } else { Err(UNSIGNED) }
     }
 
-    /// Whether it is whole as well, the boot stage sees at each boot.
     fn judge_image(&self, work: &Work) -> Result<(), Unfit> {
         let running = self.descriptor(self.slot).ok_or(UNREADABLE)?;
         let offered = self.descriptor(self.other()).ok_or(NO_IMAGE)?;
+        // Whoever signs may have signed half of it. The boot stage looks too, at each boot: what it
+        // finds costs a restart, and is told by nobody but the old firmware.
+        if !self.is_whole(work).map_err(|FlashError| UNREADABLE)? {
+            return Err(DAMAGED);
+        }
         if offered.board() != running.board() {
             return Err(OTHER_BOARD);
         }
@@ -251,7 +256,8 @@ impl<'a> Installer<'a> {
     fn judge_identity(&self, work: &Work, own: &Own<'_>) -> Result<(), Unfit> {
         let mut copy = Vec::new();
         copy.try_reserve_exact(work.size as usize).map_err(|_| UNREADABLE)?;
-        self.read(work, |bytes| copy.extend_from_slice(bytes)).map_err(|FlashError| UNREADABLE)?;
+        self.read(work, &mut |bytes| copy.extend_from_slice(bytes))
+            .map_err(|FlashError| UNREADABLE)?;
         let offered = Stored::read_copy(&copy).map_err(|_| NO_IDENTITY)?;
         if offered.identity.thing_name != Some(own.thing) {
             return Err(OTHER_THING);
@@ -277,8 +283,27 @@ impl<'a> Installer<'a> {
         Descriptor::read(|at| words.get((at - DESCRIPTOR_WORD) as usize).copied().unwrap_or(0))
     }
 
+    /// Whether the file ends with the sums of all that is before them, as an image does.
+    #[inline(never)]
+    fn is_whole(&self, work: &Work) -> Result<bool, FlashError> {
+        let (mut sums, mut last, mut words) = (Sums::default(), [0; 2], 0_u32);
+        self.read(work, &mut |bytes| {
+            for word in bytes.chunks_exact(4) {
+                if words >= 2 {
+                    sums.add(last[0]);
+                }
+                let word = word.first_chunk().map_or(0, |word| u32::from_le_bytes(*word));
+                last = [last[1], word];
+                words += 1;
+            }
+        })?;
+        Ok(work.size.is_multiple_of(4) && sums.words() == last)
+    }
+
     /// Hands the file in the other slot on, piece by piece.
-    fn read(&self, work: &Work, mut take: impl FnMut(&[u8])) -> Result<(), FlashError> {
+    // Once in the firmware, not once for each that takes.
+    #[inline(never)]
+    fn read(&self, work: &Work, take: &mut dyn FnMut(&[u8])) -> Result<(), FlashError> {
         let file = self.other().offset() + work.base;
         for at in (0..work.size).step_by(4 * PIECE) {
             let mut words = [0; PIECE];

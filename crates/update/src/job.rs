@@ -116,7 +116,10 @@ impl<'a> Document<'a> {
         };
         let figure = |name| file.get(name).and_then(Json::number).ok_or(NUMBERS);
         let mut der = [0; 72];
-        let signature = base64::decode(file.text_of("sig-sha256-ecdsa"), &mut der)
+        let signature = file
+            .get("sig-sha256-ecdsa")
+            .and_then(Json::as_written)
+            .and_then(|text| base64::decode(text, &mut der))
             .and_then(base64::signature)
             .ok_or(SIGNATURE)?;
         if !is_id(stream, MAX_STREAM_ID) {

@@ -64,11 +64,18 @@ impl<'a> Json<'a> {
     /// A text that has no escapes.
     #[must_use]
     pub fn text(self) -> Option<&'a str> {
-        let [b'"', inside @ .., b'"'] = self.0 else { return None };
+        let inside = self.as_written()?;
         if inside.contains(&b'\\') {
             return None;
         }
         core::str::from_utf8(inside).ok()
+    }
+
+    /// The text as it is written, escapes and all.
+    #[must_use]
+    pub fn as_written(self) -> Option<&'a [u8]> {
+        let [b'"', inside @ .., b'"'] = self.0 else { return None };
+        Some(inside)
     }
 
     /// A whole number that is not negative.

@@ -140,7 +140,7 @@ fn readers_take_anything() {
         let _ = base64::signature(&bytes);
         if let Ok(text) = std::str::from_utf8(&bytes) {
             let mut out = [0; 64];
-            let _ = base64::decode(text, &mut out);
+            let _ = base64::decode(text.as_bytes(), &mut out);
         }
         if let Some(json) = Json::parse(&bytes) {
             let _ = json.get("a").and_then(|json| json.get("b")).map(Json::number);

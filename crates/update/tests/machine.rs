@@ -4,7 +4,7 @@
 mod common;
 
 use common::{BLOCK, Device, Fault, Job, LIMITS, Server, image};
-use update::job::Status;
+use update::job::{Execution, Status};
 use update::machine::{Action, Installed, Machine, Outcome};
 use update::progress::Missing;
 
@@ -47,6 +47,42 @@ fn a_plain_job_with_a_stream_does_as_well() {
     device.run(&mut server);
     assert_eq!(device.installed, Some(server.what()));
     assert!(device.slot() == image);
+}
+
+/// As AWS's own service writes them: in its order, with members that mean nothing here, by two
+/// protocols, and with what JSON allows to be escaped.
+#[test]
+fn documents_of_aws_are_taken_as_they_come() {
+    let image = image(5_000);
+    for document in [
+        r#"{"afr_ota":{"protocols":["MQTT"],"streamname":"AFR_OTA-1","files":[{"filepath":"/","filesize":5000,"fileid":0,"certfile":"Code Verify Key","fileType":0,"sig-sha256-ecdsa":"MAYCAQECAQI="}]}}"#,
+        r#"{"afr_ota":{"protocols":["MQTT","HTTP"],"streamname":"AFR_OTA-1","files":[{"filepath":"\/firmware.bin","filesize":5000,"fileid":0,"certfile":"\/","update_data_url":"https:\/\/bucket.s3.amazonaws.com\/firmware.bin?X-Amz-Expires\u003d3600&versionId=a","auth_scheme":"aws.s3.presigned","attr":{"a":[1,{"b":null}],"c":-1.5e3},"fileType":0,"sig-sha256-ecdsa":"MAYCAQECAQI="}]}}"#,
+        "{ \"afr_ota\" : {\r\n\t\"files\" : [ { \"sig-sha256-ecdsa\" : \"MAYCAQECAQI=\", \"fileid\" : 0,\n \"filesize\" : 5000 } ],\n \"streamname\" : \"AFR_OTA-1\", \"protocols\" : [ \"MQTT\" ] } }",
+    ] {
+        let mut server = Server::new(Job { document: document.to_owned() }, &image);
+        let mut device = Device::new();
+        device.run(&mut server);
+        assert_eq!(device.installed, Some(server.what()), "{document}");
+        assert!(device.slot() == image);
+    }
+}
+
+#[test]
+fn a_slash_of_a_signature_may_be_escaped() {
+    let document = |signature: &str| {
+        format!(
+            r#"{{"execution":{{"jobId":"job-1","versionNumber":2,"jobDocument":{{"update":{{"stream":"s","file":0,"size":9,"sig-sha256-ecdsa":"{signature}"}}}}}}}}"#
+        )
+    };
+    let read = |text: &str| {
+        let execution = Execution::read(text.as_bytes()).unwrap().unwrap();
+        execution.document.map(|document| document.signature)
+    };
+    // r is 0x0F, s is 0x3FFF.
+    let plain = read(&document("MAcCAQ8CAj//")).unwrap();
+    assert_eq!((plain[31], plain[62], plain[63]), (0x0F, 0x3F, 0xFF));
+    assert_eq!(read(&document(r"MAcCAQ8CAj\/\/")), Ok(plain));
+    assert!(read(&document(r"MAcCAQ8CAj\/\n")).is_err());
 }
 
 #[test]

@@ -12,7 +12,6 @@ use process::files::{self, SECRET};
 use process::programs::Owned;
 
 use crate::console::Console;
-use crate::image::FLASH_SIZE;
 use crate::machine::Machine;
 use crate::monitor;
 use crate::port::Port;
@@ -22,6 +21,8 @@ use crate::port::Port;
 pub struct VirtualOptions {
     /// Its lights, as the program takes them.
     pub leds: Vec<String>,
+    /// MiB of its flash.
+    pub flash_mib: u8,
     /// `virtual-nodemcu`.
     pub program: PathBuf,
     /// Content of its flash; made, blank, when it is not there.
@@ -40,6 +41,7 @@ impl VirtualOptions {
     pub fn new(board: &Board, program: &Path, flash: &Path, elf: &Path) -> Self {
         Self {
             leds: board.virtual_leds(),
+            flash_mib: board.flash_mib,
             program: program.to_owned(),
             flash: flash.to_owned(),
             elf: elf.to_owned(),
@@ -69,13 +71,15 @@ impl VirtualBoard {
         }
         if !options.flash.exists() {
             // A file of one's own: it will hold a private key.
-            files::write(&options.flash, &vec![0xFF; FLASH_SIZE as usize], SECRET)?;
+            let blank = vec![0xFF; usize::from(options.flash_mib) << 20];
+            files::write(&options.flash, &blank, SECRET)?;
         }
         let mut process = Owned::spawn(
             Command::new(&options.program)
                 .args(options.leds.iter().flat_map(|led| ["--led", led]))
                 .arg("--flash")
                 .arg(&options.flash)
+                .args(["--flash-size", &options.flash_mib.to_string()])
                 .args(&options.further)
                 .stdin(Stdio::null())
                 .stdout(Stdio::piped())

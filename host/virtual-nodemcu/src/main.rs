@@ -186,6 +186,10 @@ struct Options {
     #[arg(long, value_name = "BYTES")]
     power_cut_after: Option<u64>,
 
+    /// Write down what the flash is told to program and to erase, a line each
+    #[arg(long, value_name = "FILE")]
+    flash_log: Option<PathBuf>,
+
     /// How long the ROM's functions wait for the flash
     #[arg(long, value_enum, default_value_t = FlashSpeed::AtOnce)]
     flash_speed: FlashSpeed,
@@ -298,6 +302,11 @@ fn run(options: &Options) -> Result<ExitCode> {
     };
     if let Some(bytes) = options.power_cut_after {
         flash.cut_power_after(bytes);
+    }
+    if let Some(path) = &options.flash_log {
+        let log = std::fs::File::create(path)
+            .with_context(|| format!("--flash-log {}", path.display()))?;
+        flash.log_to(log);
     }
     flash.set_speed(match options.flash_speed {
         FlashSpeed::AtOnce => flash::Speed::AtOnce,

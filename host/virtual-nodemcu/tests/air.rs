@@ -69,7 +69,7 @@ fn two_boards_meet_on_one_access_point_and_a_socket_rules_it() {
         (json!({ "do": "ap.set", "loss": 101 }), "from 0 to 100"),
         (json!({ "do": "ap.set", "ap": "home", "loss": 1 }), "no access point home"),
         (json!({ "do": "ap.switch" }), "channel: a number from 1 to 14"),
-        (json!({ "do": "pin", "pin": 16 }), "GPIO16 is the RTC's"),
+        (json!({ "do": "pin", "pin": 17 }), "GPIO0 to GPIO16"),
         (json!({ "do": "ap.replay", "what": "message3" }), "no station was sent"),
     ] {
         let error = remote.ask(request.clone()).unwrap_err();

@@ -99,7 +99,7 @@ fn a_part_of_the_tests_own_and_what_is_wrong_is_said() {
     assert!(board.part("room").is_err());
     assert!(board.set_part("not", "x", "1").unwrap_err().to_string().contains("nothing to set"));
     for (builder, says) in [
-        (VirtualBoard::builder().part("dht22:D0"), "GPIO16"),
+        (VirtualBoard::builder().part("dht22:D9"), "GPIO16"),
         (VirtualBoard::builder().part("led:D1,name=a").part("led:D2,name=a"), "another name"),
         (VirtualBoard::builder().image(4 << 20, &[0]), "not within the flash"),
         (VirtualBoard::builder().flash_size(3 << 20), "power of two"),

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use board::image::{FLASH_SIZE, IDENTITY_OFFSET, Image};
+use board::image::{IDENTITY_OFFSET, Image};
 use board::virtual_board::{VirtualBoard, VirtualOptions};
 use board_facts::Board;
 use e2e::{Stage, Watcher};
@@ -33,10 +33,12 @@ struct Set {
 }
 
 impl Set {
-    /// An example, or an application of one's own, on a NodeMCU.
+    /// An example on its board, or an application of one's own on a NodeMCU.
     fn new(application: &str, options: &[&str]) -> Self {
         let image = built(&format!("apps/{application}/image"));
-        Self::with(&Board::named("nodemcu").unwrap(), application, &image, options)
+        let example = root().join("examples").join(application);
+        let board = Board::read(&example).or_else(|_| Board::named("nodemcu")).unwrap();
+        Self::with(&board, application, &image, options)
     }
 
     fn with(board: &Board, program: &str, image: &Path, options: &[&str]) -> Self {
@@ -44,7 +46,7 @@ impl Set {
         let watcher = stage.watch();
         let folder = process::scratch::folder().unwrap();
         let image = Image::in_folder(image);
-        let mut flash = vec![0xFF; FLASH_SIZE as usize];
+        let mut flash = vec![0xFF; usize::from(board.flash_mib) << 20];
         let region = (IDENTITY_OFFSET, stage.region());
         for (at, bytes) in image.contents().unwrap().into_iter().chain([region]) {
             flash[at as usize..][..bytes.len()].copy_from_slice(&bytes);
@@ -194,9 +196,11 @@ fn a_sensor_that_is_not_there_is_told_of() {
     set.is_whole();
 }
 
+/// On a board with one slot, in 1 MiB of flash.
 #[test]
 fn wishes_in_json_and_nonsense() {
     let mut set = Set::new("json", &[]);
+    set.shows("none is taken: this firmware is for one slot");
     assert_eq!(set.message(), json!({"lit": true, "period_ms": 1000}));
     set.shows("subscribed to");
     set.watcher.send(br#"{"period_ms": 250}"#);

@@ -103,6 +103,8 @@ pub struct Flash {
     speed: Speed,
     /// Nanoseconds of work since [`Flash::take_work`].
     work: u64,
+    /// Where what changes the contents is written down.
+    log: Option<File>,
 }
 
 /// Who wrote a sector.
@@ -156,6 +158,49 @@ impl Flash {
             writers: vec![Writer::Before; size / SECTOR],
             speed: Speed::AtOnce,
             work: 0,
+            log: None,
+        }
+    }
+
+    /// From now on writes down each command that changes the contents, one a line: its code and
+    /// address in hexadecimal, and what is programmed. [`Flash::repeat`] reads it.
+    pub fn log_to(&mut self, log: File) {
+        self.log = Some(log);
+    }
+
+    /// Does what a line of such a log says. False when it is none.
+    pub fn repeat(&mut self, line: &str) -> bool {
+        let mut words = line.split(' ');
+        let (Some(code), Some(address), Some(hex), None) = (
+            words.next().and_then(|word| u8::from_str_radix(word, 16).ok()),
+            words.next().and_then(|word| u32::from_str_radix(word, 16).ok()),
+            words.next(),
+            words.next(),
+        ) else {
+            return false;
+        };
+        let sent: Option<Vec<u8>> = (0..hex.len())
+            .step_by(2)
+            .map(|at| u8::from_str_radix(hex.get(at..at + 2)?, 16).ok())
+            .collect();
+        let Some(sent) = sent else { return false };
+        self.transact(command::WREN, 0, &[], &mut []);
+        self.transact(code, address, &sent, &mut []);
+        true
+    }
+
+    fn write_down(&mut self, code: u8, address: usize, sent: &[u8]) {
+        use std::io::Write as _;
+
+        use command::{BE, BE32, CE, CE_OLD, PP, SE};
+        let Some(log) = &mut self.log else { return };
+        if !self.write_enabled || !matches!(code, PP | SE | BE32 | BE | CE | CE_OLD) {
+            return;
+        }
+        let hex: String = sent.iter().map(|byte| format!("{byte:02x}")).collect();
+        if let Err(e) = log.write_all(format!("{code:02x} {address:06x} {hex}\n").as_bytes()) {
+            eprintln!("virtual-nodemcu: writing the flash's log failed: {e}");
+            std::process::exit(1);
         }
     }
 
@@ -311,6 +356,7 @@ impl Flash {
         if self.write_enabled {
             self.work += self.speed.duration(code);
         }
+        self.write_down(code, address, sent);
         match code {
             command::RDID => cycle(reply, &self.jedec_id()),
             command::REMS => cycle(reply, &[JEDEC_WINBOND[0], self.jedec_id()[2] - 1]),
@@ -540,6 +586,27 @@ mod tests {
             let erased = flash.data().iter().filter(|b| **b == 0xFF).count();
             assert_eq!(erased, length);
             assert_eq!(flash.data()[start], 0xFF);
+        }
+    }
+
+    #[test]
+    fn a_log_repeats_what_was_done() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let mut flash = Flash::blank(BLOCK);
+        flash.load(SECTOR, &[0; SECTOR]);
+        let mut twin = Flash::blank(BLOCK);
+        twin.load(0, flash.data());
+        flash.log_to(file.reopen().unwrap());
+        flash.transact(command::PP, 0, &[0], &mut []);
+        write(&mut flash, 0xFE, &[1, 2, 3]);
+        flash.transact(command::WREN, 0, &[], &mut []);
+        flash.transact(command::SE, SECTOR as u32, &[], &mut []);
+        let log = std::fs::read_to_string(file.path()).unwrap();
+        assert_eq!(log, "02 0000fe 010203\n20 001000 \n");
+        assert!(log.lines().all(|line| twin.repeat(line)));
+        assert!(twin.data() == flash.data());
+        for line in ["", "02", "02 0000fe", "xx 000000 00", "02 000000 0", "02 000000 00 00"] {
+            assert!(!twin.repeat(line), "{line}");
         }
     }
 

@@ -721,7 +721,9 @@ impl Machine {
         }
         // A host that never stops sending must not stop the board.
         for _ in 0..MOST_INPUTS {
-            if self.board.uarts[0].waiting() >= MOST_WAITING {
+            // Who is reset or sleeps takes none of it, and the host may be who wakes it.
+            let takes = self.held.is_none() && self.asleep.is_none();
+            if takes && self.board.uarts[0].waiting() >= MOST_WAITING {
                 thread::sleep(wait);
                 break;
             }

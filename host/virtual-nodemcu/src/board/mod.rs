@@ -1072,8 +1072,9 @@ impl Board {
         let by_timer = *wake & WAKE_BY_TIMER != 0 && until <= time;
         let by_pin = *wake & WAKE_BY_GPIO != 0 && self.gpio.wakes();
         if by_timer || by_pin {
-            let causes = u32::from(by_timer) * WAKE_BY_TIMER | u32::from(by_pin) * WAKE_BY_GPIO;
-            *wake = *wake & !0x3F00 | causes << 8;
+            let timer = if by_timer { WAKE_BY_TIMER } else { 0 };
+            let pin = if by_pin { WAKE_BY_GPIO } else { 0 };
+            *wake = *wake & !0x3F00 | (timer | pin) << 8;
             self.doze = None;
         }
     }
