@@ -289,8 +289,9 @@ fn a_power_cut_leaves_one_identity() {
 #[test]
 fn the_time_is_kept_over_a_power_cut() {
     const KEPT: &str = "kept from before the reset";
-    // Behind the identity region of 16 KB.
+    // Two sectors behind the identity region of 16 KB.
     let log = IDENTITY_OFFSET as usize + 0x4000;
+    let end = log + 0x2000;
     let (stage, bench) = (Stage::new(), Bench::new());
     bench.prepare(&stage.region(), |_| ());
     let mut watcher = stage.watch();
@@ -302,7 +303,7 @@ fn the_time_is_kept_over_a_power_cut() {
     board.kill();
     let flash = bench.flash();
     assert_ne!(flash[log..][..8], [0xFF; 8], "nothing was kept");
-    assert!(flash[log + 8..].iter().all(|byte| *byte == 0xFF), "more than one record");
+    assert!(flash[log + 8..end].iter().all(|byte| *byte == 0xFF), "more than one record");
     assert_eq!(flash[IDENTITY_OFFSET as usize..log], stage.region(), "the identity was changed");
     stage.cloud.servers.sntp.silence(true);
     let mut board = bench.board(&[]);
