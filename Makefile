@@ -50,7 +50,12 @@ export RUSTC
 # The build date is the commit's: one commit, one image.
 export SOURCE_DATE_EPOCH := $(shell git log -1 --format=%ct 2>/dev/null || date +%s)
 # Cargo shares out its jobs itself: make -j does not hand on what MAKEFLAGS names.
-FIRMWARE = MAKEFLAGS= RUSTC_BOOTSTRAP=1 $(CARGO)
+# What core and alloc are compiled with. No folder of the machine that builds it enters the firmware:
+# one commit, one image.
+CHIP_ENV = RUSTC_BOOTSTRAP=1 CARGO_UNSTABLE_BUILD_STD=core,alloc CARGO_UNSTABLE_TRIM_PATHS=true CARGO_PROFILE_RELEASE_TRIM_PATHS=all
+FIRMWARE = MAKEFLAGS= $(CHIP_ENV) $(CARGO)
+# In a shell that has them (`make env`), they are not for host crates.
+unexport CARGO_UNSTABLE_BUILD_STD CARGO_UNSTABLE_TRIM_PATHS CARGO_PROFILE_RELEASE_TRIM_PATHS
 # VERSION=1.2.3 on the command line makes it the firmware's; otherwise that is the crate's.
 ifeq ($(origin VERSION),command line)
 export FIRMWARE_VERSION := $(VERSION)
@@ -555,7 +560,7 @@ vendor: setup ## an offline copy of every dependency in vendor/crates, which the
 	@tools/vendor $(CARGO) $(RUSTC)
 
 env: ## what a shell needs for a plain `cargo build --release`: eval "$(make -s env)"
-	@echo 'export PATH="$(dir $(RUSTC)):$$PATH" RUSTC=$(RUSTC) RUSTC_BOOTSTRAP=1'
+	@echo 'export PATH="$(dir $(RUSTC)):$$PATH" RUSTC=$(RUSTC) $(CHIP_ENV)'
 
 # For tools/editor-check.
 host-crates:

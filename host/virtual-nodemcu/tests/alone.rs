@@ -53,6 +53,28 @@ fn a_copy_of_the_folder_builds_by_itself() {
     }
 }
 
+/// As README says, where cargo also finds the configuration of the repository, which is for the
+/// chip. What is installed is only looked at, not built to be quick.
+#[test]
+#[ignore = "builds the crate again: make crate-test"]
+fn it_is_installed_from_within_the_repository() {
+    let root = tempfile::tempdir().unwrap();
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    good(
+        Command::new(&cargo)
+            .current_dir(here().join("../.."))
+            .args(["install", "--path", "host/virtual-nodemcu", "--locked", "--offline", "--quiet"])
+            .args(["--debug", "--no-default-features"])
+            .args(["--config", "profile.dev.package.virtual-nodemcu.opt-level = 0", "--root"])
+            .arg(root.path())
+            .env("CARGO_TARGET_DIR", here().join("../../target/alone"))
+            .env_remove("CARGO_MANIFEST_DIR"),
+    );
+    let told = Command::new(root.path().join("bin/virtual-nodemcu")).arg("--version").output();
+    let told = String::from_utf8(told.unwrap().stdout).unwrap();
+    assert_eq!(told.trim(), concat!("virtual-nodemcu ", env!("CARGO_PKG_VERSION")));
+}
+
 /// The files of `python/`, as somebody uses them who tests a firmware.
 #[test]
 #[ignore = "needs pytest: make crate-test"]

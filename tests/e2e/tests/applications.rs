@@ -391,6 +391,7 @@ impl Tree {
 
     fn cargo_for_the_chip(&self, arguments: &[&str]) -> Command {
         let mut command = self.cargo(arguments);
+        command.env("CARGO_UNSTABLE_BUILD_STD", "core,alloc");
         command.arg("--config").arg(self.folder.join(".cargo/config.toml"));
         command
     }
