@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, TcpListener};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -123,7 +123,7 @@ impl Broker {
                 device_port,
                 operator_port,
             };
-            match broker.await_ready() {
+            match broker.await_ready(1) {
                 Ok(()) => return Ok(broker),
                 Err(_) if attempt < PORT_ATTEMPTS && broker.log().contains(PORT_TAKEN) => {
                     attempt += 1;
@@ -168,8 +168,9 @@ impl Broker {
     /// As [`Broker::start`].
     pub fn restart(&mut self) -> Result<()> {
         self.process.kill();
+        let starts = starts(&self.log());
         self.process = launch(&self.program, &self.folder)?;
-        self.await_ready()
+        self.await_ready(starts + 1)
     }
 
     /// Replaces the certificate shown to devices and starts again.
@@ -220,20 +221,26 @@ impl Broker {
         fs::read_to_string(log_path(&self.folder)).unwrap_or_default()
     }
 
-    fn await_ready(&mut self) -> Result<()> {
+    /// Waits until it says for the so many-th time that it listens at both ports. That somebody does
+    /// proves nothing: another program may have taken one of them, and the broker be about to end.
+    fn await_ready(&mut self, start: usize) -> Result<()> {
         let deadline = Instant::now() + START_LIMIT;
-        for port in [self.device_port, self.operator_port] {
-            let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-            while TcpStream::connect_timeout(&address, Duration::from_millis(200)).is_err() {
-                self.check()?;
-                if Instant::now() > deadline {
-                    bail!("mosquitto does not listen; its log:\n{}", self.log());
-                }
-                std::thread::sleep(Duration::from_millis(10));
+        while starts(&self.log()) < start {
+            self.check()?;
+            if Instant::now() > deadline {
+                bail!("mosquitto does not listen; its log:\n{}", self.log());
             }
+            std::thread::sleep(Duration::from_millis(10));
         }
         Ok(())
     }
+}
+
+/// How often the broker whose log this is came as far as to listen.
+fn starts(log: &str) -> usize {
+    log.lines()
+        .filter(|line| line.contains("mosquitto version") && line.ends_with(" running"))
+        .count()
 }
 
 /// What a client said of itself when it connected.
@@ -370,6 +377,15 @@ mod tests {
             topic read $aws/things/a/jobs/#\n\
             topic read $aws/things/a/streams/#\n";
         assert!(text.ends_with(expected), "{text}");
+    }
+
+    #[test]
+    fn it_listens_when_it_says_so() {
+        let (start, run) =
+            ("1: mosquitto version 2.0.11 starting\n", "1: mosquitto version 2.0.11 running\n");
+        assert_eq!(starts(start), 0);
+        assert_eq!(starts(&format!("{start}{run}{start}")), 1);
+        assert_eq!(starts(&format!("{start}{run}{start}{run}")), 2);
     }
 
     #[test]
