@@ -1086,7 +1086,8 @@ impl Board {
     }
 
     /// Time passes in a light sleep, up to its end or the next thing that happens outside, while the core
-    /// stands at cycle `now`. Core, timers, watchdog, UART and the microsecond counter stand still.
+    /// stands at cycle `now`. Core, timers, watchdog and UARTs stand still. The MAC goes on, with its
+    /// microseconds: else Espressif's libraries, which sleep so between beacons, come late to the next.
     pub fn doze(&mut self, now: u64) {
         let Some(until) = self.doze else { return };
         let (time, hz) = (self.clock.nanoseconds(now), self.clock.bus_hz());
@@ -1097,7 +1098,6 @@ impl Board {
         for uart in &mut self.uarts {
             uart.stand_still(time, end, hz);
         }
-        self.radio.mac.stand_still(end - time);
         self.advance(now);
         self.wake_up(end);
     }

@@ -157,8 +157,6 @@ pub struct Mac {
     enabled: u32,
     /// When the chip was reset, in nanoseconds.
     born: u64,
-    /// How long the microsecond counter stood still since, in nanoseconds; the TSF did not.
-    stood: u64,
     /// TSF minus the microseconds since the reset; the same for the other count.
     tsf: u64,
     count: u64,
@@ -192,7 +190,7 @@ struct Untaken {
 keep!(Untaken { descriptors, word });
 // Only a MAC that sends nothing is kept (`is_quiet`).
 keep!(
-    Mac { words, raw, enabled, born, stood, tsf, count, armed, overflows, untaken }
+    Mac { words, raw, enabled, born, tsf, count, armed, overflows, untaken }
         but { slots, sending, outbox, broken, aborted },
     |mac: &Mac| check(
         mac.untaken.iter().all(|frame| frame.descriptors.len() <= MOST_DESCRIPTORS),
@@ -212,7 +210,6 @@ impl Mac {
             raw: 0,
             enabled: 0,
             born: now,
-            stood: 0,
             tsf: 0,
             count: 0,
             armed: [false; 2],
@@ -276,16 +273,11 @@ impl Mac {
         self.put(offset, change(self.word(offset)));
     }
 
-    /// The chip's clock stood still for so many nanoseconds.
-    pub fn stand_still(&mut self, nanoseconds: u64) {
-        self.stood = self.stood.saturating_add(nanoseconds);
-    }
-
     /// Reads the register at `address` at `now` nanoseconds.
     #[must_use]
     pub fn read(&self, address: u32, now: u64) -> u32 {
         match address - MAC.start {
-            reg::TIME => self.microseconds(now.saturating_sub(self.stood)) as u32,
+            reg::TIME => self.microseconds(now) as u32,
             reg::TSF_LOW => self.tsf(now) as u32,
             reg::TSF_HIGH => (self.tsf(now) >> 32) as u32,
             reg::COUNT_LOW => self.value(1, now) as u32,
