@@ -49,10 +49,10 @@ export RUSTC
 
 # The build date is the commit's: one commit, one image.
 export SOURCE_DATE_EPOCH := $(shell git log -1 --format=%ct 2>/dev/null || date +%s)
-# Cargo shares out its jobs itself: make -j does not hand on what MAKEFLAGS names.
 # What core and alloc are compiled with. No folder of the machine that builds it enters the firmware:
 # one commit, one image.
 CHIP_ENV = RUSTC_BOOTSTRAP=1 CARGO_UNSTABLE_BUILD_STD=core,alloc CARGO_UNSTABLE_TRIM_PATHS=true CARGO_PROFILE_RELEASE_TRIM_PATHS=all
+# Cargo shares out its jobs itself: make -j does not hand on what MAKEFLAGS names.
 FIRMWARE = MAKEFLAGS= $(CHIP_ENV) $(CARGO)
 # In a shell that has them (`make env`), they are not for host crates.
 unexport CARGO_UNSTABLE_BUILD_STD CARGO_UNSTABLE_TRIM_PATHS CARGO_PROFILE_RELEASE_TRIM_PATHS
