@@ -424,7 +424,7 @@ fn progress(byte: u32) -> u32 {
 /// Why the old firmware is back.
 fn came_back(verdict: Verdict, crash: Option<&str>) -> String {
     match (verdict, crash) {
-        (Verdict::Rejected { reason: NOT_CONNECTED }, _) => "it did not connect in time",
+        (Verdict::Rejected { reason: NOT_CONNECTED }, _) => "no connection, or no answer from jobs, in time",
         (Verdict::Trial { attempts }, Some(crash)) if attempts > 0 => crash,
         (Verdict::Trial { attempts }, None) if attempts > 0 => {
             "it was started three times and did not prove itself"

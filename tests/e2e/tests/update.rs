@@ -51,6 +51,15 @@ fn version(image: &[u8], version: [u8; 3]) -> Vec<u8> {
     let old = releases::describe(&image).unwrap().version().to_string();
     let [major, minor, patch] = version;
     let new = format!("{major}.{minor}.{patch}");
+    reword(&mut image, &old, &new);
+    // The descriptor's numbers, behind its first word.
+    image[20..26].copy_from_slice(&[major, 0, minor, 0, patch, 0]);
+    image::seal(&mut image).unwrap();
+    image
+}
+
+/// Replaces a text by another of its length.
+fn reword(image: &mut [u8], old: &str, new: &str) {
     assert_eq!(old.len(), new.len());
     let places: Vec<usize> = image
         .windows(old.len())
@@ -60,10 +69,6 @@ fn version(image: &[u8], version: [u8; 3]) -> Vec<u8> {
         .collect();
     let [at] = places[..] else { panic!("{old} stands {} times in the image", places.len()) };
     image[at..][..new.len()].copy_from_slice(new.as_bytes());
-    // The descriptor's numbers, behind its first word.
-    image[20..26].copy_from_slice(&[major, 0, minor, 0, patch, 0]);
-    image::seal(&mut image).unwrap();
-    image
 }
 
 /// Replaces the beginning of a function.
@@ -306,6 +311,9 @@ const FAILS: &[u8] = &[
     0x0D, 0xF0, // ret.n
 ];
 
+/// What the job of a firmware ends with that has not proved itself.
+const LATE: &str = "no connection, or no answer from jobs, in time";
+
 /// Bytes of heap that an update may take beyond what is taken without one.
 const MOST_HEAP: u64 = 6 * 1024;
 /// Bytes on the wire, both ways, for 100 bytes of an image.
@@ -433,7 +441,17 @@ fn a_firmware_that_cannot_connect_comes_back_in_time() {
     let mut image = version(&shipped(), [0, 2, 0]);
     replace(&mut image, "fw_p256_shared_secret", FAILS);
     let (reason, _) = comes_back(&image);
-    assert_eq!(reason, "it did not connect in time");
+    assert_eq!(reason, LATE);
+}
+
+/// It does all else, but the next update could never reach it.
+#[test]
+fn a_firmware_that_the_jobs_service_does_not_answer_comes_back_in_time() {
+    let mut image = version(&shipped(), [0, 2, 0]);
+    reword(&mut image, "jobs/start-next/+", "jobs/start-last/+");
+    image::seal(&mut image).unwrap();
+    let (reason, _) = comes_back(&image);
+    assert_eq!(reason, LATE);
 }
 
 #[test]
@@ -581,7 +599,7 @@ fn an_identity_that_cannot_connect_comes_back_and_is_told() {
     let before = field.identities();
     let job = field.update_identity(&identity, 2);
     let (verdict, reason) = field.ended(&job);
-    let wanted = ("FAILED", "it did not connect in time");
+    let wanted = ("FAILED", LATE);
     assert_eq!((&*verdict, &*reason), wanted, "{}", field.board.console.tail(80));
     let status = field.status(|status| status["slot"] == "A");
     assert_eq!((&status["update"], &status["version"]), (&json!("failed"), &json!("0.1.0")));
