@@ -126,12 +126,14 @@ impl Interface {
 
     /// The same, by asking for the address that this network has lent before a reset or a deep
     /// sleep, if that was kept ([`keep_address`]): one question instead of two. A network that
-    /// does not know it says so, or nothing, and the device asks for another one.
+    /// does not know it says so, or nothing, and the device asks for another one. It is not kept any
+    /// more then.
     ///
     /// # Errors
     /// `OutOfMemory`.
     pub fn request_kept_address(&self) -> Result<(), Error> {
         let [address] = LEASE.get().unwrap_or_default();
+        LEASE.forget();
         let _core = Core::lock();
         // SAFETY: as above.
         Error::check(unsafe { sys::net_dhcp_start_with(sys::netif_default, address) })
@@ -179,6 +181,11 @@ fn in_network_order(address: Ipv4Addr) -> u32 {
 /// The address that DHCP gave, in network byte order, over resets and deep sleep.
 #[unsafe(link_section = ".noinit")]
 static LEASE: Kept<1> = Kept::new();
+
+/// Whether an address is kept.
+pub fn is_address_kept() -> bool {
+    LEASE.get().is_some()
+}
 
 /// Keeps the address that the device has now for [`Interface::request_kept_address`].
 pub fn keep_address() {

@@ -282,10 +282,10 @@ impl Station {
     }
 
     /// The first step. `kept` is the access point of an earlier life: the network's place, address
-    /// and channel. `gave_up`: that life ended since there was no connection over it for hours, so
-    /// that any other one is worth more.
-    pub fn start(&mut self, kept: Option<(usize, Bssid, u8)>, gave_up: bool) -> Step {
-        let place = if gave_up { &mut self.useless } else { &mut self.remembered };
+    /// and channel. `in_vain`: that life ended without a connection over it, so that any other one is
+    /// worth more.
+    pub fn start(&mut self, kept: Option<(usize, Bssid, u8)>, in_vain: bool) -> Step {
+        let place = if in_vain { &mut self.useless } else { &mut self.remembered };
         *place = kept
             .filter(|(network, ..)| *network < self.networks.len())
             .map(|(network, bssid, channel)| Candidate { network, bssid: Some(bssid), channel });
