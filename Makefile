@@ -58,6 +58,9 @@ FIRMWARE = MAKEFLAGS= $(CHIP_ENV) $(CARGO)
 unexport CARGO_UNSTABLE_BUILD_STD CARGO_UNSTABLE_TRIM_PATHS CARGO_PROFILE_RELEASE_TRIM_PATHS
 # VERSION=1.2.3 on the command line makes it the firmware's; otherwise that is the crate's.
 ifeq ($(origin VERSION),command line)
+ifeq ($(shell echo '$(VERSION)' | grep -xE '[0-9]{1,5}(\.[0-9]{1,5}){2}'),)
+$(error VERSION=$(VERSION): a version is three numbers, such as 1.2.3)
+endif
 export FIRMWARE_VERSION := $(VERSION)
 endif
 # .cargo/config.toml, which is for the chip, must not be found from where host cargo runs. With
