@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use crate::broker::BrokerOptions;
 use crate::client::{MqttClient, operator_options};
@@ -14,10 +14,11 @@ use crate::running::Running;
 use crate::servers::{self, Servers};
 use crate::updates::Service;
 use certificates::LeafRequest;
+use process::files;
 use things::config::Config;
 use things::device_identity::DeviceIdentity;
 use things::endpoints::Endpoints;
-use things::folder::ThingFolder;
+use things::folder::{Certificate, ThingFolder};
 use things::identity_region;
 use things::settings::Settings;
 use things::topics::Topics;
@@ -67,8 +68,7 @@ impl LocalCloud {
         let mut options = servers::ordinary_options(&pki, &settings.thing, &topics);
         change(&pki, &mut options)?;
         // Mosquitto resolves relative paths by its own folder.
-        std::fs::create_dir_all(folder)
-            .with_context(|| format!("cannot make the folder {}", folder.display()))?;
+        files::make_folder(folder)?;
         let folder = folder.canonicalize()?;
         Ok(Self {
             updates: None,
@@ -102,7 +102,7 @@ impl LocalCloud {
         match provisioned {
             Some(identity) => {
                 let notes = folder_of_thing.notes()?;
-                let certificate = notes.as_ref().and_then(|notes| notes.certificate_id());
+                let certificate = notes.and_then(|notes| notes.certificate);
                 cloud.stand_in_for_aws(identity, certificate)?;
             }
             None => {
@@ -121,7 +121,7 @@ impl LocalCloud {
     fn stand_in_for_aws(
         &mut self,
         mut identity: DeviceIdentity,
-        certificate: Option<&str>,
+        certificate: Option<Certificate>,
     ) -> Result<()> {
         let endpoint = identity.endpoints.host.clone();
         // The second name is for this machine's own clients.
@@ -135,7 +135,7 @@ impl LocalCloud {
             connected: certificate.map(|certificate| {
                 let port = self.servers.broker.operator_port();
                 let options = operator_options(&self.pki, port);
-                presence::announcer(options, self.thing.clone(), certificate.to_owned())
+                presence::announcer(options, self.thing.clone(), certificate.id)
             }),
         })?;
         self.servers.dns.set(&endpoint, Some(HOST_FROM_GUEST));

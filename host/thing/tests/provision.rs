@@ -556,13 +556,7 @@ fn a_rotation_goes_on_after_a_fault_at_any_change() {
 #[test]
 fn presence_events_tell_which_certificate_a_device_has() {
     let folder = tempfile::tempdir().unwrap();
-    let settings = Settings {
-        certs: folder.path().join("certs"),
-        state: folder.path().join("state"),
-        thing: "demo".to_owned(),
-        status_topic: "esp8266/status".to_owned(),
-        control_topic: "esp8266/control".to_owned(),
-    };
+    let settings = Settings::below(folder.path(), "demo");
     let cloud = LocalCloud::start(&settings, &folder.path().join("cloud")).unwrap();
     let mut events =
         PresenceEvents::new(operator_options(&cloud.pki, cloud.servers.broker.operator_port()));

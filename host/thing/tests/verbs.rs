@@ -19,13 +19,7 @@ use things::folder::ThingFolder;
 use things::settings::Settings;
 
 fn settings(folder: &Path) -> Settings {
-    Settings {
-        certs: folder.join("certs"),
-        state: folder.to_owned(),
-        thing: "a-thing".to_owned(),
-        status_topic: "esp8266/status".to_owned(),
-        control_topic: "esp8266/control".to_owned(),
-    }
+    Settings { state: folder.to_owned(), ..Settings::below(folder, "a-thing") }
 }
 
 fn thing(folder: &Path, verb: &str) -> Command {

@@ -1,6 +1,6 @@
 //! What every verb agrees on.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::config::Config;
 use crate::problem::Problem;
@@ -29,6 +29,14 @@ pub struct Settings {
 impl Settings {
     /// The device when none is named.
     pub const DEFAULT_THING: &str = "demo";
+
+    /// Of this thing, with folders below this one and the usual topics.
+    #[must_use]
+    pub fn below(folder: &Path, thing: &str) -> Self {
+        let Topics { status: status_topic, control: control_topic } = Topics::default();
+        let (certs, state) = (folder.join("certs"), folder.join("state"));
+        Self { certs, state, thing: thing.to_owned(), status_topic, control_topic }
+    }
 
     /// Takes the topics of `config` where the command line names none.
     ///

@@ -81,13 +81,7 @@ impl Lab {
 
     /// Starts the cloud, as `make run` does.
     pub fn start(&mut self) {
-        let settings = Settings {
-            certs: self.folder.path().join("certs"),
-            state: self.folder.path().join("state"),
-            thing: self.things[0].clone(),
-            status_topic: "esp8266/status".to_owned(),
-            control_topic: "esp8266/control".to_owned(),
-        };
+        let settings = Settings::below(self.folder.path(), &self.things[0]);
         let things = self.things.clone();
         let cloud =
             LocalCloud::start_with(&settings, &self.folder.path().join("cloud"), |_, options| {
