@@ -7,7 +7,6 @@ mod flash;
 mod fleet;
 mod identity;
 mod image;
-mod monitor;
 mod pki;
 mod provision;
 mod release;
@@ -20,6 +19,7 @@ mod verdicts;
 use std::process::ExitCode;
 
 use anyhow::Result;
+use board::monitor::Monitor;
 use clap::{Parser, Subcommand};
 use process::output::Unheard;
 
@@ -110,7 +110,7 @@ enum Verb {
     /// Erase a board's whole flash
     Erase(flash::Access),
     /// Show a board's console
-    Monitor(monitor::Arguments),
+    Monitor(Monitor),
 }
 
 fn main() -> ExitCode {
@@ -161,6 +161,6 @@ fn perform(verb: Verb, context: Context) -> Result<()> {
         Verb::UpdatePolicy(arguments) => update::policy(&context, arguments),
         Verb::Esptool(arguments) => esptool::set_up(&arguments),
         Verb::Erase(access) => flash::erase(&access),
-        Verb::Monitor(arguments) => monitor::monitor(&arguments),
+        Verb::Monitor(arguments) => board::monitor::monitor(&arguments),
     }
 }

@@ -108,7 +108,7 @@ pub fn with_network(mut device: DeviceIdentity, radio: bool) -> (DeviceIdentity,
 }
 
 struct Check<'a> {
-    machine: Box<dyn Machine>,
+    machine: Machine,
     board: Board,
     operator: &'a mut MqttClient,
     cloud: &'a LocalCloud,
@@ -125,14 +125,14 @@ impl Check<'_> {
         ))?;
         self.connection()?;
         for led in [Led::On, Led::Off] {
-            let mark = self.machine.console().mark();
+            let mark = self.machine.console.mark();
             self.operator.publish(&self.cloud.topics.control, led.word().as_bytes(), false)?;
             let what = format!("a status with the LED {}", led.word());
             self.status(&what, |status| status.led == led)?;
             let what = format!("the LED {}", led.word());
             let wanted = boards::led_line(&self.board, led);
-            let console = self.machine.console();
-            console.wait_for(mark, self.left()?, &what, |line| line == wanted)?;
+            let left = self.left()?;
+            self.machine.console.wait_for(mark, left, &what, |line| line == wanted)?;
             output::line(format!("smoke: LED {}", led.word()))?;
         }
         Ok(())
@@ -187,7 +187,7 @@ impl Check<'_> {
         if self.interrupt.happened() {
             bail!("interrupted");
         }
-        if let Some(status) = self.machine.wait(Duration::ZERO)? {
+        if let Some(status) = self.machine.process.wait(Duration::ZERO)? {
             bail!("the board ended ({status}) before the device sent {what}");
         }
         Ok(())
