@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 
 use crate::state::Store;
-use crate::{Cause, Certificate, Session, is, keys, list, policy, short, texts};
+use crate::{Cause, Certificate, Failure, Session, keys, list, policy, short, texts};
 
 /// The first pause before a further attempt at a deletion; each is twice the one before, up to the
 /// longest.
@@ -213,7 +213,7 @@ impl Session<'_> {
             (self.say)(&format!("version {id} of policy {name} deleted"));
         }
         match self.delete("delete-policy", &[("policy-name", name)], limit) {
-            Err(error) if is(&error, &Cause::Conflict) => Ok(false),
+            Err(error) if Failure::is(&error, &Cause::Conflict) => Ok(false),
             Err(error) => Err(error),
             Ok(()) => {
                 (self.say)(&format!("policy {name} deleted"));
@@ -231,7 +231,7 @@ impl Session<'_> {
     ) -> Result<bool> {
         match self.change(store, operation, arguments) {
             Ok(_) => Ok(true),
-            Err(error) if is(&error, &Cause::NotFound) => Ok(false),
+            Err(error) if Failure::is(&error, &Cause::NotFound) => Ok(false),
             Err(error) => Err(error),
         }
     }
@@ -243,8 +243,8 @@ impl Session<'_> {
         loop {
             match self.look(operation, arguments) {
                 Ok(_) => return Ok(()),
-                Err(error) if is(&error, &Cause::NotFound) => return Ok(()),
-                Err(error) if is(&error, &Cause::Conflict) && waited < limit => {
+                Err(error) if Failure::is(&error, &Cause::NotFound) => return Ok(()),
+                Err(error) if Failure::is(&error, &Cause::Conflict) && waited < limit => {
                     if pause == TOLD_FROM {
                         (self.say)(
                             "AWS still holds an attachment that was taken off; that may take up to \

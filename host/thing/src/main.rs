@@ -100,7 +100,7 @@ enum Verb {
     /// Say which version `update` needs built, if any
     UpdateVersion(update::VersionArguments),
     /// Show the updates that are not over
-    UpdateStatus(update::StatusArguments),
+    UpdateStatus(provision::Account),
     /// Call an update off
     UpdateCancel(update::CancelArguments),
     /// Print the policy on AWS of whoever orders updates
@@ -156,7 +156,7 @@ fn perform(verb: Verb, context: Context) -> Result<()> {
         Verb::Update(arguments) => update::update(&context, arguments),
         Verb::UpdateIdentity(arguments) => update::update_identity(context, arguments),
         Verb::UpdateVersion(arguments) => update::next_version(&context, &arguments),
-        Verb::UpdateStatus(arguments) => update::status(&context, arguments),
+        Verb::UpdateStatus(account) => update::status(&context, account),
         Verb::UpdateCancel(arguments) => update::cancel(&context, arguments),
         Verb::UpdatePolicy(arguments) => update::policy(&context, arguments),
         Verb::Esptool(arguments) => esptool::set_up(&arguments),

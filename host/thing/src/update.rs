@@ -152,12 +152,6 @@ pub struct VersionArguments {
 }
 
 #[derive(clap::Args)]
-pub struct StatusArguments {
-    #[command(flatten)]
-    account: provision::Account,
-}
-
-#[derive(clap::Args)]
 pub struct CancelArguments {
     #[command(flatten)]
     which: Which,
@@ -412,8 +406,8 @@ fn written_identity(context: Context) -> Result<Vec<u8>> {
     let file = folder.identity();
     identity_region::write(&config, &folder, &file, &settings.topics())?;
     let region = std::fs::read(&file)?;
-    let stored = Stored::read(&region).map_err(|error| anyhow::anyhow!("{error}"))?;
-    stored.identity.encode_file(stored.sequence).map_err(|error| anyhow::anyhow!("{error}"))
+    let stored = Stored::read(&region)?;
+    Ok(stored.identity.encode_file(stored.sequence)?)
 }
 
 /// The same for the board that `make run` runs, whose cloud has places of its own. Its successor is
@@ -425,7 +419,7 @@ fn local_identity(context: Context, meant: &Meant) -> Result<Vec<u8>> {
     let region = std::fs::read(&given).with_context(|| {
         format!("cannot read {}: start `make run` anew, which writes it", given.display())
     })?;
-    let stored = Stored::read(&region).map_err(|error| anyhow::anyhow!("{error}"))?;
+    let stored = Stored::read(&region)?;
     let endpoints = Endpoints {
         host: stored.identity.endpoint.to_owned(),
         port: stored.identity.port,
@@ -440,13 +434,9 @@ fn local_identity(context: Context, meant: &Meant) -> Result<Vec<u8>> {
         identity
     } else {
         let topics = settings.topics();
-        let mut identity = DeviceIdentity::new(
-            endpoints.clone(),
-            &running.thing,
-            topics,
-            pki.device.clone(),
-            root,
-        );
+        let device = pki.device.clone();
+        let mut identity =
+            DeviceIdentity::new(endpoints.clone(), &running.thing, topics, device, root);
         config.apply(&mut identity)?;
         run::trust_own(&things, &mut identity)?;
         identity
@@ -454,9 +444,9 @@ fn local_identity(context: Context, meant: &Meant) -> Result<Vec<u8>> {
     identity.endpoints = endpoints;
     let (identity, _) = smoke::with_network(identity, !stored.identity.wifi.is_empty());
     let next = stored.sequence.wrapping_add(1);
-    let copy = identity.copy(next).map_err(|error| anyhow::anyhow!("{error}"))?;
+    let copy = identity.copy(next)?;
     files::write(&given, &[&*copy, &copy].concat(), SECRET)?;
-    identity.file(next).map_err(|error| anyhow::anyhow!("{error}"))
+    Ok(identity.file(next)?)
 }
 
 /// The order for these things that is not over, if there is one.
@@ -466,9 +456,9 @@ fn going_on(orders: &Orders, meant: &Meant, identity: bool) -> Result<Option<Ord
     let words = meant.targets.words();
     ensure!(
         order.identity == identity,
-        "{} for {title} was ordered before and is not over: `make update{} {words}` goes on with it",
+        "{} for {title} was ordered before and is not over: `make {} {words}` goes on with it",
         order.what(),
-        if order.identity { "-identity" } else { "" }
+        order.verb()
     );
     say(&format!("going on     with {} for {title}, which was ordered before", order.what()));
     Ok(Some(order))
@@ -506,7 +496,7 @@ fn follow(
     let end = opened.update(orders).run(&mut order, Goal::Update, &mut shown);
     shown.bar.finish_and_clear();
     let words = meant.targets.words();
-    let verb = if order.identity { "update-identity" } else { "update" };
+    let verb = order.verb();
     match end? {
         End::Left => output::line(format!(
             "\nthe update goes on without you: `make {verb} {words}` follows it again, `make \
@@ -533,8 +523,8 @@ fn follow(
 }
 
 /// Shows the updates that are not over.
-pub fn status(context: &Context, arguments: StatusArguments) -> Result<()> {
-    let mut account = Some(arguments.account);
+pub fn status(context: &Context, account: provision::Account) -> Result<()> {
+    let mut account = Some(account);
     let mut any = false;
     let local_runs = Running::find(&context.settings.state).is_ok();
     for cloud in [CloudName::Local, CloudName::Aws] {
@@ -557,9 +547,9 @@ pub fn status(context: &Context, arguments: StatusArguments) -> Result<()> {
             let title = order.targets.title();
             match opened.update(&orders).standing(&order)? {
                 None => say(&format!(
-                    "{title}: {}, not begun or not cleared away: `make update{} {}` goes on",
+                    "{title}: {}, not begun or not cleared away: `make {} {}` goes on",
                     order.what(),
-                    if order.identity { "-identity" } else { "" },
+                    order.verb(),
                     order.targets.words()
                 )),
                 Some(standing) => {

@@ -11,7 +11,7 @@ const NOTES_LIMIT: u64 = 64 * 1024;
 
 /// Names under `certs/` that no thing may have: the local PKI, the signing key and orders of updates
 /// lie there.
-const RESERVED: [&str; 3] = ["local", "signing", "updates"];
+pub const RESERVED: [&str; 3] = ["local", "signing", "updates"];
 
 /// Where a thing's files are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,6 +58,13 @@ impl Notes {
     }
 }
 
+/// Whether AWS takes this as the name of a thing.
+#[must_use]
+pub fn is_name(thing: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b":_-".contains(&byte);
+    (1..=128).contains(&thing.len()) && thing.bytes().all(allowed)
+}
+
 impl ThingFolder {
     /// The folder of `thing` below `certs`; nothing needs to exist.
     ///
@@ -65,12 +72,7 @@ impl ThingFolder {
     /// When the thing's name is none, or would lead elsewhere.
     pub fn new(certs: &Path, thing: &str) -> Result<Self, Problem> {
         let folder = certs.join(thing);
-        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
-        if thing.is_empty()
-            || thing.len() > 128
-            || !thing.bytes().all(|byte| allowed(byte) || byte == b':')
-            || RESERVED.contains(&thing)
-        {
+        if !is_name(thing) || RESERVED.contains(&thing) {
             return Err(Problem::of(
                 &folder,
                 format!("{thing:?} cannot be a thing's name"),

@@ -24,15 +24,20 @@ impl dyn Account + '_ {
         arguments: &[(&str, &str)],
     ) -> Result<Option<Value>> {
         match self.call(service, operation, arguments) {
-            Err(error) if is(&error, &Cause::NotFound) => Ok(None),
+            Err(error) if Failure::is(&error, &Cause::NotFound) => Ok(None),
             other => other.map(Some),
         }
     }
-}
 
-/// Whether an error is a [`Failure`] of that cause.
-pub(crate) fn is(error: &anyhow::Error, cause: &Cause) -> bool {
-    error.downcast_ref::<Failure>().is_some_and(|failure| failure.cause == *cause)
+    /// Whether something is there, as [`Self::look_for`] finds.
+    pub(crate) fn has(
+        &mut self,
+        service: &str,
+        operation: &str,
+        arguments: &[(&str, &str)],
+    ) -> Result<Option<bool>> {
+        Ok(Some(self.look_for(service, operation, arguments)?.is_some()))
+    }
 }
 
 /// AWS, by the AWS CLI.
@@ -66,14 +71,7 @@ impl Account for Aws<'_> {
         operation: &str,
         arguments: &[(&str, &str)],
     ) -> Result<Value> {
-        let words: Vec<String> = arguments
-            .iter()
-            .map(|(name, value)| match *value {
-                "" => format!("--{name}"),
-                value => format!("--{name}={value}"),
-            })
-            .collect();
-        self.cli.call(service, operation, &words, self.say)
+        self.cli.call(service, operation, arguments, self.say)
     }
 }
 

@@ -265,6 +265,12 @@ impl Order {
         format!("{kind} {}", self.version)
     }
 
+    /// The verb that orders such a one, and goes on with it.
+    #[must_use]
+    pub fn verb(&self) -> &'static str {
+        if self.identity { "update-identity" } else { "update" }
+    }
+
     /// What the things are to fetch, in a word.
     pub(crate) fn file_kind(&self) -> &'static str {
         if self.identity { "identity" } else { "image" }
@@ -322,8 +328,7 @@ impl Orders {
     /// # Errors
     /// When it is not there any more.
     pub fn content(&self, order: &Order) -> Result<Vec<u8>> {
-        let file = self.image(order);
-        std::fs::read(&file).with_context(|| format!("cannot read {}", file.display()))
+        files::read(&self.image(order))
     }
 
     /// The order for these things that is not over.
@@ -352,8 +357,7 @@ impl Orders {
     /// # Errors
     /// When the folder cannot be written.
     pub fn begin<'c>(&self, order: &Order, content: impl Into<Content<'c>>) -> Result<()> {
-        std::fs::create_dir_all(&self.folder)
-            .with_context(|| format!("cannot make the folder {}", self.folder.display()))?;
+        files::make_folder(&self.folder)?;
         // The image first: an order without one could not go on.
         let mode = if order.identity { SECRET } else { PUBLIC };
         files::write(&self.image(order), content.into().bytes(), mode)?;
@@ -365,20 +369,13 @@ impl Orders {
     }
 
     pub(crate) fn forget(&self, order: &Order) -> Result<()> {
-        for file in [self.file(&order.targets), self.image(order)] {
-            match std::fs::remove_file(&file) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(error).with_context(|| format!("cannot remove {}", file.display()));
-                }
-                _ => {}
-            }
-        }
-        Ok(())
+        files::remove(&self.file(&order.targets))?;
+        files::remove(&self.image(order))
     }
 }
 
 fn read(file: &Path) -> Result<Order> {
-    let text = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let text = files::read(file)?;
     let order: Order = serde_json::from_slice(&text).with_context(|| {
         format!(
             "{} is damaged: what it had ordered can be seen by `aws iot list-jobs`",
