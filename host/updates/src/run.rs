@@ -1,7 +1,7 @@
 //! Takes the steps that `plan` names, by the commands of the AWS CLI.
 
 use std::collections::{BTreeMap, HashSet};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use provisioning::{Cause, Failure};
@@ -337,38 +337,5 @@ impl Update<'_> {
             standing.things.push(thing);
         }
         Ok(())
-    }
-}
-
-/// A watcher that follows for so long at most, and keeps what it hears: for programs and tests.
-#[derive(Debug)]
-pub struct Patient {
-    until: Instant,
-    /// The lines.
-    pub lines: Vec<String>,
-    /// The last standing, and everything that was told of things.
-    pub standing: Standing,
-    /// See [`Patient::standing`].
-    pub things: Vec<ThingStanding>,
-}
-
-impl Patient {
-    /// For so long.
-    #[must_use]
-    pub fn new(limit: Duration) -> Self {
-        let until = Instant::now() + limit;
-        Self { until, lines: Vec::new(), standing: Standing::default(), things: Vec::new() }
-    }
-}
-
-impl Watcher for Patient {
-    fn say(&mut self, line: &str) {
-        self.lines.push(line.to_owned());
-    }
-
-    fn stands(&mut self, standing: &Standing) -> bool {
-        self.standing = standing.clone();
-        self.things.extend(standing.things.iter().cloned());
-        Instant::now() < self.until
     }
 }

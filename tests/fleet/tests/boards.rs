@@ -10,14 +10,14 @@ use board::image::{self, FLASH_SIZE, IDENTITY_OFFSET, Image};
 use board::virtual_board::{VirtualBoard, VirtualOptions};
 use board_facts::Board;
 use certificates::LeafRequest;
-use fleet_tests::Lab;
+use fleet_tests::{Lab, Patient};
 use process::files::{self, SECRET};
 use process::programs::Owned;
 use releases::{Release, Signer};
 use slots::{SLOT_START, Slot};
 use things::device_identity::DeviceIdentity;
 use things::topics::Topics;
-use updates::{End, Goal, Limits, Order, Patient, Targets, Update};
+use updates::{End, Goal, Limits, Order, Targets, Update};
 
 /// What all of it takes at most on a busy machine.
 const LIMIT: Duration = Duration::from_secs(600);

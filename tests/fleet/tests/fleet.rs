@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use cloud::client::MqttClient;
-use fleet_tests::{Behaviour, Device, Lab};
+use fleet_tests::{Behaviour, Device, Lab, Patient};
 use releases::{PublicKey, Release, Signer};
-use updates::{End, Goal, Limits, Local, Order, Patient, Place, Targets, Update};
+use updates::{End, Goal, Limits, Local, Order, Place, Targets, Update};
 
 /// Generous: the machine may be busy.
 const LIMIT: Duration = Duration::from_secs(120);
