@@ -58,21 +58,28 @@ const IDENTITY_COPIES: [u32; 2] = [IDENTITY_OFFSET, IDENTITY_OFFSET + identity::
 const RECORDS_SIZE: usize = 2 * slots::SECTOR as usize;
 const _: () = assert!(slots::RECORDS[1] == slots::RECORDS[0] + slots::SECTOR);
 
+/// A board at its port.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Line {
+    /// The board
+    #[arg(long, default_value = "nodemcu", value_parser = Board::named)]
+    pub board: Board,
+    /// Its port
+    #[command(flatten)]
+    pub port: Port,
+    /// Bits per second of the transfer
+    #[arg(long, default_value_t = 460_800)]
+    pub baud: u32,
+}
+
 /// Writes an image and, if there is one at `identity`, an identity region.
 ///
 /// # Errors
 /// When something is missing or the transfer fails; the message says in what state the flash
 /// is and what to do.
-pub fn flash(
-    esptool: &Esptool,
-    port: &Port,
-    baud: u32,
-    board: &Board,
-    image: &Image,
-    identity: Option<&Path>,
-) -> Result<()> {
+pub fn flash(esptool: &Esptool, line: &Line, image: &Image, identity: Option<&Path>) -> Result<()> {
     let present = identity.filter(|path| path.exists());
-    write(esptool, port, baud, board, Some(image), present)?;
+    write(esptool, line, Some(image), present)?;
     match (identity, present) {
         (_, Some(path)) => output::line(format!(
             "Firmware and identity ({}) are in the flash, and were read back.",
@@ -91,18 +98,11 @@ pub fn flash(
 ///
 /// # Errors
 /// As for [`flash`], and when there is no such file.
-pub fn flash_identity(
-    esptool: &Esptool,
-    port: &Port,
-    baud: u32,
-    board: &Board,
-    thing: &str,
-    identity: &Path,
-) -> Result<()> {
+pub fn flash_identity(esptool: &Esptool, line: &Line, thing: &str, identity: &Path) -> Result<()> {
     if !identity.exists() {
         bail!("there is no {}: `make identity THING={thing}` makes it", identity.display());
     }
-    write(esptool, port, baud, board, None, Some(identity))?;
+    write(esptool, line, None, Some(identity))?;
     output::line(format!(
         "The identity of {thing} ({}) is in the flash, and was read back; the firmware was not \
          touched.",
@@ -112,17 +112,14 @@ pub fn flash_identity(
 
 fn write(
     esptool: &Esptool,
-    port: &Port,
-    baud: u32,
-    board: &Board,
+    line: &Line,
     image: Option<&Image>,
     identity: Option<&Path>,
 ) -> Result<()> {
     let scratch = scratch::folder()?;
-    let files = parts(board, image, identity, scratch.path())?;
-    let port = port.checked()?;
-    let mut arguments = connect(port, baud);
-    arguments.push("write-flash".into());
+    let files = parts(&line.board, image, identity, scratch.path())?;
+    let port = line.port.checked()?;
+    let mut arguments = connect(port, line.baud, "write-flash");
     for (at, file) in &files {
         arguments.extend([OsString::from(format!("0x{at:x}")), file.into()]);
     }
@@ -139,11 +136,9 @@ fn write(
 ///
 /// # Errors
 /// As for [`flash`].
-pub fn erase(esptool: &Esptool, port: &Port, baud: u32) -> Result<()> {
-    let port = port.checked()?;
-    let mut arguments = connect(port, baud);
-    arguments.push("erase-flash".into());
-    match esptool.show(arguments)? {
+pub fn erase(esptool: &Esptool, line: &Line) -> Result<()> {
+    let port = line.port.checked()?;
+    match esptool.show(connect(port, line.baud, "erase-flash"))? {
         Ok(()) => output::line(
             "Erased: the whole flash, with firmware and identity. `make flash` writes them anew.",
         ),
@@ -158,9 +153,9 @@ pub fn erase(esptool: &Esptool, port: &Port, baud: u32) -> Result<()> {
     }
 }
 
-fn connect(port: &str, baud: u32) -> Vec<OsString> {
+fn connect(port: &str, baud: u32, command: &str) -> Vec<OsString> {
     let baud = baud.to_string();
-    ["--chip", "esp8266", "--port", port, "--baud", &baud].map(OsString::from).to_vec()
+    ["--chip", "esp8266", "--port", port, "--baud", &baud, command].map(OsString::from).to_vec()
 }
 
 /// Why esptool failed, and what to do.

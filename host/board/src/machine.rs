@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use crate::console::Console;
 use crate::esptool::Esptool;
-use crate::flash;
+use crate::flash::{self, Line};
 use crate::image::Image;
 use crate::qemu::{Emulator, EmulatorOptions};
 use crate::virtual_board::{VirtualBoard, VirtualOptions};
@@ -133,11 +133,11 @@ impl Firmware {
         let mut board = VirtualBoard::start(&options)?;
         let identity = folder.join(format!("{}-identity.bin", self.board.name));
         files::write(&identity, region, SECRET)?;
-        let port = board.port();
+        let line = Line { board: self.board.clone(), port: board.port(), baud: BAUD };
         if holds(&options.flash, &image)? {
-            flash::flash_identity(&esptool, &port, BAUD, &self.board, "this device", &identity)?;
+            flash::flash_identity(&esptool, &line, "this device", &identity)?;
         } else {
-            flash::flash(&esptool, &port, BAUD, &self.board, &image, Some(&identity))?;
+            flash::flash(&esptool, &line, &image, Some(&identity))?;
         }
         board.restart()?;
         let VirtualBoard { process, console, .. } = board;

@@ -123,8 +123,8 @@ fn measure(settings: &Settings, elf: &Path, key: KeyKind) -> Result<Run> {
     let mut settings = settings.clone();
     if let KeyKind::Rsa2048 = key {
         let longest = |name: &str| format!("{}/{name}", "x".repeat(MAX_TOPIC - 1 - name.len()));
-        settings.status_topic = longest("status");
-        settings.control_topic = longest("control");
+        settings.topics.status = longest("status");
+        settings.topics.control = longest("control");
     }
     let mut cloud = LocalCloud::start_with(&settings, folder.path(), |pki, options| {
         match key {

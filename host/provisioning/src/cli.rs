@@ -22,6 +22,9 @@ const LET_GO: Duration = Duration::from_secs(310);
 /// Where the AWS CLI finds its account: a stand-in for AWS, mostly.
 const ENDPOINT: &str = "AWS_ENDPOINT_URL";
 
+/// Options of a command, by their names; one without a value is a switch.
+pub type Options<'o> = [(&'o str, &'o str)];
+
 /// How often and how patiently a throttled call is tried again.
 #[derive(Clone, Copy, Debug)]
 pub struct Patience {
@@ -156,8 +159,7 @@ impl Cli {
     }
 
     /// Calls `aws SERVICE OPERATION --name=value …` and returns its answer, `Null` when it is
-    /// empty; an argument without a value is a switch. Tries again while throttled: such a call had
-    /// no effect.
+    /// empty. Tries again while throttled: such a call had no effect.
     ///
     /// # Errors
     /// [`Failure`] when AWS or the AWS CLI refuses.
@@ -165,11 +167,11 @@ impl Cli {
         &self,
         service: &str,
         operation: &str,
-        arguments: &[(&str, &str)],
+        options: &Options<'_>,
         say: &dyn Fn(&str),
     ) -> Result<Value> {
         let call = format!("{service} {operation}");
-        let options = options(arguments);
+        let options = in_words(options);
         let mut words = vec![service, operation];
         words.extend(options.iter().map(String::as_str));
         let mut pause = self.patience.pause;
@@ -239,12 +241,12 @@ impl Cli {
 }
 
 /// `--name=value`, so that no value can be taken for an option.
-fn options(arguments: &[(&str, &str)]) -> Vec<String> {
-    let option = |(name, value): &(&str, &str)| match *value {
+fn in_words(options: &Options<'_>) -> Vec<String> {
+    let word = |(name, value): &(&str, &str)| match *value {
         "" => format!("--{name}"),
         value => format!("--{name}={value}"),
     };
-    arguments.iter().map(option).collect()
+    options.iter().map(word).collect()
 }
 
 /// Whether it is an AWS CLI that works: a version manager's shim for a version that is not
@@ -263,6 +265,6 @@ mod tests {
 
     #[test]
     fn values_cannot_be_options() {
-        assert_eq!(options(&[("thing-name", "--x")]), ["--thing-name=--x"]);
+        assert_eq!(in_words(&[("thing-name", "--x")]), ["--thing-name=--x"]);
     }
 }

@@ -63,6 +63,17 @@ impl Failure {
         error.downcast_ref::<Self>().is_some_and(|failure| failure.cause == *cause)
     }
 
+    /// What came of a call; `None` when what it is about does not exist.
+    ///
+    /// # Errors
+    /// As the call's.
+    pub fn unless_missing<T>(result: anyhow::Result<T>) -> anyhow::Result<Option<T>> {
+        match result {
+            Err(error) if Self::is(&error, &Cause::NotFound) => Ok(None),
+            other => other.map(Some),
+        }
+    }
+
     /// Whether the next call would fail for the same reason, whatever it is about.
     #[must_use]
     pub fn concerns_all(&self) -> bool {

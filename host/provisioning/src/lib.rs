@@ -61,7 +61,7 @@ use serde_json::Value;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-pub use cli::{Cli, Patience};
+pub use cli::{Cli, Options, Patience};
 pub use failure::{Cause, Failure};
 pub use policy::Policy;
 pub use rotate::Rotation;
@@ -278,27 +278,19 @@ impl<'a> Session<'a> {
     }
 
     /// Looks something up.
-    fn look(&self, operation: &str, arguments: &[(&str, &str)]) -> Result<Value> {
-        self.cli.call("iot", operation, arguments, self.say)
+    fn look(&self, operation: &str, options: &Options<'_>) -> Result<Value> {
+        self.cli.call("iot", operation, options, self.say)
     }
 
     /// Looks something up that may not exist.
-    fn look_for(&self, operation: &str, arguments: &[(&str, &str)]) -> Result<Option<Value>> {
-        match self.look(operation, arguments) {
-            Err(error) if Failure::is(&error, &Cause::NotFound) => Ok(None),
-            other => other.map(Some),
-        }
+    fn look_for(&self, operation: &str, options: &Options<'_>) -> Result<Option<Value>> {
+        Failure::unless_missing(self.look(operation, options))
     }
 
     /// Changes something, with the journal written before; the caller writes it after.
-    fn change(
-        &self,
-        store: &mut Store,
-        operation: &str,
-        arguments: &[(&str, &str)],
-    ) -> Result<Value> {
+    fn change(&self, store: &mut Store, operation: &str, options: &Options<'_>) -> Result<Value> {
         store.about_to(&format!("iot {operation}"))?;
-        self.look(operation, arguments)
+        self.look(operation, options)
     }
 
     /// Host name of the account's MQTT server.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 
 use crate::state::Store;
-use crate::{Cause, Certificate, Failure, Session, keys, list, policy, short, texts};
+use crate::{Cause, Certificate, Failure, Options, Session, keys, list, policy, short, texts};
 
 /// The first pause before a further attempt at a deletion; each is twice the one before, up to the
 /// longest.
@@ -227,23 +227,18 @@ impl Session<'_> {
         &self,
         store: &mut Store,
         operation: &str,
-        arguments: &[(&str, &str)],
+        options: &Options<'_>,
     ) -> Result<bool> {
-        match self.change(store, operation, arguments) {
-            Ok(_) => Ok(true),
-            Err(error) if Failure::is(&error, &Cause::NotFound) => Ok(false),
-            Err(error) => Err(error),
-        }
+        Ok(Failure::unless_missing(self.change(store, operation, options))?.is_some())
     }
 
     /// A deletion, patient with attachments that are on their way out.
-    fn delete(&self, operation: &str, arguments: &[(&str, &str)], limit: Duration) -> Result<()> {
+    fn delete(&self, operation: &str, options: &Options<'_>, limit: Duration) -> Result<()> {
         let mut pause = FIRST_PAUSE;
         let mut waited = Duration::ZERO;
         loop {
-            match self.look(operation, arguments) {
+            match self.look_for(operation, options) {
                 Ok(_) => return Ok(()),
-                Err(error) if Failure::is(&error, &Cause::NotFound) => return Ok(()),
                 Err(error) if Failure::is(&error, &Cause::Conflict) && waited < limit => {
                     if pause == TOLD_FROM {
                         (self.say)(

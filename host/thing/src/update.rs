@@ -404,7 +404,7 @@ pub fn update_identity(mut context: Context, arguments: IdentityArguments) -> Re
 fn written_identity(context: Context) -> Result<Vec<u8>> {
     let Configured { settings, config, folder, .. } = context.configure()?;
     let file = folder.identity();
-    identity_region::write(&config, &folder, &file, &settings.topics())?;
+    identity_region::write(&config, &folder, &file, &settings.topics)?;
     let region = std::fs::read(&file)?;
     let stored = Stored::read(&region)?;
     Ok(stored.identity.encode_file(stored.sequence)?)
@@ -429,14 +429,13 @@ fn local_identity(context: Context, meant: &Meant) -> Result<Vec<u8>> {
     let pki = Pki::open(&running.certs, &running.thing, &[])?;
     let root = pki.root.certificate().clone();
     let mut identity = if folder.exists() {
-        let mut identity = identity_region::of_thing(&config, &folder, &settings.topics())?;
+        let mut identity = identity_region::of_thing(&config, &folder, &settings.topics)?;
         identity.roots = vec![root];
         identity
     } else {
-        let topics = settings.topics();
-        let device = pki.device.clone();
+        let (places, device) = (endpoints.clone(), pki.device.clone());
         let mut identity =
-            DeviceIdentity::new(endpoints.clone(), &running.thing, topics, device, root);
+            DeviceIdentity::new(places, &running.thing, settings.topics, device, root);
         config.apply(&mut identity)?;
         run::trust_own(&things, &mut identity)?;
         identity

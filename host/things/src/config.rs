@@ -161,14 +161,14 @@ impl Config {
     /// # Errors
     /// When a topic has another placeholder than `{thing}`.
     pub fn topics(&self, thing: &str, defaults: Topics) -> Result<Topics, Problem> {
-        let topics = &self.settings.topics;
-        let or = |setting: &Option<Spanned<String>>, default| match setting {
+        let TopicSettings { status, control } = &self.settings.topics;
+        let topic = |setting: &Option<_>, default| match setting {
             Some(setting) => self.filled(setting, thing),
             None => Ok(default),
         };
         Ok(Topics {
-            status: or(&topics.status, defaults.status)?,
-            control: or(&topics.control, defaults.control)?,
+            status: topic(status, defaults.status)?,
+            control: topic(control, defaults.control)?,
         })
     }
 

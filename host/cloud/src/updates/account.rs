@@ -318,16 +318,10 @@ impl Account {
         let option = |name: &str| -> Result<Value, Refused> {
             arguments.get(name).map_or(Ok(Value::Null), |text| parse(name, text))
         };
-        let per_minute = figure(
-            &option("job-executions-rollout-config")?["maximumPerMinute"],
-            "maximumPerMinute",
-            1..=1000,
-        )?;
-        let timeout_minutes = figure(
-            &option("timeout-config")?["inProgressTimeoutInMinutes"],
-            "inProgressTimeoutInMinutes",
-            1..=10_080,
-        )?;
+        let rollout = option("job-executions-rollout-config")?;
+        let per_minute = figure(&rollout, "maximumPerMinute", 1..=1000)?;
+        let timeout = option("timeout-config")?;
+        let timeout_minutes = figure(&timeout, "inProgressTimeoutInMinutes", 1..=10_080)?;
         let abort = abort(&option("abort-config")?)?;
         let description = arguments.get("description").cloned();
         let id = id.to_owned();
@@ -378,10 +372,11 @@ fn parse<T: serde::de::DeserializeOwned>(name: &str, text: &str) -> Result<T, Re
 }
 
 fn figure(
-    value: &Value,
+    config: &Value,
     name: &str,
     range: std::ops::RangeInclusive<u32>,
 ) -> Result<Option<u32>, Refused> {
+    let value = &config[name];
     if value.is_null() {
         return Ok(None);
     }
