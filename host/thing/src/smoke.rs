@@ -70,23 +70,23 @@ pub fn smoke(context: Context, Arguments { firmware, application }: &Arguments) 
     match outcome {
         Ok(()) => output::line("smoke: passed"),
         Err(error) => {
-            let from = lines.len().saturating_sub(TAIL);
-            eprintln!("--- end of the device's console");
-            for line in &lines[from..] {
-                eprintln!("{line}");
-            }
             let log = cloud.servers.broker.log();
-            let log: Vec<&str> = log.lines().collect();
-            eprintln!("--- end of the broker's log");
-            for line in &log[log.len().saturating_sub(TAIL)..] {
-                eprintln!("{line}");
-            }
+            show_end("the device's console", lines.iter().map(String::as_str));
+            show_end("the broker's log", log.lines());
             for line in cloud.gate_log() {
                 eprintln!("{line}");
             }
             eprintln!("---");
             Err(error)
         }
+    }
+}
+
+fn show_end<'l>(what: &str, lines: impl Iterator<Item = &'l str>) {
+    eprintln!("--- end of {what}");
+    let lines: Vec<_> = lines.collect();
+    for line in &lines[lines.len().saturating_sub(TAIL)..] {
+        eprintln!("{line}");
     }
 }
 

@@ -210,12 +210,6 @@ impl Which {
     }
 }
 
-impl Meant {
-    fn orders(&self, context: &Context) -> Orders {
-        orders(context, self.cloud)
-    }
-}
-
 fn orders(context: &Context, cloud: CloudName) -> Orders {
     Orders::new(&match cloud {
         CloudName::Aws => context.things.join("updates"),
@@ -271,7 +265,8 @@ pub fn next_version(context: &Context, arguments: &VersionArguments) -> Result<(
     let VersionArguments { which, image } = arguments;
     let meant = which.meant(context)?;
     check_board(&meant, &image.board)?;
-    if image.release.is_some() || meant.orders(context).find(&meant.targets)?.is_some() {
+    let orders = orders(context, meant.cloud);
+    if image.release.is_some() || orders.find(&meant.targets)?.is_some() {
         return Ok(());
     }
     match image.new_version {
@@ -344,7 +339,7 @@ pub fn update(context: &Context, arguments: Arguments) -> Result<()> {
     let interrupt = Interrupt::watch()?;
     let meant = arguments.which.meant(context)?;
     check_board(&meant, &arguments.image.board)?;
-    let orders = meant.orders(context);
+    let orders = orders(context, meant.cloud);
     let opened = Opened::open(context, meant.cloud, arguments.account)?;
     let order = match going_on(&orders, &meant, false)? {
         Some(order) => order,
@@ -360,7 +355,8 @@ pub fn update(context: &Context, arguments: Arguments) -> Result<()> {
                 abort_after: arguments.abort_after,
                 ..Limits::default()
             };
-            let order = begin(&orders, &meant, &release, &opened.place, arguments.way, limits)?;
+            let content = Content::Firmware(&release);
+            let order = begin(&orders, &meant, content, &opened.place, arguments.way, limits)?;
             say(&format!("image        {}", release.summary()));
             order
         }
@@ -380,7 +376,7 @@ pub fn update_identity(mut context: Context, arguments: IdentityArguments) -> Re
     };
     context.settings.thing.clone_from(thing);
     let folder = context.folder()?;
-    let orders = meant.orders(&context);
+    let orders = orders(&context, meant.cloud);
     let opened = Opened::open(&context, meant.cloud, arguments.account)?;
     let order = match going_on(&orders, &meant, true)? {
         Some(order) => order,
@@ -391,8 +387,8 @@ pub fn update_identity(mut context: Context, arguments: IdentityArguments) -> Re
                 CloudName::Local => local_identity(context, &meant)?,
             };
             let identity = SignedIdentity::sign(file, &signer)?;
-            let order =
-                begin(&orders, &meant, &identity, &opened.place, arguments.way, Limits::default())?;
+            let (content, limits) = (Content::Identity(&identity), Limits::default());
+            let order = begin(&orders, &meant, content, &opened.place, arguments.way, limits)?;
             say(&format!("identity     {}", identity.summary()));
             order
         }
@@ -464,17 +460,16 @@ fn going_on(orders: &Orders, meant: &Meant, identity: bool) -> Result<Option<Ord
 }
 
 /// Writes an order down.
-fn begin<'c>(
+fn begin(
     orders: &Orders,
     meant: &Meant,
-    content: impl Into<Content<'c>>,
+    content: Content<'_>,
     place: &Place,
     way: Way,
     limits: Limits,
 ) -> Result<Order> {
     let Way { bucket, role, timeout, allow_downgrade } = way;
     let limits = Limits { timeout_minutes: timeout, allow_downgrade, ..limits };
-    let content = content.into();
     let order = Order::new(meant.targets.clone(), content, place, bucket, role, limits)?;
     orders.begin(&order, content)?;
     Ok(order)
@@ -570,7 +565,7 @@ pub fn status(context: &Context, account: provision::Account) -> Result<()> {
 pub fn cancel(context: &Context, arguments: CancelArguments) -> Result<()> {
     let interrupt = Interrupt::watch()?;
     let meant = arguments.which.meant(context)?;
-    let orders = meant.orders(context);
+    let orders = orders(context, meant.cloud);
     let title = meant.targets.title();
     let mut order = orders
         .find(&meant.targets)?

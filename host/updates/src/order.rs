@@ -126,18 +126,6 @@ pub enum Content<'c> {
     Identity(&'c SignedIdentity),
 }
 
-impl<'c> From<&'c Release> for Content<'c> {
-    fn from(release: &'c Release) -> Self {
-        Self::Firmware(release)
-    }
-}
-
-impl<'c> From<&'c SignedIdentity> for Content<'c> {
-    fn from(identity: &'c SignedIdentity) -> Self {
-        Self::Identity(identity)
-    }
-}
-
 impl<'c> Content<'c> {
     /// The bytes that go to the store.
     fn bytes(self) -> &'c [u8] {
@@ -201,16 +189,15 @@ impl Order {
     /// # Errors
     /// When a limit is none that AWS takes, there are more targets than a job may have, or an identity
     /// is not for them.
-    pub fn new<'c>(
+    pub fn new(
         targets: Targets,
-        content: impl Into<Content<'c>>,
+        content: Content<'_>,
         place: &Place,
         bucket: Option<String>,
         role: Option<String>,
         limits: Limits,
     ) -> Result<Self> {
         limits.check()?;
-        let content = content.into();
         if let Content::Identity(identity) = content {
             let thing = identity.thing();
             ensure!(
@@ -356,11 +343,11 @@ impl Orders {
     ///
     /// # Errors
     /// When the folder cannot be written.
-    pub fn begin<'c>(&self, order: &Order, content: impl Into<Content<'c>>) -> Result<()> {
+    pub fn begin(&self, order: &Order, content: Content<'_>) -> Result<()> {
         files::make_folder(&self.folder)?;
         // The image first: an order without one could not go on.
         let mode = if order.identity { SECRET } else { PUBLIC };
-        files::write(&self.image(order), content.into().bytes(), mode)?;
+        files::write(&self.image(order), content.bytes(), mode)?;
         self.keep(order)
     }
 

@@ -22,7 +22,7 @@ use tempfile::TempDir;
 use things::settings::Settings;
 use update::install::{Flash, Installer, MAX_IMAGE, Own};
 use update::machine::{Action, FlashError, Limits, Machine, Outcome};
-use updates::{Local, Order, Orders, Place, Standing, Targets, ThingStanding, Watcher};
+use updates::{Content, Local, Order, Orders, Place, Standing, Targets, ThingStanding, Watcher};
 
 /// As the firmware has them.
 const LIMITS: Limits = Limits { slot_size: MAX_IMAGE, block_size: 2048, window: 16 };
@@ -144,8 +144,9 @@ impl Lab {
         release: &Release,
         limits: updates::Limits,
     ) -> Order {
-        let order = Order::new(targets, release, place, None, None, limits).unwrap();
-        self.orders().begin(&order, release).unwrap();
+        let content = Content::Firmware(release);
+        let order = Order::new(targets, content, place, None, None, limits).unwrap();
+        self.orders().begin(&order, content).unwrap();
         order
     }
 

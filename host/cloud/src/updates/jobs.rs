@@ -540,17 +540,18 @@ impl Jobs {
         let expected = request.get("expectedVersion").map(number).transpose()?;
         let with = |name: &str| request.get(name) == Some(&Value::Bool(true));
         let (_, execution) = self.find(thing, id, request)?;
+        let refused = |code, message| {
+            Err(Refusal { state: Some(execution.state()), ..Refusal::new(code, message) })
+        };
         if execution.status.is_terminal() {
             let message = format!("a job that is {} stays so", execution.status);
-            let state = Some(execution.state());
-            return Err(Refusal { state, ..Refusal::new("InvalidStateTransition", message) });
+            return refused("InvalidStateTransition", message);
         }
         if let Some(expected) = expected
             && expected != execution.version
         {
             let message = format!("the version is {}, not {expected}", execution.version);
-            let state = Some(execution.state());
-            return Err(Refusal { state, ..Refusal::new("VersionMismatch", message) });
+            return refused("VersionMismatch", message);
         }
         let job = self.jobs.get_mut(id).expect("it was found");
         let execution = job.executions.get_mut(thing).expect("it was found");
