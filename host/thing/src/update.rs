@@ -518,7 +518,6 @@ fn follow(
 
 /// Shows the updates that are not over.
 pub fn status(context: &Context, account: provision::Account) -> Result<()> {
-    let mut account = Some(account);
     let mut any = false;
     let local_runs = Running::find(&context.settings.state).is_ok();
     for cloud in [CloudName::Local, CloudName::Aws] {
@@ -535,7 +534,6 @@ pub fn status(context: &Context, account: provision::Account) -> Result<()> {
             }
             continue;
         }
-        let Some(account) = account.take_if(|_| true) else { continue };
         let mut opened = Opened::open(context, cloud, account.clone())?;
         for order in all {
             let title = order.targets.title();
