@@ -82,7 +82,7 @@ impl<'a> From<&Stored<'a>> for Own<'a> {
 pub type Unfit = &'static str;
 
 const UNREADABLE: Unfit = "the image cannot be read back";
-const UNSIGNED: Unfit = "no key that this device trusts has signed the image";
+const UNSIGNED: Unfit = "no key that this device trusts has signed it";
 const NO_IMAGE: Unfit = "the image is no firmware";
 const DAMAGED: Unfit = "the image is not whole";
 const OTHER_BOARD: Unfit = "the image is for another board";
@@ -424,7 +424,9 @@ fn progress(byte: u32) -> u32 {
 /// Why the old firmware is back.
 fn came_back(verdict: Verdict, crash: Option<&str>) -> String {
     match (verdict, crash) {
-        (Verdict::Rejected { reason: NOT_CONNECTED }, _) => "it did not connect in time",
+        (Verdict::Rejected { reason: NOT_CONNECTED }, _) => {
+            "no connection, or no answer from jobs, in time"
+        }
         (Verdict::Trial { attempts }, Some(crash)) if attempts > 0 => crash,
         (Verdict::Trial { attempts }, None) if attempts > 0 => {
             "it was started three times and did not prove itself"

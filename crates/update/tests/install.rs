@@ -464,7 +464,10 @@ fn one_that_fails_is_told_with_what_became_of_it() {
     let (board, mut server) = start();
     assert_eq!(board.run(&mut server, None, false), Slot::B);
     board.installer().give_up().unwrap();
-    assert_eq!(told(&board, &mut server, Some("gave up")), "it did not connect in time");
+    assert_eq!(
+        told(&board, &mut server, Some("gave up")),
+        "no connection, or no answer from jobs, in time"
+    );
 
     // A bit that tipped over between the check and the boot.
     let (board, mut server) = start();

@@ -143,7 +143,7 @@ fn what_a_device_must_not_take_it_refuses_and_says_why() {
         (
             Release::sign(fleet_tests::image([1, 1, 0], fleet_tests::BOARD, 5_000), &other)
                 .unwrap(),
-            "lamp failed: no key that this device trusts has signed the image",
+            "lamp failed: no key that this device trusts has signed it",
         ),
         (
             lab.release([1, 0, 0], 5_000),
