@@ -1,7 +1,7 @@
 //! `thing monitor`: a board's console, with crash addresses turned into functions and lines.
 
 use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::{Duration, Instant};
 
@@ -19,34 +19,38 @@ pub const FIRMWARE_BAUD: u32 = 115_200;
 pub const ROM_BAUD: u32 = 74_880;
 
 /// What to show.
-#[derive(Clone, Debug)]
-pub struct MonitorOptions {
-    /// The firmware, for the names of code addresses.
-    pub elf: PathBuf,
-    /// Bits per second.
-    pub baud: u32,
-    /// Whether to reset the board first, so that its whole start is seen.
-    pub reset: bool,
+#[derive(Clone, Debug, clap::Args)]
+pub struct Monitor {
+    /// The firmware
+    #[arg(long)]
+    elf: PathBuf,
+    #[command(flatten)]
+    port: Port,
+    /// Bits per second; 74880 shows what the boot ROM says
+    #[arg(long, default_value_t = FIRMWARE_BAUD)]
+    baud: u32,
+    /// Do not reset the board first
+    #[arg(long)]
+    no_reset: bool,
 }
 
 /// Shows the console until Ctrl-C.
 ///
 /// # Errors
 /// When the port cannot be opened or goes away.
-pub fn monitor(port: &Port, options: &MonitorOptions) -> Result<()> {
+pub fn monitor(Monitor { elf, port, baud, no_reset }: &Monitor) -> Result<()> {
     let interrupt = Interrupt::watch()?;
     let name = port.checked()?;
-    let mut line = serial::open(name, options.baud)?;
+    let mut line = serial::open(name, *baud)?;
     output::line(format!(
-        "The console at {name}, {} baud; Ctrl-C ends. Lines of the boot ROM begin with {MARK}",
-        options.baud
+        "The console at {name}, {baud} baud; Ctrl-C ends. Lines of the boot ROM begin with {MARK}"
     ))?;
-    if options.reset {
+    if !no_reset {
         // At the ROM's own rate first: how the board starts is what one has to know when it does
         // not.
-        if options.baud != ROM_BAUD {
+        if *baud != ROM_BAUD {
             let start = rom_start(&mut *line)
-                .and_then(|start| line.set_baud(options.baud).map(|()| start))
+                .and_then(|start| line.set_baud(*baud).map(|()| start))
                 .with_context(|| format!("cannot reset the board at {name}"))?;
             for text in start {
                 output::line(text)?;
@@ -55,7 +59,21 @@ pub fn monitor(port: &Port, options: &MonitorOptions) -> Result<()> {
         reset(&mut *line).with_context(|| format!("cannot reset the board at {name}"))?;
     }
     let (source, lost) = Lines::new(line);
-    show(source, &options.elf, &lost, &interrupt, name)
+    let _console = Console::attach(source, elf, true)?;
+    loop {
+        if interrupt.happened() {
+            println!();
+            return Ok(());
+        }
+        match lost.recv_timeout(Duration::from_millis(100)) {
+            Ok(error) => bail!(
+                "the connection to {name} is gone ({error}): was the cable pulled, or does \
+                 another program use the port?"
+            ),
+            Err(mpsc::RecvTimeoutError::Timeout) => {}
+            Err(mpsc::RecvTimeoutError::Disconnected) => bail!("the console ended"),
+        }
+    }
 }
 
 /// Opens a board's console at the firmware's rate and resets the board: lines that end when the
@@ -105,30 +123,6 @@ fn rom_lines(bytes: &[u8]) -> impl Iterator<Item = String> + '_ {
         .filter_map(|line| line.strip_suffix(b"\n"))
         .filter(|line| std::str::from_utf8(line).is_ok_and(is_rom))
         .map(marked)
-}
-
-fn show(
-    source: Lines,
-    elf: &Path,
-    lost: &Receiver<io::Error>,
-    interrupt: &Interrupt,
-    name: &str,
-) -> Result<()> {
-    let _console = Console::attach(source, elf, true)?;
-    loop {
-        if interrupt.happened() {
-            println!();
-            return Ok(());
-        }
-        match lost.recv_timeout(Duration::from_millis(100)) {
-            Ok(error) => bail!(
-                "the connection to {name} is gone ({error}): was the cable pulled, or does \
-                 another program use the port?"
-            ),
-            Err(mpsc::RecvTimeoutError::Timeout) => {}
-            Err(mpsc::RecvTimeoutError::Disconnected) => bail!("the console ended"),
-        }
-    }
 }
 
 /// Pulls the board's reset as esptool does: GPIO0 high, so that it starts the firmware.

@@ -58,29 +58,21 @@ pub fn open(port: &str, baud: u32) -> Result<Box<dyn Line>> {
         .timeout(PATIENCE)
         .open()
         .with_context(|| format!("cannot open {port}"))?;
-    Ok(Box::new(Device(device)))
+    Ok(Box::new(device))
 }
 
 /// A serial port of this machine.
-struct Device(Box<dyn serialport::SerialPort>);
-
-impl Read for Device {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.0.read(buffer)
-    }
-}
-
-impl Line for Device {
+impl Line for Box<dyn serialport::SerialPort> {
     fn set_baud(&mut self, baud: u32) -> io::Result<()> {
-        Ok(self.0.set_baud_rate(baud)?)
+        Ok(self.set_baud_rate(baud)?)
     }
 
     fn set_dtr(&mut self, asserted: bool) -> io::Result<()> {
-        Ok(self.0.write_data_terminal_ready(asserted)?)
+        Ok(self.write_data_terminal_ready(asserted)?)
     }
 
     fn set_rts(&mut self, asserted: bool) -> io::Result<()> {
-        Ok(self.0.write_request_to_send(asserted)?)
+        Ok(self.write_request_to_send(asserted)?)
     }
 }
 

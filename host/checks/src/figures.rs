@@ -13,7 +13,7 @@ use anyhow::{Context, Result, bail};
 use identity::{Level, MAX_TOPIC};
 
 use crate::budget::{self, Figure};
-use crate::size::Image;
+use crate::size::{Image, Memory};
 use board::image;
 use board::qemu::{Emulator, EmulatorOptions, INSTRUCTION_SHIFT};
 use board::status::{Report, Status};
@@ -77,12 +77,12 @@ pub fn run(settings: &Settings, elf: &Path) -> Result<()> {
 }
 
 fn figures(image: &Image, ecdsa: &Run, rsa: &Run) -> Vec<Figure> {
-    let fixed = image.dram();
-    let in_use = |free: u64| fixed + image.heap().saturating_sub(free);
+    let fixed = image.total(Memory::Dram);
+    let in_use = |free: u64| fixed + image.heap.saturating_sub(free);
     let (bytes, instructions) = (Figure::bytes, Figure::instructions);
     vec![
-        bytes("flash", image.flash(), Some(most::FLASH)),
-        bytes("IRAM", image.iram(), None),
+        bytes("flash", image.total(Memory::Flash), Some(most::FLASH)),
+        bytes("IRAM", image.total(Memory::Iram), None),
         bytes("static DRAM", fixed, None),
         bytes("RAM at most, ECDSA chain", in_use(ecdsa.first.heap_min), Some(most::PEAK_ECDSA)),
         bytes("RAM at most, largest RSA chain", in_use(rsa.settled.heap_min), Some(most::PEAK_RSA)),
@@ -123,8 +123,8 @@ fn measure(settings: &Settings, elf: &Path, key: KeyKind) -> Result<Run> {
     let mut settings = settings.clone();
     if let KeyKind::Rsa2048 = key {
         let longest = |name: &str| format!("{}/{name}", "x".repeat(MAX_TOPIC - 1 - name.len()));
-        settings.status_topic = longest("status");
-        settings.control_topic = longest("control");
+        settings.topics.status = longest("status");
+        settings.topics.control = longest("control");
     }
     let mut cloud = LocalCloud::start_with(&settings, folder.path(), |pki, options| {
         match key {

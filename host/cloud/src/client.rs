@@ -1,6 +1,7 @@
 //! An MQTT client on this machine: the operator, and test clients that act as devices.
 
 use std::collections::VecDeque;
+use std::mem::discriminant;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread::JoinHandle;
@@ -97,9 +98,7 @@ impl MqttClient {
             })
             .context("cannot start the MQTT thread")?;
         let mut this = Self { client, happenings, waiting: VecDeque::new(), thread: Some(thread) };
-        this.await_answer("accept the connection", |happening| {
-            matches!(happening, Happening::Connected)
-        })?;
+        this.await_answer("accept the connection", &Happening::Connected)?;
         Ok(this)
     }
 
@@ -109,9 +108,7 @@ impl MqttClient {
     /// When the broker refuses or the connection ends.
     pub fn subscribe(&mut self, filter: &str) -> Result<()> {
         self.client.subscribe(filter, QoS::AtLeastOnce)?;
-        self.await_answer(&format!("accept the subscription of {filter}"), |h| {
-            matches!(h, Happening::Subscribed)
-        })
+        self.await_answer(&format!("accept the subscription of {filter}"), &Happening::Subscribed)
     }
 
     /// Publishes at QoS 1 and waits for the acknowledgement.
@@ -120,9 +117,7 @@ impl MqttClient {
     /// When none comes.
     pub fn publish(&mut self, topic: &str, payload: &[u8], retain: bool) -> Result<()> {
         self.client.publish(topic, QoS::AtLeastOnce, retain, payload)?;
-        self.await_answer(&format!("acknowledge the message to {topic}"), |h| {
-            matches!(h, Happening::Acknowledged)
-        })
+        self.await_answer(&format!("acknowledge the message to {topic}"), &Happening::Acknowledged)
     }
 
     /// Publishes at another QoS without waiting for anything.
@@ -174,12 +169,12 @@ impl MqttClient {
         }
     }
 
-    fn await_answer(&mut self, what: &str, wanted: impl Fn(&Happening) -> bool) -> Result<()> {
+    fn await_answer(&mut self, what: &str, wanted: &Happening) -> Result<()> {
         let deadline = Instant::now() + ANSWER_LIMIT;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             match self.happenings.recv_timeout(left) {
-                Ok(happening) if wanted(&happening) => return Ok(()),
+                Ok(happening) if discriminant(&happening) == discriminant(wanted) => return Ok(()),
                 Ok(Happening::Message(message)) => self.waiting.push_back(message),
                 Ok(Happening::Closed(why)) => {
                     return Err(why.context(format!("the broker did not {what}")));

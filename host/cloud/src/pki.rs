@@ -4,11 +4,11 @@
 //! device trusts. Devices carry certificates of another authority, which only the broker
 //! trusts, so that a device's certificate can never pass for the server's.
 
-use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use certificates::{Authority, Credential, KeyKind, LeafRequest, Validity};
+use process::files;
 use rcgen::CertificateParams;
 use rustls::pki_types::CertificateDer;
 use time::{Duration, OffsetDateTime};
@@ -48,8 +48,7 @@ impl Pki {
     /// # Errors
     /// When the folder cannot be read or written.
     pub fn open(folder: &Path, thing: &str, further_names: &[String]) -> Result<Self> {
-        fs::create_dir_all(folder)
-            .with_context(|| format!("cannot make the folder {}", folder.display()))?;
+        files::make_folder(folder)?;
         let root = keep_authority(folder, "root", None, || {
             Authority::root("Local IoT root", KeyKind::P256, Validity::for_days(3650))
         })?;
@@ -159,6 +158,7 @@ fn parse<'a>(certificate: &'a CertificateDer<'_>) -> Result<X509Certificate<'a>>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
     use std::os::unix::fs::PermissionsExt;
 
     fn mode(path: &Path) -> u32 {

@@ -20,13 +20,7 @@ const QUIET: Duration = Duration::from_millis(500);
 
 fn start() -> (TempDir, LocalCloud) {
     let folder = tempfile::tempdir().unwrap();
-    let settings = Settings {
-        certs: folder.path().join("certs"),
-        state: folder.path().join("state"),
-        thing: "a-thing".to_owned(),
-        status_topic: "esp8266/status".to_owned(),
-        control_topic: "esp8266/control".to_owned(),
-    };
+    let settings = Settings::below(folder.path(), "a-thing");
     let cloud = LocalCloud::start(&settings, &folder.path().join("cloud")).unwrap();
     (folder, cloud)
 }

@@ -1,5 +1,6 @@
 //! Programs that come from PyPI, each in a virtual environment of its own under `target/`.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -79,21 +80,10 @@ fn make(folder: &Path, build: &str, requirements: &str) -> Result<PathBuf> {
 fn install(folder: &Path, requirements: &str, how: &str) -> Result<()> {
     let wanted = folder.join("wanted.txt");
     fs::write(&wanted, requirements)?;
-    programs::output(
-        &folder.join("bin/python"),
-        [
-            "-m".as_ref(),
-            "pip".as_ref(),
-            "install".as_ref(),
-            "--quiet".as_ref(),
-            "--disable-pip-version-check".as_ref(),
-            "--require-hashes".as_ref(),
-            how.as_ref(),
-            "-r".as_ref(),
-            wanted.as_os_str(),
-        ],
-    )
-    .context("cannot install from PyPI: is this machine online?")?;
+    let options = "-m pip install --quiet --disable-pip-version-check --require-hashes -r";
+    let options = options.split(' ').map(OsStr::new).chain([wanted.as_os_str(), how.as_ref()]);
+    programs::output(&folder.join("bin/python"), options)
+        .context("cannot install from PyPI: is this machine online?")?;
     fs::remove_file(&wanted)?;
     Ok(())
 }

@@ -7,7 +7,6 @@ mod flash;
 mod fleet;
 mod identity;
 mod image;
-mod monitor;
 mod pki;
 mod provision;
 mod release;
@@ -20,6 +19,7 @@ mod verdicts;
 use std::process::ExitCode;
 
 use anyhow::Result;
+use board::monitor::Monitor;
 use clap::{Parser, Subcommand};
 use process::output::Unheard;
 
@@ -100,7 +100,7 @@ enum Verb {
     /// Say which version `update` needs built, if any
     UpdateVersion(update::VersionArguments),
     /// Show the updates that are not over
-    UpdateStatus(update::StatusArguments),
+    UpdateStatus(provision::Account),
     /// Call an update off
     UpdateCancel(update::CancelArguments),
     /// Print the policy on AWS of whoever orders updates
@@ -110,7 +110,7 @@ enum Verb {
     /// Erase a board's whole flash
     Erase(flash::Access),
     /// Show a board's console
-    Monitor(monitor::Arguments),
+    Monitor(Monitor),
 }
 
 fn main() -> ExitCode {
@@ -156,11 +156,11 @@ fn perform(verb: Verb, context: Context) -> Result<()> {
         Verb::Update(arguments) => update::update(&context, arguments),
         Verb::UpdateIdentity(arguments) => update::update_identity(context, arguments),
         Verb::UpdateVersion(arguments) => update::next_version(&context, &arguments),
-        Verb::UpdateStatus(arguments) => update::status(&context, arguments),
+        Verb::UpdateStatus(account) => update::status(&context, account),
         Verb::UpdateCancel(arguments) => update::cancel(&context, arguments),
         Verb::UpdatePolicy(arguments) => update::policy(&context, arguments),
         Verb::Esptool(arguments) => esptool::set_up(&arguments),
         Verb::Erase(access) => flash::erase(&access),
-        Verb::Monitor(arguments) => monitor::monitor(&arguments),
+        Verb::Monitor(arguments) => board::monitor::monitor(&arguments),
     }
 }

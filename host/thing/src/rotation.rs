@@ -89,7 +89,7 @@ mod tests {
     use things::device_identity::DeviceIdentity;
     use things::endpoints::Endpoints;
     use things::topics::Topics;
-    use updates::{Limits, Order, Place};
+    use updates::{Content, Limits, Order, Place};
 
     struct Prophet {
         sees: bool,
@@ -139,12 +139,12 @@ mod tests {
             local: false,
         };
         let group = Targets::Group("lamps".to_owned());
-        let limits = Limits::default();
-        let error = Order::new(group, &signed, &place, None, None, limits.clone()).unwrap_err();
+        let (content, limits) = (Content::Identity(&signed), Limits::default());
+        let error = Order::new(group, content, &place, None, None, limits.clone()).unwrap_err();
         assert!(error.to_string().contains("would refuse it"), "{error}");
         let lamp = Targets::Thing("lamp".to_owned());
-        let order = Order::new(lamp, &signed, &place, None, None, limits).unwrap();
-        orders.begin(&order, &signed).unwrap();
+        let order = Order::new(lamp, content, &place, None, None, limits).unwrap();
+        orders.begin(&order, content).unwrap();
         assert_eq!(orders.content(&order).unwrap(), signed.file());
     }
 

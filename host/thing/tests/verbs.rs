@@ -19,13 +19,11 @@ use things::folder::ThingFolder;
 use things::settings::Settings;
 
 fn settings(folder: &Path) -> Settings {
-    Settings {
-        certs: folder.join("certs"),
-        state: folder.to_owned(),
-        thing: "a-thing".to_owned(),
-        status_topic: "esp8266/status".to_owned(),
-        control_topic: "esp8266/control".to_owned(),
-    }
+    Settings { state: folder.to_owned(), ..Settings::below(folder, "a-thing") }
+}
+
+fn start(folder: &Path) -> LocalCloud {
+    LocalCloud::start(&settings(folder), &folder.join("cloud")).unwrap()
 }
 
 fn thing(folder: &Path, verb: &str) -> Command {
@@ -93,7 +91,7 @@ fn without_a_cloud_the_message_says_what_to_do() {
 #[test]
 fn on_and_off_wait_for_the_device() {
     let folder = tempfile::tempdir().unwrap();
-    let cloud = LocalCloud::start(&settings(folder.path()), &folder.path().join("cloud")).unwrap();
+    let cloud = start(folder.path());
     let mut announced = cloud.running().announce(folder.path()).unwrap();
     let output = finish(folder.path(), "on");
     let error = String::from_utf8(output.stderr).unwrap();
@@ -116,7 +114,7 @@ fn on_and_off_wait_for_the_device() {
 #[test]
 fn watch_shows_statuses_and_ends_by_ctrl_c() {
     let folder = tempfile::tempdir().unwrap();
-    let cloud = LocalCloud::start(&settings(folder.path()), &folder.path().join("cloud")).unwrap();
+    let cloud = start(folder.path());
     let _announced = cloud.running().announce(folder.path()).unwrap();
     let mut watch = thing(folder.path(), "watch").stdout(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(watch.stdout.take().unwrap()).lines();
@@ -147,13 +145,9 @@ fn a_provisioned_thing_is_let_in_by_its_own_certificate_only() {
     let config = Config::load(&config).unwrap();
     let mut settings = settings(folder.path());
     settings.adopt(&config).unwrap();
-    let cloud = LocalCloud::start_configured(
-        &settings,
-        &folder.path().join("cloud"),
-        &config,
-        &ThingFolder::new(&things, "a-thing").unwrap(),
-    )
-    .unwrap();
+    let own = ThingFolder::new(&things, "a-thing").unwrap();
+    let cloud = folder.path().join("cloud");
+    let cloud = LocalCloud::start_configured(&settings, &cloud, &config, &own).unwrap();
     assert!(cloud.stands_in_for_aws());
     let identity = cloud.device_identity();
     assert_eq!(identity.endpoints.host, ENDPOINT);
@@ -176,12 +170,9 @@ fn a_provisioned_thing_is_let_in_by_its_own_certificate_only() {
     for credential in [&other, &cloud.pki.device] {
         assert!(connect(credential).is_err());
     }
-    assert!(
-        cloud.gate_log().iter().all(|line| line.contains("the device's TLS")),
-        "{:?}",
-        cloud.gate_log()
-    );
-    assert_eq!(cloud.gate_log().len(), 2);
+    let log = cloud.gate_log();
+    assert!(log.iter().all(|line| line.contains("the device's TLS")), "{log:?}");
+    assert_eq!(log.len(), 2);
     let mut device = connect(&credential).unwrap();
     let mut operator = cloud.operator().unwrap();
     operator.subscribe("a-thing/status").unwrap();
@@ -202,7 +193,7 @@ fn a_provisioned_thing_is_let_in_by_its_own_certificate_only() {
 #[test]
 fn watch_ends_quietly_when_nobody_reads() {
     let folder = tempfile::tempdir().unwrap();
-    let cloud = LocalCloud::start(&settings(folder.path()), &folder.path().join("cloud")).unwrap();
+    let cloud = start(folder.path());
     let _announced = cloud.running().announce(folder.path()).unwrap();
     let mut watch = thing(folder.path(), "watch")
         .stdout(Stdio::piped())

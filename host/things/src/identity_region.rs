@@ -71,8 +71,8 @@ fn agrees_with_policy(identity: &DeviceIdentity, folder: &ThingFolder) -> Result
         ));
     }
     for (key, allowed, wanted) in [
-        ("status_topic", notes.status_topic(), &identity.topics.status),
-        ("control_topic", notes.control_topic(), &identity.topics.control),
+        ("status_topic", &notes.status_topic, &identity.topics.status),
+        ("control_topic", &notes.control_topic, &identity.topics.control),
     ] {
         if let Some(allowed) = allowed
             && allowed != wanted

@@ -9,7 +9,6 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use board::image::{self, FLASH_SIZE, IDENTITY_OFFSET, Image};
-use board::machine::Machine as _;
 use board::status::Report;
 use board::virtual_board::{VirtualBoard, VirtualOptions};
 use board_facts::Board;
@@ -152,7 +151,7 @@ impl Field {
 
     /// Switches the board off, and on again with further options.
     fn power_cycle(&mut self, further: &[&str]) {
-        self.board.kill();
+        self.board.process.kill();
         self.board = start(&self.folder, further);
         self.board.restart().unwrap();
     }
@@ -559,7 +558,7 @@ fn survives(cut: u64) {
     field.power_cycle(&["--power-cut-after", &cut]);
     field.watcher.online();
     let job = field.update(&version(&shipped(), [0, 2, 0]));
-    let status = field.board.wait(UPDATE).unwrap().expect("the power is cut");
+    let status = field.board.process.wait(UPDATE).unwrap().expect("the power is cut");
     assert_eq!(status.code(), Some(3), "{}", field.board.console.tail(40));
     let region = field.flash()[IDENTITY_OFFSET as usize..][..identity::REGION_SIZE].to_vec();
     field.power_cycle(&[]);
@@ -666,7 +665,7 @@ fn the_power_fails_while_an_identity_comes() {
     field.power_cycle(&["--power-cut-after", &cut]);
     field.watcher.online();
     let job = field.update_identity(&field.stage.identity.clone(), 2);
-    let status = field.board.wait(UPDATE).unwrap().expect("the power is cut");
+    let status = field.board.process.wait(UPDATE).unwrap().expect("the power is cut");
     assert_eq!(status.code(), Some(3), "{}", field.board.console.tail(40));
     assert_eq!(field.identities()[0].1, 1);
     field.power_cycle(&[]);

@@ -113,38 +113,36 @@ pub fn answer(
     result.unwrap_or_else(|refusal| vec![refusal.answer(token.as_deref(), form)])
 }
 
-impl Form {
-    fn word(self) -> &'static str {
-        match self {
-            Self::Json => "json",
-            Self::Cbor => "cbor",
-        }
+impl Refusal {
+    fn answer(&self, token: Option<&str>, form: Form) -> Answer {
+        form.answer("rejected", json!({ "o": self.code, "m": self.message }), token)
     }
 }
 
-impl Refusal {
-    fn answer(&self, token: Option<&str>, form: Form) -> Answer {
-        let mut body = json!({ "o": self.code, "m": self.message });
+impl Form {
+    /// The path of an answer of this kind.
+    fn path(self, kind: &str) -> String {
+        match self {
+            Self::Json => format!("{kind}/json"),
+            Self::Cbor => format!("{kind}/cbor"),
+        }
+    }
+
+    /// An answer of objects, arrays, texts and whole numbers.
+    fn answer(self, kind: &str, mut body: Value, token: Option<&str>) -> Answer {
         if let Some(token) = token {
             body["c"] = token.into();
         }
-        let path = format!("rejected/{}", form.word());
-        Answer { path, payload: form.write(&body) }
-    }
-}
-
-impl Form {
-    /// Writes objects, arrays, texts and whole numbers.
-    fn write(self, value: &Value) -> Vec<u8> {
-        match self {
-            Self::Json => value.to_string().into_bytes(),
+        let payload = match self {
+            Self::Json => body.to_string().into_bytes(),
             Self::Cbor => {
                 let mut bytes = Vec::new();
-                let done = encode(&mut Encoder::new(&mut bytes), value);
+                let done = encode(&mut Encoder::new(&mut bytes), &body);
                 done.expect("writing to memory does not fail");
                 bytes
             }
-        }
+        };
+        Answer { path: self.path(kind), payload }
     }
 }
 
@@ -178,11 +176,8 @@ fn encode(cbor: &mut Encoder<&mut Vec<u8>>, value: &Value) -> Written {
 fn description(stream: &Stream, token: Option<&str>, form: Form) -> Answer {
     let files: Vec<Value> =
         stream.files.iter().map(|(number, file)| json!({ "f": number, "z": file.size })).collect();
-    let mut body = json!({ "s": stream.version, "d": stream.description, "r": files });
-    if let Some(token) = token {
-        body["c"] = token.into();
-    }
-    Answer { path: format!("description/{}", form.word()), payload: form.write(&body) }
+    let body = json!({ "s": stream.version, "d": stream.description, "r": files });
+    form.answer("description", body, token)
 }
 
 fn blocks(
@@ -253,20 +248,16 @@ fn blocks(
 
 impl Block<'_> {
     fn answer(&self, token: Option<&str>, form: Form) -> Answer {
-        let path = format!("data/{}", form.word());
         if form == Form::Json {
-            let hex: String = self.content.iter().map(|byte| format!("{byte:02x}")).collect();
-            let mut body =
+            let hex = hex::encode(self.content);
+            let body =
                 json!({ "f": self.file, "l": self.content.len(), "i": self.number, "p": hex });
-            if let Some(token) = token {
-                body["c"] = token.into();
-            }
-            return Answer { path, payload: body.to_string().into_bytes() };
+            return form.answer("data", body, token);
         }
         let mut payload = Vec::with_capacity(self.content.len() + 96);
         self.encode(token, &mut Encoder::new(&mut payload))
             .expect("writing to memory does not fail");
-        Answer { path, payload }
+        Answer { path: form.path("data"), payload }
     }
 
     fn encode(&self, token: Option<&str>, cbor: &mut Encoder<&mut Vec<u8>>) -> Written {
@@ -284,10 +275,7 @@ impl Block<'_> {
 
 impl Request {
     fn read(payload: &[u8], form: Form) -> Result<Self, Refusal> {
-        match form {
-            Form::Json => Self::read_json(payload),
-            Form::Cbor => Self::read_cbor(payload),
-        }
+        if form == Form::Json { Self::read_json(payload) } else { Self::read_cbor(payload) }
     }
 
     fn read_json(payload: &[u8]) -> Result<Self, Refusal> {

@@ -510,17 +510,15 @@ impl Machine {
 
     /// Runs for `time` by the board's own clock, unless something ends it before.
     pub fn run_for(&mut self, time: Duration) -> Option<End> {
-        let now = |machine: &Self| machine.board.clock.nanoseconds(machine.cpu.cycles());
-        let end = now(self).saturating_add(time.as_nanos() as u64);
-        while now(self) < end {
+        let end = self.now().saturating_add(time.as_nanos() as u64);
+        while self.now() < end {
             let wait = self.ahead();
             if self.held.is_some() || self.switch.load(Ordering::Relaxed) {
                 self.outside(wait);
                 return self.over();
             }
-            let slice = self.board.clock.cycles_in(end - now(self)).clamp(1, SLICE);
             if wait.is_zero()
-                && let Some(stop) = self.slice_to(self.cpu.cycles() + slice)
+                && let Some(stop) = self.slice_until(end)
             {
                 return Some(End::Stopped(stop));
             }
@@ -538,15 +536,12 @@ impl Machine {
     ///
     /// Returns early, with nothing, when the board has sent frames that nobody has taken.
     pub fn run_board_time(&mut self, time: Duration) -> Option<End> {
-        let now = |machine: &Self| machine.board.clock.nanoseconds(machine.cpu.cycles());
-        let end = now(self) + u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
-        while now(self) < end && self.held.is_none() {
+        let end = self.now().saturating_add(time.as_nanos() as u64);
+        while self.now() < end && self.held.is_none() {
             if self.switch.load(Ordering::Relaxed) {
                 return Some(End::SwitchedOff);
             }
-            let stop = self.slice_to(
-                self.cpu.cycles() + self.board.clock.cycles_in(end - now(self)).clamp(1, SLICE),
-            );
+            let stop = self.slice_until(end);
             let over = self.over();
             self.outside(Duration::ZERO);
             if let Some(end) = over.or(stop.map(End::Stopped)) {
@@ -557,6 +552,17 @@ impl Machine {
             }
         }
         None
+    }
+
+    /// Nanoseconds on the board's own clock.
+    fn now(&self) -> u64 {
+        self.board.clock.nanoseconds(self.cpu.cycles())
+    }
+
+    /// One slice, which ends no later than that clock shows `end`.
+    fn slice_until(&mut self, end: u64) -> Option<Stop> {
+        let cycles = self.board.clock.cycles_in(end - self.now()).clamp(1, SLICE);
+        self.slice_to(self.cpu.cycles() + cycles)
     }
 
     /// Executes one instruction, or one function of the ROM; asleep, one cycle passes. While EN
