@@ -1,7 +1,7 @@
 //! Espressif's own tool for images and the boot loader, from PyPI in the release that
 //! `host/process/python/esptool.txt` pins.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::io::{IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -63,11 +63,7 @@ impl Esptool {
     ///
     /// # Errors
     /// When it fails.
-    pub fn output<I, S>(&self, arguments: I) -> Result<String>
-    where
-        I: IntoIterator<Item = S>,
-        S: AsRef<OsStr>,
-    {
+    pub fn output(&self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Result<String> {
         let bytes = programs::output(&self.program, arguments)?;
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
@@ -76,11 +72,7 @@ impl Esptool {
     ///
     /// # Errors
     /// When it cannot be started or watched; `Ok(Err(..))` when it ran and failed.
-    pub fn show<I, S>(&self, arguments: I) -> Result<std::result::Result<(), Failure>>
-    where
-        I: IntoIterator<Item = S>,
-        S: AsRef<OsStr>,
-    {
+    pub fn show(&self, arguments: Vec<OsString>) -> Result<std::result::Result<(), Failure>> {
         let (mut reader, writer) = std::io::pipe().context("cannot make a pipe")?;
         let errors = writer.try_clone().context("cannot make a pipe")?;
         let mut command = Command::new(&self.program);
