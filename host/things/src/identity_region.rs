@@ -197,11 +197,7 @@ fn describe_fields(text: &mut String, identity: &Identity<'_>) {
 }
 
 fn sha256(bytes: &[u8]) -> String {
-    let digest = ring::digest::digest(&ring::digest::SHA256, bytes);
-    digest.as_ref().iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    hex::encode(ring::digest::digest(&ring::digest::SHA256, bytes))
 }
 
 /// Subject, end of validity and SHA-256 of a certificate.
