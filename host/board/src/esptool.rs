@@ -36,7 +36,7 @@ impl Esptool {
         if !python::is_made(folder, python::ESPTOOL_BUILD, python::ESPTOOL) {
             output::line(format!("installing esptool from PyPI into {}", folder.display()))?;
         }
-        let programs = python::environment_built(folder, python::ESPTOOL_BUILD, python::ESPTOOL)
+        let programs = python::environment(folder, python::ESPTOOL_BUILD, python::ESPTOOL)
             .with_context(|| {
                 format!(
                     "esptool cannot be set up (offline: bring {} from a machine where this ran)",
