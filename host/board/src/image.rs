@@ -81,18 +81,18 @@ impl Image {
             }
         }
         let size = format!("{}MB", board.flash_mib);
-        let convert = |version: &str, to: &Path, elf: &Path| {
+        let convert = |version: u8, to: &Path, elf: &Path| {
             // DIO at 40 MHz: what every flash chip on such a module can do.
-            #[rustfmt::skip]
-            let arguments = [
-                "--chip", "esp8266", "elf2image", "--version", version, "--flash-mode", "dio",
-                "--flash-freq", "40m", "--flash-size", &size, "--output",
-            ].map(OsStr::new);
-            esptool.output(arguments.into_iter().chain([to.as_os_str(), elf.as_os_str()]))
+            let options = format!(
+                "--chip esp8266 elf2image --version {version} --flash-mode dio --flash-freq 40m \
+                 --flash-size {size} --output"
+            );
+            let options = options.split(' ').map(OsStr::new);
+            esptool.output(options.chain([to.as_os_str(), elf.as_os_str()]))
         };
         // esptool takes the output for the beginning of a name here, to which it adds the offset.
-        convert("1", &folder.join("firmware-"), boot)?;
-        convert("2", &image.firmware, elf)?;
+        convert(1, &folder.join("firmware-"), boot)?;
+        convert(2, &image.firmware, elf)?;
         let mut firmware = fs::read(&image.firmware)?;
         firmware.extend([0; 4 * SUMS]);
         if seal(&mut firmware).is_none_or(|length| length != firmware.len()) {

@@ -1,5 +1,6 @@
 //! `thing monitor`: a board's console, with crash addresses turned into functions and lines.
 
+use std::collections::VecDeque;
 use std::io::{self, Read};
 use std::path::PathBuf;
 use std::sync::mpsc::{self, Receiver, Sender};
@@ -144,13 +145,13 @@ struct Lines {
     /// What came of a line that has not ended yet.
     open: Vec<u8>,
     /// What can be read.
-    ready: Vec<u8>,
+    ready: VecDeque<u8>,
 }
 
 impl Lines {
     fn new(line: Box<dyn Line>) -> (Self, Receiver<io::Error>) {
         let (lost, told) = mpsc::channel();
-        (Self { line, lost, open: Vec::new(), ready: Vec::new() }, told)
+        (Self { line, lost, open: Vec::new(), ready: VecDeque::new() }, told)
     }
 
     fn take(&mut self, bytes: &[u8]) {
@@ -160,7 +161,7 @@ impl Lines {
                 continue;
             }
             self.ready.extend(marked(&self.open).into_bytes());
-            self.ready.push(b'\n');
+            self.ready.push_back(b'\n');
             self.open.clear();
         }
     }
@@ -170,24 +171,20 @@ impl Read for Lines {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let mut piece = [0; 512];
         while self.ready.is_empty() {
-            match self.line.read(&mut piece) {
-                Ok(0) => {
-                    let _ = self.lost.send(io::ErrorKind::UnexpectedEof.into());
-                    return Ok(0);
+            let error = match self.line.read(&mut piece) {
+                Ok(0) => io::ErrorKind::UnexpectedEof.into(),
+                Ok(length) => {
+                    self.take(&piece[..length]);
+                    continue;
                 }
-                Ok(length) => self.take(&piece[..length]),
-                Err(error) if is_pause(&error) => {}
-                Err(error) => {
-                    // Nobody listens only when the monitor is ending.
-                    let _ = self.lost.send(error);
-                    return Ok(0);
-                }
-            }
+                Err(error) if is_pause(&error) => continue,
+                Err(error) => error,
+            };
+            // Nobody listens only when the monitor is ending.
+            let _ = self.lost.send(error);
+            return Ok(0);
         }
-        let length = buffer.len().min(self.ready.len());
-        buffer[..length].copy_from_slice(&self.ready[..length]);
-        self.ready.drain(..length);
-        Ok(length)
+        self.ready.read(buffer)
     }
 }
 

@@ -48,17 +48,14 @@ pub fn open(port: &str, baud: u32) -> Result<Box<dyn Line>> {
             .with_context(|| format!("cannot talk to {address}"))?;
         Ok(Box::new(line))
     };
-    if let Some(address) = port.strip_prefix("rfc2217://") {
-        return network(address, Protocol::Rfc2217);
+    match port.split_once("://") {
+        Some(("rfc2217", address)) => network(address, Protocol::Rfc2217),
+        Some(("socket", address)) => network(address, Protocol::Plain),
+        _ => {
+            let device = serialport::new(port, baud).timeout(PATIENCE).open();
+            Ok(Box::new(device.with_context(|| format!("cannot open {port}"))?))
+        }
     }
-    if let Some(address) = port.strip_prefix("socket://") {
-        return network(address, Protocol::Plain);
-    }
-    let device = serialport::new(port, baud)
-        .timeout(PATIENCE)
-        .open()
-        .with_context(|| format!("cannot open {port}"))?;
-    Ok(Box::new(device))
 }
 
 /// A serial port of this machine.

@@ -291,18 +291,12 @@ impl Authority {
     /// # Errors
     /// When a file cannot be written.
     pub fn save(&self, folder: &Path, stem: &str) -> Result<()> {
-        self.credential().save(folder, stem).map(drop)
-    }
-
-    fn credential(&self) -> Credential {
         let mut chain = self.path.clone();
         if chain.is_empty() {
             chain.push(self.certificate.clone());
         }
-        Credential {
-            chain,
-            key: PrivatePkcs8KeyDer::from(self.issuer.key().serialize_der()).into(),
-        }
+        let key = PrivatePkcs8KeyDer::from(self.issuer.key().serialize_der()).into();
+        Credential { chain, key }.save(folder, stem).map(drop)
     }
 
     /// Reads what [`Authority::save`] wrote.

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::mem::discriminant;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -93,9 +93,7 @@ impl MqttClient {
         let (sender, happenings) = channel();
         let thread = std::thread::Builder::new()
             .name("mqtt-client".to_owned())
-            .spawn(move || {
-                drive(connection, |happening| sender.send(happening).is_ok());
-            })
+            .spawn(move || drive(connection, &sender))
             .context("cannot start the MQTT thread")?;
         let mut this = Self { client, happenings, waiting: VecDeque::new(), thread: Some(thread) };
         this.await_answer("accept the connection", &Happening::Connected)?;
@@ -204,7 +202,7 @@ impl Drop for MqttClient {
 
 /// Turns the library's events into ours until the connection ends. The library would
 /// connect again by itself; whoever uses this client wants to know instead.
-fn drive(mut connection: Connection, mut tell: impl FnMut(Happening) -> bool) {
+fn drive(mut connection: Connection, sender: &Sender<Happening>) {
     for event in connection.iter() {
         let happening = match event {
             Ok(Event::Incoming(Incoming::ConnAck(_))) => Happening::Connected,
@@ -227,7 +225,7 @@ fn drive(mut connection: Connection, mut tell: impl FnMut(Happening) -> bool) {
             Err(error) => Happening::Closed(error.into()),
         };
         let over = matches!(happening, Happening::Closed(_));
-        if !tell(happening) || over {
+        if sender.send(happening).is_err() || over {
             return;
         }
     }

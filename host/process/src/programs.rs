@@ -172,11 +172,10 @@ impl Drop for Owned {
 ///
 /// # Errors
 /// When it cannot start or fails; the message carries what it wrote to standard error.
-pub fn output<I, S>(program: &std::path::Path, arguments: I) -> Result<Vec<u8>>
-where
-    I: IntoIterator<Item = S>,
-    S: AsRef<OsStr>,
-{
+pub fn output(
+    program: &std::path::Path,
+    arguments: impl IntoIterator<Item = impl AsRef<OsStr>>,
+) -> Result<Vec<u8>> {
     let done = Command::new(program)
         .args(arguments)
         .output()

@@ -74,7 +74,7 @@ impl Cli {
                         folder.display()
                     ));
                 }
-                python::environment(&folder, python::AWS_CLI)
+                python::environment(&folder, "", python::AWS_CLI)
                     .context("the AWS CLI is missing and could not be installed")?
                     .join("aws")
             }

@@ -20,6 +20,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use board::monitor::Monitor;
+use board::status::Led;
 use clap::{Parser, Subcommand};
 use process::output::Unheard;
 
@@ -131,8 +132,8 @@ fn perform(verb: Verb, context: Context) -> Result<()> {
         Verb::Identity(arguments) => identity::write(context, arguments),
         Verb::IdentityInfo(arguments) => identity::describe(&context, arguments),
         Verb::Run(arguments) => run::run(context, &arguments),
-        Verb::On => control::on(&context),
-        Verb::Off => control::off(&context),
+        Verb::On => control::switch(&context, Led::On),
+        Verb::Off => control::switch(&context, Led::Off),
         Verb::Send { message } => control::send(&context, &message),
         Verb::Watch => control::watch(&context),
         Verb::Smoke(arguments) => smoke::smoke(context, &arguments),

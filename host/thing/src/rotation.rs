@@ -63,21 +63,20 @@ impl Witness for AfterTrial<'_> {
             // Given by its cable, or its update ended a moment ago.
             return Ok(true);
         }
-        while self.on_trial(thing)? {
-            if Instant::now() >= deadline {
-                return Ok(false);
-            }
-            std::thread::sleep(PAUSE);
-        }
-        let end = Instant::now() + GRACE;
-        while !self.proved()? {
-            if Instant::now() >= end {
-                return Ok(false);
-            }
-            std::thread::sleep(PAUSE);
-        }
-        Ok(true)
+        Ok(wait(deadline, || Ok(!self.on_trial(thing)?))?
+            && wait(Instant::now() + GRACE, || self.proved())?)
     }
+}
+
+/// Waits until something is so; `false` when it is not by then.
+fn wait(deadline: Instant, is_so: impl Fn() -> Result<bool>) -> Result<bool> {
+    while !is_so()? {
+        if Instant::now() >= deadline {
+            return Ok(false);
+        }
+        std::thread::sleep(PAUSE);
+    }
+    Ok(true)
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use board::machine::{Firmware, Machine, VirtualNetwork};
 use board::status::{Led, Report, Status};
 use board_facts::Board;
 use cloud::broker::KEEP_ALIVE;
-use cloud::client::MqttClient;
+use cloud::client::{Message, MqttClient};
 use cloud::local::LocalCloud;
 use process::interrupt::Interrupt;
 use process::output;
@@ -140,12 +140,7 @@ impl Check<'_> {
 
     /// Waits for the first message, wherever it goes.
     fn application(&mut self) -> Result<()> {
-        let message = loop {
-            self.lives("anything")?;
-            if let Some(message) = self.operator.next(TURN)? {
-                break message;
-            }
-        };
+        let message = self.message("anything")?;
         let payload = message.payload.escape_ascii();
         output::line(format!("smoke: published to {}: {payload}", message.topic))?;
         self.connection()
@@ -171,12 +166,20 @@ impl Check<'_> {
 
     fn status(&mut self, what: &str, wanted: impl Fn(&Status) -> bool) -> Result<Status> {
         loop {
-            self.lives(what)?;
-            if let Some(message) = self.operator.next(TURN)?
-                && let Report::Online(status) = Report::parse(&message.payload)?
+            let message = self.message(what)?;
+            if let Report::Online(status) = Report::parse(&message.payload)?
                 && wanted(&status)
             {
                 return Ok(status);
+            }
+        }
+    }
+
+    fn message(&mut self, what: &str) -> Result<Message> {
+        loop {
+            self.lives(what)?;
+            if let Some(message) = self.operator.next(TURN)? {
+                return Ok(message);
             }
         }
     }

@@ -1,6 +1,5 @@
 //! `thing update`, `thing update-status`, `thing update-cancel`: new firmware for devices.
 
-use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -597,7 +596,6 @@ pub fn policy(context: &Context, arguments: PolicyArguments) -> Result<()> {
 struct Shown {
     interrupt: Interrupt,
     bar: ProgressBar,
-    on_terminal: bool,
     last: String,
 }
 
@@ -607,8 +605,7 @@ impl Shown {
         if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len} {msg}") {
             bar.set_style(style);
         }
-        let on_terminal = std::io::stderr().is_terminal();
-        Self { interrupt, bar, on_terminal, last: String::new() }
+        Self { interrupt, bar, last: String::new() }
     }
 }
 
@@ -634,7 +631,7 @@ impl Watcher for Shown {
         if !standing.why.is_empty() {
             line = format!("{line}; called off: {}", standing.why);
         }
-        if self.on_terminal {
+        if !self.bar.is_hidden() {
             self.bar.set_length(standing.all());
             self.bar.set_position(
                 standing.all() - standing.count("waiting") - standing.count("under way"),

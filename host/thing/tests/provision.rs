@@ -585,6 +585,14 @@ fn thing(bed: &Bed, arguments: &[&str]) -> Command {
     bed.thing(Path::new(env!("CARGO_BIN_EXE_thing")), arguments)
 }
 
+/// What it says when it succeeds, which it must.
+#[track_caller]
+fn succeeds(bed: &Bed, arguments: &[&str]) -> String {
+    let output = thing(bed, arguments).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
 #[test]
 fn the_program_can_be_killed_and_goes_on() {
     let bed = Bed::new("ap-southeast-1");
@@ -599,9 +607,7 @@ fn the_program_can_be_killed_and_goes_on() {
         assert!(!child.wait_with_output().unwrap().status.success());
         assert_eq!(bed.account().certificates.len(), 1);
     }
-    let output = thing(&bed, &["provision"]).output().unwrap();
-    assert!(output.status.success(), "{output:?}");
-    let text = String::from_utf8(output.stdout).unwrap();
+    let text = succeeds(&bed, &["provision"]);
     assert!(
         text.contains("AWS account  123456789012\n") && text.contains("demo is complete"),
         "{text}"
@@ -611,12 +617,9 @@ fn the_program_can_be_killed_and_goes_on() {
     let list = bed.folder.path().join("things.csv");
     std::fs::write(&list, "thing\ndemo\n").unwrap();
     let list = list.to_str().unwrap();
-    let output = thing(&bed, &["provision-fleet", "--file", list]).output().unwrap();
-    assert!(output.status.success(), "{output:?}");
-    let text = String::from_utf8(output.stdout).unwrap();
+    let text = succeeds(&bed, &["provision-fleet", "--file", list]);
     assert!(text.contains("0 provisioned, 1 complete before, 0 failed"), "{text}");
 
-    let output = thing(&bed, &["deprovision"]).output().unwrap();
-    assert!(output.status.success(), "{output:?}");
+    succeeds(&bed, &["deprovision"]);
     assert_eq!(bed.account(), Account::default());
 }

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -32,8 +32,12 @@ fn thing(folder: &Path, verb: &str) -> Command {
     command
 }
 
-fn finish(folder: &Path, verb: &str) -> Output {
-    thing(folder, verb).output().unwrap()
+/// What it says when it fails, which it must.
+#[track_caller]
+fn failing(folder: &Path, verb: &str) -> String {
+    let output = thing(folder, verb).output().unwrap();
+    assert!(!output.status.success(), "{output:?}");
+    String::from_utf8(output.stderr).unwrap()
 }
 
 /// Answers every command with the status that the firmware would send.
@@ -81,9 +85,7 @@ impl Drop for FakeDevice {
 fn without_a_cloud_the_message_says_what_to_do() {
     let folder = tempfile::tempdir().unwrap();
     for verb in ["on", "off", "watch"] {
-        let output = finish(folder.path(), verb);
-        assert!(!output.status.success());
-        let error = String::from_utf8(output.stderr).unwrap();
+        let error = failing(folder.path(), verb);
         assert!(error.contains("make run"), "{error}");
     }
 }
@@ -93,21 +95,18 @@ fn on_and_off_wait_for_the_device() {
     let folder = tempfile::tempdir().unwrap();
     let cloud = start(folder.path());
     let mut announced = cloud.running().announce(folder.path()).unwrap();
-    let output = finish(folder.path(), "on");
-    let error = String::from_utf8(output.stderr).unwrap();
-    assert!(!output.status.success() && error.contains("does not run its firmware yet"), "{error}");
+    let error = failing(folder.path(), "on");
+    assert!(error.contains("does not run its firmware yet"), "{error}");
     announced.board_runs().unwrap();
     let device = FakeDevice::start(&cloud);
     for verb in ["on", "off"] {
-        let output = finish(folder.path(), verb);
+        let output = thing(folder.path(), verb).output().unwrap();
         assert!(output.status.success(), "{output:?}");
         let text = String::from_utf8(output.stdout).unwrap();
         assert!(text.ends_with(&format!("the device's LED is {verb}\n")), "{text}");
     }
     drop(device);
-    let output = finish(folder.path(), "on");
-    assert!(!output.status.success());
-    let error = String::from_utf8(output.stderr).unwrap();
+    let error = failing(folder.path(), "on");
     assert!(error.contains("no device answered"), "{error}");
 }
 

@@ -7,7 +7,7 @@ use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair};
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer, PrivateSec1KeyDer};
 use time::{Duration, OffsetDateTime};
-use x509_parser::asn1_rs::Tag;
+use x509_parser::asn1_rs::{Any, Tag};
 use x509_parser::prelude::{FromDer, X509Certificate};
 use x509_parser::public_key::PublicKey;
 
@@ -362,15 +362,15 @@ pub fn is_der_key(der: &[u8]) -> bool {
 /// `PrivateKeyInfo` (RFC 5208): version, algorithm, key.
 fn pkcs8(der: &[u8]) -> Shape {
     let read = || {
-        let (outer, _) = value(SEQUENCE, der)?;
-        let (_, rest) = value(INTEGER, outer)?;
-        let (algorithm, rest) = value(SEQUENCE, rest)?;
-        let (key, _) = value(OCTET_STRING, rest)?;
-        let (kind, parameters) = value(OID, algorithm)?;
+        let (outer, _) = value(Tag::Sequence, der)?;
+        let (_, rest) = value(Tag::Integer, outer)?;
+        let (algorithm, rest) = value(Tag::Sequence, rest)?;
+        let (key, _) = value(Tag::OctetString, rest)?;
+        let (kind, parameters) = value(Tag::Oid, algorithm)?;
         Some(match kind {
             RSA_ENCRYPTION => Shape::Rsa,
-            EC_PUBLIC_KEY if parameters.first() == Some(&SEQUENCE) => Shape::SpelledOut,
-            EC_PUBLIC_KEY => sec1(key, Some(value(OID, parameters)?.0)),
+            EC_PUBLIC_KEY if value(Tag::Sequence, parameters).is_some() => Shape::SpelledOut,
+            EC_PUBLIC_KEY => sec1(key, Some(value(Tag::Oid, parameters)?.0)),
             _ => Shape::Unknown,
         })
     };
@@ -380,15 +380,19 @@ fn pkcs8(der: &[u8]) -> Shape {
 /// `ECPrivateKey` (RFC 5915): version, secret number, curve unless it is known from outside.
 fn sec1(der: &[u8], curve: Option<&[u8]>) -> Shape {
     let read = || {
-        let (outer, _) = value(SEQUENCE, der)?;
-        let (_, rest) = value(INTEGER, outer)?;
-        let (scalar, rest) = value(OCTET_STRING, rest)?;
+        let (outer, _) = value(Tag::Sequence, der)?;
+        let (_, rest) = value(Tag::Integer, outer)?;
+        let (scalar, rest) = value(Tag::OctetString, rest)?;
         let curve = match curve {
             Some(curve) => curve,
-            None => match value(CONTEXT_0, rest)?.0 {
-                [SEQUENCE, ..] => return Some(Shape::SpelledOut),
-                parameters => value(OID, parameters)?.0,
-            },
+            None => {
+                // Of the class "context-specific".
+                let (parameters, _) = value(Tag(0), rest)?;
+                if value(Tag::Sequence, parameters).is_some() {
+                    return Some(Shape::SpelledOut);
+                }
+                value(Tag::Oid, parameters)?.0
+            }
         };
         Some(match (curve == P256, scalar.len()) {
             (true, 32) => Shape::P256(scalar.to_vec()),
@@ -399,20 +403,8 @@ fn sec1(der: &[u8], curve: Option<&[u8]>) -> Shape {
     read().unwrap_or(Shape::Unknown)
 }
 
-// Tags of DER (X.690).
-const INTEGER: u8 = 0x02;
-const OCTET_STRING: u8 = 0x04;
-const OID: u8 = 0x06;
-const SEQUENCE: u8 = 0x30;
-const CONTEXT_0: u8 = 0xA0;
-
 /// Splits off one DER value of that tag: its content and what follows it.
-fn value(tag: u8, bytes: &[u8]) -> Option<(&[u8], &[u8])> {
-    let (length, rest) = match bytes.strip_prefix(&[tag])? {
-        [length @ 0..=0x7F, rest @ ..] => (usize::from(*length), rest),
-        [0x81, length, rest @ ..] => (usize::from(*length), rest),
-        [0x82, high, low, rest @ ..] => (usize::from(u16::from_be_bytes([*high, *low])), rest),
-        _ => return None,
-    };
-    rest.split_at_checked(length)
+fn value(tag: Tag, bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (rest, value) = Any::from_der(bytes).ok()?;
+    (value.tag() == tag).then_some((value.data, rest))
 }

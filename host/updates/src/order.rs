@@ -218,7 +218,7 @@ impl Order {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let what = format!("{targets:?} {} {}", content.signature(), since.as_nanos());
         let digest = ring::digest::digest(&ring::digest::SHA256, what.as_bytes());
-        let tag: String = digest.as_ref()[..4].iter().map(|byte| format!("{byte:02x}")).collect();
+        let tag = hex::encode(&digest.as_ref()[..4]);
         let (kind, board, version) = match content {
             Content::Firmware(release) => {
                 (release.board(), release.board(), release.version().to_string())
