@@ -4,7 +4,7 @@
 use alloc::boxed::Box;
 use alloc::format;
 
-use ::update::install::{Flash, Installer, Own};
+use ::update::install::{Flash, GaveUp, Installer, Own};
 use ::update::machine::{Action, Installed, Limits, Machine, Outcome, Store};
 use identity::Stored;
 use mqtt::{Client, Error, Message, Qos};
@@ -63,7 +63,7 @@ pub(crate) trait Updates {
     /// and then, connected or not.
     fn look(&self);
 
-    /// Lets the old firmware come back, when this one is on trial and cannot do its work.
+    /// Lets the old firmware come back, when this one is on trial and cannot use its identity.
     fn reject_on_trial(&self, why: &str);
 
     /// The server took a connection. `kept`: with the session of the one before.
@@ -102,6 +102,8 @@ struct OverTheAir {
     installed: Option<Installed>,
     /// On trial: the uptime in milliseconds by which this firmware must have proved itself.
     deadline: Option<u64>,
+    /// On trial: what it has not come to yet.
+    lacks: GaveUp,
     give_up: fn(&str) -> !,
     /// Whether the server has acknowledged the subscriptions since boot.
     subscribed: bool,
@@ -138,6 +140,7 @@ impl OverTheAir {
             shared: false,
             installed,
             deadline: trial.then_some(u64::from(identity::DEFAULT_TRIAL_S) * 1000),
+            lacks: GaveUp::NotConnected,
             give_up,
             subscribed: false,
             machine: None,
@@ -147,10 +150,10 @@ impl OverTheAir {
         })
     }
 
-    fn reject(&self, why: &str) -> ! {
+    fn reject(&self, why: &str, reason: GaveUp) -> ! {
         log::error!("{why}: back to the other slot");
         // Without the mark, what is left of the attempts comes first.
-        if self.installer.give_up().is_err() {
+        if self.installer.give_up(reason).is_err() {
             log::error!("the boot record cannot be written");
         }
         (self.give_up)(why)
@@ -206,13 +209,14 @@ impl Updates for OverTheAir {
         if let Some(deadline) = self.deadline
             && rtos::uptime_ms() >= deadline
         {
-            self.reject(&format!("update: not proved within {} s", deadline / 1000));
+            let why = format!("update: not proved within {} s", deadline / 1000);
+            self.reject(&why, self.lacks);
         }
     }
 
     fn reject_on_trial(&self, why: &str) {
         if self.on_trial() {
-            self.reject(why);
+            self.reject(why, GaveUp::NoIdentity);
         }
     }
 
@@ -220,6 +224,7 @@ impl Updates for OverTheAir {
         let now = rtos::uptime_ms();
         self.since = now;
         self.acknowledged = false;
+        self.lacks = self.lacks.max(GaveUp::NotAnswered);
         self.subscribed &= kept;
         if self.own.keys.is_empty() || self.own.thing.is_empty() {
             return Ok(());
@@ -271,13 +276,17 @@ impl Updates for OverTheAir {
 
     fn turn(&mut self, client: &mut Client, thing: &Thing) -> Result<(), Error> {
         self.look();
-        // One that the jobs service does not know could never be mended by the next.
+        // One that the jobs service does not know could never be mended by the next. An application may
+        // have nothing to publish; what it has, the server must have taken.
         let answered = self.machine.as_ref().is_some_and(|machine| machine.is_answered());
         let now = rtos::uptime_ms();
-        if self.on_trial() && self.acknowledged && answered && now - self.since >= PROVING_MS {
-            self.prove(thing, now);
+        if self.on_trial() && answered {
+            self.lacks = GaveUp::NotLasting;
+            if !client.is_publishing() && now - self.since >= PROVING_MS {
+                self.prove(thing, now);
+            }
         }
-        if !self.shared && self.acknowledged && !self.on_trial() {
+        if !self.shared && (answered || self.acknowledged) && !self.on_trial() {
             self.shared = true;
             if let Err(error) = self.installer.share(&self.own) {
                 log::error!("the identity of the other slot: {error}");
