@@ -215,7 +215,7 @@ fn try_run(
                 client.abort();
                 thing.disconnected();
                 if let Some(updates) = updates {
-                    updates.disconnected();
+                    updates.disconnected(&end);
                 }
                 let lasted = rtos::uptime_ms() - since;
                 patience.connected(since + lasted);

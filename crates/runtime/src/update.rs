@@ -22,6 +22,16 @@ const LIMITS: Limits =
 /// crashes as soon as it is connected has not.
 const PROVING_MS: u64 = 15_000;
 
+/// Milliseconds within which a server answers what is asked of it, or closes the connection because
+/// that is not allowed, as AWS IoT does.
+const ANSWER_MS: u32 = 10_000;
+/// Connections in a row that end so before one is made without updates.
+const CLOSINGS: u8 = 2;
+/// When one without updates ends within so many milliseconds, they were not the reason.
+const STABLE_MS: u32 = 60_000;
+/// Milliseconds until updates are asked for again.
+const LEFT_OUT_MS: u32 = 3_600_000;
+
 /// Longest message of the jobs service that is understood, in bytes.
 pub(crate) const LONGEST_MESSAGE: usize = 2048;
 
@@ -72,8 +82,8 @@ pub(crate) trait Updates {
     /// Those of the connection. That the server allows no jobs is none.
     fn connected(&mut self, client: &mut Client, kept: bool) -> Result<(), Error>;
 
-    /// The connection has ended.
-    fn disconnected(&mut self);
+    /// The connection has ended, and why.
+    fn disconnected(&mut self, end: &Error);
 
     /// The server has a message of ours.
     fn acknowledged(&mut self);
@@ -87,7 +97,7 @@ pub(crate) trait Updates {
     /// Does what is due, and says when this firmware has proved itself.
     ///
     /// # Errors
-    /// Those of the connection.
+    /// Those of the connection; `Renewed` when there should be another.
     fn turn(&mut self, client: &mut Client, thing: &Thing) -> Result<(), Error>;
 }
 
@@ -112,6 +122,12 @@ struct OverTheAir {
     since: u64,
     /// The server has acknowledged a message on it.
     acknowledged: bool,
+    /// When the server was asked what it has not answered.
+    asked: Option<u32>,
+    /// Connections in a row that the server has closed over updates.
+    closings: u8,
+    /// Since when there are none, because of that.
+    left_out: Option<u32>,
     /// Fewest bytes of heap that were free on it before an update began.
     least_heap: usize,
 }
@@ -146,6 +162,9 @@ impl OverTheAir {
             machine: None,
             since: 0,
             acknowledged: false,
+            asked: None,
+            closings: 0,
+            left_out: None,
             least_heap: 0,
         })
     }
@@ -157,6 +176,12 @@ impl OverTheAir {
             log::error!("the boot record cannot be written");
         }
         (self.give_up)(why)
+    }
+
+    /// Whether it is too early to ask for updates again.
+    fn is_left_out(&self) -> bool {
+        let passed = |since| (rtos::uptime_ms() as u32).wrapping_sub(since);
+        self.left_out.is_some_and(|since| passed(since) < LEFT_OUT_MS)
     }
 
     fn prove(&mut self, thing: &Thing, now: u64) {
@@ -229,19 +254,28 @@ impl Updates for OverTheAir {
         if self.own.keys.is_empty() || self.own.thing.is_empty() {
             return Ok(());
         }
+        if self.is_left_out() {
+            return Ok(());
+        }
+        self.left_out = None;
         let mut machine = Box::new(Machine::new(self.own.thing, LIMITS, self.installed.clone()));
         machine.connected(now);
         while let Some(filter) = machine.next_filter() {
             if self.subscribed {
                 continue;
             }
+            self.asked = Some(rtos::uptime_ms() as u32);
             match client.subscribe(&filter, Qos::AtMostOnce) {
                 Ok(()) => {}
                 Err(Error::SubscriptionRefused) => {
                     log::warn!("no update is taken: the server refuses {filter}");
+                    self.asked = None;
                     return Ok(());
                 }
-                Err(error) => return Err(error),
+                Err(error) => {
+                    log::warn!("not subscribed to {filter}");
+                    return Err(error);
+                }
             }
         }
         self.subscribed = true;
@@ -252,8 +286,28 @@ impl Updates for OverTheAir {
         Ok(())
     }
 
-    fn disconnected(&mut self) {
+    fn disconnected(&mut self, end: &Error) {
         self.machine = None;
+        let now = rtos::uptime_ms() as u32;
+        let within = |since: u32, limit| end.is_close() && now.wrapping_sub(since) < limit;
+        let over_updates = self.asked.take().is_some_and(|asked| within(asked, ANSWER_MS));
+        if self.left_out.is_some() {
+            if within(self.since as u32, STABLE_MS) {
+                self.left_out = None;
+                self.closings = 0;
+            }
+        } else if !over_updates {
+            self.closings = 0;
+        } else {
+            self.closings = self.closings.saturating_add(1);
+            // Without an answer there is no proof, and the time for that passes.
+            if self.closings >= CLOSINGS && !self.on_trial() {
+                log::warn!(
+                    "no update is taken for an hour: asked for them, the server closes; does the policy allow jobs?"
+                );
+                self.left_out = Some(now);
+            }
+        }
     }
 
     fn acknowledged(&mut self) {
@@ -265,13 +319,18 @@ impl Updates for OverTheAir {
         if !message.topic.starts_with("$aws/things/") {
             return false;
         }
+        self.asked = None;
         take(machine, &self.installer, &message.topic, &message.payload);
         true
     }
 
     fn block(&mut self, client: &mut Client) -> bool {
         let Some(machine) = &mut self.machine else { return false };
-        client.aside(|topic, payload| take(machine, &self.installer, topic, payload)).is_some()
+        let taken = client.aside(|topic, payload| take(machine, &self.installer, topic, payload));
+        if taken.is_some() {
+            self.asked = None;
+        }
+        taken.is_some()
     }
 
     fn turn(&mut self, client: &mut Client, thing: &Thing) -> Result<(), Error> {
@@ -292,6 +351,9 @@ impl Updates for OverTheAir {
                 log::error!("the identity of the other slot: {error}");
             }
         }
+        if self.left_out.is_some() && !self.is_left_out() {
+            return Err(Error::Renewed);
+        }
         let Some(machine) = &mut self.machine else { return Ok(()) };
         while let Some(action) = machine.poll(now) {
             match action {
@@ -301,6 +363,7 @@ impl Updates for OverTheAir {
                         let text = core::str::from_utf8(&payload).unwrap_or_default();
                         log::info!("{text}");
                     }
+                    self.asked.get_or_insert(now as u32);
                     match client.publish(&topic, &payload, Qos::AtMostOnce) {
                         // What has no answer is published again.
                         Ok(()) | Err(Error::OutOfMemory) => {}
