@@ -32,6 +32,10 @@ const STABLE_MS: u32 = 60_000;
 /// Milliseconds until updates are asked for again.
 const LEFT_OUT_MS: u32 = 3_600_000;
 
+/// Milliseconds of a connection that a thing which sleeps stays awake for an update: longer than the
+/// machine waits for blocks that do not come. What is left is done when it wakes.
+const HOLD_MS: u32 = 900_000;
+
 /// Longest message of the jobs service that is understood, in bytes.
 pub(crate) const LONGEST_MESSAGE: usize = 2048;
 
@@ -82,6 +86,10 @@ pub(crate) trait Updates {
     /// Those of the connection. That the server allows no jobs is none.
     fn connected(&mut self, client: &mut Client, kept: bool) -> Result<(), Error>;
 
+    /// Whether a thing that wants to sleep has to wait: for the end of its trial, for an update, or
+    /// for the answer that may tell of one.
+    fn holds(&self) -> bool;
+
     /// The connection has ended, and why.
     fn disconnected(&mut self, end: &Error);
 
@@ -122,6 +130,8 @@ struct OverTheAir {
     since: u64,
     /// The server has acknowledged a message on it.
     acknowledged: bool,
+    /// The jobs service has answered on it.
+    answered: bool,
     /// When the server was asked what it has not answered.
     asked: Option<u32>,
     /// Connections in a row that the server has closed over updates.
@@ -162,6 +172,7 @@ impl OverTheAir {
             machine: None,
             since: 0,
             acknowledged: false,
+            answered: false,
             asked: None,
             closings: 0,
             left_out: None,
@@ -249,6 +260,7 @@ impl Updates for OverTheAir {
         let now = rtos::uptime_ms();
         self.since = now;
         self.acknowledged = false;
+        self.answered = false;
         self.lacks = self.lacks.max(GaveUp::NotAnswered);
         self.subscribed &= kept;
         if self.own.keys.is_empty() || self.own.thing.is_empty() {
@@ -284,6 +296,12 @@ impl Updates for OverTheAir {
         rtos::heap::mark();
         self.machine = Some(machine);
         Ok(())
+    }
+
+    fn holds(&self) -> bool {
+        let lasted = (rtos::uptime_ms() - self.since) as u32;
+        let busy = self.machine.as_ref().is_some_and(|machine| machine.is_busy());
+        self.on_trial() || busy && lasted < if self.answered { HOLD_MS } else { ANSWER_MS }
     }
 
     fn disconnected(&mut self, end: &Error) {
@@ -337,15 +355,15 @@ impl Updates for OverTheAir {
         self.look();
         // One that the jobs service does not know could never be mended by the next. An application may
         // have nothing to publish; what it has, the server must have taken.
-        let answered = self.machine.as_ref().is_some_and(|machine| machine.is_answered());
+        self.answered |= self.machine.as_ref().is_some_and(|machine| machine.is_answered());
         let now = rtos::uptime_ms();
-        if self.on_trial() && answered {
+        if self.on_trial() && self.answered {
             self.lacks = GaveUp::NotLasting;
             if !client.is_publishing() && now - self.since >= PROVING_MS {
                 self.prove(thing, now);
             }
         }
-        if !self.shared && (answered || self.acknowledged) && !self.on_trial() {
+        if !self.shared && (self.answered || self.acknowledged) && !self.on_trial() {
             self.shared = true;
             if let Err(error) = self.installer.share(&self.own) {
                 log::error!("the identity of the other slot: {error}");

@@ -5,9 +5,11 @@
 mod closing;
 #[path = "update/power.rs"]
 mod power;
+#[path = "update/sleeping.rs"]
+mod sleeping;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use board::image::{self, FLASH_SIZE, IDENTITY_OFFSET, Image};
@@ -75,7 +77,12 @@ fn reword(image: &mut [u8], old: &str, new: &str, times: usize) {
 
 /// Replaces the beginning of a function.
 fn replace(image: &mut [u8], function: &str, instructions: &[u8]) {
-    let address = image::address_of(&elf(), function).unwrap();
+    replace_of(&elf(), image, function, instructions);
+}
+
+/// The same in an image made of this program.
+fn replace_of(elf: &Path, image: &mut [u8], function: &str, instructions: &[u8]) {
+    let address = image::address_of(elf, function).unwrap();
     let at = (address - slots::WINDOW - SLOT_START) as usize;
     image[at..][..instructions.len()].copy_from_slice(instructions);
     image::seal(image).unwrap();
