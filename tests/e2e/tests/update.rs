@@ -1,11 +1,15 @@
 //! Updates over the air: a virtual NodeMCU with the firmware as shipped, and the local cloud's jobs
 //! and streams. `make update-test` builds what this needs and runs it.
 
+#[path = "update/closing.rs"]
+mod closing;
 #[path = "update/power.rs"]
 mod power;
+#[path = "update/sleeping.rs"]
+mod sleeping;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use board::image::{self, FLASH_SIZE, IDENTITY_OFFSET, Image};
@@ -72,7 +76,12 @@ fn reword(image: &mut [u8], old: &str, new: &str, times: usize) {
 
 /// Replaces the beginning of a function.
 fn replace(image: &mut [u8], function: &str, instructions: &[u8]) {
-    let address = image::address_of(&elf(), function).unwrap();
+    replace_of(&elf(), image, function, instructions);
+}
+
+/// The same in an image made of this program.
+fn replace_of(elf: &Path, image: &mut [u8], function: &str, instructions: &[u8]) {
+    let address = image::address_of(elf, function).unwrap();
     let at = (address - slots::WINDOW - SLOT_START) as usize;
     image[at..][..instructions.len()].copy_from_slice(instructions);
     image::seal(image).unwrap();
@@ -310,8 +319,8 @@ const FAILS: &[u8] = &[
     0x0D, 0xF0, // ret.n
 ];
 
-/// What the job of a firmware ends with that has not proved itself.
-const LATE: &str = "no connection, or no answer from jobs, in time";
+/// What the job of a firmware ends with that has not connected.
+const LATE: &str = "it did not connect in time";
 
 /// Bytes of heap that an update may take beyond what is taken without one.
 const MOST_HEAP: u64 = 6 * 1024;
@@ -405,6 +414,16 @@ fn an_update_comes_by_radio() {
     assert_eq!(status["wifi"]["ssid"], "home", "{status}");
 }
 
+/// An example that publishes when its button is pressed, which nobody does.
+#[test]
+fn an_application_that_publishes_nothing_is_updated() {
+    const IMAGE: &str = "apps/button/image";
+    let mut field = Field::of(IMAGE, &[], |_| ());
+    let job = field.update(&version(&slot_image(IMAGE), [0, 2, 0]));
+    let (verdict, reason) = field.ended(&job);
+    assert_eq!(verdict, "SUCCEEDED", "{reason}\n{}", field.board.console.tail(80));
+}
+
 /// Orders `image`, which must come back: the reason that the job ends with.
 #[track_caller]
 fn comes_back(image: &[u8]) -> (String, Value) {
@@ -460,7 +479,7 @@ fn a_firmware_that_the_jobs_service_does_not_answer_comes_back_in_time() {
     reword(&mut image, "jobs/start-next", "jobs/start-last", 2);
     image::seal(&mut image).unwrap();
     let (reason, _) = comes_back(&image);
-    assert_eq!(reason, LATE);
+    assert_eq!(reason, "it connected, and jobs did not answer in time");
 }
 
 #[test]
