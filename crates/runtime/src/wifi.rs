@@ -107,6 +107,9 @@ const STEP_MS: u64 = 20_000;
 /// Milliseconds without an address after which a connection is of no use.
 const ADDRESS_MS: u64 = 20_000;
 
+/// The reset reason of who was without a connection for hours.
+const GAVE_UP: &str = "gave-up";
+
 /// What the status tells of the radio.
 pub(crate) struct Facts {
     access_point: Mutex<Option<AccessPoint>>,
@@ -193,7 +196,7 @@ pub(crate) fn run(thing: &Thing, networks: Networks, mut radio: impl Wifi, rando
         pause(20);
     }
     // Who was reset goes back without looking around.
-    let mut step = station.start(radio.kept());
+    let mut step = station.start(radio.kept(), thing.reset_reason() == GAVE_UP);
     let mut first = true;
     loop {
         watchdog::alive(LIFE_S);
@@ -231,7 +234,7 @@ pub(crate) fn run(thing: &Thing, networks: Networks, mut radio: impl Wifi, rando
                         if !core::mem::take(&mut first) {
                             facts.reconnects.fetch_add(1, Ordering::AcqRel);
                         }
-                        stay(facts, &mut radio, &mut station, random)
+                        stay(thing, facts, &mut radio, &mut station, random)
                     }
                     Err(reason) => station.failed(reason, random()),
                 }
@@ -242,7 +245,7 @@ pub(crate) fn run(thing: &Thing, networks: Networks, mut radio: impl Wifi, rando
                 station.paused()
             }
             // Only ever an answer while connected, and taken there.
-            Step::Stay => Step::Scan,
+            Step::Stay(_) => Step::Scan,
         };
     }
 }
@@ -298,9 +301,16 @@ fn join(radio: &mut impl Wifi, target: &Target) -> Result<(), Reason> {
 }
 
 /// While connected: until the connection ends, or is given up for want of an address.
-fn stay(facts: &Facts, radio: &mut impl Wifi, station: &mut Station, random: fn() -> u32) -> Step {
+fn stay(
+    thing: &Thing,
+    facts: &Facts,
+    radio: &mut impl Wifi,
+    station: &mut Station,
+    random: fn() -> u32,
+) -> Step {
     let since = rtos::uptime_ms();
-    let mut address = Address::Missing { since };
+    // When the station is asked what to do, while the connection is of no use.
+    let mut useless_at = Some(since + ADDRESS_MS);
     let step = loop {
         watchdog::alive(LIFE_S);
         facts.set(radio.current());
@@ -308,24 +318,23 @@ fn stay(facts: &Facts, radio: &mut impl Wifi, station: &mut Station, random: fn(
             let lasted = u32::try_from(rtos::uptime_ms() - since).unwrap_or(u32::MAX);
             break station.lost(reason, lasted, random());
         }
-        address = match (address, net::address()) {
-            (Address::Missing { .. }, Ok(_)) => {
+        let now = rtos::uptime_ms();
+        useless_at = match useless_at {
+            // The address of the network before says nothing about this one, a connection does.
+            _ if net::is_address_confirmed() || thing.is_connected() => {
                 station.addressed();
-                Address::There
+                None
             }
-            (Address::There, Err(_)) => Address::Missing { since: rtos::uptime_ms() },
-            (Address::Missing { since }, Err(_)) if rtos::uptime_ms() - since > ADDRESS_MS => {
-                match station.no_address() {
-                    Step::Stay => Address::GivenUp,
-                    other => {
-                        radio.leave();
-                        let _ = wait(radio, STEP_MS);
-                        break other;
-                    }
+            None => Some(now + ADDRESS_MS),
+            Some(at) if now >= at => match station.no_address(random()) {
+                Step::Stay(milliseconds) => Some(now + u64::from(milliseconds)),
+                other => {
+                    radio.leave();
+                    let _ = wait(radio, STEP_MS);
+                    break other;
                 }
-            }
-            (Address::GivenUp, Ok(_)) => Address::There,
-            (same, _) => same,
+            },
+            same => same,
         };
         for trouble in station.trouble() {
             log::warn!("{trouble}");
@@ -333,15 +342,4 @@ fn stay(facts: &Facts, radio: &mut impl Wifi, station: &mut Station, random: fn(
     };
     facts.set(None);
     step
-}
-
-/// Of the interface.
-#[derive(Clone, Copy)]
-enum Address {
-    There,
-    Missing {
-        since: u64,
-    },
-    /// It was missing for long, which has been told.
-    GivenUp,
 }
