@@ -166,6 +166,74 @@ static void test(void)
 }
 #endif
 
+#ifdef TEST_timer_nmi
+#define NMI_OPEN "15"
+#include "nmi.h"
+
+static volatile uint32_t ticks, level1, single;
+
+/* As NMI_Handler of Espressif's libraries: it shuts the gate, calls who is to be called, clears the
+ * interrupt. */
+void nmi_handler(void)
+{
+    do
+        GATE = (GATE & ~31u) | 14;
+    while (GATE & 1);
+    ticks++;
+    if (single)
+        REG(0x60000600) = single;
+    REG(0x6000060C) &= ~1u;
+}
+
+static void tick(void *argument)
+{
+    (void)argument;
+    level1++;
+}
+
+/* How often FRC1 interrupts in 10 ms, while interrupts are masked, by the NMI. */
+static uint32_t count(uint32_t control)
+{
+    uint32_t state;
+
+    ticks = 0;
+    REG(0x60000600) = 5200;
+    REG(0x60000608) = 1 << 7 | control;
+    __asm__ volatile("rsil %0, 2" : "=r"(state));
+    ets_delay_us(10000);
+    __asm__ volatile("wsr %0, ps\n rsync" : : "r"(state));
+    REG(0x60000608) = 0;
+    return ticks;
+}
+
+static void test(void)
+{
+    __asm__ volatile("wsr %0, vecbase" : : "a"(&vectors));
+    count(1 << 6);
+    check("the gate holds it", ticks == 0);
+    GATE = 1;
+    count(1 << 6);
+    check("the NMI is the radio's until it is given away", ticks == 0);
+    GATE = (GATE & ~31u) | 15;
+    check("a hundred edges", count(1 << 6) - 99 < 3);
+    check("a hundred times a level", count(1 << 6 | 1) - 99 < 3);
+    single = 5200;
+    check("a hundred times armed by its handler", count(0) - 97 < 5);
+    /* Nothing of what is not known is taken for it. */
+    GATE = 11;
+    check("somebody else's", count(1 << 6) == 0);
+    GATE = 0;
+    __asm__ volatile("wsr %0, vecbase" : : "a"(0x40000000));
+    ets_isr_attach(9, tick, 0);
+    ets_isr_unmask(1 << 9);
+    /* Those before wait until then, as one. */
+    level1 = 0;
+    count(1 << 6);
+    check("without the NMI it is level 1", ticks == 0 && level1 == 1);
+    say("done\n");
+}
+#endif
+
 #ifdef TEST_led
 static void test(void)
 {
