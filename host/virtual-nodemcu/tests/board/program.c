@@ -65,6 +65,8 @@ static void test(void)
     check("past the end is refused", SPIWrite(0xFFFFF0, buffer, 256) != 0);
     rom_memcpy(other, buffer, 7);
     check("memcpy", other[0] == buffer[0]);
+    check("the ROM's digits", REG(0x3FFFD848) == 0x33323130 && REG(0x3FFFD854) == 0x66656463
+        && REG(0x3FFFD868) == 0x46454443 && REG(0x3FFFD86C) == 0);
     rom_printf("printf %d %08x %s %c%%\n", -5, 0xBEEF, "text", 'c');
     check("the random source differs", REG(0x3FF20E44) != REG(0x3FF20E44));
     check("RAM is not zero at power-on", REG(0x3FFF0000) == 0xA5A5A5A5);
