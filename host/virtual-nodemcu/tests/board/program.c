@@ -62,6 +62,9 @@ static void test(void)
     check("programming only clears bits", other[0] == (0xA5A50000u & 0x0F0F0F0F));
     check("the window shows what was written", REG(0x40230004) == 0xA5A50001);
     check("an unaligned length is refused", SPIWrite(0x30000, buffer, 3) == 1);
+    /* Its image's header says 1 MiB. */
+    check("the ROM believes in 4 MiB",
+        SPIRead(0x3FFF00, other, 256) == 0 && SPIRead(0x400000, other, 256) != 0);
     check("past the end is refused", SPIWrite(0xFFFFF0, buffer, 256) != 0);
     rom_memcpy(other, buffer, 7);
     check("memcpy", other[0] == buffer[0]);
