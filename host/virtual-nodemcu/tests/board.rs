@@ -355,6 +355,19 @@ fn timer_interrupts_reach_their_handler() {
     good("timer", None);
 }
 
+/// Arduino's analogWrite, tone and Servo, and the SDK's PWM, live by it.
+#[test]
+fn the_timer_interrupts_by_the_nmi_if_a_program_gives_it_that() {
+    let bench = good("timer_nmi", None);
+    assert_eq!(bench.seen.matches("ok ").count(), 7, "{}", bench.seen);
+    let console = bench.console.borrow();
+    assert_eq!(console.matches("not modelled").count(), 1, "{console}");
+    assert!(
+        console.contains("write of 0x0000000b to 0x3ff00000: an NMI from source 5 is not"),
+        "{console}"
+    );
+}
+
 #[test]
 fn code_written_by_a_function_of_the_rom_is_executed() {
     good("stale_code", None);
