@@ -327,10 +327,10 @@ fn subscribe(
         }
         *subscribed = true;
     }
-    match updates {
-        Some(updates) => updates.connected(client, kept),
-        None => Ok(()),
+    if let Some(updates) = updates {
+        updates.connected(client, kept)?;
     }
+    client.subscribed()
 }
 
 /// Carries messages both ways until the session ends, and says why it did; `None`: the application
