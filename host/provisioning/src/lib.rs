@@ -122,15 +122,6 @@ pub struct Session<'a> {
     policies_seen: HashSet<String>,
 }
 
-impl std::fmt::Debug for Session<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Session")
-            .field("account", &self.account)
-            .field("region", &self.region)
-            .finish_non_exhaustive()
-    }
-}
-
 impl<'a> Session<'a> {
     /// Asks AWS who the person is and says so: account, ARN, region. Nothing is made.
     /// Results go to folders under `certs`; `say` shows a line of progress.

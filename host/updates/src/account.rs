@@ -42,12 +42,6 @@ pub struct Aws<'s> {
     say: &'s dyn Fn(&str),
 }
 
-impl std::fmt::Debug for Aws<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Aws").field("cli", &self.cli).finish_non_exhaustive()
-    }
-}
-
 impl<'s> Aws<'s> {
     /// The account of this AWS CLI, in the region that it is told or configured for; `say` shows
     /// that it was asked to slow down.

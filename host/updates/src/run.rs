@@ -47,12 +47,6 @@ pub struct Update<'u> {
     pub pause: Duration,
 }
 
-impl std::fmt::Debug for Update<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Update").field("place", &self.place).finish_non_exhaustive()
-    }
-}
-
 impl Update<'_> {
     /// Goes on with an order until it is over.
     ///

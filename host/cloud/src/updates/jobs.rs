@@ -9,7 +9,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::Outgoing;
+use super::{Outgoing, Refusal};
 
 /// Milliseconds of a minute, in which time-outs are given.
 const MINUTE: u64 = 60_000;
@@ -272,24 +272,6 @@ impl Execution {
             summary["startedAt"] = (at / 1000).into();
         }
         summary
-    }
-}
-
-/// Why a request of a thing is refused; `code` is AWS's word.
-#[derive(Clone, Debug, PartialEq)]
-struct Refusal {
-    code: &'static str,
-    message: String,
-    state: Option<Value>,
-}
-
-impl Refusal {
-    fn new(code: &'static str, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), state: None }
-    }
-
-    fn invalid(message: impl Into<String>) -> Self {
-        Self::new("InvalidRequest", message)
     }
 }
 
