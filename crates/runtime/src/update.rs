@@ -100,6 +100,8 @@ struct OverTheAir {
     /// The other slot has that identity, or it could not be given to it in this boot.
     shared: bool,
     installed: Option<Installed>,
+    /// The jobs service was told in this boot that it failed.
+    told: bool,
     /// On trial: the uptime in milliseconds by which this firmware must have proved itself.
     deadline: Option<u64>,
     give_up: fn(&str) -> !,
@@ -137,6 +139,7 @@ impl OverTheAir {
             own: Own::default(),
             shared: false,
             installed,
+            told: false,
             deadline: trial.then_some(u64::from(identity::DEFAULT_TRIAL_S) * 1000),
             give_up,
             subscribed: false,
@@ -224,7 +227,8 @@ impl Updates for OverTheAir {
         if self.own.keys.is_empty() || self.own.thing.is_empty() {
             return Ok(());
         }
-        let mut machine = Box::new(Machine::new(self.own.thing, LIMITS, self.installed.clone()));
+        let installed = self.installed.clone().filter(|_| !self.told);
+        let mut machine = Box::new(Machine::new(self.own.thing, LIMITS, installed));
         machine.connected(now);
         while let Some(filter) = machine.next_filter() {
             if self.subscribed {
@@ -248,7 +252,7 @@ impl Updates for OverTheAir {
     }
 
     fn disconnected(&mut self) {
-        self.machine = None;
+        self.told |= self.machine.take().is_some_and(|machine| machine.is_told());
     }
 
     fn acknowledged(&mut self) {

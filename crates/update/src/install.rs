@@ -86,7 +86,8 @@ impl<'a> From<&Stored<'a>> for Own<'a> {
 /// Why an image or an identity is not taken, in words: told to the server as the reason.
 pub type Unfit = &'static str;
 
-const UNREADABLE: Unfit = "the image cannot be read back";
+/// All that another attempt could mend.
+pub(crate) const UNREADABLE: Unfit = "the image cannot be read back";
 const UNSIGNED: Unfit = "no key that this device trusts has signed it";
 const NO_IMAGE: Unfit = "the image is no firmware";
 const DAMAGED: Unfit = "the image is not whole";

@@ -7,6 +7,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
 
+use crate::install::UNREADABLE;
 use crate::job::{self, Document, Execution, Kind, Status};
 use crate::progress::{Fetch, Missing, crc32};
 use crate::stream::{self, Block, Request};
@@ -241,6 +242,12 @@ impl Machine {
         self.step = Step::Offline;
         self.due = Due::Nothing;
         self.subscribed = FILTERS.len();
+    }
+
+    /// Whether the jobs service knows of an update that did not prove itself.
+    #[must_use]
+    pub fn is_told(&self) -> bool {
+        self.installed.is_none()
     }
 
     /// The update that is being done.
@@ -542,7 +549,11 @@ impl Machine {
                 self.due = Due::Carry { sector: 0 };
             }
             Ok(()) => self.announce(now as u32),
-            Err(reason) => self.close(Status::Failed, "refused", [reason, ""], now as u32),
+            Err(reason) => {
+                // What has FAILED, AWS tries again if the job says so.
+                let status = if reason == UNREADABLE { Status::Failed } else { Status::Rejected };
+                self.close(status, "refused", [reason, ""], now as u32);
+            }
         }
     }
 
@@ -574,7 +585,13 @@ impl Machine {
         }
         match self.step {
             Step::Announcing => self.due = Due::Install,
-            Step::Closing => self.ask(now),
+            Step::Closing => {
+                // It was told: should the same job come once more, it is to be done.
+                self.installed.take_if(|last| {
+                    last.what == self.work.what && matches!(last.outcome, Outcome::Failed(_))
+                });
+                self.ask(now);
+            }
             _ => {}
         }
     }

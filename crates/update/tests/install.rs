@@ -425,7 +425,7 @@ fn what_is_not_to_be_taken_is_refused_and_nothing_is_lost() {
         let mut server = Server::new(job, served);
         board.run(&mut server, None, true);
         let (status, reason) = server.verdict().unwrap();
-        assert_eq!(status, Status::Failed, "{name}");
+        assert_eq!(status, Status::Rejected, "{name}");
         assert!(reason.contains(wanted), "{name}: {reason}");
         assert_eq!((board.boot(), board.version().major), (Slot::A, 1), "{name}");
         assert_eq!(board.word(PROGRESS), u32::MAX, "{name}: its progress was kept");
@@ -763,7 +763,7 @@ fn an_image_without_room_behind_it_takes_no_identity() {
     let (_, mut server) = new_endpoint(2);
     board.run(&mut server, None, true);
     let (status, reason) = server.verdict().unwrap();
-    assert_eq!(status, Status::Failed);
+    assert_eq!(status, Status::Rejected);
     assert!(reason.contains("leaves no room"), "{reason}");
 }
 

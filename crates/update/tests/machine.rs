@@ -99,6 +99,23 @@ fn a_firmware_that_came_back_is_told_with_its_reason() {
     assert_eq!(told, "panic: app/src/link.rs:1 'x'  task link");
 }
 
+/// AWS tries again what has FAILED, if the job says so: with the same job, stream and signature.
+#[test]
+fn what_came_back_is_tried_again_once_it_was_told() {
+    let image = image(5_000);
+    let mut server = Server::new(Job::of_aws(&image), &image);
+    let mut device = Device::new();
+    device.run(&mut server);
+    let mut device = device.restarted(Some(Outcome::Failed("no connection in time".into())));
+    assert!(!device.machine.is_told());
+    device.run(&mut server);
+    assert_eq!(terminal(&server).0, Status::Failed);
+    assert!(device.machine.is_told());
+    server.again();
+    device.run(&mut server);
+    assert_eq!((device.installed, server.verdict()), (Some(server.what()), None));
+}
+
 /// A crash between the mark that the new firmware is good and the report of it.
 #[test]
 fn success_is_reported_by_the_next_boot_if_need_be() {
@@ -194,7 +211,8 @@ fn an_image_that_is_not_ours_is_a_failure_and_fetched_anew_when_asked_again() {
     device.verdict = Err("the signature is not that of a key that this device trusts");
     device.run(&mut server);
     let (status, reason) = terminal(&server);
-    assert_eq!(status, Status::Failed);
+    // What AWS would order again, which could only end so again, is FAILED.
+    assert_eq!(status, Status::Rejected);
     assert!(reason.contains("not that of a key"), "{reason}");
     let sent = server.blocks_sent;
     server.again();

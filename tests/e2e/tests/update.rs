@@ -498,18 +498,18 @@ fn what_is_not_to_be_taken_is_refused_with_a_reason() {
     relay.stall(false);
     assert_eq!(field.ended(&left).0, "CANCELED");
     for (name, status, reason, job) in [
-        ("a flipped bit", "FAILED", unsigned, field.order(&flipped, &signature, |_| ())),
-        ("another key", "FAILED", unsigned, field.order(&good, &others, |_| ())),
-        ("cut off", "FAILED", unsigned, field.order(&good[..200_000], &signature, |_| ())),
-        ("cut off and signed", "FAILED", "the image is not whole", {
+        ("a flipped bit", "REJECTED", unsigned, field.order(&flipped, &signature, |_| ())),
+        ("another key", "REJECTED", unsigned, field.order(&good, &others, |_| ())),
+        ("cut off", "REJECTED", unsigned, field.order(&good[..200_000], &signature, |_| ())),
+        ("cut off and signed", "REJECTED", "the image is not whole", {
             let signature = field.signer.signature(&good[..200_000]).unwrap();
             field.order(&good[..200_000], &signature, |_| ())
         }),
-        ("older", "FAILED", "the image is not newer than the firmware that runs", {
+        ("older", "REJECTED", "the image is not newer than the firmware that runs", {
             let signature = sign(&field, &older);
             field.order(&older, &signature, |_| ())
         }),
-        ("another board's", "FAILED", "the image is for another board", {
+        ("another board's", "REJECTED", "the image is for another board", {
             let signature = sign(&field, &door);
             field.order(&door, &signature, |_| ())
         }),
@@ -665,7 +665,7 @@ fn an_identity_that_is_not_to_be_taken_is_refused_with_a_reason() {
         let signed = if name == "unsigned" { b"something else".to_vec() } else { file.clone() };
         let signature = field.signer.signature(&signed).unwrap();
         let job = field.order(&file, &signature, is_identity);
-        assert_eq!(field.ended(&job), ("FAILED".to_owned(), reason.to_owned()), "{name}");
+        assert_eq!(field.ended(&job), ("REJECTED".to_owned(), reason.to_owned()), "{name}");
     }
     let large = vec![0; identity::COPY_SIZE + 1];
     let signature = field.signer.signature(&large).unwrap();
@@ -736,7 +736,7 @@ fn a_hundred_updates_leave_the_heap_level() {
             document["afr_ota"]["files"][0]["allow_downgrade"] = json!(true);
         };
         let unfit = field.order(&image[..16_384], release.signature(), downgrade);
-        assert_eq!(field.ended(&unfit).0, "FAILED", "round {round}");
+        assert_eq!(field.ended(&unfit).0, "REJECTED", "round {round}");
         let job = field.order(image, release.signature(), downgrade);
         let (verdict, reason) = field.ended(&job);
         assert_eq!(verdict, "SUCCEEDED", "round {round}: {reason}");
