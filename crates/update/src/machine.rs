@@ -203,6 +203,8 @@ pub struct Machine {
     /// Blocks that were asked for and have not come.
     open: u32,
     silences: u32,
+    /// The word of a refusal that may pass, since the last block.
+    refusal: String,
     /// Per cent that were reported last.
     reported: u32,
     /// A report of progress has no answer yet.
@@ -226,6 +228,7 @@ impl Machine {
             missing: Missing::default(),
             open: 0,
             silences: 0,
+            refusal: String::new(),
             reported: 0,
             unanswered: false,
         }
@@ -338,8 +341,12 @@ impl Machine {
                     }
                     self.silences += 1;
                     if self.silences > SILENCES {
-                        const REASON: &str = "the stream brings no more blocks";
-                        return self.close(Status::Failed, "stopped", [REASON, ""], now);
+                        let refusal = core::mem::take(&mut self.refusal);
+                        let reason = match &*refusal {
+                            "" => ["the stream brings no more blocks", ""],
+                            code => [REFUSED, code],
+                        };
+                        return self.close(Status::Failed, "stopped", reason, now);
                     }
                 }
                 self.due = Due::Request;
@@ -393,7 +400,11 @@ impl Machine {
 
     fn refused(&mut self, payload: &[u8], now: u32) {
         let code = stream::refusal(payload).unwrap_or("for no reason");
-        self.close(Status::Failed, "stopped", ["the stream was refused: ", code], now);
+        if stream::is_final(code) {
+            return self.close(Status::Failed, "stopped", [REFUSED, code], now);
+        }
+        // As if nothing had come: it is asked again, a few times.
+        self.refusal = code.to_string();
     }
 
     /// Another job is next, or none.
@@ -483,6 +494,7 @@ impl Machine {
                 self.missing = missing;
                 self.open = 0;
                 self.silences = 0;
+                self.refusal.clear();
                 self.next_after_block();
             }
             Err(error) => self.flash_failed(error, now),
@@ -501,6 +513,7 @@ impl Machine {
         }
         self.since = now;
         self.silences = 0;
+        self.refusal.clear();
         self.open = self.open.saturating_sub(1);
         let offset = number * fetch.block_size;
         // As long as no block of a sector is there, nothing is lost by erasing it, and what a
@@ -660,6 +673,7 @@ impl Machine {
     }
 }
 
+const REFUSED: &str = "the stream was refused: ";
 const FLASH_ERROR: &str = "the flash does not take what is written";
 
 /// The flash reported an error.

@@ -167,15 +167,34 @@ fn a_stream_that_ends_is_a_failure() {
 #[test]
 fn a_stream_that_is_refused_is_a_failure_with_the_servers_word() {
     let image = image(60_000);
-    let mut server = Server::new(Job::of_aws(&image), &image);
-    server.fault = Some(Fault::Refused);
-    let mut device = Device::new();
-    device.run(&mut server);
-    let (status, reason) = terminal(&server);
-    assert_eq!(
-        (status, reason.as_str()),
-        (Status::Failed, "the stream was refused: ResourceNotFound")
-    );
+    for (times, member, word) in [
+        (1, "o", "ResourceNotFound"),
+        (1, "code", "InvalidRequest"),
+        (1, "o", "BlockSizeOutOfBounds"),
+        (100, "o", "InternalError"),
+        (100, "code", "Unauthorized"),
+    ] {
+        let mut server = Server::new(Job::of_aws(&image), &image);
+        server.fault = Some(Fault::Refuses(times, member, word));
+        let mut device = Device::new();
+        device.run(&mut server);
+        let reason = format!("the stream was refused: {word}");
+        assert_eq!(terminal(&server), (Status::Failed, reason));
+        assert!(device.now < 20 * 60_000, "{word}: it takes {} ms", device.now);
+    }
+}
+
+/// One server of AWS's has a bad minute, or does not know yet what its role may read.
+#[test]
+fn a_refusal_that_passes_is_waited_out() {
+    let image = image(60_000);
+    for word in ["InternalError", "Unauthorized", "RequestThrottled"] {
+        let mut server = Server::new(Job::of_aws(&image), &image);
+        server.fault = Some(Fault::Refuses(3, "o", word));
+        let mut device = Device::new();
+        device.run(&mut server);
+        assert_eq!((device.installed, server.verdict()), (Some(server.what()), None), "{word}");
+    }
 }
 
 #[test]
