@@ -14,6 +14,8 @@ use crate::stream::{self, Block, Request};
 
 /// Milliseconds after which a question to the jobs service is asked again.
 const ANSWER_MS: u32 = 10_000;
+/// The least time without a job after which one is asked for: that one is next may be told in vain.
+const IDLE_MS: u32 = 6 * 3_600_000;
 /// The same for blocks; it doubles with each silence, up to the second.
 const BLOCKS_MS: u32 = 4_000;
 const MOST_BLOCKS_MS: u32 = 64_000;
@@ -209,6 +211,8 @@ pub struct Machine {
     reported: u32,
     /// A report of progress has no answer yet.
     unanswered: bool,
+    /// A job was told of since start-next was published, whose answer may not know it.
+    told: bool,
 }
 
 impl Machine {
@@ -231,6 +235,7 @@ impl Machine {
             refusal: String::new(),
             reported: 0,
             unanswered: false,
+            told: false,
         }
     }
 
@@ -263,6 +268,7 @@ impl Machine {
         self.step = Step::Asking;
         self.due = Due::Ask;
         self.since = now;
+        self.told = false;
     }
 
     /// `$aws/things/<thing>/` and these parts.
@@ -328,6 +334,10 @@ impl Machine {
     fn look(&mut self, now: u32) {
         let passed = now.wrapping_sub(self.since);
         match self.step {
+            // The things of a fleet do not ask all at once.
+            Step::Idle if passed >= IDLE_MS + crc32(&[self.thing.as_bytes()]) % IDLE_MS => {
+                self.ask(now);
+            }
             Step::Asking if passed >= ANSWER_MS => self.ask(now),
             Step::Announcing | Step::Closing if passed >= ANSWER_MS => {
                 self.since = now;
@@ -409,13 +419,15 @@ impl Machine {
 
     /// Another job is next, or none.
     fn next(&mut self, payload: &[u8], now: u32) {
+        // What is not understood cannot tell of another job.
+        let Ok(next) = Execution::read(payload) else { return };
         let current = match self.step {
-            Step::Offline | Step::Asking => return,
+            Step::Offline => return,
+            Step::Asking => return self.told |= next.is_some(),
             Step::Idle => None,
             _ => Some(&*self.work.job),
         };
-        // What is not understood cannot tell of another job.
-        if Execution::read(payload).is_ok_and(|next| next.map(|next| next.job) != current) {
+        if next.map(|next| next.job) != current {
             self.ask(now);
         }
     }
@@ -425,6 +437,10 @@ impl Machine {
         // What is none is asked for again when the time is up.
         let Ok(execution) = Execution::read(payload) else { return };
         let Some(Execution { job, version, document }) = execution else {
+            if self.told {
+                return self.ask(now);
+            }
+            self.since = now;
             return self.step = Step::Idle;
         };
         self.work = Work::of(job.to_string(), version);

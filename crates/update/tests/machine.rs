@@ -321,6 +321,59 @@ fn silence_is_answered_by_patience() {
     assert_eq!(asked, 60);
 }
 
+/// What the machine publishes until `to`, looked at each minute: how often it asks for a job.
+fn asks(machine: &mut Machine, from: u64, to: u64) -> u32 {
+    let mut asked = 0;
+    for now in (from..=to).step_by(60_000) {
+        while let Some(action) = machine.poll(now) {
+            if let Action::Publish { topic, .. } = action {
+                assert_eq!(topic, "$aws/things/lamp/jobs/start-next");
+                asked += 1;
+            }
+        }
+    }
+    asked
+}
+
+/// Two services and QoS 0: what a new job is told by may come before the answer that does not know it.
+#[test]
+fn a_job_that_was_told_of_too_early_is_asked_for_again() {
+    const TELLS: &[u8] =
+        br#"{"execution":{"jobId":"j","versionNumber":1,"jobDocument":{"update":{}}}}"#;
+    let mut machine = Machine::new("lamp", LIMITS, None);
+    machine.connected(0);
+    assert_eq!(asks(&mut machine, 0, 0), 1);
+    let tell = |machine: &mut Machine, topic: &str, payload: &[u8]| {
+        machine.message(&format!("$aws/things/lamp/jobs/{topic}"), payload, 0);
+    };
+    tell(&mut machine, "notify-next", TELLS);
+    assert_eq!(asks(&mut machine, 0, 0), 0);
+    tell(&mut machine, "start-next/accepted", b"{}");
+    assert!(!machine.is_answered());
+    assert_eq!(asks(&mut machine, 0, 0), 1);
+    // Once. And that there is none was not told too early.
+    tell(&mut machine, "notify-next", b"{}");
+    tell(&mut machine, "start-next/accepted", b"{}");
+    assert_eq!(asks(&mut machine, 0, 0), 0);
+    assert!(machine.is_answered());
+}
+
+/// What is told may be lost, and a connection may last for weeks.
+#[test]
+fn a_job_that_nobody_told_of_is_asked_for_in_some_hours() {
+    const HOUR: u64 = 3_600_000;
+    let mut machine = Machine::new("lamp", LIMITS, None);
+    machine.connected(0);
+    assert_eq!(asks(&mut machine, 0, 0), 1);
+    machine.message("$aws/things/lamp/jobs/start-next/accepted", b"{}", 0);
+    assert_eq!(asks(&mut machine, 0, 6 * HOUR - 60_000), 0);
+    let mut at = 6 * HOUR;
+    while asks(&mut machine, at, at) == 0 {
+        at += 60_000;
+    }
+    assert!(at < 12 * HOUR);
+}
+
 #[test]
 fn an_older_record_is_not_taken_for_this_job() {
     let image = image(5_000);
