@@ -118,6 +118,8 @@ struct OverTheAir {
     /// The other slot has that identity, or it could not be given to it in this boot.
     shared: bool,
     installed: Option<Installed>,
+    /// The jobs service was told in this boot that it failed.
+    told: bool,
     /// On trial: the uptime in milliseconds by which this firmware must have proved itself.
     deadline: Option<u64>,
     /// On trial: what it has not come to yet.
@@ -165,6 +167,7 @@ impl OverTheAir {
             own: Own::default(),
             shared: false,
             installed,
+            told: false,
             deadline: trial.then_some(u64::from(identity::DEFAULT_TRIAL_S) * 1000),
             lacks: GaveUp::NotConnected,
             give_up,
@@ -270,7 +273,8 @@ impl Updates for OverTheAir {
             return Ok(());
         }
         self.left_out = None;
-        let mut machine = Box::new(Machine::new(self.own.thing, LIMITS, self.installed.clone()));
+        let installed = self.installed.clone().filter(|_| !self.told);
+        let mut machine = Box::new(Machine::new(self.own.thing, LIMITS, installed));
         machine.connected(now);
         while let Some(filter) = machine.next_filter() {
             if self.subscribed {
@@ -305,7 +309,7 @@ impl Updates for OverTheAir {
     }
 
     fn disconnected(&mut self, end: &Error) {
-        self.machine = None;
+        self.told |= self.machine.take().is_some_and(|machine| machine.is_told());
         let now = rtos::uptime_ms() as u32;
         let within = |since: u32, limit| end.is_close() && now.wrapping_sub(since) < limit;
         let over_updates = self.asked.take().is_some_and(|asked| within(asked, ANSWER_MS));
