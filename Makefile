@@ -92,7 +92,7 @@ HOST_CRATES = $(foreach crate,app-model board-facts clock crypto-tests dns fuzz 
 # than before identities came over the air too, which take 2.9 KB.
 with_radio = $(if $(filter qemu,$(BOARD)),,$(radio))
 without_updates_too = $(if $(filter qemu,$(BOARD)),1,$(without_updates))
-FLASH_MAX ?= $(if $(own),950256,$(if $(with_radio),$(if $(without_updates_too),419840,436224),$(if $(without_updates_too),256000,278528)))
+FLASH_MAX ?= $(if $(own),950256,$(if $(with_radio),$(if $(without_updates_too),419840,436224),$(if $(without_updates_too),256000,280576)))
 IRAM_MAX ?= $(if $(with_radio),20480,12288)
 DRAM_MAX ?= $(if $(with_radio),81920,51200)
 
