@@ -172,12 +172,13 @@ fn ask(name: &str, address: u32, port: u16, timeout_ms: u32) -> Result<Addresses
     let id = unsafe { sys::net_random() } as u16;
     let question = Question::new(name, id).map_err(Unresolved::Answered)?;
     let end = rtos::uptime_ms() + u64::from(timeout_ms);
-    let socket = Socket::towards(address, port).ok_or(Unresolved::NoAnswer)?;
-    if !socket.send(question.bytes()) {
-        // There is no way to it now: others may be reached, or this one later.
+    let socket = Socket::towards(address, port).filter(|socket| socket.send(question.bytes()));
+    let Some(socket) = socket else {
+        // There is no way to it now, or no memory: others may be reached, or this one later. Without a
+        // wait the caller, who asks again, would keep the CPU until its time is over.
         rtos::CurrentTask::delay(rtos::Duration::ms(timeout_ms));
         return Err(Unresolved::NoAnswer);
-    }
+    };
     let mut buffer = [0; MAX_ANSWER];
     loop {
         let left = end.saturating_sub(rtos::uptime_ms()) as u32;

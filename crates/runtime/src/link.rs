@@ -430,7 +430,9 @@ fn carry(
                 Ok(()) => {}
                 // There will be room for it when others have gone on: the connection is worth more.
                 Err(Error::OutOfMemory) => {
-                    log::warn!("not published to {}: the heap is too low", message.topic);
+                    if !matches!(message.kind, Kind::Kept(tries) if tries.was_put_off()) {
+                        log::warn!("not published to {}: the heap is too low", message.topic);
+                    }
                     give_back(thing, sent, NotPublished::OutOfMemory);
                     not_before = now + MEMORY_PAUSE_MS;
                 }

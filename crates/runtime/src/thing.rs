@@ -8,6 +8,7 @@ use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use rtos::{Waker, watchdog};
 use runtime_model::report::{self, Report};
+use runtime_model::tries::Tries;
 
 use crate::outbox::{Delivery, Kind, NotPublished, Outbox, Outgoing, Refused, Topic};
 use crate::update::Updates;
@@ -86,7 +87,9 @@ impl Thing {
 
     /// Publishes at QoS 1 without waiting. The message is kept until the server has it, over
     /// connections, but not over a reset; it may come twice. It is dropped, which the log tells,
-    /// when three connections ended over it.
+    /// when three connections ended over it. To be sent it needs a block of heap of three times its
+    /// topic and payload and 1 KB; until there is one, others go first, and after ten minutes of that it
+    /// is dropped.
     ///
     /// # Errors
     /// [`Refused`]: eight messages are waiting, or 2 KB; or the topic is none.
@@ -95,7 +98,7 @@ impl Thing {
         topic: impl Into<Topic>,
         payload: impl Into<Vec<u8>>,
     ) -> Result<(), Refused> {
-        self.put(topic.into(), payload.into(), Kind::Kept { tries: 0 })
+        self.put(topic.into(), payload.into(), Kind::Kept(Tries::default()))
     }
 
     /// Publishes at QoS 1 and waits until the server has it: at most so many milliseconds for the

@@ -109,6 +109,8 @@ struct OverTheAir {
     /// The other slot has that identity, or it could not be given to it in this boot.
     shared: bool,
     installed: Option<Installed>,
+    /// The jobs service was told in this boot that it failed.
+    told: bool,
     /// On trial: the uptime in milliseconds by which this firmware must have proved itself.
     deadline: Option<u64>,
     /// On trial: what it has not come to yet.
@@ -151,6 +153,7 @@ impl OverTheAir {
             own: Own::default(),
             shared: false,
             installed,
+            told: false,
             deadline: trial.then_some(u64::from(identity::DEFAULT_TRIAL_S) * 1000),
             lacks: GaveUp::NotConnected,
             give_up,
@@ -247,7 +250,8 @@ impl Updates for OverTheAir {
         if !self.closings.connected(now as u32) {
             return Ok(());
         }
-        let mut machine = Box::new(Machine::new(self.own.thing, LIMITS, self.installed.clone()));
+        let installed = self.installed.clone().filter(|_| !self.told);
+        let mut machine = Box::new(Machine::new(self.own.thing, LIMITS, installed));
         machine.connected(now);
         while let Some(filter) = machine.next_filter() {
             if self.subscribed {
@@ -282,7 +286,7 @@ impl Updates for OverTheAir {
     }
 
     fn disconnected(&mut self, end: &Error) {
-        self.machine = None;
+        self.told |= self.machine.take().is_some_and(|machine| machine.is_told());
         let (closed, now) = (end.is_close(), rtos::uptime_ms() as u32);
         if self.closings.ended(closed, self.on_trial(), now) {
             log::warn!(

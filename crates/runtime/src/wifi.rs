@@ -16,8 +16,8 @@ pub trait Wifi: Send + 'static {
     fn is_on(&self) -> bool;
     /// Begins to look for access points; [`Event::Scanned`] follows. False when it did not begin.
     fn scan(&mut self) -> bool;
-    /// What the last scan found.
-    fn found(&mut self) -> Vec<AccessPoint>;
+    /// Shows what the last scan found, strongest first.
+    fn found(&mut self, see: &mut dyn FnMut(AccessPoint));
     /// Begins to join; [`Event::Connected`] or [`Event::Disconnected`] follows. False when it did
     /// not begin.
     fn join(&mut self, target: &Target) -> bool;
@@ -45,7 +45,7 @@ impl Wifi for NoRadio {
     fn scan(&mut self) -> bool {
         match *self {}
     }
-    fn found(&mut self) -> Vec<AccessPoint> {
+    fn found(&mut self, _: &mut dyn FnMut(AccessPoint)) {
         match *self {}
     }
     fn join(&mut self, _: &Target) -> bool {
@@ -206,10 +206,14 @@ pub(crate) fn run(thing: &Thing, networks: Networks, mut radio: impl Wifi, rando
         step = match step {
             Step::Scan if radio.scan() => match wait(&mut radio, STEP_MS) {
                 Some(Event::Scanned) => {
-                    let found = radio.found();
-                    for AccessPoint { ssid, channel, rssi, security, .. } in &found {
+                    let mut found = Vec::new();
+                    radio.found(&mut |one| {
+                        let AccessPoint { ssid, channel, rssi, security, .. } = one;
                         log::debug!("{ssid}: channel {channel}, {rssi} dBm, {security:?}");
-                    }
+                        if station.wants(&found, &one) {
+                            found.push(one);
+                        }
+                    });
                     station.scanned(&found, random())
                 }
                 _ => station.scan_failed(random()),

@@ -443,9 +443,26 @@ fn local_identity(context: Context, meant: &Meant) -> Result<Vec<u8>> {
     Ok(identity.file(next)?)
 }
 
+/// What is under way for a list of the same name: a line each.
+fn namesakes(orders: &Orders, meant: &Meant) -> Result<Vec<String>> {
+    let line = |order: Order| {
+        let Targets::Fleet { name, things } = &order.targets else { return String::new() };
+        let (what, things) = (order.what(), things.join(", "));
+        format!(
+            "another list  called {name}: {what} is under way for {things}; with these things on the list, the same command goes on with it"
+        )
+    };
+    Ok(orders.namesakes(&meant.targets)?.into_iter().map(line).collect())
+}
+
 /// The order for these things that is not over, if there is one.
 fn going_on(orders: &Orders, meant: &Meant, identity: bool) -> Result<Option<Order>> {
-    let Some(order) = orders.find(&meant.targets)? else { return Ok(None) };
+    let Some(order) = orders.find(&meant.targets)? else {
+        for line in namesakes(orders, meant)? {
+            say(&line);
+        }
+        return Ok(None);
+    };
     let title = meant.targets.title();
     let words = meant.targets.words();
     ensure!(
@@ -564,9 +581,10 @@ pub fn cancel(context: &Context, arguments: CancelArguments) -> Result<()> {
     let meant = arguments.which.meant(context)?;
     let orders = orders(context, meant.cloud);
     let title = meant.targets.title();
-    let mut order = orders
-        .find(&meant.targets)?
-        .with_context(|| format!("no update of {title} is under way that was ordered here"))?;
+    let Some(mut order) = orders.find(&meant.targets)? else {
+        let others = namesakes(&orders, &meant)?.join("\n");
+        bail!("no update of {title} is under way that was ordered here\n{others}");
+    };
     let mut opened = Opened::open(context, meant.cloud, arguments.account)?;
     let mut shown = Shown::new(interrupt);
     let goal = Goal::Cancel { force: arguments.force };

@@ -234,6 +234,22 @@ fn the_second_network_when_the_first_is_not_there_and_back() {
     set.is_whole();
 }
 
+/// A tower block: other people's access points are many and stronger.
+#[test]
+fn its_own_among_many_stronger_access_points() {
+    let others: Vec<String> = (1..=31)
+        .map(|flat| {
+            format!("ssid=flat {flat},psk=somebody else,channel={},rssi=-45", flat % 13 + 1)
+        })
+        .collect();
+    let stage = stage();
+    let access_points: Vec<&str> = others.iter().map(String::as_str).chain([HOME]).collect();
+    let set = Set::new(&stage.identity, &access_points);
+    let mark = set.shows(0, "joined home");
+    set.shows(mark, "connected to ");
+    set.is_whole();
+}
+
 const BACKUP: &str = "ssid=backup,psk=another passphrase,channel=1,rssi=-70";
 
 /// A device on its preferred network, with another one in reach.

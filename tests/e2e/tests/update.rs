@@ -525,18 +525,18 @@ fn what_is_not_to_be_taken_is_refused_with_a_reason() {
     relay.stall(false);
     assert_eq!(field.ended(&left).0, "CANCELED");
     for (name, status, reason, job) in [
-        ("a flipped bit", "FAILED", unsigned, field.order(&flipped, &signature, |_| ())),
-        ("another key", "FAILED", unsigned, field.order(&good, &others, |_| ())),
-        ("cut off", "FAILED", unsigned, field.order(&good[..200_000], &signature, |_| ())),
-        ("cut off and signed", "FAILED", "the image is not whole", {
+        ("a flipped bit", "REJECTED", unsigned, field.order(&flipped, &signature, |_| ())),
+        ("another key", "REJECTED", unsigned, field.order(&good, &others, |_| ())),
+        ("cut off", "REJECTED", unsigned, field.order(&good[..200_000], &signature, |_| ())),
+        ("cut off and signed", "REJECTED", "the image is not whole", {
             let signature = field.signer.signature(&good[..200_000]).unwrap();
             field.order(&good[..200_000], &signature, |_| ())
         }),
-        ("older", "FAILED", "the image is not newer than the firmware that runs", {
+        ("older", "REJECTED", "the image is not newer than the firmware that runs", {
             let signature = sign(&field, &older);
             field.order(&older, &signature, |_| ())
         }),
-        ("another board's", "FAILED", "the image is for another board", {
+        ("another board's", "REJECTED", "the image is for another board", {
             let signature = sign(&field, &door);
             field.order(&door, &signature, |_| ())
         }),
@@ -555,6 +555,36 @@ fn what_is_not_to_be_taken_is_refused_with_a_reason() {
     }
     let status = field.status(|_| true);
     assert_eq!((&status["slot"], &status["reset"]), (&json!("A"), &json!("power-on")), "{status}");
+}
+
+/// Whole as it is, and though nothing else is sound: the boot stage finds no image in it.
+#[test]
+fn what_was_refused_never_boots() {
+    let mut field = Field::new();
+    field.watcher.online();
+    let other = process::scratch::folder().unwrap();
+    let other = Signer::with_key(&make_key(other.path()).unwrap()).unwrap();
+    let image = version(&shipped(), [0, 2, 0]);
+    let signature = Release::sign(image.clone(), &other).unwrap().signature().to_owned();
+    let job = field.order(&image, &signature, |_| ());
+    let (_, reason) = field.ended(&job);
+    assert_eq!(reason, "no key that this device trusts has signed it");
+    field.board.kill();
+    let mut flash = field.flash();
+    let planted = &flash[Slot::B.offset() as usize..][..image.len()];
+    assert!(planted[4..] == image[4..] && planted[..4] == [0xFF; 4], "all but its first word");
+    flash[Slot::A.offset() as usize + 100_000] ^= 1;
+    files::write(&field.folder.path().join("flash.bin"), &flash, SECRET).unwrap();
+    field.power_cycle(&[]);
+    // The stage looks again and again; its words come at another speed than the console's.
+    let again = "reset: asked for by the program";
+    let start = Instant::now();
+    while field.board.console.tail(80).matches(again).count() < 2 {
+        assert!(start.elapsed() < UPDATE, "{}", field.board.console.tail(80));
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let said = field.board.console.tail(80);
+    assert!(!said.contains("update: slot"), "{said}");
 }
 
 #[test]
@@ -662,7 +692,7 @@ fn an_identity_that_is_not_to_be_taken_is_refused_with_a_reason() {
         let signed = if name == "unsigned" { b"something else".to_vec() } else { file.clone() };
         let signature = field.signer.signature(&signed).unwrap();
         let job = field.order(&file, &signature, is_identity);
-        assert_eq!(field.ended(&job), ("FAILED".to_owned(), reason.to_owned()), "{name}");
+        assert_eq!(field.ended(&job), ("REJECTED".to_owned(), reason.to_owned()), "{name}");
     }
     let large = vec![0; identity::COPY_SIZE + 1];
     let signature = field.signer.signature(&large).unwrap();
@@ -695,11 +725,12 @@ fn the_power_fails_while_an_identity_comes() {
     assert_eq!(field.identities().map(|(_, sequence)| sequence), [2, 2]);
 }
 
-/// Bytes that an update writes and erases up to the boot record: progress, sectors, blocks, marks.
+/// Bytes that an update writes and erases up to the boot record: progress with an image's first word,
+/// sectors, blocks, marks, that word again.
 fn bytes_until_the_record() -> u64 {
     let size = shipped().len() as u64;
     let blocks = size.div_ceil(2048);
-    4096 + 20 + size.div_ceil(4096) * 4096 + size.div_ceil(4) * 4 + 4 * blocks
+    4096 + 20 + 4 + size.div_ceil(4096) * 4096 + size.div_ceil(4) * 4 + 4 * blocks + 4
 }
 
 /// Sampled; all of it is `make update-powercut` ([`power`]). What happens at each byte of flash is tested without
@@ -732,7 +763,7 @@ fn a_hundred_updates_leave_the_heap_level() {
             document["afr_ota"]["files"][0]["allow_downgrade"] = json!(true);
         };
         let unfit = field.order(&image[..16_384], release.signature(), downgrade);
-        assert_eq!(field.ended(&unfit).0, "FAILED", "round {round}");
+        assert_eq!(field.ended(&unfit).0, "REJECTED", "round {round}");
         let job = field.order(image, release.signature(), downgrade);
         let (verdict, reason) = field.ended(&job);
         assert_eq!(verdict, "SUCCEEDED", "round {round}: {reason}");

@@ -143,15 +143,15 @@ fn what_a_device_must_not_take_it_refuses_and_says_why() {
         (
             Release::sign(fleet_tests::image([1, 1, 0], fleet_tests::BOARD, 5_000), &other)
                 .unwrap(),
-            "lamp failed: no key that this device trusts has signed it",
+            "lamp refused: no key that this device trusts has signed it",
         ),
         (
             lab.release([1, 0, 0], 5_000),
-            "lamp failed: the image is not newer than the firmware that runs",
+            "lamp refused: the image is not newer than the firmware that runs",
         ),
         (
             Release::sign(foreign, &lab.signer).unwrap(),
-            "lamp failed: the image is for another board",
+            "lamp refused: the image is for another board",
         ),
     ] {
         let (end, why, device) =

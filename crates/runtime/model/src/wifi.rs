@@ -118,6 +118,16 @@ pub struct Network {
     pub has_key: bool,
 }
 
+impl Network {
+    /// Whether it may be joined at an access point that is protected like that.
+    fn takes(&self, security: Security) -> bool {
+        security == if self.has_key { Security::Wpa2 } else { Security::Open }
+    }
+}
+
+/// Most access points of a network that are kept of one scan: the strongest.
+const MOST_OF_ONE: usize = 8;
+
 /// What to do next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
@@ -293,7 +303,20 @@ impl Station {
         self.current.map(|current| current.network)
     }
 
-    /// A scan found these.
+    /// Whether one more that a scan found is worth its place beside these. In a large house most are
+    /// other people's. One of a network that cannot be joined there tells why, and one that hides its
+    /// name may be ours: more of them would say no more.
+    #[must_use]
+    pub fn wants(&self, found: &[AccessPoint], one: &AccessPoint) -> bool {
+        let network = self.networks.iter().find(|network| network.ssid == one.ssid);
+        let takes = |one: &AccessPoint| network.is_some_and(|network| network.takes(one.security));
+        let most = if takes(one) { MOST_OF_ONE } else { 1 };
+        let alike = |other: &&AccessPoint| other.ssid == one.ssid && takes(other) == takes(one);
+        (network.is_some() || one.ssid == Ssid::default())
+            && found.iter().filter(alike).count() < most
+    }
+
+    /// A scan found these: all in reach, or those that it [wants](Station::wants).
     pub fn scanned(&mut self, found: &[AccessPoint], random: u32) -> Step {
         self.candidates.clear();
         let mut trouble = Vec::new();
@@ -309,9 +332,8 @@ impl Station {
                 hidden.push(Candidate { network: index, bssid: None, channel: 0 });
                 continue;
             }
-            let wanted = if network.has_key { Security::Wpa2 } else { Security::Open };
             let (usable, other): (Vec<&AccessPoint>, Vec<&AccessPoint>) =
-                own.into_iter().partition(|one| one.security == wanted);
+                own.into_iter().partition(|one| network.takes(one.security));
             self.candidates.extend(usable.iter().map(|one| Candidate {
                 network: index,
                 bssid: Some(one.bssid),

@@ -125,6 +125,28 @@ fn a_channel_from_an_earlier_life() {
     assert_eq!(no_more, Step::Scan, "a network that is no more");
 }
 
+/// In a house with many access points most are of no use, and may be stronger. Twins that nobody
+/// can join displace none that can be.
+#[test]
+fn only_what_may_be_joined_takes_a_place() {
+    let station = home_and_office();
+    let open = AccessPoint { security: Security::Open, ..access_point("home", 0, -20) };
+    let mut all = vec![open; 60];
+    all.extend((0..60).map(|last| access_point("neighbour", last, -30)));
+    all.extend((0..60).map(|last| access_point("", last, -40)));
+    all.extend((0..60).map(|last| access_point("office", last, -50)));
+    all.push(access_point("home", 1, -60));
+    let mut found = Vec::new();
+    for one in all {
+        if station.wants(&found, &one) {
+            found.push(one);
+        }
+    }
+    let of = |name: &str| found.iter().filter(|one| one.ssid == ssid(name)).count();
+    assert_eq!((of("home"), of("neighbour"), of(""), of("office")), (2, 0, 1, 8));
+    assert_eq!(found.last(), Some(&access_point("home", 1, -60)));
+}
+
 #[test]
 fn hidden_networks_are_asked_for_by_name() {
     let mut station = home_and_office();

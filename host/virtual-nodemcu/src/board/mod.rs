@@ -782,6 +782,14 @@ impl Board {
         self.stop = true;
     }
 
+    /// A deep sleep begins at cycle `now`: all that a reset resets has no power. The pins stay.
+    pub fn power_down(&mut self, now: u64) {
+        self.watchdog = Watchdog::default();
+        self.timers = [Timer::new(Kind::Frc1), Timer::new(Kind::Frc2)];
+        self.radio.reset(self.clock.nanoseconds(now));
+        self.demanded = None;
+    }
+
     /// The interrupt inputs of the core.
     #[must_use]
     pub fn lines(&self) -> u32 {

@@ -479,6 +479,29 @@ static void test(void)
 }
 #endif
 
+#ifdef TEST_deep_sleep
+static void test(void)
+{
+    if (REG(0x60000714) == 5) {
+        check("nothing ran in the sleep", REG(0x60001200) == 0);
+        check("and it lasted 10 s", REG(0x6000071C) - REG(0x60001204) >= 1500000);
+        say("done\n");
+        return;
+    }
+    REG(0x60001200) = 0;
+    REG(0x60001204) = REG(0x6000071C);
+    /* Shorter than the sleep. */
+    REG(0x60000904) = REG(0x60000908) = 4;
+    REG(0x60000900) = 1;
+    REG(0x60000740) = 0xFFFFFFFF;
+    REG(0x60000718) = 8;
+    REG(0x60000704) = REG(0x6000071C) + 1500000;
+    REG(0x60000708) |= 1 << 20;
+    for (;;)
+        REG(0x60001200)++;
+}
+#endif
+
 #ifdef TEST_doze
 /* Stops the chip's clocks; what woke it. */
 static uint32_t doze(uint32_t by, uint32_t periods)

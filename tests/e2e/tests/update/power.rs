@@ -56,7 +56,7 @@ impl Course {
     }
 
     /// Where the power is cut: at each so many-th byte, and at each around what is done to the boot
-    /// records and to the head of the progress. Where a sector was erased before, all cuts of its erasing
+    /// records, to the head of the progress and to the image's first word. Where a sector was erased before, all cuts of its erasing
     /// are one.
     fn cuts(&self) -> Vec<u64> {
         let mut cuts: BTreeSet<u64> = (0..self.bytes()).step_by(STEP as usize).collect();
@@ -70,6 +70,7 @@ impl Course {
             let whole = at..at + length;
             if RECORDS.iter().any(|record| (*record..record + SECTOR).contains(&address))
                 || address == PROGRESS
+                || address == Slot::B.offset() && *length == 4
             {
                 let near = at.saturating_sub(AROUND)..whole.end + AROUND;
                 let content = &flash.data()[address as usize..][..*length as usize];
