@@ -569,7 +569,7 @@ fn what_was_refused_never_boots() {
     let job = field.order(&image, &signature, |_| ());
     let (_, reason) = field.ended(&job);
     assert_eq!(reason, "no key that this device trusts has signed it");
-    field.board.kill();
+    field.board.process.kill();
     let mut flash = field.flash();
     let planted = &flash[Slot::B.offset() as usize..][..image.len()];
     assert!(planted[4..] == image[4..] && planted[..4] == [0xFF; 4], "all but its first word");
