@@ -41,6 +41,7 @@ use crate::board::net::Net;
 use crate::board::pins::{self, Drive};
 use crate::board::radio::settings::Settings;
 use crate::board::rom;
+use crate::board::rom::image::set_flash_size;
 use crate::board::serial::{Input, Serial};
 use crate::board::{Board, ResetCause};
 use crate::parts::{Part, Spec};
@@ -54,6 +55,7 @@ const FLASH: usize = 4 << 20;
 /// What a board is made of.
 pub struct Builder {
     images: Vec<(usize, Vec<u8>)>,
+    firmware: Option<Vec<u8>>,
     file: Option<PathBuf>,
     flash_size: usize,
     mac: [u8; 6],
@@ -77,10 +79,18 @@ impl Builder {
         self
     }
 
-    /// These bytes are in flash at `offset`.
+    /// These bytes are in flash at `offset`, as they are.
     #[must_use]
     pub fn image(mut self, offset: usize, bytes: &[u8]) -> Self {
         self.images.push((offset, bytes.to_vec()));
+        self
+    }
+
+    /// This image is in flash at 0, and its header names the size of the flash: programs of the SDK
+    /// (MicroPython, Arduino, ESPHome) look for their settings where it says.
+    #[must_use]
+    pub fn firmware(mut self, image: &[u8]) -> Self {
+        self.firmware = Some(image.to_vec());
         self
     }
 
@@ -168,7 +178,11 @@ impl Builder {
                 .with_context(|| format!("flash file {}", path.display()))?,
             None => Flash::blank(self.flash_size),
         };
-        for (offset, image) in &self.images {
+        let firmware = self.firmware.map(|mut image| {
+            set_flash_size(&mut image, self.flash_size);
+            (0, image)
+        });
+        for (offset, image) in firmware.iter().chain(&self.images) {
             if offset.checked_add(image.len()).is_none_or(|end| end > self.flash_size) {
                 bail!("an image of {} bytes at {offset:#x} is not within the flash", image.len());
             }
@@ -230,6 +244,7 @@ impl VirtualBoard {
     pub fn builder() -> Builder {
         Builder {
             images: Vec::new(),
+            firmware: None,
             file: None,
             flash_size: FLASH,
             mac: [0x5C, 0xCF, 0x7F, 0x12, 0x34, 0x56],

@@ -1,6 +1,8 @@
 //! Firmware that nobody here wrote, driven through its prompt, and old releases of esptool with
 //! their own stubs. `tools/foreign` fetches them; `make foreign-test` runs this.
 
+#[path = "board/esptool.rs"]
+mod esptool;
 #[path = "board/process.rs"]
 mod process;
 
@@ -13,6 +15,7 @@ use std::time::{Duration, Instant};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::termios::{BaudRate, SetArg, cfmakeraw, cfsetspeed, tcgetattr, tcsetattr};
 use process::Process;
+use virtual_nodemcu::board::rom::image::set_flash_size;
 use virtual_nodemcu::harness::VirtualBoard;
 
 /// How long a prompt may take on a busy machine.
@@ -45,8 +48,7 @@ fn radio_settings() -> Vec<u8> {
 fn flash(name: &str, mib: usize) -> Vec<u8> {
     let mut contents = vec![0xFF; mib << 20];
     let mut image = image(name);
-    // As esptool does when it is told the size.
-    image[3] = image[3] & 0xF | if mib == 1 { 2 << 4 } else { 4 << 4 };
+    set_flash_size(&mut image, mib << 20);
     contents[..image.len()].copy_from_slice(&image);
     let settings = radio_settings();
     let at = contents.len() - 0x4000;
@@ -196,6 +198,45 @@ fn micropython_computes_keeps_files_and_survives_resets() {
     s.until("MicroPython v1.10");
     s.until(">>> ");
     assert_eq!(s.python("1 + 1"), "2");
+}
+
+/// As the README has it: its image is made for a chip of any size, and its header names the smallest.
+#[test]
+fn micropython_is_flashed_as_the_readme_says() {
+    let firmware = image("micropython-1.10.0.bin");
+    let builder = || VirtualBoard::builder().unpaced();
+    let mut board = builder().firmware(&firmware).build().unwrap();
+    board.wait_for(">>> ", PATIENCE).unwrap();
+    assert!(!board.console().contains("header"), "{}", board.console());
+    // As it is, it resets itself again and again, and one line says why.
+    let mut board = builder().image(0, &firmware).build().unwrap();
+    board.wait_for("system param error", PATIENCE).unwrap();
+    board.run(Duration::from_secs(1));
+    let line = "the image's header says 512 KiB of flash, the chip has 4096: esptool write-flash \
+                --flash-size detect\n";
+    assert_eq!(board.console().matches(line).count(), 1, "{}", board.console());
+    // By esptool, to a board and to a file.
+    let work = tempfile::tempdir().unwrap();
+    let [flash, merged, link] = ["flash.bin", "merged.bin", "port"].map(|it| work.path().join(it));
+    let file = folder().join("micropython-1.10.0.bin");
+    let link = link.to_str().unwrap();
+    let mut board = Process::new(&flash, &["--net", "none", "--gpio0-low", "--pty", link]);
+    board.port();
+    let esptool = |options: &[&str], rest: &[&str]| {
+        let mut command = Command::new(esptool::program());
+        command.args(options).args(["--flash-size", rest[0]]).args(&rest[1..]).arg("0").arg(&file);
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    };
+    let to_board = ["--port", link, "--before", "no-reset", "--after", "no-reset", "write-flash"];
+    esptool(&to_board, &["detect"]);
+    drop(board);
+    let to_file = ["--chip", "esp8266", "merge-bin"];
+    esptool(&to_file, &["4MB", "--output", merged.to_str().unwrap()]);
+    for made in [flash, merged] {
+        let mut board = builder().flash_file(made).build().unwrap();
+        board.wait_for(">>> ", PATIENCE).unwrap();
+    }
 }
 
 /// Booted once; from then on each test starts at the prompt, with what the ones before it did undone.
