@@ -222,7 +222,15 @@ impl Builder {
                 Settings::parse(text).and_then(|settings| machine.add_access_point(settings));
             added.map_err(|error| anyhow!("access point {text}: {error}"))?;
         }
-        Ok(VirtualBoard { machine, input, output, serial: String::new(), at: 0, console })
+        Ok(VirtualBoard {
+            machine,
+            input,
+            output,
+            torn: Vec::new(),
+            serial: String::new(),
+            at: 0,
+            console,
+        })
     }
 }
 
@@ -232,6 +240,8 @@ pub struct VirtualBoard {
     pub machine: Machine,
     input: Sender<Input>,
     output: Receiver<Vec<u8>>,
+    /// The start of a character whose rest has not come yet.
+    torn: Vec<u8>,
     serial: String,
     /// Where in `serial` what was not waited for yet begins.
     at: usize,
@@ -277,8 +287,14 @@ impl VirtualBoard {
 
     fn collect(&mut self) {
         for bytes in self.output.try_iter() {
-            self.serial.push_str(&String::from_utf8_lossy(&bytes));
+            self.torn.extend(bytes);
         }
+        let last = self.torn.utf8_chunks().last().map_or(&[][..], |chunk| chunk.invalid());
+        let more = std::str::from_utf8(last).is_err_and(|error| error.error_len().is_none());
+        let whole = self.torn.len() - if more { last.len() } else { 0 };
+        let rest = self.torn.split_off(whole);
+        self.serial.push_str(&String::from_utf8_lossy(&self.torn));
+        self.torn = rest;
     }
 
     /// Runs until `text` comes over the serial line, after what was waited for before; what came up
@@ -322,7 +338,7 @@ impl VirtualBoard {
         Ok(())
     }
 
-    /// Everything that came over the serial line so far.
+    /// Everything that came over the serial line so far, as UTF-8; U+FFFD is what is none.
     #[must_use]
     pub fn serial(&self) -> &str {
         &self.serial

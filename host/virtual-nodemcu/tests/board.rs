@@ -15,6 +15,7 @@ use virtual_nodemcu::board::rom::names;
 use virtual_nodemcu::board::serial::{Input, Serial};
 use virtual_nodemcu::board::{Board, ResetCause};
 use virtual_nodemcu::cpu::{Bus as _, sr};
+use virtual_nodemcu::harness::VirtualBoard;
 
 #[path = "board/program.rs"]
 mod program;
@@ -463,6 +464,25 @@ fn light_sleep_and_gpio16() {
     let console = bench.console.borrow();
     assert!(console.contains("GPIO16 low\nGPIO16 high\n"), "{console}");
     assert!(!console.contains("watchdog"), "{console}");
+}
+
+/// A text comes in pieces, and a character's bytes in different ones.
+#[test]
+fn the_harness_finds_what_is_not_ascii() {
+    let mut builder = VirtualBoard::builder().unpaced();
+    for (offset, image) in program::images("echo") {
+        builder = builder.image(offset, &image);
+    }
+    let mut board = builder.build().unwrap();
+    board.wait_for("echo> ", Duration::from_secs(60)).unwrap();
+    let text = b"21.5 \xC2\xB0C, 3 \xE2\x82\xAC, \xF0\x9F\x8C\xA1 \xC2\xFF\xE2\x82.";
+    for byte in text {
+        board.machine.type_in(&[*byte]);
+        board.run(Duration::from_millis(3));
+    }
+    let said =
+        board.wait_for("\u{20AC}, \u{1F321} \u{FFFD}\u{FFFD}\u{FFFD}.", Duration::from_secs(60));
+    assert_eq!(&said.unwrap()[..9], "21.5 \u{B0}C,");
 }
 
 /// A deep sleep by the board's time: nothing runs, the wire ends it, and so does a reset.
