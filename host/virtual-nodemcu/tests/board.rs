@@ -418,6 +418,22 @@ fn a_missing_function_of_the_rom_is_named_first() {
     assert!(lines[0].ends_with("of the ROM at 0x4000f000: no function is modelled there"));
 }
 
+/// Their registers keep what is written, so that nothing else shows what a program waits for.
+#[test]
+fn what_is_started_and_not_modelled_is_named() {
+    let mut bench = Bench::new(&program::images("absent"), None);
+    bench.until("stopped\n");
+    assert!(!bench.console.borrow().contains("is not modelled"), "{}", bench.console.borrow());
+    bench.until("done\n");
+    let console = bench.console.borrow();
+    for what in
+        ["I2S", "the DMA of I2S and SDIO", "sigma-delta at pins", "UART0 at GPIO13 and GPIO15"]
+    {
+        let line = format!(": {what} is not modelled\n");
+        assert_eq!(console.matches(&line).count(), 1, "{what}: {console}");
+    }
+}
+
 /// A program that has lost its way touches registers that are none, again and again.
 #[test]
 fn what_is_not_modelled_is_named_once_and_not_without_end() {
