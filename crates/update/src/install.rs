@@ -1,6 +1,7 @@
 //! An update and the flash: the other slot with its identity, the sector of progress and the boot
 //! records (`docs/updates.md`). Whatever the power does, the firmware that runs stays as it is, its
-//! identity too, and a boot record never names an image or an identity that was not found good.
+//! identity too, and nothing boots that was not found good: as long as what is in the other slot has
+//! not been, the first word of an image is missing there.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -25,7 +26,8 @@ pub trait Flash {
     /// # Errors
     /// When the flash does not answer.
     fn read(&self, offset: u32, words: &mut [u32]) -> Result<(), FlashError>;
-    /// Writes `words` at `offset`, a multiple of 4: ones become zeros.
+    /// Writes `words`, which lie in RAM (a constant does not), at `offset`, a multiple of 4: ones become
+    /// zeros.
     ///
     /// # Errors
     /// When the flash reports a fault, or the range is not one that an update may touch.
@@ -38,13 +40,27 @@ pub trait Flash {
 }
 
 /// Why a firmware on trial gave up: the reason in its boot record.
-const NOT_CONNECTED: u8 = 1;
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum GaveUp {
+    /// It has not connected in time.
+    NotConnected = 1,
+    /// It has, and the jobs service has not answered.
+    NotAnswered = 3,
+    /// It has answered, and no connection lasted.
+    NotLasting = 4,
+    /// It cannot use its identity.
+    NoIdentity = 5,
+}
 
 /// Words that are read or written at once: 256 bytes, a page of the flash.
 const PIECE: usize = 64;
 /// Words of the sector of progress that are looked at: header, and bits for 1 MiB in blocks of
 /// 1 KiB.
 const PROGRESS_WORDS: usize = HEADER_WORDS + 32;
+/// Where the first word of an image is kept, behind these, until the image was found good.
+const KEPT: u32 = PROGRESS + 4 * PROGRESS_WORDS as u32;
+const ERASED: u32 = u32::MAX;
 
 /// Where an update goes on a board that runs from one of two slots.
 #[derive(Clone, Copy)]
@@ -81,7 +97,8 @@ impl<'a> From<&Stored<'a>> for Own<'a> {
 /// Why an image or an identity is not taken, in words: told to the server as the reason.
 pub type Unfit = &'static str;
 
-const UNREADABLE: Unfit = "the image cannot be read back";
+/// All that another attempt could mend.
+pub(crate) const UNREADABLE: Unfit = "the image cannot be read back";
 const UNSIGNED: Unfit = "no key that this device trusts has signed it";
 const NO_IMAGE: Unfit = "the image is no firmware";
 const DAMAGED: Unfit = "the image is not whole";
@@ -147,8 +164,8 @@ impl<'a> Installer<'a> {
     ///
     /// # Errors
     /// When the flash does not take it.
-    pub fn give_up(&self) -> Result<(), FlashError> {
-        self.mark(mark_rejected(NOT_CONNECTED))
+    pub fn give_up(&self, why: GaveUp) -> Result<(), FlashError> {
+        self.mark(mark_rejected(why as u8))
     }
 
     fn mark(&self, mark: slots::Mark) -> Result<(), FlashError> {
@@ -176,7 +193,7 @@ impl<'a> Installer<'a> {
         Ok(Missing::all(fetch))
     }
 
-    /// Stores a block.
+    /// Stores a block, of an image all but its first word: nobody knows yet whose it is.
     ///
     /// # Errors
     /// When the flash fails.
@@ -184,6 +201,7 @@ impl<'a> Installer<'a> {
     pub fn store(&self, store: &Store<'_>) -> Result<(), FlashError> {
         let Store { erase, offset, content, mark: (word, value) } = *store;
         let slot = self.other().offset();
+        self.disable(offset)?;
         if let Some(sector) = erase {
             self.flash.erase(slot + sector)?;
         }
@@ -194,16 +212,44 @@ impl<'a> Installer<'a> {
                 whole[..bytes.len()].copy_from_slice(bytes);
                 *word = u32::from_le_bytes(whole);
             }
+            if at == slot {
+                self.flash.write(KEPT, &[core::mem::replace(&mut words[0], ERASED)])?;
+            }
             let words = words.get(..piece.len().div_ceil(4)).unwrap_or(&words);
             self.flash.write(at, words)?;
         }
         self.flash.write(progress(4 * word as u32), &[value])
     }
 
+    /// Before a byte comes to this offset of the other slot: an image that it would be in boots no
+    /// more. The sums at an image's end keep nobody from mixing one that was found good with others.
+    #[inline(never)]
+    fn disable(&self, offset: u32) -> Result<(), FlashError> {
+        let other = self.other();
+        let mut first = [0];
+        self.flash.read(other.offset(), &mut first)?;
+        let ends = self.image_sectors(other).map(|sectors| sectors * SECTOR);
+        if matches!(first, [0 | ERASED]) || ends.is_some_and(|end| end <= offset) {
+            return Ok(());
+        }
+        first = [0];
+        self.put(other.offset(), &first)
+    }
+
+    /// Writes up to a record's words and looks whether they are there.
+    #[inline(never)]
+    fn put(&self, offset: u32, words: &[u32]) -> Result<(), FlashError> {
+        self.flash.write(offset, words)?;
+        let mut written = [0; RECORD_WORDS];
+        let written = written.get_mut(..words.len()).ok_or(FlashError)?;
+        self.flash.read(offset, written)?;
+        if written == words { Ok(()) } else { Err(FlashError) }
+    }
+
     /// Judges the file in the other slot by what can be read back: it must be signed by one of our
     /// keys. An image must be for the board that the running one is for, and newer; an identity must
     /// be this thing's, newer, and leave a key for the next update. What is unfit is forgotten, so
-    /// that another job with it fetches it anew.
+    /// that another job with it fetches it anew, and an image stays without its first word.
     ///
     /// # Errors
     /// Why it is not taken.
@@ -269,7 +315,7 @@ impl<'a> Installer<'a> {
             return Err(OLD_IDENTITY);
         }
         // The image that goes with it must not cover it before it is at its place.
-        match self.image_sectors() {
+        match self.image_sectors(self.slot) {
             Some(sectors) if sectors * SECTOR <= work.base => Ok(()),
             _ => Err(NO_ROOM),
         }
@@ -300,14 +346,19 @@ impl<'a> Installer<'a> {
         Ok(work.size.is_multiple_of(4) && sums.words() == last)
     }
 
-    /// Hands the file in the other slot on, piece by piece.
+    /// Hands the file in the other slot on, piece by piece, an image with the word that it lacks.
     // Once in the firmware, not once for each that takes.
     #[inline(never)]
     fn read(&self, work: &Work, take: &mut dyn FnMut(&[u8])) -> Result<(), FlashError> {
         let file = self.other().offset() + work.base;
+        let mut kept = [0];
+        self.flash.read(KEPT, &mut kept)?;
         for at in (0..work.size).step_by(4 * PIECE) {
             let mut words = [0; PIECE];
             self.flash.read(file + at, &mut words)?;
+            if work.base + at == 0 {
+                words[0] &= kept[0];
+            }
             let mut bytes = [0; 4 * PIECE];
             for (bytes, word) in bytes.chunks_exact_mut(4).zip(words) {
                 bytes.copy_from_slice(&word.to_le_bytes());
@@ -318,28 +369,30 @@ impl<'a> Installer<'a> {
         Ok(())
     }
 
-    /// How many sectors the image that runs has; None when that cannot be told.
+    /// How many sectors the image in a slot has; None when that cannot be told.
     #[inline(never)]
-    fn image_sectors(&self) -> Option<u32> {
+    fn image_sectors(&self, slot: Slot) -> Option<u32> {
         let word = |at: u32| {
             let mut word = [0];
             // No shape of an image has zeros.
-            let _ = self.flash.read(self.slot.offset() + 4 * at, &mut word);
+            let _ = self.flash.read(slot.offset() + 4 * at, &mut word);
             word[0]
         };
         Some((4 * Image::shape(word)?.words).div_ceil(SECTOR))
     }
 
     /// Carries a sector of the image that runs into the other slot, for [`Action::Carry`]: the next
-    /// one, if there is one.
+    /// one, if there is one. The first of the image comes last: before it, nothing of what an update
+    /// may have left there boots.
     ///
     /// # Errors
     /// When it is not there afterwards.
     ///
     /// [`Action::Carry`]: crate::machine::Action::Carry
     pub fn carry(&self, sector: u32) -> Result<Option<u32>, FlashError> {
-        let sectors = self.image_sectors().ok_or(FlashError)?;
-        let at = sector * SECTOR;
+        self.stay()?;
+        let sectors = self.image_sectors(self.slot).ok_or(FlashError)?;
+        let at = sectors.checked_sub(sector + 1).ok_or(FlashError)? * SECTOR;
         self.copy_sector(self.slot.offset() + at, self.other().offset() + at)?;
         Ok(Some(sector + 1).filter(|next| *next < sectors))
     }
@@ -392,8 +445,31 @@ impl<'a> Installer<'a> {
         Ok(true)
     }
 
-    /// Gives the other slot its identity (the new one, or for a new image the one that runs) and then
-    /// writes the boot record: the next boot starts it on trial.
+    /// Makes a record that the running firmware is good, when without one the next boot would try the
+    /// other slot first: a record may be left of what lay there before the boot stage found it damaged,
+    /// and what comes there now is to be started on trial or not at all.
+    #[inline(never)]
+    fn stay(&self) -> Result<(), FlashError> {
+        let records = self.records()?;
+        let [first, _] = records.order();
+        if first.slot == self.slot {
+            return Ok(());
+        }
+        let (sector, mut words) = records.next(self.slot, 0);
+        let good = mark_good();
+        *words.get_mut(good.word as usize).ok_or(FlashError)? = good.value;
+        self.put_record(sector, &words)
+    }
+
+    #[inline(never)]
+    fn put_record(&self, sector: usize, words: &[u32; RECORD_WORDS]) -> Result<(), FlashError> {
+        let offset = *RECORDS.get(sector).ok_or(FlashError)?;
+        self.flash.erase(offset)?;
+        self.put(offset, words)
+    }
+
+    /// Gives the other slot its identity (the new one, or for a new image the one that runs), an image
+    /// its first word, and then writes the boot record: the next boot starts it on trial.
     ///
     /// # Errors
     /// When either is not there afterwards. The firmware that runs is booted then.
@@ -403,13 +479,14 @@ impl<'a> Installer<'a> {
             Kind::Firmware => self.share(own)?,
             Kind::Identity => self.put_identity(self.other().offset() + work.base)?,
         }
+        self.stay()?;
+        if work.kind == Kind::Firmware {
+            let mut kept = [0];
+            self.flash.read(KEPT, &mut kept)?;
+            self.put(self.other().offset(), &kept)?;
+        }
         let (sector, words) = self.records()?.next(self.other(), work.what);
-        let offset = *RECORDS.get(sector).ok_or(FlashError)?;
-        self.flash.erase(offset)?;
-        self.flash.write(offset, &words)?;
-        let mut written = [0; RECORD_WORDS];
-        self.flash.read(offset, &mut written)?;
-        if written == words { Ok(()) } else { Err(FlashError) }
+        self.put_record(sector, &words)
     }
 }
 
@@ -423,15 +500,22 @@ fn progress(byte: u32) -> u32 {
 
 /// Why the old firmware is back.
 fn came_back(verdict: Verdict, crash: Option<&str>) -> String {
+    const NOT_CONNECTED: u8 = GaveUp::NotConnected as u8;
+    const NOT_ANSWERED: u8 = GaveUp::NotAnswered as u8;
+    const NOT_LASTING: u8 = GaveUp::NotLasting as u8;
+    const NO_IDENTITY: u8 = GaveUp::NoIdentity as u8;
     match (verdict, crash) {
-        (Verdict::Rejected { reason: NOT_CONNECTED }, _) => {
-            "no connection, or no answer from jobs, in time"
-        }
+        (Verdict::Rejected { reason }, _) => match reason {
+            NOT_CONNECTED => "it did not connect in time",
+            NOT_ANSWERED => "it connected, and jobs did not answer in time",
+            NOT_LASTING => "none of its connections lasted",
+            NO_IDENTITY => "it could not use its identity",
+            _ => "it gave up",
+        },
         (Verdict::Trial { attempts }, Some(crash)) if attempts > 0 => crash,
         (Verdict::Trial { attempts }, None) if attempts > 0 => {
             "it was started three times and did not prove itself"
         }
-        (Verdict::Rejected { .. }, _) => "it gave up",
         _ => "the boot stage found it damaged",
     }
     .into()

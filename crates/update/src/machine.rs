@@ -7,12 +7,15 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
 
+use crate::install::UNREADABLE;
 use crate::job::{self, Document, Execution, Kind, Status};
 use crate::progress::{Fetch, Missing, crc32};
 use crate::stream::{self, Block, Request};
 
 /// Milliseconds after which a question to the jobs service is asked again.
 const ANSWER_MS: u32 = 10_000;
+/// The least time without a job after which one is asked for: that one is next may be told in vain.
+const IDLE_MS: u32 = 6 * 3_600_000;
 /// The same for blocks; it doubles with each silence, up to the second.
 const BLOCKS_MS: u32 = 4_000;
 const MOST_BLOCKS_MS: u32 = 64_000;
@@ -202,10 +205,14 @@ pub struct Machine {
     /// Blocks that were asked for and have not come.
     open: u32,
     silences: u32,
+    /// The word of a refusal that may pass, since the last block.
+    refusal: String,
     /// Per cent that were reported last.
     reported: u32,
     /// A report of progress has no answer yet.
     unanswered: bool,
+    /// A job was told of since start-next was published, whose answer may not know it.
+    told: bool,
 }
 
 impl Machine {
@@ -225,8 +232,10 @@ impl Machine {
             missing: Missing::default(),
             open: 0,
             silences: 0,
+            refusal: String::new(),
             reported: 0,
             unanswered: false,
+            told: false,
         }
     }
 
@@ -243,6 +252,12 @@ impl Machine {
         self.subscribed = FILTERS.len();
     }
 
+    /// Whether the jobs service knows of an update that did not prove itself.
+    #[must_use]
+    pub fn is_told(&self) -> bool {
+        self.installed.is_none()
+    }
+
     /// The update that is being done.
     #[must_use]
     pub fn work(&self) -> &Work {
@@ -253,6 +268,7 @@ impl Machine {
         self.step = Step::Asking;
         self.due = Due::Ask;
         self.since = now;
+        self.told = false;
     }
 
     /// `$aws/things/<thing>/` and these parts.
@@ -318,6 +334,10 @@ impl Machine {
     fn look(&mut self, now: u32) {
         let passed = now.wrapping_sub(self.since);
         match self.step {
+            // The things of a fleet do not ask all at once.
+            Step::Idle if passed >= IDLE_MS + crc32(&[self.thing.as_bytes()]) % IDLE_MS => {
+                self.ask(now);
+            }
             Step::Asking if passed >= ANSWER_MS => self.ask(now),
             Step::Announcing | Step::Closing if passed >= ANSWER_MS => {
                 self.since = now;
@@ -331,8 +351,12 @@ impl Machine {
                     }
                     self.silences += 1;
                     if self.silences > SILENCES {
-                        const REASON: &str = "the stream brings no more blocks";
-                        return self.close(Status::Failed, "stopped", [REASON, ""], now);
+                        let refusal = core::mem::take(&mut self.refusal);
+                        let reason = match &*refusal {
+                            "" => ["the stream brings no more blocks", ""],
+                            code => [REFUSED, code],
+                        };
+                        return self.close(Status::Failed, "stopped", reason, now);
                     }
                 }
                 self.due = Due::Request;
@@ -386,18 +410,24 @@ impl Machine {
 
     fn refused(&mut self, payload: &[u8], now: u32) {
         let code = stream::refusal(payload).unwrap_or("for no reason");
-        self.close(Status::Failed, "stopped", ["the stream was refused: ", code], now);
+        if stream::is_final(code) {
+            return self.close(Status::Failed, "stopped", [REFUSED, code], now);
+        }
+        // As if nothing had come: it is asked again, a few times.
+        self.refusal = code.to_string();
     }
 
     /// Another job is next, or none.
     fn next(&mut self, payload: &[u8], now: u32) {
+        // What is not understood cannot tell of another job.
+        let Ok(next) = Execution::read(payload) else { return };
         let current = match self.step {
-            Step::Offline | Step::Asking => return,
+            Step::Offline => return,
+            Step::Asking => return self.told |= next.is_some(),
             Step::Idle => None,
             _ => Some(&*self.work.job),
         };
-        // What is not understood cannot tell of another job.
-        if Execution::read(payload).is_ok_and(|next| next.map(|next| next.job) != current) {
+        if next.map(|next| next.job) != current {
             self.ask(now);
         }
     }
@@ -407,6 +437,10 @@ impl Machine {
         // What is none is asked for again when the time is up.
         let Ok(execution) = Execution::read(payload) else { return };
         let Some(Execution { job, version, document }) = execution else {
+            if self.told {
+                return self.ask(now);
+            }
+            self.since = now;
             return self.step = Step::Idle;
         };
         self.work = Work::of(job.to_string(), version);
@@ -476,6 +510,7 @@ impl Machine {
                 self.missing = missing;
                 self.open = 0;
                 self.silences = 0;
+                self.refusal.clear();
                 self.next_after_block();
             }
             Err(error) => self.flash_failed(error, now),
@@ -494,6 +529,7 @@ impl Machine {
         }
         self.since = now;
         self.silences = 0;
+        self.refusal.clear();
         self.open = self.open.saturating_sub(1);
         let offset = number * fetch.block_size;
         // As long as no block of a sector is there, nothing is lost by erasing it, and what a
@@ -542,7 +578,11 @@ impl Machine {
                 self.due = Due::Carry { sector: 0 };
             }
             Ok(()) => self.announce(now as u32),
-            Err(reason) => self.close(Status::Failed, "refused", [reason, ""], now as u32),
+            Err(reason) => {
+                // What has FAILED, AWS tries again if the job says so.
+                let status = if reason == UNREADABLE { Status::Failed } else { Status::Rejected };
+                self.close(status, "refused", [reason, ""], now as u32);
+            }
         }
     }
 
@@ -574,7 +614,13 @@ impl Machine {
         }
         match self.step {
             Step::Announcing => self.due = Due::Install,
-            Step::Closing => self.ask(now),
+            Step::Closing => {
+                // It was told: should the same job come once more, it is to be done.
+                self.installed.take_if(|last| {
+                    last.what == self.work.what && matches!(last.outcome, Outcome::Failed(_))
+                });
+                self.ask(now);
+            }
             _ => {}
         }
     }
@@ -617,6 +663,12 @@ impl Machine {
         !matches!(self.step, Step::Offline | Step::Asking)
     }
 
+    /// Whether there is a job, or an answer that may bring one: who sleeps stays awake for it.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        !matches!(self.step, Step::Offline | Step::Idle)
+    }
+
     /// Whether an update is being fetched: how many per cent are there.
     #[must_use]
     pub fn percent(&self) -> Option<u32> {
@@ -643,6 +695,7 @@ impl Machine {
     }
 }
 
+const REFUSED: &str = "the stream was refused: ";
 const FLASH_ERROR: &str = "the flash does not take what is written";
 
 /// The flash reported an error.

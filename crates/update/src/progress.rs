@@ -8,6 +8,7 @@
 //! | 1 to 3 | what is being fetched: bytes, bytes of a block, CRC-32 of job, stream and signature |
 //! | 4 | CRC-32 of the words before |
 //! | 5 … | one bit a block, the lowest first: 0 once the block is in the slot |
+//! | 37 | the first word of an image, which is not in the slot before all of it was found good |
 //!
 //! A bit is cleared after its block was written, which needs no erasing. So a power cut leaves a block
 //! that is there and counts as missing, and never one that is not there and counts as written.

@@ -67,6 +67,16 @@ pub fn refusal(cbor: &[u8]) -> Option<&str> {
     core::str::from_utf8(Members::read(cbor)?.code?).ok()
 }
 
+/// Whether a refusal with this word stays one. `InternalError` passes, and `Unauthorized` does where the
+/// role that AWS reads the file by was made a moment ago: so may words that are not known here.
+#[must_use]
+pub fn is_final(code: &str) -> bool {
+    matches!(code, "ResourceNotFound" | "VersionMismatch" | "ETagMismatch")
+        || code.starts_with("Invalid")
+        || code.ends_with("OutOfBounds")
+        || code.ends_with("LimitExceeded")
+}
+
 // Major types (3.1).
 const NUMBER: u8 = 0;
 const NEGATIVE: u8 = 1;
@@ -116,7 +126,8 @@ impl<'a> Members<'a> {
                 (b"l", NUMBER) => members.block_size = Some(value),
                 (b"i", NUMBER) => members.number = Some(value),
                 (b"p", BYTES) => members.content = Some(content),
-                (b"o", TEXT) => members.code = Some(content),
+                // The guide has both names for it.
+                (b"o" | b"code", TEXT) => members.code = Some(content),
                 (_, NUMBER | NEGATIVE | BYTES | TEXT | SIMPLE) => {}
                 _ => return None,
             }

@@ -10,9 +10,10 @@ use crypto_tests::{Hash, SHA256};
 use identity::{COPY_SIZE, Identity, REGION_OFFSET, REGION_SIZE, Stored};
 use p256_lx106::{public_key, sign};
 use slots::{Image, PROGRESS, RECORD_WORDS, RECORDS, Records, SECTOR, Slot, Sums, Version};
-use update::install::{Flash, Installer, Own};
+use update::install::{Flash, GaveUp, Installer, Own};
 use update::job::Status;
-use update::machine::{Action, FlashError, Machine, Outcome};
+use update::machine::{Action, FlashError, Machine, Outcome, Store};
+use update::progress::HEADER_WORDS;
 
 const KEY: [u8; 32] = [7; 32];
 const OTHER_KEY: [u8; 32] = [8; 32];
@@ -166,8 +167,22 @@ impl Board {
         u32::from_le_bytes(bytes[offset as usize..][..4].try_into().unwrap())
     }
 
+    /// Whether the boot stage would start what is there.
+    fn is_sound(&self, slot: Slot) -> bool {
+        Image::check(|at| self.word(slot.offset() + 4 * at)).is_some()
+    }
+
+    /// A bit of a slot's image tips over.
+    fn damage(&self, slot: Slot) {
+        self.bytes.borrow_mut()[slot.offset() as usize + 4_000] ^= 1;
+    }
+
     /// What the boot stage does; the slot that it starts.
     fn boot(&self) -> Slot {
+        self.boots().expect("the board does not boot")
+    }
+
+    fn boots(&self) -> Option<Slot> {
         let records = Records::read(&RECORDS.map(|offset| {
             let mut words = [0; RECORD_WORDS];
             for (word, at) in words.iter_mut().zip((offset..).step_by(4)) {
@@ -177,16 +192,16 @@ impl Board {
         }));
         for candidate in records.order() {
             let slot = candidate.slot;
-            if Image::check(|at| self.word(slot.offset() + 4 * at)).is_some() {
+            if self.is_sound(slot) {
                 if let Some((sector, mark)) = candidate.mark {
                     let bytes = mark.value.to_le_bytes();
                     self.change(RECORDS[sector] + 4 * mark.word, bytes.into_iter(), false);
                 }
                 self.runs.set(slot);
-                return slot;
+                return Some(slot);
             }
         }
-        panic!("the board does not boot");
+        None
     }
 
     fn version(&self) -> Version {
@@ -410,7 +425,7 @@ fn what_is_not_to_be_taken_is_refused_and_nothing_is_lost() {
         let mut server = Server::new(job, served);
         board.run(&mut server, None, true);
         let (status, reason) = server.verdict().unwrap();
-        assert_eq!(status, Status::Failed, "{name}");
+        assert_eq!(status, Status::Rejected, "{name}");
         assert!(reason.contains(wanted), "{name}: {reason}");
         assert_eq!((board.boot(), board.version().major), (Slot::A, 1), "{name}");
         assert_eq!(board.word(PROGRESS), u32::MAX, "{name}: its progress was kept");
@@ -419,6 +434,120 @@ fn what_is_not_to_be_taken_is_refused_and_nothing_is_lost() {
         let mut server = Server::new(sized(&good), &good);
         board.run(&mut server, None, true);
         assert_eq!(board.run(&mut server, None, true), Slot::B, "{name}");
+    }
+}
+
+/// A board whose record says that B is good, which it is no more: A runs.
+fn damaged_after_an_update() -> Board {
+    let board = Board::new(&image([1, 0, 0], "lamp", 6_000));
+    let new = image([2, 0, 0], "lamp", 8_000);
+    let mut server = Server::new(job(&KEY, &new, new.len()), &new);
+    board.run(&mut server, None, true);
+    assert_eq!(board.run(&mut server, None, true), Slot::B);
+    board.damage(Slot::B);
+    assert_eq!(board.boot(), Slot::A);
+    board
+}
+
+/// Neither the record of what lay there before starts it, nor that the other slot is damaged.
+#[test]
+fn what_was_refused_never_boots() {
+    for board in [damaged_after_an_update(), Board::new(&image([1, 0, 0], "lamp", 6_000))] {
+        let new = image([3, 0, 0], "lamp", 8_000);
+        let mut server = Server::new(job(&OTHER_KEY, &new, new.len()), &new);
+        board.run(&mut server, None, true);
+        assert!(server.verdict().unwrap().1.contains("no key that this device trusts"));
+        assert_eq!(board.boot(), Slot::A);
+        board.damage(Slot::A);
+        assert_eq!(board.boots(), None, "something unsigned boots");
+    }
+}
+
+/// The power fails anywhere in an update to the slot that the record calls good: what comes is never
+/// started as that.
+#[test]
+fn a_record_of_what_lay_there_before_starts_nothing_new() {
+    let new = image([3, 0, 0], "lamp", 5_008);
+    let start = || (damaged_after_an_update(), Server::new(job(&KEY, &new, new.len()), &new));
+    let (board, mut server) = start();
+    let before = board.spent.get();
+    board.run(&mut server, None, true);
+    let installed = board.spent.get() - before;
+    // Two records, each a sector erased and its words, and between them the image's first word.
+    let (record, word) = (SECTOR as usize + 32, 4);
+    let last_block = installed - 2 * record - word;
+    for cut in (last_block..installed)
+        .step_by(61)
+        .chain(last_block + record - 34..last_block + record + 6)
+        .chain(installed - 34..installed)
+        .chain((0..last_block).step_by(211))
+    {
+        let (board, mut server) = start();
+        board.budget.set(Some(cut));
+        board.run(&mut server, None, true);
+        assert!(!board.has_power(), "cut at {cut}");
+        board.budget.set(None);
+        assert_eq!(board.boot(), Slot::A, "cut at {cut}");
+        for _ in 0..2 {
+            board.run(&mut server, None, true);
+        }
+        assert_eq!(server.verdict(), Some((Status::Succeeded, String::new())), "cut at {cut}");
+        assert_eq!((board.boot(), board.version().major), (Slot::B, 3), "cut at {cut}");
+    }
+}
+
+/// The sums are no signature: blocks that leave the head of an image which was found good, and the
+/// last of which makes the sums right again, make nothing that boots.
+#[test]
+fn an_image_that_boots_is_not_mixed_with_blocks() {
+    let running = image([1, 0, 0], "lamp", 6_000);
+    let other = image([2, 0, 0], "lamp", (LIMITS.slot_size as usize - 4096) / 16 * 16);
+    // The second is an identity, which is fetched to the end of the slot.
+    for from in [SECTOR, (other.len() as u32 - 3000) / SECTOR * SECTOR] {
+        let board = Board::new(&running);
+        board.bytes.borrow_mut()[Slot::B.offset() as usize..][..other.len()]
+            .copy_from_slice(&other);
+        assert!(board.is_sound(Slot::B));
+        for (number, content) in (0..).zip(other[from as usize..].chunks(1024)) {
+            let offset = from + 1024 * number;
+            let erase = offset.is_multiple_of(SECTOR).then_some(offset);
+            let store = Store { erase, offset, content, mark: (HEADER_WORDS, u32::MAX) };
+            board.installer().store(&store).unwrap();
+        }
+        assert!(!board.is_sound(Slot::B), "from {from}");
+    }
+    // What lies behind it is not of it.
+    let board = Board::new(&running);
+    board.bytes.borrow_mut()[Slot::B.offset() as usize..][..running.len()]
+        .copy_from_slice(&running);
+    let content = &[0; 1024];
+    let offset = running.len().next_multiple_of(SECTOR as usize) as u32;
+    let store = Store { erase: Some(offset), offset, content, mark: (HEADER_WORDS, u32::MAX) };
+    board.installer().store(&store).unwrap();
+    assert!(board.is_sound(Slot::B));
+}
+
+/// The running image comes over one that was refused: what has a head is the running one.
+#[test]
+fn an_identity_brings_no_refused_image_to_life() {
+    let running = image([1, 0, 0], "lamp", 14_000);
+    let planted = image([3, 0, 0], "lamp", 18_000);
+    let start = || {
+        let board = Board::new(&running);
+        let mut server = Server::new(job(&OTHER_KEY, &planted, planted.len()), &planted);
+        board.run(&mut server, None, true);
+        (board, new_endpoint(2).1)
+    };
+    let (board, mut server) = start();
+    let before = board.spent.get();
+    board.run(&mut server, None, true);
+    for cut in (0..board.spent.get() - before).step_by(307) {
+        let (board, mut server) = start();
+        board.budget.set(Some(cut));
+        board.run(&mut server, None, true);
+        let head = SECTOR as usize;
+        let after = &board.bytes.borrow()[Slot::B.offset() as usize..][..running.len()];
+        assert!(after[..2] != running[..2] || after[head..] == running[head..], "cut at {cut}");
     }
 }
 
@@ -461,17 +590,21 @@ fn one_that_fails_is_told_with_what_became_of_it() {
         }
         assert_eq!(told(&board, &mut server, crash), wanted);
     }
-    let (board, mut server) = start();
-    assert_eq!(board.run(&mut server, None, false), Slot::B);
-    board.installer().give_up().unwrap();
-    assert_eq!(
-        told(&board, &mut server, Some("gave up")),
-        "no connection, or no answer from jobs, in time"
-    );
+    for (why, wanted) in [
+        (GaveUp::NotConnected, "it did not connect in time"),
+        (GaveUp::NotAnswered, "it connected, and jobs did not answer in time"),
+        (GaveUp::NotLasting, "none of its connections lasted"),
+        (GaveUp::NoIdentity, "it could not use its identity"),
+    ] {
+        let (board, mut server) = start();
+        assert_eq!(board.run(&mut server, None, false), Slot::B);
+        board.installer().give_up(why).unwrap();
+        assert_eq!(told(&board, &mut server, Some("gave up")), wanted);
+    }
 
     // A bit that tipped over between the check and the boot.
     let (board, mut server) = start();
-    board.bytes.borrow_mut()[Slot::B.offset() as usize + 4_000] ^= 1;
+    board.damage(Slot::B);
     assert_eq!(told(&board, &mut server, None), "the boot stage found it damaged");
 }
 
@@ -554,7 +687,7 @@ fn an_identity_that_fails_goes() {
         }
         assert_eq!(board.endpoint(Slot::B).1, 2);
         if attempts < 3 {
-            board.installer().give_up().unwrap();
+            board.installer().give_up(GaveUp::NotConnected).unwrap();
         }
         assert_eq!(board.run(&mut server, None, true), Slot::A);
         assert_eq!(server.verdict().unwrap().0, Status::Failed);
@@ -634,7 +767,7 @@ fn an_image_without_room_behind_it_takes_no_identity() {
     let (_, mut server) = new_endpoint(2);
     board.run(&mut server, None, true);
     let (status, reason) = server.verdict().unwrap();
-    assert_eq!(status, Status::Failed);
+    assert_eq!(status, Status::Rejected);
     assert!(reason.contains("leaves no room"), "{reason}");
 }
 

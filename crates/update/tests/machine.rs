@@ -99,6 +99,23 @@ fn a_firmware_that_came_back_is_told_with_its_reason() {
     assert_eq!(told, "panic: app/src/link.rs:1 'x'  task link");
 }
 
+/// AWS tries again what has FAILED, if the job says so: with the same job, stream and signature.
+#[test]
+fn what_came_back_is_tried_again_once_it_was_told() {
+    let image = image(5_000);
+    let mut server = Server::new(Job::of_aws(&image), &image);
+    let mut device = Device::new();
+    device.run(&mut server);
+    let mut device = device.restarted(Some(Outcome::Failed("no connection in time".into())));
+    assert!(!device.machine.is_told());
+    device.run(&mut server);
+    assert_eq!(terminal(&server).0, Status::Failed);
+    assert!(device.machine.is_told());
+    server.again();
+    device.run(&mut server);
+    assert_eq!((device.installed, server.verdict()), (Some(server.what()), None));
+}
+
 /// A crash between the mark that the new firmware is good and the report of it.
 #[test]
 fn success_is_reported_by_the_next_boot_if_need_be() {
@@ -150,15 +167,34 @@ fn a_stream_that_ends_is_a_failure() {
 #[test]
 fn a_stream_that_is_refused_is_a_failure_with_the_servers_word() {
     let image = image(60_000);
-    let mut server = Server::new(Job::of_aws(&image), &image);
-    server.fault = Some(Fault::Refused);
-    let mut device = Device::new();
-    device.run(&mut server);
-    let (status, reason) = terminal(&server);
-    assert_eq!(
-        (status, reason.as_str()),
-        (Status::Failed, "the stream was refused: ResourceNotFound")
-    );
+    for (times, member, word) in [
+        (1, "o", "ResourceNotFound"),
+        (1, "code", "InvalidRequest"),
+        (1, "o", "BlockSizeOutOfBounds"),
+        (100, "o", "InternalError"),
+        (100, "code", "Unauthorized"),
+    ] {
+        let mut server = Server::new(Job::of_aws(&image), &image);
+        server.fault = Some(Fault::Refuses(times, member, word));
+        let mut device = Device::new();
+        device.run(&mut server);
+        let reason = format!("the stream was refused: {word}");
+        assert_eq!(terminal(&server), (Status::Failed, reason));
+        assert!(device.now < 20 * 60_000, "{word}: it takes {} ms", device.now);
+    }
+}
+
+/// One server of AWS's has a bad minute, or does not know yet what its role may read.
+#[test]
+fn a_refusal_that_passes_is_waited_out() {
+    let image = image(60_000);
+    for word in ["InternalError", "Unauthorized", "RequestThrottled"] {
+        let mut server = Server::new(Job::of_aws(&image), &image);
+        server.fault = Some(Fault::Refuses(3, "o", word));
+        let mut device = Device::new();
+        device.run(&mut server);
+        assert_eq!((device.installed, server.verdict()), (Some(server.what()), None), "{word}");
+    }
 }
 
 #[test]
@@ -194,7 +230,8 @@ fn an_image_that_is_not_ours_is_a_failure_and_fetched_anew_when_asked_again() {
     device.verdict = Err("the signature is not that of a key that this device trusts");
     device.run(&mut server);
     let (status, reason) = terminal(&server);
-    assert_eq!(status, Status::Failed);
+    // What AWS would order again, which could only end so again, is FAILED.
+    assert_eq!(status, Status::Rejected);
     assert!(reason.contains("not that of a key"), "{reason}");
     let sent = server.blocks_sent;
     server.again();
@@ -282,6 +319,59 @@ fn silence_is_answered_by_patience() {
         }
     }
     assert_eq!(asked, 60);
+}
+
+/// What the machine publishes until `to`, looked at each minute: how often it asks for a job.
+fn asks(machine: &mut Machine, from: u64, to: u64) -> u32 {
+    let mut asked = 0;
+    for now in (from..=to).step_by(60_000) {
+        while let Some(action) = machine.poll(now) {
+            if let Action::Publish { topic, .. } = action {
+                assert_eq!(topic, "$aws/things/lamp/jobs/start-next");
+                asked += 1;
+            }
+        }
+    }
+    asked
+}
+
+/// Two services and QoS 0: what a new job is told by may come before the answer that does not know it.
+#[test]
+fn a_job_that_was_told_of_too_early_is_asked_for_again() {
+    const TELLS: &[u8] =
+        br#"{"execution":{"jobId":"j","versionNumber":1,"jobDocument":{"update":{}}}}"#;
+    let mut machine = Machine::new("lamp", LIMITS, None);
+    machine.connected(0);
+    assert_eq!(asks(&mut machine, 0, 0), 1);
+    let tell = |machine: &mut Machine, topic: &str, payload: &[u8]| {
+        machine.message(&format!("$aws/things/lamp/jobs/{topic}"), payload, 0);
+    };
+    tell(&mut machine, "notify-next", TELLS);
+    assert_eq!(asks(&mut machine, 0, 0), 0);
+    tell(&mut machine, "start-next/accepted", b"{}");
+    assert!(!machine.is_answered());
+    assert_eq!(asks(&mut machine, 0, 0), 1);
+    // Once. And that there is none was not told too early.
+    tell(&mut machine, "notify-next", b"{}");
+    tell(&mut machine, "start-next/accepted", b"{}");
+    assert_eq!(asks(&mut machine, 0, 0), 0);
+    assert!(machine.is_answered());
+}
+
+/// What is told may be lost, and a connection may last for weeks.
+#[test]
+fn a_job_that_nobody_told_of_is_asked_for_in_some_hours() {
+    const HOUR: u64 = 3_600_000;
+    let mut machine = Machine::new("lamp", LIMITS, None);
+    machine.connected(0);
+    assert_eq!(asks(&mut machine, 0, 0), 1);
+    machine.message("$aws/things/lamp/jobs/start-next/accepted", b"{}", 0);
+    assert_eq!(asks(&mut machine, 0, 6 * HOUR - 60_000), 0);
+    let mut at = 6 * HOUR;
+    while asks(&mut machine, at, at) == 0 {
+        at += 60_000;
+    }
+    assert!(at < 12 * HOUR);
 }
 
 #[test]

@@ -35,17 +35,23 @@ pub enum Targets {
 }
 
 impl Targets {
-    /// The name of the order's files.
+    /// The name of the order's files: another one for other things.
     fn stem(&self) -> String {
-        let (kind, name) = match self {
-            Self::Thing(name) => ("thing", name),
-            Self::Group(name) => ("group", name),
-            Self::Fleet { name, .. } => ("fleet", name),
+        let (kind, name, things): (_, _, &[String]) = match self {
+            Self::Thing(name) => ("thing", name, &[]),
+            Self::Group(name) => ("group", name, &[]),
+            Self::Fleet { name, things } => ("fleet", name, things),
         };
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
-        let name: String =
+        let readable: String =
             name.bytes().map(|byte| if plain(byte) { char::from(byte) } else { '-' }).collect();
-        format!("{kind}-{name}")
+        if readable == *name && things.is_empty() {
+            return format!("{kind}-{readable}");
+        }
+        // Many lists are called things.csv, and one that was edited is another.
+        let mut things: Vec<&String> = things.iter().collect();
+        things.sort();
+        format!("{kind}-{readable}-{}", tag(&format!("{name} {things:?}")))
     }
 
     /// In words.
@@ -77,6 +83,12 @@ impl Targets {
             }
         }
     }
+}
+
+/// Eight digits of a text's SHA-256.
+fn tag(text: &str) -> String {
+    let digest = ring::digest::digest(&ring::digest::SHA256, text.as_bytes());
+    hex::encode(&digest.as_ref()[..4])
 }
 
 /// How fast a job goes, and when it is given up.
@@ -124,18 +136,6 @@ pub enum Content<'c> {
     Firmware(&'c Release),
     /// A signed identity, for one thing.
     Identity(&'c SignedIdentity),
-}
-
-impl<'c> From<&'c Release> for Content<'c> {
-    fn from(release: &'c Release) -> Self {
-        Self::Firmware(release)
-    }
-}
-
-impl<'c> From<&'c SignedIdentity> for Content<'c> {
-    fn from(identity: &'c SignedIdentity) -> Self {
-        Self::Identity(identity)
-    }
 }
 
 impl<'c> Content<'c> {
@@ -201,16 +201,15 @@ impl Order {
     /// # Errors
     /// When a limit is none that AWS takes, there are more targets than a job may have, or an identity
     /// is not for them.
-    pub fn new<'c>(
+    pub fn new(
         targets: Targets,
-        content: impl Into<Content<'c>>,
+        content: Content<'_>,
         place: &Place,
         bucket: Option<String>,
         role: Option<String>,
         limits: Limits,
     ) -> Result<Self> {
         limits.check()?;
-        let content = content.into();
         if let Content::Identity(identity) = content {
             let thing = identity.thing();
             ensure!(
@@ -230,8 +229,7 @@ impl Order {
         }
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let what = format!("{targets:?} {} {}", content.signature(), since.as_nanos());
-        let digest = ring::digest::digest(&ring::digest::SHA256, what.as_bytes());
-        let tag: String = digest.as_ref()[..4].iter().map(|byte| format!("{byte:02x}")).collect();
+        let tag = tag(&what);
         let (kind, board, version) = match content {
             Content::Firmware(release) => {
                 (release.board(), release.board(), release.version().to_string())
@@ -263,6 +261,12 @@ impl Order {
     pub fn what(&self) -> String {
         let kind = if self.identity { "identity" } else { "version" };
         format!("{kind} {}", self.version)
+    }
+
+    /// The verb that orders such a one, and goes on with it.
+    #[must_use]
+    pub fn verb(&self) -> &'static str {
+        if self.identity { "update-identity" } else { "update" }
     }
 
     /// What the things are to fetch, in a word.
@@ -322,17 +326,42 @@ impl Orders {
     /// # Errors
     /// When it is not there any more.
     pub fn content(&self, order: &Order) -> Result<Vec<u8>> {
-        let file = self.image(order);
-        std::fs::read(&file).with_context(|| format!("cannot read {}", file.display()))
+        files::read(&self.image(order))
     }
 
     /// The order for these things that is not over.
     ///
     /// # Errors
-    /// When it is damaged.
+    /// When it is damaged, or another's.
     pub fn find(&self, targets: &Targets) -> Result<Option<Order>> {
         let file = self.file(targets);
-        if file.exists() { read(&file).map(Some) } else { Ok(None) }
+        if !file.exists() {
+            return Ok(None);
+        }
+        let order = read(&file)?;
+        ensure!(
+            order.targets.stem() == targets.stem(),
+            "{} was ordered for {}, not for {}: who renamed it?",
+            file.display(),
+            order.targets.title(),
+            targets.title()
+        );
+        Ok(Some(order))
+    }
+
+    /// Orders for a list of the same name with other things on it: another list, or the same before
+    /// it was edited.
+    ///
+    /// # Errors
+    /// When one is damaged.
+    pub fn namesakes(&self, targets: &Targets) -> Result<Vec<Order>> {
+        let Targets::Fleet { name, .. } = targets else { return Ok(Vec::new()) };
+        let mut all = self.all()?;
+        all.retain(|order| {
+            matches!(&order.targets, Targets::Fleet { name: other, .. } if other == name)
+                && order.targets.stem() != targets.stem()
+        });
+        Ok(all)
     }
 
     /// All of them.
@@ -351,12 +380,11 @@ impl Orders {
     ///
     /// # Errors
     /// When the folder cannot be written.
-    pub fn begin<'c>(&self, order: &Order, content: impl Into<Content<'c>>) -> Result<()> {
-        std::fs::create_dir_all(&self.folder)
-            .with_context(|| format!("cannot make the folder {}", self.folder.display()))?;
+    pub fn begin(&self, order: &Order, content: Content<'_>) -> Result<()> {
+        files::make_folder(&self.folder)?;
         // The image first: an order without one could not go on.
         let mode = if order.identity { SECRET } else { PUBLIC };
-        files::write(&self.image(order), content.into().bytes(), mode)?;
+        files::write(&self.image(order), content.bytes(), mode)?;
         self.keep(order)
     }
 
@@ -365,20 +393,13 @@ impl Orders {
     }
 
     pub(crate) fn forget(&self, order: &Order) -> Result<()> {
-        for file in [self.file(&order.targets), self.image(order)] {
-            match std::fs::remove_file(&file) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(error).with_context(|| format!("cannot remove {}", file.display()));
-                }
-                _ => {}
-            }
-        }
-        Ok(())
+        files::remove(&self.file(&order.targets))?;
+        files::remove(&self.image(order))
     }
 }
 
 fn read(file: &Path) -> Result<Order> {
-    let text = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let text = files::read(file)?;
     let order: Order = serde_json::from_slice(&text).with_context(|| {
         format!(
             "{} is damaged: what it had ordered can be seen by `aws iot list-jobs`",
@@ -391,4 +412,83 @@ fn read(file: &Path) -> Result<Order> {
         file.display()
     );
     Ok(order)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fleet(name: &str, things: &[&str]) -> Targets {
+        let things = things.iter().map(|thing| (*thing).to_owned()).collect();
+        Targets::Fleet { name: name.to_owned(), things }
+    }
+
+    fn thing(name: &str) -> Targets {
+        Targets::Thing(name.to_owned())
+    }
+
+    fn order(targets: Targets) -> Order {
+        let text = |text: &str| text.to_owned();
+        Order {
+            format: FORMAT,
+            id: targets.stem(),
+            targets,
+            identity: false,
+            board: text("nodemcu"),
+            version: text("1.0.0"),
+            size: 1,
+            signature: text("MAYCAQECAQI="),
+            account: text("1"),
+            region: text("r"),
+            bucket: text("b"),
+            role: text("x"),
+            limits: Limits::default(),
+            begun: false,
+            ended: None,
+        }
+    }
+
+    /// Lists of one file name, a list before and after it was edited, names that differ in what no
+    /// file name should have.
+    #[test]
+    fn each_things_have_an_order_of_their_own() {
+        let folder = process::scratch::folder().unwrap();
+        let orders = Orders::new(folder.path());
+        let site_a = fleet("things.csv", &["lamp-1", "lamp-2"]);
+        let all = [
+            thing("lamp:1"),
+            thing("lamp-1"),
+            Targets::Group("lamp-1".to_owned()),
+            site_a.clone(),
+            fleet("things.csv", &["fan-1", "fan-2"]),
+            fleet("things.csv", &["lamp-1", "lamp-2", "lamp-3"]),
+            fleet("a.b.csv", &["lamp-1", "lamp-2"]),
+            fleet("a-b.csv", &["lamp-1", "lamp-2"]),
+        ];
+        for (at, targets) in all.iter().enumerate() {
+            assert_eq!(orders.find(targets).unwrap(), None, "{targets:?} takes another's");
+            orders.keep(&order(targets.clone())).unwrap();
+            assert_eq!(orders.all().unwrap().len(), at + 1);
+        }
+        for targets in &all {
+            assert_eq!(orders.find(targets).unwrap(), Some(order(targets.clone())));
+        }
+        // The same list in another order.
+        let turned = fleet("things.csv", &["lamp-2", "lamp-1"]);
+        assert_eq!(orders.find(&turned).unwrap(), Some(order(site_a.clone())));
+        let others = orders.namesakes(&site_a).unwrap();
+        let mut others: Vec<_> = others.into_iter().map(|order| order.targets).collect();
+        others.sort_by_key(|targets| targets.stem());
+        let mut wanted = [all[4].clone(), all[5].clone()];
+        wanted.sort_by_key(Targets::stem);
+        assert_eq!(others, wanted);
+        // One that is called off takes no other with it.
+        orders.forget(&order(all[0].clone())).unwrap();
+        assert_eq!(orders.find(&all[0]).unwrap(), None);
+        assert_eq!(orders.all().unwrap().len(), all.len() - 1);
+        // A file that was copied to another's name.
+        std::fs::copy(orders.file(&all[1]), orders.file(&all[0])).unwrap();
+        let error = orders.find(&all[0]).unwrap_err().to_string();
+        assert!(error.contains("was ordered for lamp-1, not for lamp:1"), "{error}");
+    }
 }

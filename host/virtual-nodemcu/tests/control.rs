@@ -31,7 +31,7 @@ impl Bench {
         all.extend(options);
         let board = Process::new(&flash, &all);
         let remote = connect(&socket);
-        Self { board, remote, folder: folder }
+        Self { board, remote, folder }
     }
 
     fn ask(&mut self, request: Value) -> Value {

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use cloud::client::MqttClient;
-use fleet_tests::{Behaviour, Device, Lab};
+use fleet_tests::{Behaviour, Device, Lab, Patient};
 use releases::{PublicKey, Release, Signer};
-use updates::{End, Goal, Limits, Local, Order, Patient, Place, Targets, Update};
+use updates::{Content, End, Goal, Limits, Local, Order, Place, Targets, Update};
 
 /// Generous: the machine may be busy.
 const LIMIT: Duration = Duration::from_secs(120);
@@ -143,15 +143,15 @@ fn what_a_device_must_not_take_it_refuses_and_says_why() {
         (
             Release::sign(fleet_tests::image([1, 1, 0], fleet_tests::BOARD, 5_000), &other)
                 .unwrap(),
-            "lamp failed: no key that this device trusts has signed it",
+            "lamp refused: no key that this device trusts has signed it",
         ),
         (
             lab.release([1, 0, 0], 5_000),
-            "lamp failed: the image is not newer than the firmware that runs",
+            "lamp refused: the image is not newer than the firmware that runs",
         ),
         (
             Release::sign(foreign, &lab.signer).unwrap(),
-            "lamp failed: the image is for another board",
+            "lamp refused: the image is for another board",
         ),
     ] {
         let (end, why, device) =
@@ -246,7 +246,8 @@ fn what_is_not_there_is_told() {
     }
     let many: Vec<String> = (0..101).map(|number| number.to_string()).collect();
     let many = Targets::Fleet { name: "x.csv".to_owned(), things: many };
-    let error = Order::new(many, &release, &place, None, None, Limits::default()).unwrap_err();
+    let release = Content::Firmware(&release);
+    let error = Order::new(many, release, &place, None, None, Limits::default()).unwrap_err();
     assert!(error.to_string().contains("add-thing-to-thing-group"), "{error}");
 }
 

@@ -249,7 +249,8 @@ pub enum Fault {
     NoCbor,
     EndsAfter(u32),
     CancelsAfter(u32),
-    Refused,
+    /// So many requests, by the member `o` or `code` and with this word.
+    Refuses(u32, &'static str, &'static str),
 }
 
 /// AWS's jobs and streams for one thing.
@@ -401,19 +402,13 @@ impl Server {
 
     fn blocks(&mut self, request: &[u8]) {
         self.requests += 1;
-        if matches!(self.fault, Some(Fault::Refused)) {
+        if let Some(Fault::Refuses(times, member, word)) = self.fault
+            && self.requests <= times
+        {
             let mut answer = Vec::new();
-            Encoder::new(&mut answer)
-                .map(2)
-                .unwrap()
-                .str("o")
-                .unwrap()
-                .str("ResourceNotFound")
-                .unwrap()
-                .str("m")
-                .unwrap()
-                .str("no")
-                .unwrap();
+            let mut cbor = Encoder::new(&mut answer);
+            cbor.map(2).unwrap().str(member).unwrap().str(word).unwrap();
+            cbor.str("m").unwrap().str("no").unwrap();
             return self.send("streams/AFR_OTA-1/rejected/cbor", answer);
         }
         let mut cbor = Decoder::new(request);

@@ -526,9 +526,8 @@ impl Machine {
                 self.outside(wait);
                 return self.over();
             }
-            let slice = self.board.clock.cycles_in(end - self.time()).clamp(1, SLICE);
             if wait.is_zero()
-                && let Some(stop) = self.slice_to(self.cpu.cycles() + slice)
+                && let Some(stop) = self.slice_until(end)
             {
                 return Some(End::Stopped(stop));
             }
@@ -556,9 +555,7 @@ impl Machine {
                 self.outside(Duration::ZERO);
                 continue;
             }
-            let stop = self.slice_to(
-                self.cpu.cycles() + self.board.clock.cycles_in(end - self.time()).clamp(1, SLICE),
-            );
+            let stop = self.slice_until(end);
             let over = self.over();
             self.outside(Duration::ZERO);
             if let Some(end) = over.or(stop.map(End::Stopped)) {
@@ -569,6 +566,12 @@ impl Machine {
             }
         }
         None
+    }
+
+    /// One slice, which ends no later than that clock shows `end`.
+    fn slice_until(&mut self, end: u64) -> Option<Stop> {
+        let cycles = self.board.clock.cycles_in(end - self.time()).clamp(1, SLICE);
+        self.slice_to(self.cpu.cycles() + cycles)
     }
 
     /// Executes one instruction, or one function of the ROM; asleep, one cycle passes, and in a deep

@@ -56,7 +56,7 @@ impl Course {
     }
 
     /// Where the power is cut: at each so many-th byte, and at each around what is done to the boot
-    /// records and to the head of the progress. Where a sector was erased before, all cuts of its erasing
+    /// records, to the head of the progress and to the image's first word. Where a sector was erased before, all cuts of its erasing
     /// are one.
     fn cuts(&self) -> Vec<u64> {
         let mut cuts: BTreeSet<u64> = (0..self.bytes()).step_by(STEP as usize).collect();
@@ -70,6 +70,7 @@ impl Course {
             let whole = at..at + length;
             if RECORDS.iter().any(|record| (*record..record + SECTOR).contains(&address))
                 || address == PROGRESS
+                || address == Slot::B.offset() && *length == 4
             {
                 let near = at.saturating_sub(AROUND)..whole.end + AROUND;
                 let content = &flash.data()[address as usize..][..*length as usize];
@@ -99,7 +100,7 @@ fn spread(cuts: Vec<u64>) -> Vec<u64> {
 
 /// A board that has been updated before: nothing that an update touches is erased.
 fn used(field: &mut Field) -> Vec<u8> {
-    field.board.kill();
+    field.board.process.kill();
     let mut flash = field.flash();
     let older = version(&shipped(), [0, 0, 9]);
     flash[Slot::B.offset() as usize..][..older.len()].copy_from_slice(&older);
@@ -144,7 +145,7 @@ impl Bench {
 
     /// With this flash, and the job as if it were new: it has the same names and signature.
     fn switch_on(&mut self, flash: &[u8], further: &[&str]) {
-        self.field.board.kill();
+        self.field.board.process.kill();
         let path = self.field.folder.path().join("flash.bin");
         files::write(&path, flash, SECRET).unwrap();
         if self.field.jobs > 0 {
