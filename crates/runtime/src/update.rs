@@ -110,6 +110,11 @@ struct OverTheAir {
     /// Of this connection.
     machine: Option<Box<Machine>>,
     since: u64,
+    /// Messages that were too large, of all connections.
+    oversized: u32,
+    /// A connection ended when it was asked for the name of a job, as AWS ends it where a policy does
+    /// not allow that: never again in this boot.
+    nameless: bool,
     /// The server has acknowledged a message on it.
     acknowledged: bool,
     /// Fewest bytes of heap that were free on it before an update began.
@@ -145,6 +150,8 @@ impl OverTheAir {
             subscribed: false,
             machine: None,
             since: 0,
+            oversized: 0,
+            nameless: false,
             acknowledged: false,
             least_heap: 0,
         })
@@ -229,6 +236,9 @@ impl Updates for OverTheAir {
         }
         let installed = self.installed.clone().filter(|_| !self.told);
         let mut machine = Box::new(Machine::new(self.own.thing, LIMITS, installed));
+        if self.nameless {
+            machine.forbid_naming();
+        }
         machine.connected(now);
         while let Some(filter) = machine.next_filter() {
             if self.subscribed {
@@ -252,7 +262,10 @@ impl Updates for OverTheAir {
     }
 
     fn disconnected(&mut self) {
-        self.told |= self.machine.take().is_some_and(|machine| machine.is_told());
+        if let Some(machine) = self.machine.take() {
+            self.told |= machine.is_told();
+            self.nameless |= machine.is_naming_in_vain();
+        }
     }
 
     fn acknowledged(&mut self) {
@@ -288,6 +301,9 @@ impl Updates for OverTheAir {
             }
         }
         let Some(machine) = &mut self.machine else { return Ok(()) };
+        if core::mem::replace(&mut self.oversized, client.oversized()) != self.oversized {
+            machine.missed(now);
+        }
         while let Some(action) = machine.poll(now) {
             match action {
                 Action::Subscribe(_) => {}
