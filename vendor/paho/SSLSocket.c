@@ -43,6 +43,8 @@ struct paho_tls {
     size_t served;
 
     unsigned messages; /* that paho holds */
+    size_t held;       /* bytes of heap that they take, about */
+    bool withheld;     /* a message was not acknowledged, for there was no room */
 
     /* The PUBLISH or SUBSCRIBE that is not answered, or NULL. */
     uint8_t *request;
@@ -58,6 +60,7 @@ static SSL *current;
 static SOCKET pending_socket = -1;
 /* The server ended the last connection in an orderly way. */
 static bool closed_by_server;
+static bool withhold;
 static uint32_t oversized;
 
 uint32_t paho_oversized_count(void)
@@ -80,6 +83,21 @@ bool paho_unanswered(void)
     return current != NULL && current->request != NULL;
 }
 
+void paho_withhold(bool on)
+{
+    withhold = on;
+}
+
+bool paho_withheld(void)
+{
+    return current != NULL && current->withheld;
+}
+
+bool paho_holds(void)
+{
+    return current != NULL && current->messages > 0;
+}
+
 struct fw_packets *paho_packets(void)
 {
     return current != NULL ? current->packets : NULL;
@@ -94,7 +112,8 @@ uint32_t paho_last_receive_ms(void)
 
 bool paho_has_more(void)
 {
-    return current != NULL && (pending_socket >= 0 || paho_net_readable(current->fd));
+    return current != NULL
+           && (current->messages > 0 || pending_socket >= 0 || paho_net_readable(current->fd));
 }
 
 void paho_tls_abort(void)
@@ -215,8 +234,8 @@ void paho_message_taken(uint16_t id, bool stored)
     if (current == NULL) {
         return;
     }
-    if (current->messages > 0) {
-        current->messages--;
+    if (current->messages > 0 && --current->messages == 0) {
+        current->held = 0;
     }
     if (stored && paho_usable()) {
         (void)write_puback(current, id);
@@ -330,6 +349,12 @@ SOCKET SSLSocket_getPendingRead(void)
     return socket;
 }
 
+/* Whether paho waits for a SUBACK, and has to read on for it whatever comes before. */
+static bool subscribing(const SSL *ssl)
+{
+    return ssl->request != NULL && ssl->request[0] >> 4 == SUBSCRIBE;
+}
+
 /* Begin to hand `item` to paho. */
 static void begin(SSL *ssl, const struct fw_packet *item)
 {
@@ -337,12 +362,12 @@ static void begin(SSL *ssl, const struct fw_packet *item)
 
     if (type == PUBLISH) {
         ssl->messages++;
+        ssl->held += item->length + PAHO_MESSAGE_OVERHEAD;
     }
     ssl->packet = item->data;
     ssl->packet_length = item->length;
     ssl->served = 0;
-    if (ssl->request != NULL
-        && type == (ssl->request[0] >> 4 == SUBSCRIBE ? SUBACK : PUBACK)) {
+    if (ssl->request != NULL && type == (subscribing(ssl) ? SUBACK : PUBACK)) {
         free(ssl->request);
         ssl->request = NULL;
     }
@@ -385,11 +410,13 @@ static bool answer(SSL *ssl, const struct fw_packet *item)
     return write_puback(ssl, item->id) == TCPSOCKET_COMPLETE;
 }
 
-/* Drop a message when paho holds as many as it may. */
-static void drop_if_many(const SSL *ssl, struct fw_packet *item)
+/* Pass a message over when paho holds as much as it may. What follows one that is not
+ * acknowledged is not either: it would come before it. */
+static void pass_over(SSL *ssl, struct fw_packet *item)
 {
-    if (item->kind != FW_PACKET_WHOLE || item->data[0] >> 4 != PUBLISH
-        || ssl->messages < PAHO_MAX_MESSAGES) {
+    if (item->kind != FW_PACKET_WHOLE || item->data[0] >> 4 != PUBLISH || ssl->messages == 0
+        || (!ssl->withheld
+            && ssl->held + item->length + PAHO_MESSAGE_OVERHEAD <= PAHO_MAX_HELD)) {
         return;
     }
     /* Behind the fixed header: topic with its length, then the packet id. */
@@ -397,8 +424,17 @@ static void drop_if_many(const SSL *ssl, struct fw_packet *item)
     while ((*body++ & 0x80) != 0) {
     }
     const uint8_t *const id = body + 2 + (body[0] << 8 | body[1]);
-    item->id = (item->data[0] >> 1 & 3) > 0 ? (uint16_t)(id[0] << 8 | id[1]) : 0;
-    item->kind = FW_PACKET_PUSHED_OUT;
+    item->kind = 0;
+    item->id = 0;
+    if ((item->data[0] >> 1 & 3) == 0 || !withhold) {
+        fw_log(FW_LOG_WARN, "mqtt", "a message was dropped: too many came before SUBACK");
+        if ((item->data[0] >> 1 & 3) > 0) {
+            item->id = (uint16_t)(id[0] << 8 | id[1]);
+        }
+    } else if (!ssl->withheld) {
+        fw_log(FW_LOG_INFO, "mqtt", "too many messages before SUBACK: they will come again");
+        ssl->withheld = true;
+    }
 }
 
 static void offer(void *context, const uint8_t *bytes, size_t length)
@@ -428,6 +464,10 @@ static int next_packet(SSL *ssl)
     const struct fw_record_sink sink = {ssl, offer, commit, discard};
     size_t budget = READ_PER_CALL;
 
+    if (ssl->messages > 0 && !subscribing(ssl)) {
+        note_pending(ssl);
+        return TCPSOCKET_INTERRUPTED; /* until they are taken */
+    }
     for (;;) {
         struct fw_packet item;
         while (fw_packets_take(ssl->packets, &item)) {
@@ -435,7 +475,7 @@ static int next_packet(SSL *ssl)
                 note_pending(ssl);
                 return TCPSOCKET_INTERRUPTED;
             }
-            drop_if_many(ssl, &item);
+            pass_over(ssl, &item);
             if (item.kind == FW_PACKET_WHOLE && has_memory(item.length)) {
                 begin(ssl, &item);
                 return TCPSOCKET_COMPLETE;

@@ -38,9 +38,11 @@
  * as broken, ms. */
 #define PAHO_WRITE_TIMEOUT_MS 10000
 
-/* Most messages that paho holds, until they are taken. What comes while it waits for a SUBACK
- * would otherwise fill the heap; more are acknowledged and dropped. */
-#define PAHO_MAX_MESSAGES 4
+/* Most bytes of heap, about, of the messages that come while paho waits for a SUBACK: only then
+ * does it hold more than one. The first is held in any case. */
+#define PAHO_MAX_HELD 2048
+/* ... and what one takes besides its own length. */
+#define PAHO_MESSAGE_OVERHEAD 128
 
 /* How long a PUBLISH or SUBSCRIBE waits for its answer before it is sent again, ms. AWS's
  * Device Advisor expects that within 15 s. */
@@ -71,6 +73,15 @@ void paho_connect_to(const uint32_t *addresses, size_t count, uint16_t port,
 /* Call `event` with `context`, in lwIP's task, whenever there may be something to receive. */
 typedef void paho_event(void *context);
 void paho_on_event(paho_event *event, void *context);
+
+/* Before a connection: whether a message at QoS 1 for which there is no room is left
+ * unacknowledged, because the server will bring it again on the next one; otherwise it is
+ * acknowledged and dropped, as one at QoS 0 is. paho_withheld tells whether one was. */
+void paho_withhold(bool withhold);
+bool paho_withheld(void);
+
+/* Whether paho holds a message that is not taken. */
+bool paho_holds(void);
 
 /* Whether MQTTClient_receive would find something now. */
 bool paho_has_more(void);

@@ -368,29 +368,30 @@ static void describe(const struct access_point_record *record, struct radio_acce
     out->pairwise = (uint8_t)record->pairwise;
 }
 
-size_t radio_scanned(struct radio_access_point *list, size_t most)
+void radio_scanned(void (*tell)(void *context, const struct radio_access_point *one),
+                   void *context)
 {
-    /* Asking for records frees all of them, also those that are not wanted. */
+    /* 76 bytes each, while there is no connection that would want them. */
+    enum { SCANNED_MAX = 128 };
     uint16_t count = 0;
     (void)esp_wifi_scan_get_ap_num(&count);
-    if (count > most) {
-        count = (uint16_t)most;
+    if (count > SCANNED_MAX) {
+        count = SCANNED_MAX;
     }
-    struct access_point_record *records = calloc(count + 1U, sizeof(*records));
-    if (records == NULL) {
-        uint16_t none = 0;
-        struct access_point_record one;
-        (void)esp_wifi_scan_get_ap_records(&none, &one);
-        return 0;
+    struct access_point_record none, *records;
+    while ((records = calloc(count, sizeof(*records))) == NULL && count > 0) {
+        count /= 2;
     }
-    if (esp_wifi_scan_get_ap_records(&count, records) != 0) {
+    /* Asking for records frees all of them, also those that are not wanted. */
+    if (esp_wifi_scan_get_ap_records(&count, records != NULL ? records : &none) != 0) {
         count = 0;
     }
     for (uint16_t i = 0; i < count; i++) {
-        describe(&records[i], &list[i]);
+        struct radio_access_point one;
+        describe(&records[i], &one);
+        tell(context, &one);
     }
     free(records);
-    return count;
 }
 
 int radio_join(const struct radio_target *wanted)

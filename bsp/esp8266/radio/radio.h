@@ -57,9 +57,10 @@ bool radio_is_on(void);
  * began. */
 int radio_scan(void);
 
-/* The access points of the last scan, strongest first, at most `most`. Frees the libraries'
- * list of them. */
-size_t radio_scanned(struct radio_access_point *list, size_t most);
+/* Tells the access points of the last scan one by one, strongest first: the strongest 128, or as
+ * many as there is memory for. Frees the libraries' list of them. */
+void radio_scanned(void (*tell)(void *context, const struct radio_access_point *one),
+                   void *context);
 
 /* Begin to join. RADIO_CONNECTED or RADIO_DISCONNECTED follows, also when the network is
  * not there. Returns 0 when it began. */

@@ -2,11 +2,10 @@
 //! and `crates/wpa`. The C side is `bsp/esp8266/radio`.
 
 use core::cell::RefCell;
-use core::ffi::c_int;
+use core::ffi::{c_int, c_void};
 use core::mem::{MaybeUninit, zeroed};
 use core::sync::atomic::{AtomicU32, Ordering};
 
-use alloc::vec::Vec;
 use runtime::wifi::{AccessPoint, Bssid, Event, Reason, Security, Ssid, Target, Wifi};
 use vendor_sys as sys;
 use wpa::eapol::MAX_REPLY;
@@ -15,9 +14,6 @@ use wpa::{Config, Heard, Progress, SmallAes128, SmallSha1, Supplicant};
 
 /// The one radio.
 pub struct Radio(());
-
-/// Most access points of one scan that are looked at.
-const MOST_FOUND: usize = 24;
 
 impl Radio {
     /// The radio, for the application. Called once, by the board's start.
@@ -37,14 +33,15 @@ impl Wifi for Radio {
         unsafe { radio_scan() == 0 }
     }
 
-    fn found(&mut self) -> Vec<AccessPoint> {
-        let mut list: Vec<RawAccessPoint> = Vec::with_capacity(MOST_FOUND);
-        // SAFETY: writes at most so many, which there is room for, and says how many.
-        unsafe {
-            let count = radio_scanned(list.as_mut_ptr(), MOST_FOUND);
-            list.set_len(count);
+    fn found(&mut self, mut see: &mut dyn FnMut(AccessPoint)) {
+        type See<'a> = &'a mut dyn FnMut(AccessPoint);
+        unsafe extern "C" fn tell(see: *mut c_void, one: *const RawAccessPoint) {
+            // SAFETY: what is handed in below, and an access point.
+            let (see, one) = unsafe { (&mut *see.cast::<See<'_>>(), &*one) };
+            see(one.describe());
         }
-        list.iter().map(RawAccessPoint::describe).collect()
+        // SAFETY: calls with its second argument, and is over before that is.
+        unsafe { radio_scanned(tell, (&raw mut see).cast()) }
     }
 
     fn join(&mut self, target: &Target) -> bool {
@@ -369,7 +366,10 @@ unsafe extern "C" fn radio_wpa_element(group: u8, out: *mut [u8; 22]) {
 unsafe extern "C" {
     fn radio_is_on() -> bool;
     fn radio_scan() -> c_int;
-    fn radio_scanned(list: *mut RawAccessPoint, most: usize) -> usize;
+    fn radio_scanned(
+        tell: unsafe extern "C" fn(*mut c_void, *const RawAccessPoint),
+        context: *mut c_void,
+    );
     fn radio_join(target: *const RawTarget) -> c_int;
     fn radio_leave();
     fn radio_next_event(event: *mut RawEvent, milliseconds: u32) -> bool;

@@ -1,6 +1,6 @@
 //! The facts of a board: `bsp/<board>/board.toml`, the one place where they stand. The board's
 //! build script makes its Rust table of them ([`build`]); the programs that run, flash and check
-//! boards read the same file ([`Board::all`]).
+//! boards read the same file ([`Board::named`]).
 //!
 //! ```
 //! let board = board_facts::Board::parse(
@@ -378,39 +378,40 @@ impl Board {
         Self::parse(&name.unwrap_or_default(), &text)
     }
 
-    /// All boards of this project, by name.
+    /// Names of this project's boards, whose files may be right or wrong: a mistake in one is no
+    /// trouble for whoever wants another.
     ///
     /// # Errors
-    /// The first board whose file is wrong; [`Error::Unreadable`] for `bsp` itself.
-    pub fn all() -> Result<Vec<Self>, Error> {
+    /// [`Error::Unreadable`] for `bsp`.
+    pub fn names() -> Result<Vec<String>, Error> {
         let bsp = bsp();
         let unreadable =
             |e: std::io::Error| Error::Unreadable { path: bsp.clone(), reason: e.to_string() };
-        let mut boards = Vec::new();
+        let mut names = Vec::new();
         for entry in fs::read_dir(&bsp).map_err(unreadable)? {
-            let folder = entry.map_err(unreadable)?.path();
-            if folder.join(FILE).is_file() {
-                boards.push(Self::read(&folder)?);
+            let entry = entry.map_err(unreadable)?;
+            if entry.path().join(FILE).is_file() {
+                names.push(entry.file_name().to_string_lossy().into_owned());
             }
         }
-        boards.sort_by(|a, b| a.name.cmp(&b.name));
-        Ok(boards)
+        names.sort();
+        Ok(names)
     }
 
     /// The board of that name; or, when it has a slash, that of an application's own folder.
     ///
     /// # Errors
-    /// As [`Board::all`]; [`Error::Unknown`], which names those that there are.
+    /// As [`Board::read`]; [`Error::Unknown`], which names those that there are.
     pub fn named(name: &str) -> Result<Self, Error> {
         if name.contains('/') {
             return Self::read(Path::new(name));
         }
-        let boards = Self::all()?;
-        let known = boards.iter().map(|board| board.name.clone()).collect();
-        boards
-            .into_iter()
-            .find(|board| board.name == name)
-            .ok_or_else(|| Error::Unknown { board: name.into(), known })
+        let known = Self::names()?;
+        if known.iter().any(|known| known == name) {
+            Self::read(&bsp().join(name))
+        } else {
+            Err(Error::Unknown { board: name.into(), known })
+        }
     }
 
     /// Its lights, the application's first.
@@ -446,10 +447,11 @@ mod tests {
 
     #[test]
     fn the_boards_of_this_tree_are_right() {
-        let boards = Board::all().unwrap();
-        assert!(boards.iter().any(|board| board.name == "nodemcu"));
-        for board in boards {
-            assert!(bsp().join(&board.name).join("Cargo.toml").is_file(), "{}", board.name);
+        let names = Board::names().unwrap();
+        assert!(names.contains(&"nodemcu".to_owned()));
+        for name in names {
+            assert_eq!(Board::named(&name).unwrap().name, name);
+            assert!(bsp().join(&name).join("Cargo.toml").is_file(), "{name}");
         }
     }
 

@@ -101,6 +101,8 @@ pub struct Client {
     client_id: CString,
     port: u16,
     kept: usize,
+    /// The last connection ended for messages that it had no room for.
+    renewed: bool,
     // Fields are dropped in this order; paho reads the profile until the connection is gone.
     profile: tls::Profile,
 }
@@ -149,7 +151,7 @@ impl Client {
         }
         // SAFETY: `wake` takes the leaked waker, which lives for ever.
         unsafe { sys::paho_on_event(Some(wake), Box::into_raw(Box::new(waker)).cast()) };
-        Ok(Self { connection: None, uri, client_id, port, kept, profile })
+        Ok(Self { connection: None, uri, client_id, port, kept, renewed: false, profile })
     }
 
     /// Connects, and tells whether the server kept a session. Blocks the calling task for the
@@ -204,6 +206,8 @@ impl Client {
         tls::Error::clear_last();
         // SAFETY: paho copies what it keeps of the options; all pointers live until it returns.
         let code = unsafe {
+            // A clean session brings nothing again, and a second connection of many would not end.
+            sys::paho_withhold(!options.clean_session && !self.renewed);
             sys::paho_connect_to(
                 addresses.as_ptr(),
                 options.addresses.len().min(addresses.len()),
@@ -274,6 +278,17 @@ impl Client {
         }
     }
 
+    /// All subscriptions stand.
+    ///
+    /// # Errors
+    /// `Renewed`: more messages came before that than there is room for. They were not acknowledged: on
+    /// the next connection, whose session needs no subscription, they come in their order.
+    pub fn subscribed(&mut self) -> Result<(), Error> {
+        // SAFETY: reads what the seam knows.
+        self.renewed = unsafe { sys::paho_withheld() };
+        if self.renewed { Err(Error::Renewed) } else { Ok(()) }
+    }
+
     /// Publishes. At QoS 1 [`Client::turn`] tells when the server has it; one message at a time.
     ///
     /// # Errors
@@ -331,15 +346,20 @@ impl Client {
         }
         let step = if connection.publishing.is_some() { Step::Publish } else { Step::Serve };
         // SAFETY: the handle is live; the others read what the seam knows.
-        let (connected, unanswered, silent_ms) = unsafe {
+        let (connected, lost, unanswered, silent_ms) = unsafe {
             (
                 sys::MQTTClient_isConnected(connection.handle) != 0 && sys::paho_usable(),
+                // paho hands out all that it holds, and could not keep this one.
+                sys::paho_holds(),
                 sys::paho_unanswered(),
                 sys::tls_now_ms().wrapping_sub(sys::paho_last_receive_ms()),
             )
         };
         if !connected {
             return Err(end_cause(step));
+        }
+        if lost {
+            return Err(Error::OutOfMemory);
         }
         if let Some(since) = connection.publishing {
             if !unanswered {

@@ -25,6 +25,8 @@ pub enum Error {
     SubscriptionRefused,
     /// A text holds a NUL byte, or a topic or client id is not valid UTF-8 for MQTT.
     BadText,
+    /// Whoever has the client wants another connection.
+    Renewed,
     /// No memory for the client or a message.
     OutOfMemory,
     /// The client was taken before: there is one.
@@ -47,6 +49,17 @@ pub enum Step {
 }
 
 impl Error {
+    /// Whether the server has ended a connection that stood.
+    #[must_use]
+    #[inline(never)]
+    pub fn is_close(&self) -> bool {
+        match self {
+            Self::Closed(_) => true,
+            Self::Tls(error) => error.is_reset(),
+            _ => false,
+        }
+    }
+
     pub(crate) fn of(code: i32) -> Self {
         match code {
             sys::MQTTCLIENT_DISCONNECTED => Self::Disconnected,
@@ -97,6 +110,7 @@ impl fmt::Display for Error {
             Self::SubscriptionRefused => {
                 write!(out, "subscription refused: the policy must allow this topic filter")
             }
+            Self::Renewed => write!(out, "the device makes it anew"),
             Self::BadText => write!(out, "a topic or client id is not valid MQTT text"),
             Self::OutOfMemory => write!(out, "out of memory"),
             Self::AlreadyTaken => write!(out, "the MQTT client is already taken"),

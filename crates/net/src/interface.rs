@@ -55,12 +55,17 @@ static STARTED: AtomicBool = AtomicBool::new(false);
 static LINK_UP: AtomicBool = AtomicBool::new(false);
 /// The address in network byte order; 0 for none.
 static ADDRESS: AtomicU32 = AtomicU32::new(0);
+/// Whether DHCP has answered since the link came up.
+static CONFIRMED: AtomicBool = AtomicBool::new(false);
 /// A leaked box: lwIP's thread reads it at any time.
 static LISTENER: AtomicPtr<Waker> = AtomicPtr::new(ptr::null_mut());
 /// Most name servers that are asked in turn.
 pub(crate) const MOST_DNS_SERVERS: usize = sys::DNS_MAX_SERVERS as usize;
 /// Name servers that override DHCP's, in network byte order, the preferred one first; 0 for none.
 static DNS_OVERRIDE: [AtomicU32; MOST_DNS_SERVERS] = [const { AtomicU32::new(0) }; _];
+/// Those that DHCP has named before the link was lost, likewise: they are asked until it answers
+/// again.
+static DNS_BEFORE: [AtomicU32; MOST_DNS_SERVERS] = [const { AtomicU32::new(0) }; _];
 
 impl Interface {
     /// Starts lwIP's thread and the board's driver. `listener` is woken whenever link
@@ -183,7 +188,14 @@ pub fn keep_address() {
     }
 }
 
-/// The device's address, once there is an interface, a link, and DHCP has answered.
+/// Whether this network has given the device its address: DHCP has answered since the link came
+/// up. Without that, [`address`] is that of the network before, which may be another one.
+pub fn is_address_confirmed() -> bool {
+    CONFIRMED.load(Ordering::Acquire)
+}
+
+/// The device's address, once there is an interface, a link, and DHCP has answered. While the link
+/// was down it is kept, and used until DHCP answers anew (RFC 2131, 3.2): connections go on.
 ///
 /// # Errors
 /// What is missing.
@@ -219,10 +231,14 @@ unsafe extern "C" fn changed(netif: *mut sys::netif) {
         log::info!("link {}", if up { "up" } else { "down" });
     }
     if !up || address == 0 {
+        CONFIRMED.store(false, Ordering::Release);
         crate::clock::network_changed(false);
-        if DNS_OVERRIDE[0].load(Ordering::Acquire) == 0 {
-            // The next network has its own.
-            (0..MOST_DNS_SERVERS).for_each(|index| set_dns_server(index, 0));
+        if DNS_OVERRIDE[0].load(Ordering::Acquire) == 0 && dns_server(0) != 0 {
+            // The next network has its own, and may name fewer.
+            for (index, before) in DNS_BEFORE.iter().enumerate() {
+                before.store(dns_server(index), Ordering::Release);
+                set_dns_server(index, 0);
+            }
         }
     }
     if ADDRESS.swap(address, Ordering::AcqRel) != address && address != 0 {
@@ -243,6 +259,8 @@ unsafe extern "C" fn bound(
     _: *const sys::netif_ext_callback_args_t,
 ) {
     if u32::from(reason) & sys::LWIP_NSC_IPV4_ADDR_VALID != 0 {
+        CONFIRMED.store(true, Ordering::Release);
+        DNS_BEFORE.iter().for_each(|server| server.store(0, Ordering::Release));
         apply_dns_override();
         crate::clock::network_changed(true);
     }
@@ -254,6 +272,21 @@ fn apply_dns_override() {
         for (index, server) in DNS_OVERRIDE.iter().enumerate() {
             set_dns_server(index, server.load(Ordering::Acquire));
         }
+    }
+}
+
+/// The address of a name server in network byte order; 0 for none. Runs with lwIP's core locked.
+fn dns_server(index: usize) -> u32 {
+    // SAFETY: the core is locked; it is a valid pointer for every index.
+    unsafe { (*sys::dns_getserver(index as u8)).addr }
+}
+
+/// The address of a name server to ask, likewise: DHCP's, or the one that it named before. Runs
+/// with lwIP's core locked.
+pub(crate) fn dns_server_to_ask(index: usize) -> u32 {
+    match dns_server(index) {
+        0 => DNS_BEFORE[index].load(Ordering::Acquire),
+        address => address,
     }
 }
 

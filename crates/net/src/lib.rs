@@ -20,7 +20,7 @@ mod resolve;
 
 pub use dns::Addresses;
 pub use error::Error;
-pub use interface::{Driver, Interface, NotReady, address, keep_address};
+pub use interface::{Driver, Interface, NotReady, address, is_address_confirmed, keep_address};
 pub use resolve::{Unresolved, resolve};
 
 use vendor_sys as sys;

@@ -9,7 +9,7 @@ use dns::{Addresses, Fault, MAX_ANSWER, Question};
 use vendor_sys as sys;
 
 use crate::Core;
-use crate::interface::MOST_DNS_SERVERS;
+use crate::interface::{MOST_DNS_SERVERS, dns_server_to_ask};
 
 /// Milliseconds that each server has in the first round; doubled with each round up to the most.
 const FIRST_WAIT_MS: u32 = 1_000;
@@ -87,9 +87,9 @@ pub fn resolve(name: &str, timeout_ms: u32) -> Result<Addresses, Unresolved> {
 /// Address in network byte order and port of a name server.
 fn server(index: usize) -> Option<(u32, u16)> {
     let _core = Core::lock();
+    let address = dns_server_to_ask(index);
     // SAFETY: the core is locked; there are as many ports as servers.
-    let (address, port) =
-        unsafe { ((*sys::dns_getserver(index as u8)).addr, sys::net_dns_ports[index]) };
+    let port = unsafe { sys::net_dns_ports[index] };
     (address != 0).then_some((address, port))
 }
 
@@ -172,12 +172,13 @@ fn ask(name: &str, address: u32, port: u16, timeout_ms: u32) -> Result<Addresses
     let id = unsafe { sys::net_random() } as u16;
     let question = Question::new(name, id).map_err(Unresolved::Answered)?;
     let end = rtos::uptime_ms() + u64::from(timeout_ms);
-    let socket = Socket::towards(address, port).ok_or(Unresolved::NoAnswer)?;
-    if !socket.send(question.bytes()) {
-        // There is no way to it now: others may be reached, or this one later.
+    let socket = Socket::towards(address, port).filter(|socket| socket.send(question.bytes()));
+    let Some(socket) = socket else {
+        // There is no way to it now, or no memory: others may be reached, or this one later. Without a
+        // wait the caller, who asks again, would keep the CPU until its time is over.
         rtos::CurrentTask::delay(rtos::Duration::ms(timeout_ms));
         return Err(Unresolved::NoAnswer);
-    }
+    };
     let mut buffer = [0; MAX_ANSWER];
     loop {
         let left = end.saturating_sub(rtos::uptime_ms()) as u32;

@@ -166,6 +166,7 @@ fn try_run(
 
     // A firmware on trial has little time.
     let on_trial = updates.as_ref().is_some_and(|updates| updates.on_trial());
+    thing.hold(updates);
     let mut backoff =
         Backoff::new(identity.backoff_cap_s.min(if on_trial { TRIAL_CAP_S } else { u16::MAX }));
     let mut failures = 0;
@@ -215,8 +216,9 @@ fn try_run(
                 client.abort();
                 thing.disconnected();
                 if let Some(updates) = updates {
-                    updates.disconnected();
+                    updates.disconnected(&end);
                 }
+                thing.hold(updates);
                 let lasted = rtos::uptime_ms() - since;
                 patience.connected(since + lasted);
                 backoff.connected_for(u32::try_from(lasted).unwrap_or(u32::MAX));
@@ -325,10 +327,10 @@ fn subscribe(
         }
         *subscribed = true;
     }
-    match updates {
-        Some(updates) => updates.connected(client, kept),
-        None => Ok(()),
+    if let Some(updates) = updates {
+        updates.connected(client, kept)?;
     }
+    client.subscribed()
 }
 
 /// Carries messages both ways until the session ends, and says why it did; `None`: the application
@@ -399,8 +401,11 @@ fn carry(
                 Err(error) => return Some(error),
             }
         }
-        if plan.nap.is_some() && thing.is_leaving() {
-            return None;
+        if plan.nap.is_some() {
+            thing.hold(updates);
+            if thing.is_leaving() {
+                return None;
+            }
         }
         keeper.turn();
         if let Some(updates) = updates
@@ -425,7 +430,9 @@ fn carry(
                 Ok(()) => {}
                 // There will be room for it when others have gone on: the connection is worth more.
                 Err(Error::OutOfMemory) => {
-                    log::warn!("not published to {}: the heap is too low", message.topic);
+                    if !matches!(message.kind, Kind::Kept(tries) if tries.was_put_off()) {
+                        log::warn!("not published to {}: the heap is too low", message.topic);
+                    }
                     give_back(thing, sent, NotPublished::OutOfMemory);
                     not_before = now + MEMORY_PAUSE_MS;
                 }

@@ -8,6 +8,7 @@ use core::fmt;
 use core::sync::atomic::{AtomicU8, Ordering};
 
 use rtos::{Duration, Mutex, Waker};
+use runtime_model::tries::{Again, Tries};
 
 use crate::made;
 
@@ -18,9 +19,6 @@ pub type Topic = Cow<'static, str>;
 /// there are 8 KB of heap left.
 const MOST_MESSAGES: usize = 8;
 const MOST_BYTES: usize = 2048;
-/// How often a message is sent that has met its connection's end each time: it may be why the
-/// server ends it, as AWS does when the policy forbids the topic.
-const MOST_TRIES: u8 = 3;
 /// Longest topic that AWS takes, in bytes.
 const LONGEST_TOPIC: usize = 256;
 
@@ -83,10 +81,7 @@ impl From<Refused> for NotPublished {
 /// How long a message is worth something.
 pub(crate) enum Kind {
     /// Until the server has it, over connections.
-    Kept {
-        /// How often it was sent.
-        tries: u8,
-    },
+    Kept(Tries),
     /// Until there is a newer one, or the connection ends.
     Report {
         /// Whether it tells of the last crash.
@@ -201,17 +196,23 @@ impl Outbox {
         {}
     }
 
-    /// What could not be published goes where that is worth something: back to the front, to who
+    /// What could not be published goes where that is worth something: back to the others, to who
     /// waits for it, or nowhere.
     pub fn failed(&self, mut message: Box<Outgoing>, error: NotPublished) {
         match &mut message.kind {
-            Kind::Kept { tries } => {
-                *tries += 1;
-                if *tries < MOST_TRIES {
-                    self.with(|waiting| waiting.insert(0, message));
-                } else {
+            Kind::Kept(tries) => {
+                let again = match error {
+                    NotPublished::OutOfMemory => tries.put_off(),
+                    _ => tries.lost(),
+                };
+                if again == Again::Dropped {
                     log::error!(target: "link", "{}: a message is dropped: {error}", message.topic);
+                    return;
                 }
+                self.with(|waiting| {
+                    let place = if again == Again::First { 0 } else { waiting.len() };
+                    waiting.insert(place, message);
+                });
             }
             Kind::Report { .. } => {}
             Kind::Waited(delivery) => delivery.finish(Err(error)),
@@ -220,7 +221,7 @@ impl Outbox {
 
     /// The connection has ended: only what is kept waits for the next.
     pub fn disconnected(&self) {
-        let passing = |one: &Outgoing| !matches!(one.kind, Kind::Kept { .. });
+        let passing = |one: &Outgoing| !matches!(one.kind, Kind::Kept(_));
         while let Some(message) = self.with(|waiting| remove(waiting, passing)) {
             self.failed(message, NotPublished::NotConnected);
         }

@@ -8,8 +8,10 @@ use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use rtos::{Waker, watchdog};
 use runtime_model::report::{self, Report};
+use runtime_model::tries::Tries;
 
 use crate::outbox::{Delivery, Kind, NotPublished, Outbox, Outgoing, Refused, Topic};
+use crate::update::Updates;
 use crate::{LOOK_MS, made, wifi};
 
 /// The device as its application sees it: a handle that any task may hold, cheap to clone.
@@ -41,6 +43,8 @@ struct Shared {
     crash_told: AtomicBool,
     /// The application wants the connection to end for good.
     leaving: AtomicBool,
+    /// It has to wait for an update.
+    held: AtomicBool,
     /// It has, and what is kept over a sleep is kept.
     left: AtomicBool,
     /// The update that was on trial has proved itself.
@@ -57,6 +61,7 @@ impl Thing {
             connections: AtomicU32::new(0),
             crash_told: AtomicBool::new(false),
             leaving: AtomicBool::new(false),
+            held: AtomicBool::new(false),
             left: AtomicBool::new(false),
             update_proved: AtomicBool::new(false),
         }))
@@ -82,7 +87,9 @@ impl Thing {
 
     /// Publishes at QoS 1 without waiting. The message is kept until the server has it, over
     /// connections, but not over a reset; it may come twice. It is dropped, which the log tells,
-    /// when three connections ended over it.
+    /// when three connections ended over it. To be sent it needs a block of heap of three times its
+    /// topic and payload and 1 KB; until there is one, others go first, and after ten minutes of that it
+    /// is dropped.
     ///
     /// # Errors
     /// [`Refused`]: eight messages are waiting, or 2 KB; or the topic is none.
@@ -91,7 +98,7 @@ impl Thing {
         topic: impl Into<Topic>,
         payload: impl Into<Vec<u8>>,
     ) -> Result<(), Refused> {
-        self.put(topic.into(), payload.into(), Kind::Kept { tries: 0 })
+        self.put(topic.into(), payload.into(), Kind::Kept(Tries::default()))
     }
 
     /// Publishes at QoS 1 and waits until the server has it: at most so many milliseconds for the
@@ -178,12 +185,20 @@ impl Thing {
     /// a deep sleep, of a thing whose plan says that it sleeps ([`Plan::sleeps`](crate::Plan::sleeps)).
     /// There is no connection after that until the next boot. Whether it went so within so many
     /// milliseconds: where there is no connection, or no such plan, it does not.
+    ///
+    /// An update comes first, and its time does not count: the connection stays until the jobs service
+    /// has answered (10 s at most), while an update is fetched (15 minutes at most), and, connected or
+    /// not, until a firmware on trial has proved itself or its time is up. So a thing that sleeps calls
+    /// this before each sleep, also without a connection.
     pub fn leave(&self, milliseconds: u32) -> bool {
         self.0.leaving.store(true, Ordering::Release);
         self.0.link.wake();
-        let end = rtos::uptime_ms() + u64::from(milliseconds);
+        let mut end = rtos::uptime_ms() + u64::from(milliseconds);
         while !self.0.left.load(Ordering::Acquire) {
-            if rtos::uptime_ms() >= end {
+            let now = rtos::uptime_ms();
+            if self.0.held.load(Ordering::Acquire) {
+                end = now + u64::from(milliseconds);
+            } else if now >= end {
                 return false;
             }
             watchdog::renew();
@@ -192,9 +207,15 @@ impl Thing {
         true
     }
 
-    /// Whether the application wants no connection any more.
+    /// Whether the application wants no connection any more, and nothing holds it.
     pub(crate) fn is_leaving(&self) -> bool {
-        self.0.leaving.load(Ordering::Acquire)
+        self.0.leaving.load(Ordering::Acquire) && !self.0.held.load(Ordering::Acquire)
+    }
+
+    /// Lets a thing that sleeps wait where an update wants that.
+    pub(crate) fn hold(&self, updates: &Option<Box<dyn Updates>>) {
+        let held = updates.as_ref().is_some_and(|updates| updates.holds());
+        self.0.held.store(held, Ordering::Release);
     }
 
     /// All is kept.

@@ -4,7 +4,7 @@
 use alloc::boxed::Box;
 use alloc::format;
 
-use ::update::install::{Flash, Installer, Own};
+use ::update::install::{Flash, GaveUp, Installer, Own};
 use ::update::machine::{Action, Installed, Limits, Machine, Outcome, Store};
 use identity::Stored;
 use mqtt::{Client, Error, Message, Qos};
@@ -21,6 +21,20 @@ const LIMITS: Limits =
 /// Milliseconds that a connection lasts before a firmware on trial has proved itself: one that
 /// crashes as soon as it is connected has not.
 const PROVING_MS: u64 = 15_000;
+
+/// Milliseconds within which a server answers what is asked of it, or closes the connection because
+/// that is not allowed, as AWS IoT does.
+const ANSWER_MS: u32 = 10_000;
+/// Connections in a row that end so before one is made without updates.
+const CLOSINGS: u8 = 2;
+/// When one without updates ends within so many milliseconds, they were not the reason.
+const STABLE_MS: u32 = 60_000;
+/// Milliseconds until updates are asked for again.
+const LEFT_OUT_MS: u32 = 3_600_000;
+
+/// Milliseconds of a connection that a thing which sleeps stays awake for an update: longer than the
+/// machine waits for blocks that do not come. What is left is done when it wakes.
+const HOLD_MS: u32 = 900_000;
 
 /// Longest message of the jobs service that is understood, in bytes.
 pub(crate) const LONGEST_MESSAGE: usize = 2048;
@@ -63,7 +77,7 @@ pub(crate) trait Updates {
     /// and then, connected or not.
     fn look(&self);
 
-    /// Lets the old firmware come back, when this one is on trial and cannot do its work.
+    /// Lets the old firmware come back, when this one is on trial and cannot use its identity.
     fn reject_on_trial(&self, why: &str);
 
     /// The server took a connection. `kept`: with the session of the one before.
@@ -72,8 +86,12 @@ pub(crate) trait Updates {
     /// Those of the connection. That the server allows no jobs is none.
     fn connected(&mut self, client: &mut Client, kept: bool) -> Result<(), Error>;
 
-    /// The connection has ended.
-    fn disconnected(&mut self);
+    /// Whether a thing that wants to sleep has to wait: for the end of its trial, for an update, or
+    /// for the answer that may tell of one.
+    fn holds(&self) -> bool;
+
+    /// The connection has ended, and why.
+    fn disconnected(&mut self, end: &Error);
 
     /// The server has a message of ours.
     fn acknowledged(&mut self);
@@ -87,7 +105,7 @@ pub(crate) trait Updates {
     /// Does what is due, and says when this firmware has proved itself.
     ///
     /// # Errors
-    /// Those of the connection.
+    /// Those of the connection; `Renewed` when there should be another.
     fn turn(&mut self, client: &mut Client, thing: &Thing) -> Result<(), Error>;
 }
 
@@ -104,6 +122,8 @@ struct OverTheAir {
     told: bool,
     /// On trial: the uptime in milliseconds by which this firmware must have proved itself.
     deadline: Option<u64>,
+    /// On trial: what it has not come to yet.
+    lacks: GaveUp,
     give_up: fn(&str) -> !,
     /// Whether the server has acknowledged the subscriptions since boot.
     subscribed: bool,
@@ -117,6 +137,14 @@ struct OverTheAir {
     nameless: bool,
     /// The server has acknowledged a message on it.
     acknowledged: bool,
+    /// The jobs service has answered on it.
+    answered: bool,
+    /// When the server was asked what it has not answered.
+    asked: Option<u32>,
+    /// Connections in a row that the server has closed over updates.
+    closings: u8,
+    /// Since when there are none, because of that.
+    left_out: Option<u32>,
     /// Fewest bytes of heap that were free on it before an update began.
     least_heap: usize,
 }
@@ -146,6 +174,7 @@ impl OverTheAir {
             installed,
             told: false,
             deadline: trial.then_some(u64::from(identity::DEFAULT_TRIAL_S) * 1000),
+            lacks: GaveUp::NotConnected,
             give_up,
             subscribed: false,
             machine: None,
@@ -153,17 +182,27 @@ impl OverTheAir {
             oversized: 0,
             nameless: false,
             acknowledged: false,
+            answered: false,
+            asked: None,
+            closings: 0,
+            left_out: None,
             least_heap: 0,
         })
     }
 
-    fn reject(&self, why: &str) -> ! {
+    fn reject(&self, why: &str, reason: GaveUp) -> ! {
         log::error!("{why}: back to the other slot");
         // Without the mark, what is left of the attempts comes first.
-        if self.installer.give_up().is_err() {
+        if self.installer.give_up(reason).is_err() {
             log::error!("the boot record cannot be written");
         }
         (self.give_up)(why)
+    }
+
+    /// Whether it is too early to ask for updates again.
+    fn is_left_out(&self) -> bool {
+        let passed = |since| (rtos::uptime_ms() as u32).wrapping_sub(since);
+        self.left_out.is_some_and(|since| passed(since) < LEFT_OUT_MS)
     }
 
     fn prove(&mut self, thing: &Thing, now: u64) {
@@ -216,13 +255,14 @@ impl Updates for OverTheAir {
         if let Some(deadline) = self.deadline
             && rtos::uptime_ms() >= deadline
         {
-            self.reject(&format!("update: not proved within {} s", deadline / 1000));
+            let why = format!("update: not proved within {} s", deadline / 1000);
+            self.reject(&why, self.lacks);
         }
     }
 
     fn reject_on_trial(&self, why: &str) {
         if self.on_trial() {
-            self.reject(why);
+            self.reject(why, GaveUp::NoIdentity);
         }
     }
 
@@ -230,10 +270,16 @@ impl Updates for OverTheAir {
         let now = rtos::uptime_ms();
         self.since = now;
         self.acknowledged = false;
+        self.answered = false;
+        self.lacks = self.lacks.max(GaveUp::NotAnswered);
         self.subscribed &= kept;
         if self.own.keys.is_empty() || self.own.thing.is_empty() {
             return Ok(());
         }
+        if self.is_left_out() {
+            return Ok(());
+        }
+        self.left_out = None;
         let installed = self.installed.clone().filter(|_| !self.told);
         let mut machine = Box::new(Machine::new(self.own.thing, LIMITS, installed));
         if self.nameless {
@@ -244,13 +290,18 @@ impl Updates for OverTheAir {
             if self.subscribed {
                 continue;
             }
+            self.asked = Some(rtos::uptime_ms() as u32);
             match client.subscribe(&filter, Qos::AtMostOnce) {
                 Ok(()) => {}
                 Err(Error::SubscriptionRefused) => {
                     log::warn!("no update is taken: the server refuses {filter}");
+                    self.asked = None;
                     return Ok(());
                 }
-                Err(error) => return Err(error),
+                Err(error) => {
+                    log::warn!("not subscribed to {filter}");
+                    return Err(error);
+                }
             }
         }
         self.subscribed = true;
@@ -261,10 +312,36 @@ impl Updates for OverTheAir {
         Ok(())
     }
 
-    fn disconnected(&mut self) {
+    fn holds(&self) -> bool {
+        let lasted = (rtos::uptime_ms() - self.since) as u32;
+        let busy = self.machine.as_ref().is_some_and(|machine| machine.is_busy());
+        self.on_trial() || busy && lasted < if self.answered { HOLD_MS } else { ANSWER_MS }
+    }
+
+    fn disconnected(&mut self, end: &Error) {
         if let Some(machine) = self.machine.take() {
             self.told |= machine.is_told();
-            self.nameless |= machine.is_naming_in_vain();
+            self.nameless |= end.is_close() && machine.is_naming_in_vain();
+        }
+        let now = rtos::uptime_ms() as u32;
+        let within = |since: u32, limit| end.is_close() && now.wrapping_sub(since) < limit;
+        let over_updates = self.asked.take().is_some_and(|asked| within(asked, ANSWER_MS));
+        if self.left_out.is_some() {
+            if within(self.since as u32, STABLE_MS) {
+                self.left_out = None;
+                self.closings = 0;
+            }
+        } else if !over_updates {
+            self.closings = 0;
+        } else {
+            self.closings = self.closings.saturating_add(1);
+            // Without an answer there is no proof, and the time for that passes.
+            if self.closings >= CLOSINGS && !self.on_trial() {
+                log::warn!(
+                    "no update is taken for an hour: asked for them, the server closes; does the policy allow jobs?"
+                );
+                self.left_out = Some(now);
+            }
         }
     }
 
@@ -277,28 +354,40 @@ impl Updates for OverTheAir {
         if !message.topic.starts_with("$aws/things/") {
             return false;
         }
+        self.asked = None;
         take(machine, &self.installer, &message.topic, &message.payload);
         true
     }
 
     fn block(&mut self, client: &mut Client) -> bool {
         let Some(machine) = &mut self.machine else { return false };
-        client.aside(|topic, payload| take(machine, &self.installer, topic, payload)).is_some()
+        let taken = client.aside(|topic, payload| take(machine, &self.installer, topic, payload));
+        if taken.is_some() {
+            self.asked = None;
+        }
+        taken.is_some()
     }
 
     fn turn(&mut self, client: &mut Client, thing: &Thing) -> Result<(), Error> {
         self.look();
-        // One that the jobs service does not know could never be mended by the next.
-        let answered = self.machine.as_ref().is_some_and(|machine| machine.is_answered());
+        // One that the jobs service does not know could never be mended by the next. An application may
+        // have nothing to publish; what it has, the server must have taken.
+        self.answered |= self.machine.as_ref().is_some_and(|machine| machine.is_answered());
         let now = rtos::uptime_ms();
-        if self.on_trial() && self.acknowledged && answered && now - self.since >= PROVING_MS {
-            self.prove(thing, now);
+        if self.on_trial() && self.answered {
+            self.lacks = GaveUp::NotLasting;
+            if !client.is_publishing() && now - self.since >= PROVING_MS {
+                self.prove(thing, now);
+            }
         }
-        if !self.shared && self.acknowledged && !self.on_trial() {
+        if !self.shared && (self.answered || self.acknowledged) && !self.on_trial() {
             self.shared = true;
             if let Err(error) = self.installer.share(&self.own) {
                 log::error!("the identity of the other slot: {error}");
             }
+        }
+        if self.left_out.is_some() && !self.is_left_out() {
+            return Err(Error::Renewed);
         }
         let Some(machine) = &mut self.machine else { return Ok(()) };
         if core::mem::replace(&mut self.oversized, client.oversized()) != self.oversized {
@@ -312,6 +401,7 @@ impl Updates for OverTheAir {
                         let text = core::str::from_utf8(&payload).unwrap_or_default();
                         log::info!("{text}");
                     }
+                    self.asked.get_or_insert(now as u32);
                     match client.publish(&topic, &payload, Qos::AtMostOnce) {
                         // What has no answer is published again.
                         Ok(()) | Err(Error::OutOfMemory) => {}

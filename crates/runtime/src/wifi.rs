@@ -16,8 +16,8 @@ pub trait Wifi: Send + 'static {
     fn is_on(&self) -> bool;
     /// Begins to look for access points; [`Event::Scanned`] follows. False when it did not begin.
     fn scan(&mut self) -> bool;
-    /// What the last scan found.
-    fn found(&mut self) -> Vec<AccessPoint>;
+    /// Shows what the last scan found, strongest first.
+    fn found(&mut self, see: &mut dyn FnMut(AccessPoint));
     /// Begins to join; [`Event::Connected`] or [`Event::Disconnected`] follows. False when it did
     /// not begin.
     fn join(&mut self, target: &Target) -> bool;
@@ -45,7 +45,7 @@ impl Wifi for NoRadio {
     fn scan(&mut self) -> bool {
         match *self {}
     }
-    fn found(&mut self) -> Vec<AccessPoint> {
+    fn found(&mut self, _: &mut dyn FnMut(AccessPoint)) {
         match *self {}
     }
     fn join(&mut self, _: &Target) -> bool {
@@ -106,6 +106,9 @@ const LOOK_MS: u32 = 1_000;
 const STEP_MS: u64 = 20_000;
 /// Milliseconds without an address after which a connection is of no use.
 const ADDRESS_MS: u64 = 20_000;
+
+/// The reset reason of who was without a connection for hours.
+const GAVE_UP: &str = "gave-up";
 
 /// What the status tells of the radio.
 pub(crate) struct Facts {
@@ -193,7 +196,7 @@ pub(crate) fn run(thing: &Thing, networks: Networks, mut radio: impl Wifi, rando
         pause(20);
     }
     // Who was reset goes back without looking around.
-    let mut step = station.start(radio.kept());
+    let mut step = station.start(radio.kept(), thing.reset_reason() == GAVE_UP);
     let mut first = true;
     loop {
         watchdog::alive(LIFE_S);
@@ -203,10 +206,14 @@ pub(crate) fn run(thing: &Thing, networks: Networks, mut radio: impl Wifi, rando
         step = match step {
             Step::Scan if radio.scan() => match wait(&mut radio, STEP_MS) {
                 Some(Event::Scanned) => {
-                    let found = radio.found();
-                    for AccessPoint { ssid, channel, rssi, security, .. } in &found {
+                    let mut found = Vec::new();
+                    radio.found(&mut |one| {
+                        let AccessPoint { ssid, channel, rssi, security, .. } = one;
                         log::debug!("{ssid}: channel {channel}, {rssi} dBm, {security:?}");
-                    }
+                        if station.wants(&found, &one) {
+                            found.push(one);
+                        }
+                    });
                     station.scanned(&found, random())
                 }
                 _ => station.scan_failed(random()),
@@ -231,7 +238,7 @@ pub(crate) fn run(thing: &Thing, networks: Networks, mut radio: impl Wifi, rando
                         if !core::mem::take(&mut first) {
                             facts.reconnects.fetch_add(1, Ordering::AcqRel);
                         }
-                        stay(facts, &mut radio, &mut station, random)
+                        stay(thing, facts, &mut radio, &mut station, random)
                     }
                     Err(reason) => station.failed(reason, random()),
                 }
@@ -242,7 +249,7 @@ pub(crate) fn run(thing: &Thing, networks: Networks, mut radio: impl Wifi, rando
                 station.paused()
             }
             // Only ever an answer while connected, and taken there.
-            Step::Stay => Step::Scan,
+            Step::Stay(_) => Step::Scan,
         };
     }
 }
@@ -298,9 +305,16 @@ fn join(radio: &mut impl Wifi, target: &Target) -> Result<(), Reason> {
 }
 
 /// While connected: until the connection ends, or is given up for want of an address.
-fn stay(facts: &Facts, radio: &mut impl Wifi, station: &mut Station, random: fn() -> u32) -> Step {
+fn stay(
+    thing: &Thing,
+    facts: &Facts,
+    radio: &mut impl Wifi,
+    station: &mut Station,
+    random: fn() -> u32,
+) -> Step {
     let since = rtos::uptime_ms();
-    let mut address = Address::Missing { since };
+    // When the station is asked what to do, while the connection is of no use.
+    let mut useless_at = Some(since + ADDRESS_MS);
     let step = loop {
         watchdog::alive(LIFE_S);
         facts.set(radio.current());
@@ -308,24 +322,23 @@ fn stay(facts: &Facts, radio: &mut impl Wifi, station: &mut Station, random: fn(
             let lasted = u32::try_from(rtos::uptime_ms() - since).unwrap_or(u32::MAX);
             break station.lost(reason, lasted, random());
         }
-        address = match (address, net::address()) {
-            (Address::Missing { .. }, Ok(_)) => {
+        let now = rtos::uptime_ms();
+        useless_at = match useless_at {
+            // The address of the network before says nothing about this one, a connection does.
+            _ if net::is_address_confirmed() || thing.is_connected() => {
                 station.addressed();
-                Address::There
+                None
             }
-            (Address::There, Err(_)) => Address::Missing { since: rtos::uptime_ms() },
-            (Address::Missing { since }, Err(_)) if rtos::uptime_ms() - since > ADDRESS_MS => {
-                match station.no_address() {
-                    Step::Stay => Address::GivenUp,
-                    other => {
-                        radio.leave();
-                        let _ = wait(radio, STEP_MS);
-                        break other;
-                    }
+            None => Some(now + ADDRESS_MS),
+            Some(at) if now >= at => match station.no_address(random()) {
+                Step::Stay(milliseconds) => Some(now + u64::from(milliseconds)),
+                other => {
+                    radio.leave();
+                    let _ = wait(radio, STEP_MS);
+                    break other;
                 }
-            }
-            (Address::GivenUp, Ok(_)) => Address::There,
-            (same, _) => same,
+            },
+            same => same,
         };
         for trouble in station.trouble() {
             log::warn!("{trouble}");
@@ -333,15 +346,4 @@ fn stay(facts: &Facts, radio: &mut impl Wifi, station: &mut Station, random: fn(
     };
     facts.set(None);
     step
-}
-
-/// Of the interface.
-#[derive(Clone, Copy)]
-enum Address {
-    There,
-    Missing {
-        since: u64,
-    },
-    /// It was missing for long, which has been told.
-    GivenUp,
 }

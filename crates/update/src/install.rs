@@ -40,7 +40,18 @@ pub trait Flash {
 }
 
 /// Why a firmware on trial gave up: the reason in its boot record.
-const NOT_CONNECTED: u8 = 1;
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum GaveUp {
+    /// It has not connected in time.
+    NotConnected = 1,
+    /// It has, and the jobs service has not answered.
+    NotAnswered = 3,
+    /// It has answered, and no connection lasted.
+    NotLasting = 4,
+    /// It cannot use its identity.
+    NoIdentity = 5,
+}
 
 /// Words that are read or written at once: 256 bytes, a page of the flash.
 const PIECE: usize = 64;
@@ -153,8 +164,8 @@ impl<'a> Installer<'a> {
     ///
     /// # Errors
     /// When the flash does not take it.
-    pub fn give_up(&self) -> Result<(), FlashError> {
-        self.mark(mark_rejected(NOT_CONNECTED))
+    pub fn give_up(&self, why: GaveUp) -> Result<(), FlashError> {
+        self.mark(mark_rejected(why as u8))
     }
 
     fn mark(&self, mark: slots::Mark) -> Result<(), FlashError> {
@@ -489,15 +500,22 @@ fn progress(byte: u32) -> u32 {
 
 /// Why the old firmware is back.
 fn came_back(verdict: Verdict, crash: Option<&str>) -> String {
+    const NOT_CONNECTED: u8 = GaveUp::NotConnected as u8;
+    const NOT_ANSWERED: u8 = GaveUp::NotAnswered as u8;
+    const NOT_LASTING: u8 = GaveUp::NotLasting as u8;
+    const NO_IDENTITY: u8 = GaveUp::NoIdentity as u8;
     match (verdict, crash) {
-        (Verdict::Rejected { reason: NOT_CONNECTED }, _) => {
-            "no connection, or no answer from jobs, in time"
-        }
+        (Verdict::Rejected { reason }, _) => match reason {
+            NOT_CONNECTED => "it did not connect in time",
+            NOT_ANSWERED => "it connected, and jobs did not answer in time",
+            NOT_LASTING => "none of its connections lasted",
+            NO_IDENTITY => "it could not use its identity",
+            _ => "it gave up",
+        },
         (Verdict::Trial { attempts }, Some(crash)) if attempts > 0 => crash,
         (Verdict::Trial { attempts }, None) if attempts > 0 => {
             "it was started three times and did not prove itself"
         }
-        (Verdict::Rejected { .. }, _) => "it gave up",
         _ => "the boot stage found it damaged",
     }
     .into()

@@ -746,6 +746,12 @@ impl Machine {
         !matches!(self.step, Step::Offline | Step::Asking)
     }
 
+    /// Whether there is a job, or an answer that may bring one: who sleeps stays awake for it.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        !matches!(self.step, Step::Offline | Step::Idle)
+    }
+
     /// Whether an update is being fetched: how many per cent are there.
     #[must_use]
     pub fn percent(&self) -> Option<u32> {

@@ -10,7 +10,7 @@ use crypto_tests::{Hash, SHA256};
 use identity::{COPY_SIZE, Identity, REGION_OFFSET, REGION_SIZE, Stored};
 use p256_lx106::{public_key, sign};
 use slots::{Image, PROGRESS, RECORD_WORDS, RECORDS, Records, SECTOR, Slot, Sums, Version};
-use update::install::{Flash, Installer, Own};
+use update::install::{Flash, GaveUp, Installer, Own};
 use update::job::Status;
 use update::machine::{Action, FlashError, Machine, Outcome, Store};
 use update::progress::HEADER_WORDS;
@@ -590,13 +590,17 @@ fn one_that_fails_is_told_with_what_became_of_it() {
         }
         assert_eq!(told(&board, &mut server, crash), wanted);
     }
-    let (board, mut server) = start();
-    assert_eq!(board.run(&mut server, None, false), Slot::B);
-    board.installer().give_up().unwrap();
-    assert_eq!(
-        told(&board, &mut server, Some("gave up")),
-        "no connection, or no answer from jobs, in time"
-    );
+    for (why, wanted) in [
+        (GaveUp::NotConnected, "it did not connect in time"),
+        (GaveUp::NotAnswered, "it connected, and jobs did not answer in time"),
+        (GaveUp::NotLasting, "none of its connections lasted"),
+        (GaveUp::NoIdentity, "it could not use its identity"),
+    ] {
+        let (board, mut server) = start();
+        assert_eq!(board.run(&mut server, None, false), Slot::B);
+        board.installer().give_up(why).unwrap();
+        assert_eq!(told(&board, &mut server, Some("gave up")), wanted);
+    }
 
     // A bit that tipped over between the check and the boot.
     let (board, mut server) = start();
@@ -683,7 +687,7 @@ fn an_identity_that_fails_goes() {
         }
         assert_eq!(board.endpoint(Slot::B).1, 2);
         if attempts < 3 {
-            board.installer().give_up().unwrap();
+            board.installer().give_up(GaveUp::NotConnected).unwrap();
         }
         assert_eq!(board.run(&mut server, None, true), Slot::A);
         assert_eq!(server.verdict().unwrap().0, Status::Failed);

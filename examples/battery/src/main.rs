@@ -45,7 +45,8 @@ fn start(_light: Lamp, board: Board) {
 fn run(thing: &Thing, topic: &'static str, connected: &Waker) {
     let mut pins = Pins::take().expect("nobody else takes them");
     let level = pins.a0.read();
-    if connected.wait(CONNECT_MS) {
+    let connected = connected.wait(CONNECT_MS);
+    if connected {
         let woken_by = thing.reset_reason();
         let payload = match level {
             Ok(level) => format!("{{\"level\":{level},\"woken_by\":\"{woken_by}\"}}"),
@@ -54,10 +55,11 @@ fn run(thing: &Thing, topic: &'static str, connected: &Waker) {
         if let Err(error) = thing.publish(topic, payload, PUBLISH_MS) {
             log::warn!(target: "app", "not published: {error}");
         }
-        thing.leave(LEAVE_MS);
     } else {
         log::warn!(target: "app", "no connection within {} s", CONNECT_MS / 1000);
     }
+    // A new firmware on trial is given its time here, connected or not.
+    thing.leave(if connected { LEAVE_MS } else { 0 });
     loop {
         let error = sleep::deep(Wake::After(SLEEP, &pins.d0));
         log::error!(target: "app", "it does not sleep: {error}");

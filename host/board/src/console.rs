@@ -1,5 +1,6 @@
 //! The device's serial console as the host sees it.
 
+use std::cell::LazyCell;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -187,7 +188,8 @@ fn lock(mutex: &Mutex<Transcript>) -> MutexGuard<'_, Transcript> {
 }
 
 fn follow(source: impl Read, elf: &Path, sink: &Shared, echo: bool) {
-    let mut symbols = Symbols::new(elf);
+    // Read when first asked.
+    let symbols = LazyCell::new(|| addr2line::Loader::new(elf).ok());
     let mut repeats = Repeats::default();
     let mut source = BufReader::new(source);
     let mut bytes = Vec::new();
@@ -202,7 +204,7 @@ fn follow(source: impl Read, elf: &Path, sink: &Shared, echo: bool) {
         let mut lines = vec![line.to_owned()];
         if let Some((_, addresses)) = line.split_once(BACKTRACE) {
             for (depth, address) in addresses_in(addresses).enumerate() {
-                lines.push(symbols.describe(address, depth > 0));
+                lines.push(describe(symbols.as_ref(), address, depth > 0));
             }
             if lines.len() > 2 {
                 lines.push(GUESSED.to_owned());
@@ -210,7 +212,7 @@ fn follow(source: impl Read, elf: &Path, sink: &Shared, echo: bool) {
         } else if let Some(rest) = line.split_once(ROM_CRASH).map(|(_, rest)| rest)
             && let Some(address) = addresses_in(rest.split(',').next().unwrap_or(rest)).next()
         {
-            lines.push(symbols.describe(address, false));
+            lines.push(describe(symbols.as_ref(), address, false));
         }
         // Read on: the device must not wait for a pipe that is full.
         let mut shown = lines.iter().filter(|_| echo).flat_map(|line| repeats.next(line));
@@ -232,29 +234,15 @@ fn addresses_in(text: &str) -> impl Iterator<Item = u64> + '_ {
         .filter_map(|digits| u64::from_str_radix(digits, 16).ok())
 }
 
-/// Finds the function and line of an address. Reads the ELF when first asked.
-struct Symbols {
-    elf: PathBuf,
-    loaded: Option<Option<addr2line::Loader>>,
-}
-
-impl Symbols {
-    fn new(elf: &Path) -> Self {
-        Self { elf: elf.to_owned(), loaded: None }
-    }
-
-    /// One indented line: the address, its function and line, and what that was inlined
-    /// into. A return address points behind the call, which may be another line already; that it
-    /// is one is a guess of the firmware's, which looks through the stack (`crash.c`).
-    fn describe(&mut self, address: u64, is_return: bool) -> String {
-        let loader = self.loaded.get_or_insert_with(|| addr2line::Loader::new(&self.elf).ok());
-        let inside = address.saturating_sub(u64::from(is_return));
-        let place = loader.as_ref().and_then(|loader| place(loader, inside));
-        match place {
-            Some(place) if is_return => format!("    0x{address:08x} ? {place}"),
-            Some(place) => format!("    0x{address:08x} {place}"),
-            None => format!("    0x{address:08x} (not in the firmware)"),
-        }
+/// One indented line: the address, its function and line, and what that was inlined
+/// into. A return address points behind the call, which may be another line already; that it
+/// is one is a guess of the firmware's, which looks through the stack (`crash.c`).
+fn describe(symbols: Option<&addr2line::Loader>, address: u64, is_return: bool) -> String {
+    let inside = address.saturating_sub(u64::from(is_return));
+    match symbols.and_then(|loader| place(loader, inside)) {
+        Some(place) if is_return => format!("    0x{address:08x} ? {place}"),
+        Some(place) => format!("    0x{address:08x} {place}"),
+        None => format!("    0x{address:08x} (not in the firmware)"),
     }
 }
 
@@ -367,8 +355,8 @@ mod tests {
         assert!(place.contains("addresses_in"), "{place}");
         assert!(place.contains("console.rs:"), "{place}");
         // What is only found on the stack is marked.
-        let mut symbols = Symbols::new(&elf);
-        assert!(symbols.describe(symbol + 1, true).contains(" ? "));
-        assert!(!symbols.describe(symbol, false).contains(" ? "));
+        let symbols = addr2line::Loader::new(&elf).ok();
+        assert!(describe(symbols.as_ref(), symbol + 1, true).contains(" ? "));
+        assert!(!describe(symbols.as_ref(), symbol, false).contains(" ? "));
     }
 }

@@ -1,7 +1,7 @@
 //! Espressif's own tool for images and the boot loader, from PyPI in the release that
 //! `host/process/python/esptool.txt` pins.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::io::{IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -36,7 +36,7 @@ impl Esptool {
         if !python::is_made(folder, python::ESPTOOL_BUILD, python::ESPTOOL) {
             output::line(format!("installing esptool from PyPI into {}", folder.display()))?;
         }
-        let programs = python::environment_built(folder, python::ESPTOOL_BUILD, python::ESPTOOL)
+        let programs = python::environment(folder, python::ESPTOOL_BUILD, python::ESPTOOL)
             .with_context(|| {
                 format!(
                     "esptool cannot be set up (offline: bring {} from a machine where this ran)",
@@ -63,11 +63,7 @@ impl Esptool {
     ///
     /// # Errors
     /// When it fails.
-    pub fn output<I, S>(&self, arguments: I) -> Result<String>
-    where
-        I: IntoIterator<Item = S>,
-        S: AsRef<OsStr>,
-    {
+    pub fn output(&self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Result<String> {
         let bytes = programs::output(&self.program, arguments)?;
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
@@ -76,11 +72,7 @@ impl Esptool {
     ///
     /// # Errors
     /// When it cannot be started or watched; `Ok(Err(..))` when it ran and failed.
-    pub fn show<I, S>(&self, arguments: I) -> Result<std::result::Result<(), Failure>>
-    where
-        I: IntoIterator<Item = S>,
-        S: AsRef<OsStr>,
-    {
+    pub fn show(&self, arguments: Vec<OsString>) -> Result<std::result::Result<(), Failure>> {
         let (mut reader, writer) = std::io::pipe().context("cannot make a pipe")?;
         let errors = writer.try_clone().context("cannot make a pipe")?;
         let mut command = Command::new(&self.program);

@@ -11,53 +11,44 @@ use crate::esptool::{Esptool, Failure};
 use crate::image::{BOOT_OFFSET, FIRMWARE_OFFSET, IDENTITY_OFFSET, Image};
 use crate::port::Port;
 
-/// What is written to a board.
-#[derive(Clone, Copy, Debug)]
-pub struct Parts<'a> {
-    /// The firmware.
-    pub image: Option<&'a Image>,
-    /// The identity region.
-    pub identity: Option<&'a Path>,
-    /// Whether the board has a second slot, whose firmware sees a region of its own.
-    pub second_slot: bool,
-}
-
-impl Parts<'_> {
-    /// Offsets in flash and files, in the order of writing, all of them checked. The identity's
-    /// two copies are files of their own, made in `scratch`: esptool erases what a file takes, writes
-    /// it and reads it back before it turns to the next, so that a power cut or a cut cable leaves
-    /// one copy as it was. The same holds for the firmware: the boot records, which may lead to
-    /// the other slot, are erased once slot A is whole. A board that was flashed before there were
-    /// slots gets the boot stage last.
-    fn files(&self, scratch: &Path) -> Result<Vec<(u32, PathBuf)>> {
-        let mut parts = Vec::new();
-        if let Some(image) = self.image {
-            image.verify()?;
-            let records = scratch.join("boot-records.bin");
-            std::fs::write(&records, [0xFF; RECORDS_SIZE])?;
-            parts.extend([
-                (FIRMWARE_OFFSET, image.firmware.clone()),
-                (slots::RECORDS[0], records),
-                (BOOT_OFFSET, image.boot.clone()),
-            ]);
-        }
-        if let Some(path) = self.identity {
-            let bytes =
-                std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-            identity::decode(&bytes)
-                .map_err(|error| anyhow::anyhow!("{}: {error}", path.display()))?;
-            let mibs = if self.second_slot { &[0, slots::MIB][..] } else { &[0] };
-            for mib in mibs {
-                let copies = IDENTITY_COPIES.into_iter().zip(bytes.chunks(identity::COPY_SIZE));
-                for (index, (offset, copy)) in copies.enumerate() {
-                    let file = scratch.join(format!("identity-copy-{index}.bin"));
-                    files::write(&file, copy, files::SECRET)?;
-                    parts.push((mib + offset, file));
-                }
+/// What is written to a board: offsets in flash and files, in the order of writing, all of them
+/// checked. The identity's two copies are files of their own, made in `scratch`: esptool erases what
+/// a file takes, writes it and reads it back before it turns to the next, so that a power cut or a
+/// cut cable leaves one copy as it was. The same holds for the firmware: the boot records, which may
+/// lead to the other slot, are erased once slot A is whole. A board that was flashed before there
+/// were slots gets the boot stage last.
+fn parts(
+    board: &Board,
+    image: Option<&Image>,
+    identity: Option<&Path>,
+    scratch: &Path,
+) -> Result<Vec<(u32, PathBuf)>> {
+    let mut parts = Vec::new();
+    if let Some(image) = image {
+        image.verify()?;
+        let records = scratch.join("boot-records.bin");
+        std::fs::write(&records, [0xFF; RECORDS_SIZE])?;
+        parts.extend([
+            (FIRMWARE_OFFSET, image.firmware.clone()),
+            (slots::RECORDS[0], records),
+            (BOOT_OFFSET, image.boot.clone()),
+        ]);
+    }
+    if let Some(path) = identity {
+        let bytes = files::read(path)?;
+        identity::decode(&bytes).with_context(|| path.display().to_string())?;
+        // The firmware of a second slot sees a region of its own.
+        let mibs = if board.has_second_slot() { &[0, slots::MIB][..] } else { &[0] };
+        for mib in mibs {
+            let copies = IDENTITY_COPIES.into_iter().zip(bytes.chunks(identity::COPY_SIZE));
+            for (index, (offset, copy)) in copies.enumerate() {
+                let file = scratch.join(format!("identity-copy-{index}.bin"));
+                files::write(&file, copy, files::SECRET)?;
+                parts.push((mib + offset, file));
             }
         }
-        Ok(parts)
     }
+    Ok(parts)
 }
 
 /// Where the identity's copies lie in flash.
@@ -67,22 +58,28 @@ const IDENTITY_COPIES: [u32; 2] = [IDENTITY_OFFSET, IDENTITY_OFFSET + identity::
 const RECORDS_SIZE: usize = 2 * slots::SECTOR as usize;
 const _: () = assert!(slots::RECORDS[1] == slots::RECORDS[0] + slots::SECTOR);
 
+/// A board at its port.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Line {
+    /// The board
+    #[arg(long, default_value = "nodemcu", value_parser = Board::named)]
+    pub board: Board,
+    /// Its port
+    #[command(flatten)]
+    pub port: Port,
+    /// Bits per second of the transfer
+    #[arg(long, default_value_t = 460_800)]
+    pub baud: u32,
+}
+
 /// Writes an image and, if there is one at `identity`, an identity region.
 ///
 /// # Errors
 /// When something is missing or the transfer fails; the message says in what state the flash
 /// is and what to do.
-pub fn flash(
-    esptool: &Esptool,
-    port: &Port,
-    baud: u32,
-    board: &Board,
-    image: &Image,
-    identity: Option<&Path>,
-) -> Result<()> {
+pub fn flash(esptool: &Esptool, line: &Line, image: &Image, identity: Option<&Path>) -> Result<()> {
     let present = identity.filter(|path| path.exists());
-    let second_slot = board.has_second_slot();
-    write(esptool, port, baud, &Parts { image: Some(image), identity: present, second_slot })?;
+    write(esptool, line, Some(image), present)?;
     match (identity, present) {
         (_, Some(path)) => output::line(format!(
             "Firmware and identity ({}) are in the flash, and were read back.",
@@ -101,19 +98,11 @@ pub fn flash(
 ///
 /// # Errors
 /// As for [`flash`], and when there is no such file.
-pub fn flash_identity(
-    esptool: &Esptool,
-    port: &Port,
-    baud: u32,
-    board: &Board,
-    thing: &str,
-    identity: &Path,
-) -> Result<()> {
+pub fn flash_identity(esptool: &Esptool, line: &Line, thing: &str, identity: &Path) -> Result<()> {
     if !identity.exists() {
         bail!("there is no {}: `make identity THING={thing}` makes it", identity.display());
     }
-    let second_slot = board.has_second_slot();
-    write(esptool, port, baud, &Parts { image: None, identity: Some(identity), second_slot })?;
+    write(esptool, line, None, Some(identity))?;
     output::line(format!(
         "The identity of {thing} ({}) is in the flash, and was read back; the firmware was not \
          touched.",
@@ -121,12 +110,16 @@ pub fn flash_identity(
     ))
 }
 
-fn write(esptool: &Esptool, port: &Port, baud: u32, parts: &Parts<'_>) -> Result<()> {
+fn write(
+    esptool: &Esptool,
+    line: &Line,
+    image: Option<&Image>,
+    identity: Option<&Path>,
+) -> Result<()> {
     let scratch = scratch::folder()?;
-    let files = parts.files(scratch.path())?;
-    let port = port.checked()?;
-    let mut arguments = connect(port, baud);
-    arguments.push("write-flash".into());
+    let files = parts(&line.board, image, identity, scratch.path())?;
+    let port = line.port.checked()?;
+    let mut arguments = connect(port, line.baud, "write-flash");
     for (at, file) in &files {
         arguments.extend([OsString::from(format!("0x{at:x}")), file.into()]);
     }
@@ -143,11 +136,9 @@ fn write(esptool: &Esptool, port: &Port, baud: u32, parts: &Parts<'_>) -> Result
 ///
 /// # Errors
 /// As for [`flash`].
-pub fn erase(esptool: &Esptool, port: &Port, baud: u32) -> Result<()> {
-    let port = port.checked()?;
-    let mut arguments = connect(port, baud);
-    arguments.push("erase-flash".into());
-    match esptool.show(arguments)? {
+pub fn erase(esptool: &Esptool, line: &Line) -> Result<()> {
+    let port = line.port.checked()?;
+    match esptool.show(connect(port, line.baud, "erase-flash"))? {
         Ok(()) => output::line(
             "Erased: the whole flash, with firmware and identity. `make flash` writes them anew.",
         ),
@@ -162,9 +153,9 @@ pub fn erase(esptool: &Esptool, port: &Port, baud: u32) -> Result<()> {
     }
 }
 
-fn connect(port: &str, baud: u32) -> Vec<OsString> {
+fn connect(port: &str, baud: u32, command: &str) -> Vec<OsString> {
     let baud = baud.to_string();
-    ["--chip", "esp8266", "--port", port, "--baud", &baud].map(OsString::from).to_vec()
+    ["--chip", "esp8266", "--port", port, "--baud", &baud, command].map(OsString::from).to_vec()
 }
 
 /// Why esptool failed, and what to do.

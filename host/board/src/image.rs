@@ -8,6 +8,7 @@ use anyhow::{Context, Result, bail};
 use board_facts::Board;
 use object::read::elf::ElfFile32;
 use object::{Object, ObjectSymbol};
+use process::files;
 use slots::Slot;
 
 use crate::esptool::Esptool;
@@ -68,8 +69,7 @@ impl Image {
         elf: &Path,
         folder: &Path,
     ) -> Result<Self> {
-        fs::create_dir_all(folder)
-            .with_context(|| format!("cannot make the folder {}", folder.display()))?;
+        files::make_folder(folder)?;
         let image = Self::in_folder(folder);
         for old in [&image.boot, &image.firmware] {
             match fs::remove_file(old) {
@@ -81,18 +81,18 @@ impl Image {
             }
         }
         let size = format!("{}MB", board.flash_mib);
-        let convert = |version: &str, to: &Path, elf: &Path| {
+        let convert = |version: u8, to: &Path, elf: &Path| {
             // DIO at 40 MHz: what every flash chip on such a module can do.
-            #[rustfmt::skip]
-            let arguments = [
-                "--chip", "esp8266", "elf2image", "--version", version, "--flash-mode", "dio",
-                "--flash-freq", "40m", "--flash-size", &size, "--output",
-            ].map(OsStr::new);
-            esptool.output(arguments.into_iter().chain([to.as_os_str(), elf.as_os_str()]))
+            let options = format!(
+                "--chip esp8266 elf2image --version {version} --flash-mode dio --flash-freq 40m \
+                 --flash-size {size} --output"
+            );
+            let options = options.split(' ').map(OsStr::new);
+            esptool.output(options.chain([to.as_os_str(), elf.as_os_str()]))
         };
         // esptool takes the output for the beginning of a name here, to which it adds the offset.
-        convert("1", &folder.join("firmware-"), boot)?;
-        convert("2", &image.firmware, elf)?;
+        convert(1, &folder.join("firmware-"), boot)?;
+        convert(2, &image.firmware, elf)?;
         let mut firmware = fs::read(&image.firmware)?;
         firmware.extend([0; 4 * SUMS]);
         if seal(&mut firmware).is_none_or(|length| length != firmware.len()) {
@@ -108,14 +108,13 @@ impl Image {
     /// Has esptool look at what it made, before the sums are added.
     fn check(&self, esptool: &Esptool, size: &str, boot: &Path, elf: &Path) -> Result<()> {
         let symbols = Symbols::read(elf)?;
-        let firmware = words(&self.firmware)?;
-        let firmware = Firmware::of(&firmware).context("no image for a slot")?;
+        let firmware = Boot::of_slot(&fs::read(&self.firmware)?).context("no image for a slot")?;
         firmware.agrees(&symbols)?;
         let stage = Boot::parse(&fs::read(&self.boot)?).map_err(anyhow::Error::msg)?;
         if stage.entry != Symbols::read(boot)?.of("_start")? {
             bail!("the image starts at 0x{:08x}, the boot stage elsewhere", stage.entry);
         }
-        for (file, image) in [(&self.boot, &stage), (&self.firmware, &firmware.0)] {
+        for (file, image) in [(&self.boot, &stage), (&self.firmware, &firmware)] {
             // With the chip named: esptool's own guess takes a byte of the first segment's length
             // for the number of a newer chip.
             let arguments = ["--chip", "esp8266", "image-info"].map(OsStr::new);
@@ -131,7 +130,7 @@ impl Image {
     /// # Errors
     /// When one is missing or damaged.
     pub fn verify(&self) -> Result<()> {
-        let [(_, boot), _] = self.contents()?;
+        let [(_, boot), (_, firmware)] = self.contents()?;
         let damaged = |file: &Path, what: &str| {
             anyhow::anyhow!("{} is damaged ({what}): run `make image`", file.display())
         };
@@ -139,10 +138,8 @@ impl Image {
         if boot.len() > slots::SECTOR as usize {
             return Err(damaged(&self.boot, "it does not fit its sector"));
         }
-        let firmware = words(&self.firmware)?;
-        let sound = slots::Image::check(|at| at_word(&firmware, at))
-            .is_some_and(|image| image.words as usize == firmware.len());
-        if !sound {
+        let sound = slots::Image::check(|at| word(&firmware, at));
+        if sound.is_none_or(|image| 4 * image.words as usize != firmware.len()) {
             return Err(damaged(&self.firmware, "its sums are wrong"));
         }
         Ok(())
@@ -155,7 +152,7 @@ impl Image {
     pub fn map(&self, board: &Board, elf: &Path) -> Result<String> {
         let symbols = Symbols::read(elf)?;
         let of = |name: &str| symbols.of(name);
-        let (boot, firmware) = (size(&self.boot)?, size(&self.firmware)?);
+        let [boot, firmware] = self.contents()?.map(|(_, content)| content.len());
         let (iram, data) = (of("_iram_start")?, of("_data_start")?);
         let (bss, heap) = (of("_bss_start")?, of("_heap_start")?);
         let stack = of("_stack_bottom")?;
@@ -205,25 +202,11 @@ impl Image {
     }
 }
 
-/// A file's content by the word, as the boot stage reads it.
-fn words(file: &Path) -> Result<Vec<u32>> {
-    let bytes = fs::read(file)
-        .with_context(|| format!("{} is missing: run `make image`", file.display()))?;
-    Ok(by_word(&bytes))
-}
-
-fn by_word(bytes: &[u8]) -> Vec<u32> {
-    let word = |bytes: &[u8]| {
-        let mut whole = [0xFF; 4];
-        whole[..bytes.len()].copy_from_slice(bytes);
-        u32::from_le_bytes(whole)
-    };
-    bytes.chunks(4).map(word).collect()
-}
-
-/// A word of an image; behind its end that of erased flash.
-fn at_word(words: &[u32], at: u32) -> u32 {
-    words.get(at as usize).copied().unwrap_or(u32::MAX)
+/// A word of an image as the boot stage reads it; behind its end that of erased flash.
+#[must_use]
+pub fn word(image: &[u8], at: u32) -> u32 {
+    let bytes = image.get(4 * at as usize..).and_then(|bytes| bytes.first_chunk());
+    bytes.map_or(u32::MAX, |word| u32::from_le_bytes(*word))
 }
 
 /// Words of an image's sums.
@@ -232,50 +215,14 @@ const SUMS: usize = 2;
 /// Puts the sums behind the image that stands at the beginning of these bytes; its length with
 /// them. None when there is no image for a slot, or no room.
 pub fn seal(bytes: &mut [u8]) -> Option<usize> {
-    let word = |at: u32| {
-        let bytes = bytes.get(4 * at as usize..).and_then(|bytes| bytes.first_chunk());
-        bytes.map_or(u32::MAX, |word| u32::from_le_bytes(*word))
-    };
-    let length = slots::Image::shape(word)?.words as usize;
+    let length = slots::Image::shape(|at| word(bytes, at))?.words as usize;
     let mut sums = slots::Sums::default();
-    (0..length - SUMS).for_each(|at| sums.add(word(at as u32)));
+    (0..length - SUMS).for_each(|at| sums.add(word(bytes, at as u32)));
     let place = bytes.get_mut(4 * (length - SUMS)..4 * length)?;
     for (place, sum) in place.chunks_exact_mut(4).zip(sums.words()) {
         place.copy_from_slice(&sum.to_le_bytes());
     }
     Some(4 * length)
-}
-
-/// What of a slot's image is to agree with ELF and esptool; the code counts as a segment at 0, as
-/// with esptool.
-struct Firmware(Boot);
-
-impl Firmware {
-    fn of(words: &[u32]) -> Option<Self> {
-        let word = |at| at_word(words, at);
-        let image = slots::Image::shape(word)?;
-        let mut segments = vec![(0, word(3))];
-        image.for_each_segment(word, |segment| segments.push((segment.address, 4 * segment.words)));
-        Some(Self(Boot { entry: image.entry, segments }))
-    }
-
-    /// Whether it starts the firmware and loads its RAM where the linker put that.
-    fn agrees(&self, symbols: &Symbols) -> Result<()> {
-        let Self(image) = self;
-        if image.entry != symbols.of("_start")? {
-            bail!("the image starts at 0x{:08x}, the firmware elsewhere", image.entry);
-        }
-        if symbols.of("_text_start")? != CODE_SEEN {
-            bail!("the firmware's code does not begin at 0x{CODE_SEEN:08x}");
-        }
-        for name in ["_iram_start", "_data_start"] {
-            let wanted = symbols.of(name)?;
-            if !image.segments.iter().any(|&(address, _)| address == wanted) {
-                bail!("the image has no segment for 0x{wanted:08x} ({name})");
-            }
-        }
-        Ok(())
-    }
 }
 
 /// What the boot ROM reads of the boot stage: `0xE9`, the number of segments, flash mode, size and frequency, the
@@ -293,6 +240,33 @@ impl Boot {
     const HEADER: usize = 8;
     /// What the checksum starts with.
     const CHECKSUM: u8 = 0xEF;
+
+    /// What of a slot's image is to agree with ELF and esptool; the code counts as a segment at 0,
+    /// as with esptool.
+    fn of_slot(image: &[u8]) -> Option<Self> {
+        let word = |at| word(image, at);
+        let image = slots::Image::shape(word)?;
+        let mut segments = vec![(0, word(3))];
+        image.for_each_segment(word, |segment| segments.push((segment.address, 4 * segment.words)));
+        Some(Self { entry: image.entry, segments })
+    }
+
+    /// Whether it starts the firmware and loads its RAM where the linker put that.
+    fn agrees(&self, symbols: &Symbols) -> Result<()> {
+        if self.entry != symbols.of("_start")? {
+            bail!("the image starts at 0x{:08x}, the firmware elsewhere", self.entry);
+        }
+        if symbols.of("_text_start")? != CODE_SEEN {
+            bail!("the firmware's code does not begin at 0x{CODE_SEEN:08x}");
+        }
+        for name in ["_iram_start", "_data_start"] {
+            let wanted = symbols.of(name)?;
+            if !self.segments.iter().any(|&(address, _)| address == wanted) {
+                bail!("the image has no segment for 0x{wanted:08x} ({name})");
+            }
+        }
+        Ok(())
+    }
 
     fn parse(bytes: &[u8]) -> std::result::Result<Self, String> {
         let word = |at: usize| {
@@ -346,12 +320,6 @@ fn agreement(boot: &Boot, size: &str, said: &str) -> Result<()> {
     Ok(())
 }
 
-fn size(file: &Path) -> Result<u64> {
-    let metadata = fs::metadata(file)
-        .with_context(|| format!("{} is missing: run `make image`", file.display()))?;
-    Ok(metadata.len())
-}
-
 /// The address of a function or variable of the firmware; one of Rust by its path, as a backtrace
 /// names it.
 ///
@@ -363,22 +331,29 @@ pub fn address_of(elf: &Path, name: &str) -> Result<u32> {
         .with_context(|| format!("{} has no {name}", elf.display()))
 }
 
+/// Reads an ELF.
+///
+/// # Errors
+/// When there is none, and those of `read`.
+pub fn with_elf<T>(elf: &Path, read: impl FnOnce(&ElfFile32) -> Result<T>) -> Result<T> {
+    let bytes = fs::read(elf)
+        .with_context(|| format!("cannot read {}: build the firmware first", elf.display()))?;
+    let file = ElfFile32::parse(&*bytes)
+        .with_context(|| format!("{} is not a 32-bit ELF file", elf.display()))?;
+    read(&file)
+}
+
 /// The names that an ELF gives to addresses.
 struct Symbols(Vec<(String, u32)>);
 
 impl Symbols {
     fn read(elf: &Path) -> Result<Self> {
-        let bytes = fs::read(elf)
-            .with_context(|| format!("cannot read {}: build the firmware first", elf.display()))?;
-        let file: ElfFile32 = ElfFile32::parse(&*bytes)
-            .with_context(|| format!("{} is not a 32-bit ELF file", elf.display()))?;
-        Ok(Self(
-            file.symbols()
-                .filter_map(|symbol| {
-                    Some((symbol.name().ok()?.to_owned(), u32::try_from(symbol.address()).ok()?))
-                })
-                .collect(),
-        ))
+        with_elf(elf, |file| {
+            let symbols = file.symbols().filter_map(|symbol| {
+                Some((symbol.name().ok()?.to_owned(), u32::try_from(symbol.address()).ok()?))
+            });
+            Ok(Self(symbols.collect()))
+        })
     }
 
     fn find(&self, wanted: impl Fn(&str) -> bool) -> Option<u32> {
@@ -446,7 +421,7 @@ pub(crate) mod tests {
         let segments = vec![(0x4010_0000, 212), (0x3FFE_8400, 20)];
         assert_eq!(Boot::parse(&stage()), Ok(Boot { entry: START, segments: segments.clone() }));
         assert_eq!(Boot::parse(&boot(&[])), Ok(Boot { entry: START, segments: Vec::new() }));
-        let Firmware(image) = Firmware::of(&by_word(&unsealed())).unwrap();
+        let image = Boot::of_slot(&unsealed()).unwrap();
         assert_eq!(image, Boot { entry: START, segments: [vec![(0, 48)], segments].concat() });
     }
 
@@ -529,7 +504,7 @@ pub(crate) mod tests {
                 .to_vec(),
             )
         };
-        let image = Firmware::of(&by_word(&unsealed())).unwrap();
+        let image = Boot::of_slot(&unsealed()).unwrap();
         image.agrees(&symbols(START, 0x3FFE_8400, CODE_SEEN)).unwrap();
         assert!(image.agrees(&symbols(START + 4, 0x3FFE_8400, CODE_SEEN)).is_err());
         assert!(image.agrees(&symbols(START, 0x3FFE_8404, CODE_SEEN)).is_err());

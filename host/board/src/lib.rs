@@ -11,7 +11,7 @@
 //! # fn start(firmware: &Firmware, region: &[u8]) -> anyhow::Result<()> {
 //! let network = VirtualNetwork::usual();
 //! let machine = firmware.start(region, Path::new("target/thing"), true, &network)?;
-//! let console = machine.console();
+//! println!("{}", machine.console.tail(10));
 //! # Ok(())
 //! # }
 //! ```

@@ -2,33 +2,38 @@
 //! flashed through its serial port as a real one is.
 
 use std::path::{Path, PathBuf};
-use std::process::ExitStatus;
-use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use board_facts::{Board, Machine as Kind};
 use process::files::{self, SECRET};
+use process::programs::Owned;
+use tempfile::TempDir;
 
 use crate::console::Console;
 use crate::esptool::Esptool;
-use crate::flash;
+use crate::flash::{self, Line};
 use crate::image::Image;
 use crate::qemu::{Emulator, EmulatorOptions};
 use crate::virtual_board::{VirtualBoard, VirtualOptions};
 
 /// A running board; it ends when dropped.
-pub trait Machine {
+#[derive(Debug)]
+pub struct Machine {
+    /// The program that plays it.
+    pub process: Owned,
     /// What the device writes to its serial console, and what the board shows.
-    fn console(&self) -> &Console;
+    pub console: Console,
+    /// Files that it needs.
+    _folder: Option<TempDir>,
+}
 
-    /// Waits until the board ends by itself; `None` when `limit` passes first.
-    ///
-    /// # Errors
-    /// When the operating system does not answer.
-    fn wait(&mut self, limit: Duration) -> Result<Option<ExitStatus>>;
-
+impl Machine {
     /// Ends the board and returns all lines of the console.
-    fn finish(self: Box<Self>) -> Vec<String>;
+    #[must_use]
+    pub fn finish(mut self) -> Vec<String> {
+        self.process.kill();
+        self.console.finish()
+    }
 }
 
 /// What to run, and on which board.
@@ -100,12 +105,13 @@ impl Firmware {
         folder: &Path,
         echo: bool,
         network: &VirtualNetwork,
-    ) -> Result<Box<dyn Machine>> {
+    ) -> Result<Machine> {
         if self.board.machine == Kind::Qemu {
             let mut options = EmulatorOptions::new(&self.elf);
             options.identity = Some(region.to_vec());
             options.echo = echo;
-            return Ok(Box::new(Emulator::start(&options)?));
+            let Emulator { process, console, folder, .. } = Emulator::start(&options)?;
+            return Ok(Machine { process, console, _folder: Some(folder) });
         }
         let usual = || self.target.join("image").join(&self.board.name);
         let image = Image::in_folder(&self.image.clone().unwrap_or_else(usual));
@@ -127,14 +133,15 @@ impl Firmware {
         let mut board = VirtualBoard::start(&options)?;
         let identity = folder.join(format!("{}-identity.bin", self.board.name));
         files::write(&identity, region, SECRET)?;
-        let port = board.port();
+        let line = Line { board: self.board.clone(), port: board.port(), baud: BAUD };
         if holds(&options.flash, &image)? {
-            flash::flash_identity(&esptool, &port, BAUD, &self.board, "this device", &identity)?;
+            flash::flash_identity(&esptool, &line, "this device", &identity)?;
         } else {
-            flash::flash(&esptool, &port, BAUD, &self.board, &image, Some(&identity))?;
+            flash::flash(&esptool, &line, &image, Some(&identity))?;
         }
         board.restart()?;
-        Ok(Box::new(board))
+        let VirtualBoard { process, console, .. } = board;
+        Ok(Machine { process, console, _folder: None })
     }
 }
 
@@ -143,7 +150,7 @@ const BAUD: u32 = 921_600;
 
 /// Whether a flash file has that image in it.
 fn holds(flash: &Path, image: &Image) -> Result<bool> {
-    let flash = std::fs::read(flash).with_context(|| format!("cannot read {}", flash.display()))?;
+    let flash = files::read(flash)?;
     image.verify()?;
     Ok(image
         .contents()?

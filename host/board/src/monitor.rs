@@ -1,7 +1,8 @@
 //! `thing monitor`: a board's console, with crash addresses turned into functions and lines.
 
+use std::collections::VecDeque;
 use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::{Duration, Instant};
 
@@ -19,34 +20,38 @@ pub const FIRMWARE_BAUD: u32 = 115_200;
 pub const ROM_BAUD: u32 = 74_880;
 
 /// What to show.
-#[derive(Clone, Debug)]
-pub struct MonitorOptions {
-    /// The firmware, for the names of code addresses.
-    pub elf: PathBuf,
-    /// Bits per second.
-    pub baud: u32,
-    /// Whether to reset the board first, so that its whole start is seen.
-    pub reset: bool,
+#[derive(Clone, Debug, clap::Args)]
+pub struct Monitor {
+    /// The firmware
+    #[arg(long)]
+    elf: PathBuf,
+    #[command(flatten)]
+    port: Port,
+    /// Bits per second; 74880 shows what the boot ROM says
+    #[arg(long, default_value_t = FIRMWARE_BAUD)]
+    baud: u32,
+    /// Do not reset the board first
+    #[arg(long)]
+    no_reset: bool,
 }
 
 /// Shows the console until Ctrl-C.
 ///
 /// # Errors
 /// When the port cannot be opened or goes away.
-pub fn monitor(port: &Port, options: &MonitorOptions) -> Result<()> {
+pub fn monitor(Monitor { elf, port, baud, no_reset }: &Monitor) -> Result<()> {
     let interrupt = Interrupt::watch()?;
     let name = port.checked()?;
-    let mut line = serial::open(name, options.baud)?;
+    let mut line = serial::open(name, *baud)?;
     output::line(format!(
-        "The console at {name}, {} baud; Ctrl-C ends. Lines of the boot ROM begin with {MARK}",
-        options.baud
+        "The console at {name}, {baud} baud; Ctrl-C ends. Lines of the boot ROM begin with {MARK}"
     ))?;
-    if options.reset {
+    if !no_reset {
         // At the ROM's own rate first: how the board starts is what one has to know when it does
         // not.
-        if options.baud != ROM_BAUD {
+        if *baud != ROM_BAUD {
             let start = rom_start(&mut *line)
-                .and_then(|start| line.set_baud(options.baud).map(|()| start))
+                .and_then(|start| line.set_baud(*baud).map(|()| start))
                 .with_context(|| format!("cannot reset the board at {name}"))?;
             for text in start {
                 output::line(text)?;
@@ -55,7 +60,21 @@ pub fn monitor(port: &Port, options: &MonitorOptions) -> Result<()> {
         reset(&mut *line).with_context(|| format!("cannot reset the board at {name}"))?;
     }
     let (source, lost) = Lines::new(line);
-    show(source, &options.elf, &lost, &interrupt, name)
+    let _console = Console::attach(source, elf, true)?;
+    loop {
+        if interrupt.happened() {
+            println!();
+            return Ok(());
+        }
+        match lost.recv_timeout(Duration::from_millis(100)) {
+            Ok(error) => bail!(
+                "the connection to {name} is gone ({error}): was the cable pulled, or does \
+                 another program use the port?"
+            ),
+            Err(mpsc::RecvTimeoutError::Timeout) => {}
+            Err(mpsc::RecvTimeoutError::Disconnected) => bail!("the console ended"),
+        }
+    }
 }
 
 /// Opens a board's console at the firmware's rate and resets the board: lines that end when the
@@ -107,30 +126,6 @@ fn rom_lines(bytes: &[u8]) -> impl Iterator<Item = String> + '_ {
         .map(marked)
 }
 
-fn show(
-    source: Lines,
-    elf: &Path,
-    lost: &Receiver<io::Error>,
-    interrupt: &Interrupt,
-    name: &str,
-) -> Result<()> {
-    let _console = Console::attach(source, elf, true)?;
-    loop {
-        if interrupt.happened() {
-            println!();
-            return Ok(());
-        }
-        match lost.recv_timeout(Duration::from_millis(100)) {
-            Ok(error) => bail!(
-                "the connection to {name} is gone ({error}): was the cable pulled, or does \
-                 another program use the port?"
-            ),
-            Err(mpsc::RecvTimeoutError::Timeout) => {}
-            Err(mpsc::RecvTimeoutError::Disconnected) => bail!("the console ended"),
-        }
-    }
-}
-
 /// Pulls the board's reset as esptool does: GPIO0 high, so that it starts the firmware.
 fn reset(line: &mut dyn Line) -> io::Result<()> {
     line.set_dtr(false)?;
@@ -150,13 +145,13 @@ struct Lines {
     /// What came of a line that has not ended yet.
     open: Vec<u8>,
     /// What can be read.
-    ready: Vec<u8>,
+    ready: VecDeque<u8>,
 }
 
 impl Lines {
     fn new(line: Box<dyn Line>) -> (Self, Receiver<io::Error>) {
         let (lost, told) = mpsc::channel();
-        (Self { line, lost, open: Vec::new(), ready: Vec::new() }, told)
+        (Self { line, lost, open: Vec::new(), ready: VecDeque::new() }, told)
     }
 
     fn take(&mut self, bytes: &[u8]) {
@@ -166,7 +161,7 @@ impl Lines {
                 continue;
             }
             self.ready.extend(marked(&self.open).into_bytes());
-            self.ready.push(b'\n');
+            self.ready.push_back(b'\n');
             self.open.clear();
         }
     }
@@ -176,24 +171,20 @@ impl Read for Lines {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let mut piece = [0; 512];
         while self.ready.is_empty() {
-            match self.line.read(&mut piece) {
-                Ok(0) => {
-                    let _ = self.lost.send(io::ErrorKind::UnexpectedEof.into());
-                    return Ok(0);
+            let error = match self.line.read(&mut piece) {
+                Ok(0) => io::ErrorKind::UnexpectedEof.into(),
+                Ok(length) => {
+                    self.take(&piece[..length]);
+                    continue;
                 }
-                Ok(length) => self.take(&piece[..length]),
-                Err(error) if is_pause(&error) => {}
-                Err(error) => {
-                    // Nobody listens only when the monitor is ending.
-                    let _ = self.lost.send(error);
-                    return Ok(0);
-                }
-            }
+                Err(error) if is_pause(&error) => continue,
+                Err(error) => error,
+            };
+            // Nobody listens only when the monitor is ending.
+            let _ = self.lost.send(error);
+            return Ok(0);
         }
-        let length = buffer.len().min(self.ready.len());
-        buffer[..length].copy_from_slice(&self.ready[..length]);
-        self.ready.drain(..length);
-        Ok(length)
+        self.ready.read(buffer)
     }
 }
 

@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddrV4;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -14,7 +14,6 @@ use tempfile::TempDir;
 
 use crate::console::Console;
 use crate::image::IDENTITY_OFFSET;
-use crate::machine::Machine;
 use process::files::{self, SECRET};
 use process::programs::{self, Owned};
 use process::scratch;
@@ -27,6 +26,9 @@ pub const INSTRUCTION_SHIFT: u8 = 5;
 
 /// QEMU's name of the board's network link.
 const NETWORK: &str = "gn";
+
+/// The monitor's socket in the emulator's folder.
+const SOCKET: &str = "monitor";
 
 /// What to run.
 #[derive(Clone, Debug)]
@@ -68,54 +70,32 @@ impl EmulatorOptions {
     }
 
     fn command_line(&self, monitor: &Path, identity: Option<&Path>) -> Vec<OsString> {
-        let mut line: Vec<OsString> = [
-            "-M",
-            "kc705-nommu",
-            "-cpu",
-            "lx106",
-            "-display",
-            "none",
-            "-monitor",
-            "none",
-            // signal=off: Ctrl-C belongs to the program that runs QEMU.
-            "-chardev",
-            "stdio,id=console,signal=off",
-            "-serial",
-            "chardev:console",
-        ]
-        .into_iter()
-        .map(OsString::from)
-        .collect();
-        line.push("-qmp".into());
-        line.push(joined("unix:", monitor, ",server=on,wait=off"));
-        line.push("-nic".into());
-        line.push(match (self.network, self.guest_forward) {
-            (false, _) => "none".into(),
-            (true, None) => format!("user,id={NETWORK},model=open_eth").into(),
+        // signal=off: Ctrl-C belongs to the program that runs QEMU.
+        const FIXED: &str = "-M kc705-nommu -cpu lx106 -display none -monitor none \
+                             -chardev stdio,id=console,signal=off -serial chardev:console";
+        let network = match (self.network, self.guest_forward) {
+            (false, _) => "none".to_owned(),
+            (true, None) => format!("user,id={NETWORK},model=open_eth"),
             (true, Some((from, to))) => {
-                format!("user,id={NETWORK},model=open_eth,guestfwd=tcp:{from}-tcp:{to}").into()
+                format!("user,id={NETWORK},model=open_eth,guestfwd=tcp:{from}-tcp:{to}")
             }
-        });
+        };
         let mut semihosting = String::from("enable=on,target=native");
         for argument in &self.arguments {
             semihosting.push_str(",arg=");
             semihosting.push_str(&escaped(argument));
         }
-        line.push("-semihosting-config".into());
-        line.push(semihosting.into());
-        line.push("-kernel".into());
-        line.push(self.elf.clone().into());
+        let mut line: Vec<OsString> = FIXED.split(' ').map(OsString::from).collect();
+        line.extend(["-qmp".into(), joined("unix:", monitor, ",server=on,wait=off")]);
+        line.extend(["-nic".into(), network.into()]);
+        line.extend(["-semihosting-config".into(), semihosting.into()]);
+        line.extend(["-kernel".into(), self.elf.clone().into()]);
         if let Some(identity) = identity {
-            line.push("-device".into());
-            line.push(joined(
-                "loader,file=",
-                identity,
-                &format!(",addr={IDENTITY_ADDRESS:#x},force-raw=on"),
-            ));
+            let place = format!(",addr={IDENTITY_ADDRESS:#x},force-raw=on");
+            line.extend(["-device".into(), joined("loader,file=", identity, &place)]);
         }
         if let Some(shift) = self.icount_shift {
-            line.push("-icount".into());
-            line.push(format!("shift={shift},sleep=off").into());
+            line.extend(["-icount".into(), format!("shift={shift},sleep=off").into()]);
         }
         line.extend(self.further.iter().cloned());
         line
@@ -134,13 +114,13 @@ fn joined(before: &str, path: &Path, after: &str) -> OsString {
 /// A running board; killed when dropped.
 #[derive(Debug)]
 pub struct Emulator {
-    process: Owned,
+    /// QEMU.
+    pub process: Owned,
     monitor: Option<Monitor>,
-    socket: PathBuf,
     /// What the device writes to its serial console.
     pub console: Console,
     /// Holds the monitor's socket and the identity; removed with the emulator.
-    _folder: TempDir,
+    pub(crate) folder: TempDir,
 }
 
 impl Emulator {
@@ -154,61 +134,16 @@ impl Emulator {
             bail!("there is no firmware at {}: build it first", options.elf.display());
         }
         let folder = scratch::folder()?;
-        let socket = folder.path().join("monitor");
-        let identity = match &options.identity {
-            None => None,
-            Some(region) => {
-                let path = folder.path().join("identity.bin");
-                files::write(&path, region, SECRET)?;
-                Some(path)
-            }
-        };
-        let mut process = Owned::spawn(
-            Command::new(program)
-                .args(options.command_line(&socket, identity.as_deref()))
-                .stdin(Stdio::null())
-                .stdout(Stdio::piped())
-                .stderr(Stdio::inherit()),
-        )?;
-        let output = process.child().stdout.take().context("QEMU has no standard output")?;
-        Ok(Self {
-            process,
-            monitor: None,
-            socket,
-            console: Console::attach(output, &options.elf, options.echo)?,
-            _folder: folder,
-        })
-    }
-
-    /// The exit status when QEMU has ended.
-    ///
-    /// # Errors
-    /// When the operating system does not answer.
-    pub fn exited(&mut self) -> Result<Option<ExitStatus>> {
-        self.process.exited()
-    }
-
-    /// Waits for QEMU's end; `None` when `limit` passes first.
-    ///
-    /// # Errors
-    /// When the operating system does not answer.
-    pub fn wait(&mut self, limit: Duration) -> Result<Option<ExitStatus>> {
-        self.process.wait(limit)
-    }
-
-    /// CPU time that QEMU has used so far, to a hundredth of a second.
-    ///
-    /// # Errors
-    /// When QEMU has ended or the kernel does not tell.
-    pub fn cpu_time(&self) -> Result<Duration> {
-        self.process.cpu_time()
-    }
-
-    /// Ends QEMU and returns all lines of the console.
-    #[must_use]
-    pub fn finish(mut self) -> Vec<String> {
-        self.process.kill();
-        self.console.finish()
+        let identity = folder.path().join("identity.bin");
+        let mut given = None;
+        if let Some(region) = &options.identity {
+            files::write(&identity, region, SECRET)?;
+            given = Some(identity.as_path());
+        }
+        let line = options.command_line(&folder.path().join(SOCKET), given);
+        let (process, output) = Owned::spawn_read(Command::new(program).args(line))?;
+        let console = Console::attach(output, &options.elf, options.echo)?;
+        Ok(Self { process, monitor: None, console, folder })
     }
 
     /// Plugs the network cable in or out.
@@ -216,7 +151,7 @@ impl Emulator {
     /// # Errors
     /// When QEMU does not answer.
     pub fn set_link(&mut self, up: bool) -> Result<()> {
-        self.monitor()?.execute("set_link", json!({"name": NETWORK, "up": up})).map(drop)
+        self.monitor()?.execute("set_link", json!({"name": NETWORK, "up": up}))
     }
 
     /// Presses the reset button.
@@ -224,7 +159,7 @@ impl Emulator {
     /// # Errors
     /// When QEMU does not answer.
     pub fn reset(&mut self) -> Result<()> {
-        self.monitor()?.execute("system_reset", json!({})).map(drop)
+        self.monitor()?.execute("system_reset", json!({}))
     }
 
     /// Halts the CPU and its clocks.
@@ -232,7 +167,7 @@ impl Emulator {
     /// # Errors
     /// When QEMU does not answer.
     pub fn pause(&mut self) -> Result<()> {
-        self.monitor()?.execute("stop", json!({})).map(drop)
+        self.monitor()?.execute("stop", json!({}))
     }
 
     /// Lets a halted CPU go on.
@@ -240,14 +175,14 @@ impl Emulator {
     /// # Errors
     /// When QEMU does not answer.
     pub fn resume(&mut self) -> Result<()> {
-        self.monitor()?.execute("cont", json!({})).map(drop)
+        self.monitor()?.execute("cont", json!({}))
     }
 
     fn monitor(&mut self) -> Result<&mut Monitor> {
-        if self.monitor.is_none() {
-            self.monitor = Some(Monitor::connect(&self.socket)?);
-        }
-        self.monitor.as_mut().context("no monitor")
+        Ok(match &mut self.monitor {
+            Some(monitor) => monitor,
+            none => none.insert(Monitor::connect(&self.folder.path().join(SOCKET))?),
+        })
     }
 }
 
@@ -287,34 +222,20 @@ impl Monitor {
         Ok(serde_json::from_str(&line)?)
     }
 
-    fn execute(&mut self, command: &str, arguments: Value) -> Result<Value> {
+    fn execute(&mut self, command: &str, arguments: Value) -> Result<()> {
         let mut line = serde_json::to_vec(&json!({"execute": command, "arguments": arguments}))?;
         line.push(b'\n');
         self.stream.write_all(&line)?;
         loop {
-            let mut reply = self.receive()?;
+            let reply = self.receive()?;
             if let Some(error) = reply.get("error") {
                 bail!("QEMU refuses {command}: {error}");
             }
             // Events come in between.
-            if let Some(result) = reply.get_mut("return") {
-                return Ok(result.take());
+            if reply.get("return").is_some() {
+                return Ok(());
             }
         }
-    }
-}
-
-impl Machine for Emulator {
-    fn console(&self) -> &Console {
-        &self.console
-    }
-
-    fn wait(&mut self, limit: Duration) -> Result<Option<ExitStatus>> {
-        Self::wait(self, limit)
-    }
-
-    fn finish(self: Box<Self>) -> Vec<String> {
-        Self::finish(*self)
     }
 }
 

@@ -48,39 +48,28 @@ pub fn open(port: &str, baud: u32) -> Result<Box<dyn Line>> {
             .with_context(|| format!("cannot talk to {address}"))?;
         Ok(Box::new(line))
     };
-    if let Some(address) = port.strip_prefix("rfc2217://") {
-        return network(address, Protocol::Rfc2217);
+    match port.split_once("://") {
+        Some(("rfc2217", address)) => network(address, Protocol::Rfc2217),
+        Some(("socket", address)) => network(address, Protocol::Plain),
+        _ => {
+            let device = serialport::new(port, baud).timeout(PATIENCE).open();
+            Ok(Box::new(device.with_context(|| format!("cannot open {port}"))?))
+        }
     }
-    if let Some(address) = port.strip_prefix("socket://") {
-        return network(address, Protocol::Plain);
-    }
-    let device = serialport::new(port, baud)
-        .timeout(PATIENCE)
-        .open()
-        .with_context(|| format!("cannot open {port}"))?;
-    Ok(Box::new(Device(device)))
 }
 
 /// A serial port of this machine.
-struct Device(Box<dyn serialport::SerialPort>);
-
-impl Read for Device {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.0.read(buffer)
-    }
-}
-
-impl Line for Device {
+impl Line for Box<dyn serialport::SerialPort> {
     fn set_baud(&mut self, baud: u32) -> io::Result<()> {
-        Ok(self.0.set_baud_rate(baud)?)
+        Ok(self.set_baud_rate(baud)?)
     }
 
     fn set_dtr(&mut self, asserted: bool) -> io::Result<()> {
-        Ok(self.0.write_data_terminal_ready(asserted)?)
+        Ok(self.write_data_terminal_ready(asserted)?)
     }
 
     fn set_rts(&mut self, asserted: bool) -> io::Result<()> {
-        Ok(self.0.write_request_to_send(asserted)?)
+        Ok(self.write_request_to_send(asserted)?)
     }
 }
 

@@ -3,8 +3,7 @@
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus, Stdio};
-use std::time::Duration;
+use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 use board_facts::Board;
@@ -12,7 +11,6 @@ use process::files::{self, SECRET};
 use process::programs::Owned;
 
 use crate::console::Console;
-use crate::machine::Machine;
 use crate::monitor;
 use crate::port::Port;
 
@@ -54,7 +52,8 @@ impl VirtualOptions {
 /// A running virtual board; killed when dropped.
 #[derive(Debug)]
 pub struct VirtualBoard {
-    process: Owned,
+    /// The program.
+    pub process: Owned,
     port: Port,
     /// What the board shows, and, from [`VirtualBoard::restart`] on, what it sends.
     pub console: Console,
@@ -74,18 +73,14 @@ impl VirtualBoard {
             let blank = vec![0xFF; usize::from(options.flash_mib) << 20];
             files::write(&options.flash, &blank, SECRET)?;
         }
-        let mut process = Owned::spawn(
+        let (process, output) = Owned::spawn_read(
             Command::new(&options.program)
                 .args(options.leds.iter().flat_map(|led| ["--led", led]))
                 .arg("--flash")
                 .arg(&options.flash)
                 .args(["--flash-size", &options.flash_mib.to_string()])
-                .args(&options.further)
-                .stdin(Stdio::null())
-                .stdout(Stdio::piped())
-                .stderr(Stdio::inherit()),
+                .args(&options.further),
         )?;
-        let output = process.child().stdout.take().context("no standard output")?;
         let mut output = BufReader::new(output);
         let mut line = String::new();
         output.read_line(&mut line).context("cannot read what the virtual board says")?;
@@ -110,26 +105,6 @@ impl VirtualBoard {
     /// When its port does not answer.
     pub fn restart(&mut self) -> Result<()> {
         self.console.follow(monitor::restart(&self.port)?)
-    }
-
-    /// Ends the board now.
-    pub fn kill(&mut self) {
-        self.process.kill();
-    }
-}
-
-impl Machine for VirtualBoard {
-    fn console(&self) -> &Console {
-        &self.console
-    }
-
-    fn wait(&mut self, limit: Duration) -> Result<Option<ExitStatus>> {
-        self.process.wait(limit)
-    }
-
-    fn finish(mut self: Box<Self>) -> Vec<String> {
-        self.process.kill();
-        self.console.finish()
     }
 }
 

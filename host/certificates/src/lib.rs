@@ -132,14 +132,7 @@ impl LeafRequest {
     /// A client's certificate, P-256, one year.
     #[must_use]
     pub fn client(common_name: &str) -> Self {
-        Self {
-            common_name: common_name.to_owned(),
-            names: Vec::new(),
-            purpose: Purpose::Client,
-            validity: Validity::for_days(365),
-            key: KeyKind::P256,
-            padding: 0,
-        }
+        Self { names: Vec::new(), purpose: Purpose::Client, ..Self::server(&[common_name]) }
     }
 }
 
@@ -270,10 +263,10 @@ impl Authority {
         if request.padding > 0 {
             // Not critical and of an arc reserved for examples (RFC 7299 sibling arcs):
             // verifiers must skip it.
-            params.custom_extensions.push(rcgen::CustomExtension::from_oid_content(
-                &[2, 999, 1],
-                octet_string(request.padding),
-            ));
+            let zeros = vec![0; request.padding];
+            let content = yasna::construct_der(|writer| writer.write_bytes(&zeros));
+            let padding = rcgen::CustomExtension::from_oid_content(&[2, 999, 1], content);
+            params.custom_extensions.push(padding);
         }
         let certificate = params.signed_by(&key, &self.issuer)?.der().clone();
         let mut chain = vec![certificate];
@@ -298,18 +291,12 @@ impl Authority {
     /// # Errors
     /// When a file cannot be written.
     pub fn save(&self, folder: &Path, stem: &str) -> Result<()> {
-        self.credential().save(folder, stem).map(drop)
-    }
-
-    fn credential(&self) -> Credential {
         let mut chain = self.path.clone();
         if chain.is_empty() {
             chain.push(self.certificate.clone());
         }
-        Credential {
-            chain,
-            key: PrivatePkcs8KeyDer::from(self.issuer.key().serialize_der()).into(),
-        }
+        let key = PrivatePkcs8KeyDer::from(self.issuer.key().serialize_der()).into();
+        Credential { chain, key }.save(folder, stem).map(drop)
     }
 
     /// Reads what [`Authority::save`] wrote.
@@ -348,22 +335,6 @@ fn authority_params(
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     params.use_authority_key_identifier_extension = true;
     params
-}
-
-/// A DER OCTET STRING of `length` zero bytes (X.690, 8.7).
-fn octet_string(length: usize) -> Vec<u8> {
-    let mut der = vec![0x04];
-    match u8::try_from(length) {
-        Ok(short) if short < 0x80 => der.push(short),
-        _ => {
-            let bytes = length.to_be_bytes();
-            let significant: Vec<u8> = bytes.iter().copied().skip_while(|&b| b == 0).collect();
-            der.push(0x80 | u8::try_from(significant.len()).unwrap_or(8));
-            der.extend(significant);
-        }
-    }
-    der.resize(der.len() + length, 0);
-    der
 }
 
 /// One PEM block of DER bytes.

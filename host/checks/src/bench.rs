@@ -5,6 +5,7 @@
 //! `bench: NAME COUNT repetitions CYCLES cycles`. The emulator's clock counts instructions
 //! (`-icount`), so cycles are instructions by another name and repeat exactly.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
@@ -49,13 +50,6 @@ const BUDGETS: &[(&str, u64)] = &[
     ("rsa4096-verify", 10_500_000),
 ];
 
-/// What a step costs.
-#[derive(Debug, PartialEq, Eq)]
-struct Step {
-    name: String,
-    instructions: u64,
-}
-
 /// Runs the benches of a test firmware on the emulated CPU and prints a table.
 ///
 /// # Errors
@@ -75,44 +69,37 @@ pub fn run_with(
     execute: &impl Fn(&str) -> Result<Vec<String>, Failure>,
     instructions: fn(u64) -> u64,
 ) -> Result<()> {
-    let mut steps = Vec::new();
+    let mut steps = BTreeMap::new();
     for test in target_test::list(execute)? {
         if test.name.starts_with(BENCH) {
-            steps.push(measure(execute, instructions, &test.name)?);
+            let (name, cost) = measure(execute, instructions, &test.name)?;
+            steps.insert(name, cost);
         }
     }
-    let exact = take(&mut steps, LOOP)?;
-    if exact.instructions != LOOP_INSTRUCTIONS {
-        bail!(
-            "the clock does not count instructions: {} for {LOOP_INSTRUCTIONS}",
-            exact.instructions
-        );
+    let mut take = |name: &str| {
+        steps.remove(name).with_context(|| format!("the firmware has no bench {name}"))
+    };
+    let exact = take(LOOP)?;
+    if exact != LOOP_INSTRUCTIONS {
+        bail!("the clock does not count instructions: {exact} for {LOOP_INSTRUCTIONS}");
     }
     let mut measured = Vec::new();
     for &(name, most) in BUDGETS {
-        let Step { instructions, .. } = take(&mut steps, name)?;
-        measured.push(Figure::instructions(name, instructions, Some(most)));
+        measured.push(Figure::instructions(name, take(name)?, Some(most)));
     }
-    if let Some(step) = steps.first() {
-        bail!("{} has no budget: give it one in {PLACE}", step.name);
+    if let Some(name) = steps.keys().next() {
+        bail!("{name} has no budget: give it one in {PLACE}");
     }
     println!("{}", budget::table(&measured));
     budget::check(&measured, PLACE)
 }
 
-fn take(steps: &mut Vec<Step>, name: &str) -> Result<Step> {
-    let index = steps
-        .iter()
-        .position(|step| step.name == name)
-        .with_context(|| format!("the firmware has no bench {name}"))?;
-    Ok(steps.remove(index))
-}
-
+/// What a step costs: its name and its instructions.
 fn measure(
     execute: &impl Fn(&str) -> Result<Vec<String>, Failure>,
     instructions: fn(u64) -> u64,
     test: &str,
-) -> Result<Step> {
+) -> Result<(String, u64)> {
     let console = execute(test).map_err(|failure| {
         anyhow::anyhow!("{test} failed: {}\n{}", failure.reason, failure.console.join("\n"))
     })?;
@@ -122,14 +109,14 @@ fn measure(
         .with_context(|| format!("{test} prints no figure"))
 }
 
-fn parse(line: &str, instructions: fn(u64) -> u64) -> Option<Step> {
+fn parse(line: &str, instructions: fn(u64) -> u64) -> Option<(String, u64)> {
     let words: Vec<&str> = line.strip_prefix("bench: ")?.split(' ').collect();
     let [name, count, "repetitions", cycles, "cycles"] = words[..] else {
         return None;
     };
     let (count, cycles): (u64, u64) = (count.parse().ok()?, cycles.parse().ok()?);
     let instructions = instructions(cycles).checked_div(count)?;
-    Some(Step { name: name.to_owned(), instructions })
+    Some((name.to_owned(), instructions))
 }
 
 #[cfg(test)]
@@ -138,7 +125,7 @@ mod tests {
 
     #[test]
     fn a_figure_is_instructions_of_one_repetition() {
-        let figure = |instructions| Step { name: "x".to_owned(), instructions };
+        let figure = |instructions| ("x".to_owned(), instructions);
         let parse = |line| parse(line, |cycles| cycles / 2);
         assert_eq!(parse("bench: x 1 repetitions 1280 cycles"), Some(figure(640)));
         assert_eq!(parse("bench: x 10 repetitions 1280 cycles"), Some(figure(64)));

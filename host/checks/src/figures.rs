@@ -13,7 +13,7 @@ use anyhow::{Context, Result, bail};
 use identity::{Level, MAX_TOPIC};
 
 use crate::budget::{self, Figure};
-use crate::size::Image;
+use crate::size::{Image, Memory};
 use board::image;
 use board::qemu::{Emulator, EmulatorOptions, INSTRUCTION_SHIFT};
 use board::status::{Report, Status};
@@ -77,12 +77,12 @@ pub fn run(settings: &Settings, elf: &Path) -> Result<()> {
 }
 
 fn figures(image: &Image, ecdsa: &Run, rsa: &Run) -> Vec<Figure> {
-    let fixed = image.dram();
-    let in_use = |free: u64| fixed + image.heap().saturating_sub(free);
+    let fixed = image.total(Memory::Dram);
+    let in_use = |free: u64| fixed + image.heap.saturating_sub(free);
     let (bytes, instructions) = (Figure::bytes, Figure::instructions);
     vec![
-        bytes("flash", image.flash(), Some(most::FLASH)),
-        bytes("IRAM", image.iram(), None),
+        bytes("flash", image.total(Memory::Flash), Some(most::FLASH)),
+        bytes("IRAM", image.total(Memory::Iram), None),
         bytes("static DRAM", fixed, None),
         bytes("RAM at most, ECDSA chain", in_use(ecdsa.first.heap_min), Some(most::PEAK_ECDSA)),
         bytes("RAM at most, largest RSA chain", in_use(rsa.settled.heap_min), Some(most::PEAK_RSA)),
@@ -118,22 +118,19 @@ fn longest_crash() -> Vec<u8> {
 /// Runs the firmware against a server with keys of that kind; with RSA at its worst, with the
 /// largest chain, the longest topics and the longest crash to tell of.
 fn measure(settings: &Settings, elf: &Path, key: KeyKind) -> Result<Run> {
+    let worst = key == KeyKind::Rsa2048;
     let folder = scratch::folder()?;
     let mut root = None;
     let mut settings = settings.clone();
-    if let KeyKind::Rsa2048 = key {
+    if worst {
         let longest = |name: &str| format!("{}/{name}", "x".repeat(MAX_TOPIC - 1 - name.len()));
-        settings.status_topic = longest("status");
-        settings.control_topic = longest("control");
+        settings.topics.status = longest("status");
+        settings.topics.control = longest("control");
     }
-    let mut cloud = LocalCloud::start_with(&settings, folder.path(), |pki, options| {
-        match key {
-            KeyKind::P256 => options.server = pki.server.clone(),
-            KeyKind::Rsa2048 => {
-                let (server, authority) = certificates::largest_chain(SERVER_NAME)?;
-                root = Some(authority);
-                options.server = server;
-            }
+    let mut cloud = LocalCloud::start_with(&settings, folder.path(), |_, options| {
+        if worst {
+            let (server, authority) = certificates::largest_chain(SERVER_NAME)?;
+            (options.server, root) = (server, Some(authority));
         }
         Ok(())
     })?;
@@ -146,7 +143,7 @@ fn measure(settings: &Settings, elf: &Path, key: KeyKind) -> Result<Run> {
     let mut options = EmulatorOptions::new(elf);
     options.identity = Some(identity.region()?);
     options.icount_shift = Some(INSTRUCTION_SHIFT);
-    if let KeyKind::Rsa2048 = key {
+    if worst {
         let note = folder.path().join("note");
         std::fs::write(&note, longest_crash())?;
         let address = image::address_of(elf, "note")?;
@@ -160,7 +157,7 @@ fn measure(settings: &Settings, elf: &Path, key: KeyKind) -> Result<Run> {
     })?;
     let has_told =
         emulator.console.lines().iter().any(|line| line.contains("crashed before: \"\""));
-    if key == KeyKind::Rsa2048 && !has_told {
+    if worst && !has_told {
         bail!("the device found no crash to tell of: does its note look as in crash.c?");
     }
     Ok(run)

@@ -130,11 +130,9 @@ struct Dependency {
 /// # Errors
 /// With each dependency that climbs, each crate without a floor, and each floor's crate that does
 /// not exist.
-pub fn check(mut metadata: impl Read) -> Result<()> {
-    let mut text = String::new();
-    metadata.read_to_string(&mut text).context("the metadata cannot be read")?;
+pub fn check(metadata: impl Read) -> Result<()> {
     let metadata: Metadata =
-        serde_json::from_str(&text).context("this is not what `cargo metadata` writes")?;
+        serde_json::from_reader(metadata).context("this is not what `cargo metadata` writes")?;
     let flaws = flaws(&metadata);
     if flaws.is_empty() {
         return Ok(());

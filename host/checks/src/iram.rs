@@ -8,10 +8,12 @@
 //! calls the one that switches it off.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Display;
 use std::ops::Range;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
+use board::image::with_elf;
 use isa::decode::Kind;
 use object::read::elf::ElfFile32;
 use object::{Object, ObjectSection, ObjectSymbol};
@@ -50,27 +52,7 @@ const FLASH: Range<u32> = 0x4020_0000..0x4030_0000;
 /// When the file is not a firmware of the chip, or something in flash is reached; the message
 /// names each place.
 pub fn check(elf: &Path) -> Result<()> {
-    let bytes = std::fs::read(elf)
-        .with_context(|| format!("cannot read {}: build the firmware first", elf.display()))?;
-    let file: ElfFile32 = ElfFile32::parse(&*bytes)
-        .with_context(|| format!("{} is not a 32-bit ELF file", elf.display()))?;
-    let mut program = Program::default();
-    for section in file.sections() {
-        let (start, content) = (u32::try_from(section.address())?, section.data()?);
-        let place = if IRAM.contains(&start) { &mut program.code } else { &mut program.data };
-        // At 0 is what is only for debuggers.
-        if start != 0 && !content.is_empty() {
-            place.insert(start, content.to_vec());
-        }
-    }
-    for symbol in file.symbols() {
-        if let Ok(name) = symbol.name()
-            && !name.is_empty()
-            && !name.starts_with('.')
-        {
-            program.symbols.insert(name.to_owned(), symbol.address() as u32);
-        }
-    }
+    let program = with_elf(elf, Program::read)?;
     let proof = program.prove(&ROOTS)?;
     println!(
         "cache off: {} instructions of {} functions in IRAM, {} of the boot ROM; none reaches flash{}",
@@ -161,6 +143,27 @@ struct Place {
 }
 
 impl Program {
+    fn read(file: &ElfFile32) -> Result<Self> {
+        let mut program = Self::default();
+        for section in file.sections() {
+            let (start, content) = (u32::try_from(section.address())?, section.data()?);
+            let place = if IRAM.contains(&start) { &mut program.code } else { &mut program.data };
+            // At 0 is what is only for debuggers.
+            if start != 0 && !content.is_empty() {
+                place.insert(start, content.to_vec());
+            }
+        }
+        for symbol in file.symbols() {
+            if let Ok(name) = symbol.name()
+                && !name.is_empty()
+                && !name.starts_with('.')
+            {
+                program.symbols.insert(name.to_owned(), symbol.address() as u32);
+            }
+        }
+        Ok(program)
+    }
+
     fn has_radio(&self) -> bool {
         self.symbols.get(NMI).is_some_and(|nmi| Some(nmi) != self.symbols.get(NO_NMI))
     }
@@ -252,6 +255,11 @@ impl<'a> Walk<'a> {
         self.program.name(address)
     }
 
+    /// Notes what is wrong at an address.
+    fn blame(&mut self, pc: u32, what: impl Display) {
+        self.wrong.insert(format!("{} {what}", self.name(pc)));
+    }
+
     /// Follows all that begins at `pc`, with the gate open.
     fn from(&mut self, pc: u32, cache_on: bool) {
         self.proof.functions.insert(pc);
@@ -271,11 +279,9 @@ impl<'a> Walk<'a> {
             for (at, word) in (*start..).step_by(4).zip(bytes.chunks_exact(4)) {
                 let word = u32::from_le_bytes(word.try_into().unwrap_or_default());
                 if off.contains(&word) && at % 4 == 0 {
-                    self.wrong.insert(format!(
-                        "{} has the address of {}: a call from there returns into flash",
-                        self.name(at),
-                        self.name(word)
-                    ));
+                    let whose = self.name(word);
+                    let what = "a call from there returns into flash";
+                    self.blame(at, format_args!("has the address of {whose}: {what}"));
                 }
             }
         }
@@ -302,10 +308,7 @@ impl<'a> Walk<'a> {
                 self.from(function, true);
             }
             if !self.counted.contains(&pc) {
-                self.wrong.insert(format!(
-                    "{} may switch the cache off, and no known path leads there",
-                    self.name(pc)
-                ));
+                self.blame(pc, "may switch the cache off, and no known path leads there");
             }
         }
     }
@@ -321,7 +324,7 @@ impl<'a> Walk<'a> {
         }
         let length = program.byte(pc).map_or(3, |byte| if byte & 0xF >= 8 { 2 } else { 3 });
         let Some(word) = program.word(pc, length) else {
-            self.wrong.insert(format!("{} is not in the firmware", self.name(pc)));
+            self.blame(pc, "is not in the firmware");
             return;
         };
         let (length, step) = decode(pc, word);
@@ -336,11 +339,8 @@ impl<'a> Walk<'a> {
             Step::Literal(register, address) => {
                 let value = program.word(address, 4);
                 if !cache_on && value.is_none() {
-                    self.wrong.insert(format!(
-                        "{} reads a literal outside of IRAM, at {}",
-                        self.name(pc),
-                        self.name(address)
-                    ));
+                    let place = self.name(address);
+                    self.blame(pc, format_args!("reads a literal outside of IRAM, at {place}"));
                 }
                 // What is called is judged there, since only then it matters.
                 let called = value.is_some_and(|value| {
@@ -353,11 +353,8 @@ impl<'a> Walk<'a> {
                     && !cache_on
                     && !called
                 {
-                    self.wrong.insert(format!(
-                        "{} takes the address of {}",
-                        self.name(pc),
-                        self.name(value)
-                    ));
+                    let place = self.name(value);
+                    self.blame(pc, format_args!("takes the address of {place}"));
                 }
                 to_do.push(Place { loaded: value.map(|value| (register, value)), ..next });
             }
@@ -366,12 +363,8 @@ impl<'a> Walk<'a> {
                 to_do.push(next);
             }
             Step::Jump(target) => to_do.push(Place { pc: target, ..next }),
-            Step::JumpRegister if !cache_on => {
-                self.wrong.insert(format!("{} jumps through a register", self.name(pc)));
-            }
-            Step::Illegal => {
-                self.wrong.insert(format!("{} is no instruction of the LX106", self.name(pc)));
-            }
+            Step::JumpRegister if !cache_on => self.blame(pc, "jumps through a register"),
+            Step::Illegal => self.blame(pc, "is no instruction of the LX106"),
             Step::JumpRegister | Step::End => {}
             Step::Next => to_do.push(next),
         }
@@ -381,24 +374,24 @@ impl<'a> Walk<'a> {
         let Place { pc, cache_on, gate_closed, .. } = place;
         let Some(target) = target else {
             if !cache_on {
-                self.wrong.insert(format!("{} calls through a register", self.name(pc)));
+                self.blame(pc, "calls through a register");
             }
             to_do.push(next);
             return;
         };
         if self.radio && target == self.off[0] && !gate_closed {
-            self.wrong
-                .insert(format!("{} switches the cache off while an NMI may come", self.name(pc)));
+            self.blame(pc, "switches the cache off while an NMI may come");
         }
         if target == self.program.symbols.get(GATE_OPEN[0]).copied().unwrap_or_default()
             && !cache_on
         {
-            self.wrong.insert(format!("{} lets NMIs come", self.name(pc)));
+            self.blame(pc, "lets NMIs come");
         }
         if ROM.contains(&target) {
             self.proof.rom.insert(target);
         } else if !cache_on && !IRAM.contains(&target) {
-            self.wrong.insert(format!("{} calls {}", self.name(pc), self.name(target)));
+            let callee = self.name(target);
+            self.blame(pc, format_args!("calls {callee}"));
         } else if IRAM.contains(&target) {
             self.proof.functions.insert(target);
             to_do.push(Place { pc: target, cache_on, gate_closed, loaded: None });

@@ -7,6 +7,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use board::image::with_elf;
 use object::elf::SHF_ALLOC;
 use object::read::elf::ElfFile32;
 use object::{Object, ObjectSection, ObjectSymbol, SectionFlags, SectionKind};
@@ -31,9 +32,12 @@ pub struct Budget {
 
 /// The chip's memories as the CPU sees them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Memory {
+pub enum Memory {
+    /// For code, constants and what RAM holds at first.
     Flash,
+    /// For instructions.
     Iram,
+    /// For data.
     Dram,
 }
 
@@ -95,7 +99,8 @@ impl Section {
 #[derive(Debug)]
 pub struct Image {
     sections: Vec<Section>,
-    heap: u64,
+    /// Bytes of data RAM that are left for the heap.
+    pub heap: u64,
 }
 
 impl Image {
@@ -104,43 +109,23 @@ impl Image {
     /// # Errors
     /// When the file is no firmware.
     pub fn read(elf: &Path) -> Result<Self> {
-        let bytes = std::fs::read(elf)
-            .with_context(|| format!("cannot read {}: build the firmware first", elf.display()))?;
-        let file: ElfFile32 = ElfFile32::parse(&*bytes)
-            .with_context(|| format!("{} is not a 32-bit ELF file", elf.display()))?;
-        let sections = sections(&file)?;
-        if sections.is_empty() {
-            bail!("{} has nothing at the chip's addresses", elf.display());
-        }
-        // The linker script's names.
-        let address =
-            |name| file.symbol_by_name(name).map(|symbol| symbol.address()).unwrap_or_default();
-        let heap = address("_heap_end").saturating_sub(address("_heap_start"));
-        Ok(Self { sections, heap })
+        with_elf(elf, |file| {
+            let sections = sections(file)?;
+            if sections.is_empty() {
+                bail!("{} has nothing at the chip's addresses", elf.display());
+            }
+            // The linker script's names.
+            let address =
+                |name| file.symbol_by_name(name).map(|symbol| symbol.address()).unwrap_or_default();
+            let heap = address("_heap_end").saturating_sub(address("_heap_start"));
+            Ok(Self { sections, heap })
+        })
     }
 
-    /// Bytes of flash.
+    /// Bytes that it takes of a memory; of data RAM for static variables and the boot stack.
     #[must_use]
-    pub fn flash(&self) -> u64 {
-        total(&self.sections, Memory::Flash)
-    }
-
-    /// Bytes of instruction RAM.
-    #[must_use]
-    pub fn iram(&self) -> u64 {
-        total(&self.sections, Memory::Iram)
-    }
-
-    /// Bytes of data RAM for static variables and the boot stack.
-    #[must_use]
-    pub fn dram(&self) -> u64 {
-        total(&self.sections, Memory::Dram)
-    }
-
-    /// Bytes of data RAM that are left for the heap.
-    #[must_use]
-    pub fn heap(&self) -> u64 {
-        self.heap
+    pub fn total(&self, memory: Memory) -> u64 {
+        total(&self.sections, memory)
     }
 }
 
@@ -212,18 +197,21 @@ fn total(sections: &[Section], memory: Memory) -> u64 {
 }
 
 fn section_table(sections: &[Section]) -> String {
-    let mut text = String::new();
-    let mut row = |name: &str, figures: [u64; 3]| {
-        let [flash, iram, dram] = figures;
+    let figures = |section: &Section| Memory::ALL.map(|memory| section.in_memory(memory));
+    let mut rows: Vec<_> =
+        sections.iter().map(|section| (&*section.name, figures(section))).collect();
+    rows.push(("total", Memory::ALL.map(|memory| total(sections, memory))));
+    table("section", &rows) + "\n"
+}
+
+/// A line for each row below a head.
+fn table(kind: &str, rows: &[(&str, [u64; 3])]) -> String {
+    let mut text = format!("{kind:<20} {:>9} {:>9} {:>9}", "flash", "IRAM", "DRAM");
+    for (name, [flash, iram, dram]) in rows {
         // Writing to a String cannot fail.
-        let _ = writeln!(text, "{name:<20} {flash:>9} {iram:>9} {dram:>9}");
-    };
-    for section in sections {
-        row(&section.name, Memory::ALL.map(|memory| section.in_memory(memory)));
+        let _ = write!(text, "\n{name:<20} {flash:>9} {iram:>9} {dram:>9}");
     }
-    row("total", Memory::ALL.map(|memory| total(sections, memory)));
-    let head = format!("{:<20} {:>9} {:>9} {:>9}\n", "section", "flash", "IRAM", "DRAM");
-    head + &text
+    text
 }
 
 /// The bytes of each library in each memory, from the linker's map and, for what was compiled as
@@ -257,12 +245,7 @@ fn library_table(
     // The largest first.
     rows.sort_by_key(|(_, sizes)| std::cmp::Reverse(*sizes));
     rows.push(("stack, alignment", rest));
-    let mut text = format!("{:<20} {:>9} {:>9} {:>9}", "library", "flash", "IRAM", "DRAM");
-    for (name, [flash, iram, dram]) in rows {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "\n{name:<20} {flash:>9} {iram:>9} {dram:>9}");
-    }
-    text
+    table("library", &rows)
 }
 
 /// What one object file brings to one section.

@@ -157,8 +157,9 @@ pub fn execute(elf: &Path, argument: &str, limit: Duration) -> Result<Vec<String
     options.icount_shift = Some(INSTRUCTION_SHIFT);
     options.network = false;
     let started = Emulator::start(&options).and_then(|mut emulator| {
-        let status = emulator.wait(limit)?;
-        Ok((status, emulator.finish()))
+        let status = emulator.process.wait(limit)?;
+        emulator.process.kill();
+        Ok((status, emulator.console.finish()))
     });
     match started {
         Err(error) => Err(Failure { reason: format!("{error:#}"), console: Vec::new() }),

@@ -40,3 +40,12 @@ fn a_port_that_is_missing_or_wrong_is_told() {
         assert!(said.starts_with("/dev/nope does not exist. Plugged in: "), "{verb}: {said}");
     }
 }
+
+#[test]
+fn a_version_that_is_none_is_told() {
+    for version in ["1.2", "v1.2.3", "1.2.3-rc1", "", "1.2.3.4"] {
+        let said = refusal(&["release", &format!("VERSION={version}")]);
+        let told = format!("VERSION={version}: a version is three numbers, such as 1.2.3");
+        assert!(said.contains(&told), "{said}");
+    }
+}

@@ -1,8 +1,9 @@
 //! An MQTT client on this machine: the operator, and test clients that act as devices.
 
 use std::collections::VecDeque;
+use std::mem::discriminant;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -92,14 +93,10 @@ impl MqttClient {
         let (sender, happenings) = channel();
         let thread = std::thread::Builder::new()
             .name("mqtt-client".to_owned())
-            .spawn(move || {
-                drive(connection, |happening| sender.send(happening).is_ok());
-            })
+            .spawn(move || drive(connection, &sender))
             .context("cannot start the MQTT thread")?;
         let mut this = Self { client, happenings, waiting: VecDeque::new(), thread: Some(thread) };
-        this.await_answer("accept the connection", |happening| {
-            matches!(happening, Happening::Connected)
-        })?;
+        this.await_answer("accept the connection", &Happening::Connected)?;
         Ok(this)
     }
 
@@ -109,9 +106,7 @@ impl MqttClient {
     /// When the broker refuses or the connection ends.
     pub fn subscribe(&mut self, filter: &str) -> Result<()> {
         self.client.subscribe(filter, QoS::AtLeastOnce)?;
-        self.await_answer(&format!("accept the subscription of {filter}"), |h| {
-            matches!(h, Happening::Subscribed)
-        })
+        self.await_answer(&format!("accept the subscription of {filter}"), &Happening::Subscribed)
     }
 
     /// Publishes at QoS 1 and waits for the acknowledgement.
@@ -120,9 +115,7 @@ impl MqttClient {
     /// When none comes.
     pub fn publish(&mut self, topic: &str, payload: &[u8], retain: bool) -> Result<()> {
         self.client.publish(topic, QoS::AtLeastOnce, retain, payload)?;
-        self.await_answer(&format!("acknowledge the message to {topic}"), |h| {
-            matches!(h, Happening::Acknowledged)
-        })
+        self.await_answer(&format!("acknowledge the message to {topic}"), &Happening::Acknowledged)
     }
 
     /// Publishes at another QoS without waiting for anything.
@@ -174,12 +167,12 @@ impl MqttClient {
         }
     }
 
-    fn await_answer(&mut self, what: &str, wanted: impl Fn(&Happening) -> bool) -> Result<()> {
+    fn await_answer(&mut self, what: &str, wanted: &Happening) -> Result<()> {
         let deadline = Instant::now() + ANSWER_LIMIT;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             match self.happenings.recv_timeout(left) {
-                Ok(happening) if wanted(&happening) => return Ok(()),
+                Ok(happening) if discriminant(&happening) == discriminant(wanted) => return Ok(()),
                 Ok(Happening::Message(message)) => self.waiting.push_back(message),
                 Ok(Happening::Closed(why)) => {
                     return Err(why.context(format!("the broker did not {what}")));
@@ -209,7 +202,7 @@ impl Drop for MqttClient {
 
 /// Turns the library's events into ours until the connection ends. The library would
 /// connect again by itself; whoever uses this client wants to know instead.
-fn drive(mut connection: Connection, mut tell: impl FnMut(Happening) -> bool) {
+fn drive(mut connection: Connection, sender: &Sender<Happening>) {
     for event in connection.iter() {
         let happening = match event {
             Ok(Event::Incoming(Incoming::ConnAck(_))) => Happening::Connected,
@@ -232,7 +225,7 @@ fn drive(mut connection: Connection, mut tell: impl FnMut(Happening) -> bool) {
             Err(error) => Happening::Closed(error.into()),
         };
         let over = matches!(happening, Happening::Closed(_));
-        if !tell(happening) || over {
+        if sender.send(happening).is_err() || over {
             return;
         }
     }

@@ -5,10 +5,10 @@
 //! can never reach the real world by accident.
 
 use std::collections::HashMap;
-use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
-use std::sync::{Arc, Mutex};
+use std::net::Ipv4Addr;
+use std::sync::Mutex;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use simple_dns::rdata::{A, RData};
 use simple_dns::{CLASS, Packet, PacketFlag, QCLASS, QTYPE, RCODE, ResourceRecord, TYPE};
 
@@ -29,11 +29,7 @@ const TIME_TO_LIVE: u32 = 10;
 pub type Overrides = HashMap<String, Vec<Ipv4Addr>>;
 
 /// The running name server; stops when dropped.
-#[derive(Debug)]
-pub struct DnsServer {
-    responder: Responder,
-    overrides: Arc<Mutex<Overrides>>,
-}
+pub type DnsServer = Responder<Mutex<Overrides>>;
 
 impl DnsServer {
     /// Starts answering on a free port of 127.0.0.1.
@@ -41,39 +37,17 @@ impl DnsServer {
     /// # Errors
     /// When no socket can be opened.
     pub fn start() -> Result<Self> {
-        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).context("no port for DNS")?;
-        let overrides = Arc::new(Mutex::new(Overrides::new()));
-        let names = Arc::clone(&overrides);
-        let responder = Responder::start("dns", socket, move |request| {
-            let names = names.lock().ok()?;
-            reply(request, &names)
-        })?;
-        Ok(Self { responder, overrides })
-    }
-
-    /// Where it listens.
-    #[must_use]
-    pub fn address(&self) -> SocketAddr {
-        self.responder.address()
+        Self::serve("DNS", Mutex::default(), |request, overrides| {
+            reply(request, &*overrides.lock().ok()?)
+        })
     }
 
     /// Answers `name` with these addresses from now on, in this order, or denies it when there
     /// are none.
     pub fn set(&self, name: &str, addresses: impl IntoIterator<Item = Ipv4Addr>) {
-        if let Ok(mut overrides) = self.overrides.lock() {
+        if let Ok(mut overrides) = self.state().lock() {
             overrides.insert(name.to_lowercase(), addresses.into_iter().collect());
         }
-    }
-
-    /// Stops or resumes answering; while silent every question is lost.
-    pub fn silence(&self, silent: bool) {
-        self.responder.silence(silent);
-    }
-
-    /// Questions answered so far.
-    #[must_use]
-    pub fn answered(&self) -> usize {
-        self.responder.answered()
     }
 }
 
@@ -126,6 +100,7 @@ fn addresses_of(name: &str, overrides: &Overrides) -> Vec<Ipv4Addr> {
 mod tests {
     use super::*;
     use simple_dns::{Name, Question};
+    use std::net::UdpSocket;
 
     fn ask(name: &str, kind: TYPE, overrides: &Overrides) -> (RCODE, Vec<Ipv4Addr>) {
         let mut packet = Packet::new_query(77);

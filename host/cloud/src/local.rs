@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use crate::broker::BrokerOptions;
-use crate::client::{MqttClient, operator_options};
+use crate::client::{ClientOptions, MqttClient, operator_options};
 use crate::dns::HOST_FROM_GUEST;
 use crate::gate::{Gate, GateOptions};
 use crate::pki::Pki;
@@ -14,10 +14,11 @@ use crate::running::Running;
 use crate::servers::{self, Servers};
 use crate::updates::Service;
 use certificates::LeafRequest;
+use process::files;
 use things::config::Config;
 use things::device_identity::DeviceIdentity;
 use things::endpoints::Endpoints;
-use things::folder::ThingFolder;
+use things::folder::{Certificate, ThingFolder};
 use things::identity_region;
 use things::settings::Settings;
 use things::topics::Topics;
@@ -63,12 +64,11 @@ impl LocalCloud {
         change: impl FnOnce(&Pki, &mut BrokerOptions) -> Result<()>,
     ) -> Result<Self> {
         let pki = Pki::open(&settings.certs, &settings.thing, &[])?;
-        let topics = settings.topics();
+        let topics = settings.topics.clone();
         let mut options = servers::ordinary_options(&pki, &settings.thing, &topics);
         change(&pki, &mut options)?;
         // Mosquitto resolves relative paths by its own folder.
-        std::fs::create_dir_all(folder)
-            .with_context(|| format!("cannot make the folder {}", folder.display()))?;
+        files::make_folder(folder)?;
         let folder = folder.canonicalize()?;
         Ok(Self {
             updates: None,
@@ -96,13 +96,13 @@ impl LocalCloud {
     ) -> Result<Self> {
         let provisioned = folder_of_thing
             .exists()
-            .then(|| identity_region::of_thing(config, folder_of_thing, &settings.topics()))
+            .then(|| identity_region::of_thing(config, folder_of_thing, &settings.topics))
             .transpose()?;
         let mut cloud = Self::start(settings, folder)?;
         match provisioned {
             Some(identity) => {
                 let notes = folder_of_thing.notes()?;
-                let certificate = notes.as_ref().and_then(|notes| notes.certificate_id());
+                let certificate = notes.and_then(|notes| notes.certificate);
                 cloud.stand_in_for_aws(identity, certificate)?;
             }
             None => {
@@ -121,7 +121,7 @@ impl LocalCloud {
     fn stand_in_for_aws(
         &mut self,
         mut identity: DeviceIdentity,
-        certificate: Option<&str>,
+        certificate: Option<Certificate>,
     ) -> Result<()> {
         let endpoint = identity.endpoints.host.clone();
         // The second name is for this machine's own clients.
@@ -133,9 +133,7 @@ impl LocalCloud {
             broker_root: self.pki.root.certificate().clone(),
             broker_client: self.pki.device.clone(),
             connected: certificate.map(|certificate| {
-                let port = self.servers.broker.operator_port();
-                let options = operator_options(&self.pki, port);
-                presence::announcer(options, self.thing.clone(), certificate.to_owned())
+                presence::announcer(self.operator_options(), self.thing.clone(), certificate.id)
             }),
         })?;
         self.servers.dns.set(&endpoint, Some(HOST_FROM_GUEST));
@@ -180,9 +178,9 @@ impl LocalCloud {
     /// # Errors
     /// When what was kept is damaged, or the broker refuses.
     pub fn serve_updates(&mut self, further: &[String]) -> Result<()> {
-        let options = operator_options(&self.pki, self.servers.broker.operator_port());
         let things = std::iter::once(self.thing.clone()).chain(further.iter().cloned());
-        self.updates = Some(Service::start(options, &self.folder.join("updates"), things)?);
+        let folder = self.folder.join("updates");
+        self.updates = Some(Service::start(self.operator_options(), &folder, things)?);
         Ok(())
     }
 
@@ -197,7 +195,11 @@ impl LocalCloud {
     /// # Errors
     /// When the broker refuses.
     pub fn operator(&self) -> Result<MqttClient> {
-        MqttClient::connect(&operator_options(&self.pki, self.servers.broker.operator_port()))
+        MqttClient::connect(&self.operator_options())
+    }
+
+    fn operator_options(&self) -> ClientOptions {
+        operator_options(&self.pki, self.servers.broker.operator_port())
     }
 
     /// What a second terminal needs to find this cloud.

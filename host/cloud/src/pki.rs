@@ -4,11 +4,11 @@
 //! device trusts. Devices carry certificates of another authority, which only the broker
 //! trusts, so that a device's certificate can never pass for the server's.
 
-use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use certificates::{Authority, Credential, KeyKind, LeafRequest, Validity};
+use process::files;
 use rcgen::CertificateParams;
 use rustls::pki_types::CertificateDer;
 use time::{Duration, OffsetDateTime};
@@ -48,17 +48,11 @@ impl Pki {
     /// # Errors
     /// When the folder cannot be read or written.
     pub fn open(folder: &Path, thing: &str, further_names: &[String]) -> Result<Self> {
-        fs::create_dir_all(folder)
-            .with_context(|| format!("cannot make the folder {}", folder.display()))?;
-        let root = keep_authority(folder, "root", None, || {
-            Authority::root("Local IoT root", KeyKind::P256, Validity::for_days(3650))
-        })?;
-        let intermediate = keep_authority(folder, "intermediate", Some(&root), || {
-            root.intermediate("Local IoT server authority", KeyKind::P256, Validity::for_days(1825))
-        })?;
-        let clients = keep_authority(folder, "clients", None, || {
-            Authority::root("Local IoT client authority", KeyKind::P256, Validity::for_days(3650))
-        })?;
+        files::make_folder(folder)?;
+        let keep = |stem, name, issuer| keep_authority(folder, stem, name, issuer);
+        let root = keep("root", "Local IoT root", None)?;
+        let intermediate = keep("intermediate", "Local IoT server authority", Some(&root))?;
+        let clients = keep("clients", "Local IoT client authority", None)?;
         let mut names = vec![SERVER_NAME, "localhost", "127.0.0.1"];
         names.extend(further_names.iter().map(String::as_str));
         let server = keep_leaf(folder, "server", &intermediate, &LeafRequest::server(&names))?;
@@ -71,8 +65,8 @@ impl Pki {
 fn keep_authority(
     folder: &Path,
     stem: &str,
+    name: &str,
     issuer: Option<&Authority>,
-    make: impl FnOnce() -> Result<Authority>,
 ) -> Result<Authority> {
     if folder.join(format!("{stem}.key")).exists() {
         let known = Authority::load(folder, stem, issuer.is_none())?;
@@ -80,7 +74,10 @@ fn keep_authority(
             return Ok(known);
         }
     }
-    let made = make()?;
+    let made = match issuer {
+        None => Authority::root(name, KeyKind::P256, Validity::for_days(3650)),
+        Some(issuer) => issuer.intermediate(name, KeyKind::P256, Validity::for_days(1825)),
+    }?;
     made.save(folder, stem)?;
     Ok(made)
 }
@@ -159,6 +156,7 @@ fn parse<'a>(certificate: &'a CertificateDer<'_>) -> Result<X509Certificate<'a>>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
     use std::os::unix::fs::PermissionsExt;
 
     fn mode(path: &Path) -> u32 {

@@ -21,6 +21,12 @@ pub fn topic(client_id: &str) -> String {
     format!("{CONNECTED}{client_id}")
 }
 
+/// The time as AWS tells it, in milliseconds since 1970.
+pub(crate) fn now() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
+}
+
 /// An event, with those of AWS's fields that somebody here uses.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
@@ -38,10 +44,9 @@ pub struct Event {
 impl Event {
     /// A client has connected just now.
     fn connected(client_id: &str, certificate: &str) -> Self {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Self {
             client_id: client_id.to_owned(),
-            timestamp: u64::try_from(now.as_millis()).unwrap_or(u64::MAX),
+            timestamp: now(),
             event_type: "connected".to_owned(),
             principal_identifier: certificate.to_owned(),
         }

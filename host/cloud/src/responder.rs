@@ -1,7 +1,6 @@
 //! A UDP server that answers one datagram with one datagram.
 
-use std::io::ErrorKind;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
@@ -12,81 +11,95 @@ use anyhow::{Context, Result};
 /// How often the thread looks whether it shall end.
 const POLL: Duration = Duration::from_millis(50);
 
-#[derive(Debug, Default)]
-struct Shared {
+#[derive(Debug)]
+struct Shared<S> {
     stop: AtomicBool,
     silent: AtomicBool,
     answered: AtomicUsize,
+    state: S,
 }
 
-/// The server's thread; ends when dropped.
+/// The server's thread; ends when dropped. What it answers depends on a state, which may change.
 #[derive(Debug)]
-pub(super) struct Responder {
+pub struct Responder<S> {
     address: SocketAddr,
-    shared: Arc<Shared>,
+    shared: Arc<Shared<S>>,
     thread: Option<JoinHandle<()>>,
 }
 
-impl Responder {
-    /// Answers what arrives at `socket` with what `answer` makes of it.
-    pub(super) fn start(
+impl<S: Send + Sync + 'static> Responder<S> {
+    /// Answers what arrives at a free port of 127.0.0.1 with what `answer` makes of it.
+    pub(super) fn serve(
         name: &str,
-        socket: UdpSocket,
-        mut answer: impl FnMut(&[u8]) -> Option<Vec<u8>> + Send + 'static,
+        state: S,
+        answer: fn(&[u8], &S) -> Option<Vec<u8>>,
     ) -> Result<Self> {
+        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))
+            .with_context(|| format!("no port for {name}"))?;
         socket.set_read_timeout(Some(POLL))?;
         let address = socket.local_addr()?;
-        let shared = Arc::new(Shared::default());
-        let state = Arc::clone(&shared);
+        let shared = Arc::new(Shared {
+            stop: AtomicBool::new(false),
+            silent: AtomicBool::new(false),
+            answered: AtomicUsize::new(0),
+            state,
+        });
+        let name = name.to_lowercase();
         let thread = std::thread::Builder::new()
-            .name(name.to_owned())
-            .spawn(move || {
-                let mut buffer = [0; 1500];
-                while !state.stop.load(Ordering::Relaxed) {
-                    let (length, peer) = match socket.recv_from(&mut buffer) {
-                        Ok(received) => received,
-                        Err(error)
-                            if matches!(
-                                error.kind(),
-                                ErrorKind::WouldBlock | ErrorKind::TimedOut
-                            ) =>
-                        {
-                            continue;
-                        }
-                        // A peer that is gone (ICMP port unreachable) shows here; the
-                        // next datagram may come from another.
-                        Err(_) => continue,
-                    };
-                    if state.silent.load(Ordering::Relaxed) {
-                        continue;
-                    }
-                    if let Some(reply) = answer(&buffer[..length]) {
-                        // Counted first: whoever has the answer finds it counted.
-                        state.answered.fetch_add(1, Ordering::SeqCst);
-                        if socket.send_to(&reply, peer).is_err() {
-                            state.answered.fetch_sub(1, Ordering::SeqCst);
-                        }
-                    }
-                }
+            .name(name.clone())
+            .spawn({
+                let shared = Arc::clone(&shared);
+                move || shared.answer_all(&socket, answer)
             })
             .with_context(|| format!("cannot start the {name} thread"))?;
         Ok(Self { address, shared, thread: Some(thread) })
     }
 
-    pub(super) fn address(&self) -> SocketAddr {
+    /// What the answers depend on.
+    pub(super) fn state(&self) -> &S {
+        &self.shared.state
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    pub(super) fn silence(&self, silent: bool) {
+    /// Stops or resumes answering; while silent every question is lost.
+    pub fn silence(&self, silent: bool) {
         self.shared.silent.store(silent, Ordering::Relaxed);
     }
 
-    pub(super) fn answered(&self) -> usize {
+    /// Questions answered so far.
+    #[must_use]
+    pub fn answered(&self) -> usize {
         self.shared.answered.load(Ordering::SeqCst)
     }
 }
 
-impl Drop for Responder {
+impl<S> Shared<S> {
+    fn answer_all(&self, socket: &UdpSocket, answer: fn(&[u8], &S) -> Option<Vec<u8>>) {
+        let mut buffer = [0; 1500];
+        while !self.stop.load(Ordering::Relaxed) {
+            // Nothing came in time, or a peer is gone (ICMP port unreachable): the next datagram may
+            // come from another.
+            let Ok((length, peer)) = socket.recv_from(&mut buffer) else { continue };
+            if self.silent.load(Ordering::Relaxed) {
+                continue;
+            }
+            if let Some(reply) = answer(&buffer[..length], &self.state) {
+                // Counted first: whoever has the answer finds it counted.
+                self.answered.fetch_add(1, Ordering::SeqCst);
+                if socket.send_to(&reply, peer).is_err() {
+                    self.answered.fetch_sub(1, Ordering::SeqCst);
+                }
+            }
+        }
+    }
+}
+
+impl<S> Drop for Responder<S> {
     fn drop(&mut self) {
         self.shared.stop.store(true, Ordering::Relaxed);
         if let Some(thread) = self.thread.take() {

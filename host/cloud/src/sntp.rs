@@ -1,11 +1,9 @@
 //! The time server of the local cloud: SNTP version 4 (RFC 4330, packet layout of RFC 5905).
 
-use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use crate::responder::Responder;
 
@@ -16,13 +14,9 @@ const PACKET: usize = 48;
 const MODE_CLIENT: u8 = 3;
 const MODE_SERVER: u8 = 4;
 
-/// The running time server; stops when dropped.
-#[derive(Debug)]
-pub struct SntpServer {
-    responder: Responder,
-    /// Seconds by which the told time differs from this machine's.
-    offset: Arc<AtomicI64>,
-}
+/// The running time server; stops when dropped. Its state are the seconds by which the told time
+/// differs from this machine's.
+pub type SntpServer = Responder<AtomicI64>;
 
 impl SntpServer {
     /// Starts answering on a free port of 127.0.0.1 with this machine's time.
@@ -30,36 +24,15 @@ impl SntpServer {
     /// # Errors
     /// When no socket can be opened.
     pub fn start() -> Result<Self> {
-        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).context("no port for SNTP")?;
-        let offset = Arc::new(AtomicI64::new(0));
-        let lie = Arc::clone(&offset);
-        let responder = Responder::start("sntp", socket, move |request| {
+        Self::serve("SNTP", AtomicI64::new(0), |request, offset| {
             let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?;
-            reply(request, now, lie.load(Ordering::Relaxed))
-        })?;
-        Ok(Self { responder, offset })
-    }
-
-    /// Where it listens.
-    #[must_use]
-    pub fn address(&self) -> SocketAddr {
-        self.responder.address()
+            reply(request, now, offset.load(Ordering::Relaxed))
+        })
     }
 
     /// Tells a time `seconds` away from the true one from now on.
     pub fn lie_by(&self, seconds: i64) {
-        self.offset.store(seconds, Ordering::Relaxed);
-    }
-
-    /// Stops or resumes answering; while silent every question is lost.
-    pub fn silence(&self, silent: bool) {
-        self.responder.silence(silent);
-    }
-
-    /// Questions answered so far.
-    #[must_use]
-    pub fn answered(&self) -> usize {
-        self.responder.answered()
+        self.state().store(seconds, Ordering::Relaxed);
     }
 }
 

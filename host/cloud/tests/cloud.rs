@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
-use certificates::{LeafRequest, Purpose, Validity};
+use certificates::{LeafRequest, Validity};
 use cloud::broker::Connection;
 use cloud::client::operator_options;
 use cloud::client::{ClientOptions, Message, MqttClient};
@@ -20,13 +20,7 @@ const QUIET: Duration = Duration::from_millis(500);
 
 fn start() -> (TempDir, LocalCloud) {
     let folder = tempfile::tempdir().unwrap();
-    let settings = Settings {
-        certs: folder.path().join("certs"),
-        state: folder.path().join("state"),
-        thing: "a-thing".to_owned(),
-        status_topic: "esp8266/status".to_owned(),
-        control_topic: "esp8266/control".to_owned(),
-    };
+    let settings = Settings::below(folder.path(), "a-thing");
     let cloud = LocalCloud::start(&settings, &folder.path().join("cloud")).unwrap();
     (folder, cloud)
 }
@@ -105,11 +99,7 @@ fn only_known_certificates_come_in() {
     let expired = cloud
         .pki
         .clients
-        .issue(&LeafRequest {
-            validity: Validity::expired(),
-            purpose: Purpose::Client,
-            ..LeafRequest::client("a-thing")
-        })
+        .issue(&LeafRequest { validity: Validity::expired(), ..LeafRequest::client("a-thing") })
         .unwrap();
     let expired = ClientOptions { credential: Some(expired), ..device(&cloud) };
     assert!(MqttClient::connect(&expired).is_err());

@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
-use std::process::{Child, Command, ExitStatus};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -74,6 +74,17 @@ impl Owned {
         }
         let child = command.spawn().with_context(|| format!("cannot start {name}"))?;
         Ok(Self { child, name })
+    }
+
+    /// As [`Owned::spawn`], with nothing at its standard input; what it writes to its standard
+    /// output comes with it.
+    ///
+    /// # Errors
+    /// As [`Owned::spawn`].
+    pub fn spawn_read(command: &mut Command) -> Result<(Self, ChildStdout)> {
+        let mut owned = Self::spawn(command.stdin(Stdio::null()).stdout(Stdio::piped()))?;
+        let output = owned.child.stdout.take().context("no standard output")?;
+        Ok((owned, output))
     }
 
     /// The process id.
@@ -161,11 +172,10 @@ impl Drop for Owned {
 ///
 /// # Errors
 /// When it cannot start or fails; the message carries what it wrote to standard error.
-pub fn output<I, S>(program: &std::path::Path, arguments: I) -> Result<Vec<u8>>
-where
-    I: IntoIterator<Item = S>,
-    S: AsRef<OsStr>,
-{
+pub fn output(
+    program: &std::path::Path,
+    arguments: impl IntoIterator<Item = impl AsRef<OsStr>>,
+) -> Result<Vec<u8>> {
     let done = Command::new(program)
         .args(arguments)
         .output()
@@ -184,7 +194,6 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::process::Stdio;
 
     #[test]
     fn a_missing_program_names_its_package() {

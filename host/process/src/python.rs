@@ -1,5 +1,6 @@
 //! Programs that come from PyPI, each in a virtual environment of its own under `target/`.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -16,25 +17,6 @@ pub const ESPTOOL: &str = include_str!("../python/esptool.txt");
 /// What builds those requirements of esptool that come as source.
 pub const ESPTOOL_BUILD: &str = include_str!("../python/esptool-build.txt");
 
-/// Makes sure that `folder` is a virtual environment with exactly `requirements` (the text
-/// of a requirements file with hashes), and returns its folder of programs. With nothing to
-/// do it needs no network.
-///
-/// # Errors
-/// When Python or its `venv` is missing, or PyPI cannot be reached.
-pub fn environment(folder: &Path, requirements: &str) -> Result<PathBuf> {
-    make(folder, "", requirements)
-}
-
-/// As [`environment`], for requirements of which some come as source: `build` are those of
-/// their build, so that pip fetches nothing that is not pinned.
-///
-/// # Errors
-/// As [`environment`].
-pub fn environment_built(folder: &Path, build: &str, requirements: &str) -> Result<PathBuf> {
-    make(folder, build, requirements)
-}
-
 /// Whether `folder` is such an environment already.
 #[must_use]
 pub fn is_made(folder: &Path, build: &str, requirements: &str) -> bool {
@@ -48,7 +30,14 @@ fn stamp(build: &str, requirements: &str) -> String {
     format!("{build}{requirements}")
 }
 
-fn make(folder: &Path, build: &str, requirements: &str) -> Result<PathBuf> {
+/// Makes sure that `folder` is a virtual environment with exactly `requirements` (the text
+/// of a requirements file with hashes), and returns its folder of programs. With nothing to
+/// do it needs no network. Where some come as source, `build` are the requirements of their build,
+/// so that pip fetches nothing that is not pinned; it is empty where none do.
+///
+/// # Errors
+/// When Python or its `venv` is missing, or PyPI cannot be reached.
+pub fn environment(folder: &Path, build: &str, requirements: &str) -> Result<PathBuf> {
     fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
     let folder = folder.canonicalize()?;
     // Two programs that start at the same time: the second waits for the first.
@@ -79,21 +68,10 @@ fn make(folder: &Path, build: &str, requirements: &str) -> Result<PathBuf> {
 fn install(folder: &Path, requirements: &str, how: &str) -> Result<()> {
     let wanted = folder.join("wanted.txt");
     fs::write(&wanted, requirements)?;
-    programs::output(
-        &folder.join("bin/python"),
-        [
-            "-m".as_ref(),
-            "pip".as_ref(),
-            "install".as_ref(),
-            "--quiet".as_ref(),
-            "--disable-pip-version-check".as_ref(),
-            "--require-hashes".as_ref(),
-            how.as_ref(),
-            "-r".as_ref(),
-            wanted.as_os_str(),
-        ],
-    )
-    .context("cannot install from PyPI: is this machine online?")?;
+    let options = "-m pip install --quiet --disable-pip-version-check --require-hashes -r";
+    let options = options.split(' ').map(OsStr::new).chain([wanted.as_os_str(), how.as_ref()]);
+    programs::output(&folder.join("bin/python"), options)
+        .context("cannot install from PyPI: is this machine online?")?;
     fs::remove_file(&wanted)?;
     Ok(())
 }
@@ -108,7 +86,7 @@ mod tests {
         let folder = parent.path().join("tool");
         fs::create_dir(&folder).unwrap();
         fs::write(folder.join(STAMP), "build\nrequirements\n").unwrap();
-        let programs = environment_built(&folder, "build\n", "requirements\n").unwrap();
+        let programs = environment(&folder, "build\n", "requirements\n").unwrap();
         assert_eq!(programs, folder.canonicalize().unwrap().join("bin"));
         assert!(!folder.join("bin").exists(), "it was made again");
         assert!(is_made(&folder, "build\n", "requirements\n"));

@@ -5,7 +5,7 @@
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -21,6 +21,9 @@ const LET_GO: Duration = Duration::from_secs(310);
 
 /// Where the AWS CLI finds its account: a stand-in for AWS, mostly.
 const ENDPOINT: &str = "AWS_ENDPOINT_URL";
+
+/// Options of a command, by their names; one without a value is a switch.
+pub type Options<'o> = [(&'o str, &'o str)];
 
 /// How often and how patiently a throttled call is tried again.
 #[derive(Clone, Copy, Debug)]
@@ -71,7 +74,7 @@ impl Cli {
                         folder.display()
                     ));
                 }
-                python::environment(&folder, python::AWS_CLI)
+                python::environment(&folder, "", python::AWS_CLI)
                     .context("the AWS CLI is missing and could not be installed")?
                     .join("aws")
             }
@@ -112,13 +115,13 @@ impl Cli {
         self
     }
 
-    /// Tries throttled calls as often as this.
+    /// How often and how patiently it tries again.
     #[must_use]
     pub fn patience(&self) -> Patience {
         self.patience
     }
 
-    /// The same, with another patience.
+    /// Tries as often and as patiently as this.
     #[must_use]
     pub fn with_patience(mut self, patience: Patience) -> Self {
         self.patience = patience;
@@ -131,32 +134,31 @@ impl Cli {
     /// # Errors
     /// When none is configured.
     pub fn settle_region(&mut self) -> Result<String> {
-        if let Some(region) = &self.region {
-            return Ok(region.clone());
-        }
-        if let Some(region) = self.variable("AWS_DEFAULT_REGION") {
-            self.region = Some(region.clone());
-            return Ok(region);
-        }
-        let call = "configure get region";
-        let done = self.run(&["configure", "get", "region"])?;
+        let told = self.region.clone().or_else(|| self.variable("AWS_DEFAULT_REGION"));
+        let region = told.map_or_else(|| self.configured_region(), Ok)?;
+        self.region = Some(region.clone());
+        Ok(region)
+    }
+
+    fn configured_region(&self) -> Result<String> {
+        let call = ["configure", "get", "region"];
+        let done = self.run(&call)?;
         let configured = String::from_utf8_lossy(&done.stdout).trim().to_owned();
         if configured.is_empty() {
             let said = String::from_utf8_lossy(&done.stderr);
             // An unknown profile shows here first.
             if !said.trim().is_empty() {
-                bail!(Failure::read(call, &said));
+                bail!(Failure::read(&call.join(" "), &said));
             }
             bail!(
                 "no region is configured\n  what to do: name one, as in AWS_REGION=eu-west-1, or \
                  run `aws configure`"
             );
         }
-        self.region = Some(configured.clone());
         Ok(configured)
     }
 
-    /// Calls `aws SERVICE OPERATION ARGUMENTS…` and returns its answer, `Null` when it is
+    /// Calls `aws SERVICE OPERATION --name=value …` and returns its answer, `Null` when it is
     /// empty. Tries again while throttled: such a call had no effect.
     ///
     /// # Errors
@@ -165,16 +167,18 @@ impl Cli {
         &self,
         service: &str,
         operation: &str,
-        arguments: &[String],
+        options: &Options<'_>,
         say: &dyn Fn(&str),
     ) -> Result<Value> {
         let call = format!("{service} {operation}");
+        let options = in_words(options);
+        let mut words = vec![service, operation];
+        words.extend(options.iter().map(String::as_str));
         let mut pause = self.patience.pause;
-        for attempt in 1.. {
-            let mut words = vec![service, operation];
-            words.extend(arguments.iter().map(String::as_str));
+        let mut attempt = 1;
+        loop {
             let done = self.run(&words)?;
-            if done.success {
+            if done.status.success() {
                 if done.stdout.trim_ascii().is_empty() {
                     return Ok(Value::Null);
                 }
@@ -191,8 +195,8 @@ impl Cli {
             ));
             std::thread::sleep(pause);
             pause *= 2;
+            attempt += 1;
         }
-        Err(anyhow!("`aws {call}` was not tried"))
     }
 
     /// A variable of the child's environment, unless it is empty.
@@ -202,7 +206,7 @@ impl Cli {
         value.filter(|value| !value.is_empty())
     }
 
-    fn run(&self, words: &[&str]) -> Result<Done> {
+    fn run(&self, words: &[&str]) -> Result<Output> {
         let mut command = Command::new(&self.program);
         command.args(words).args(["--output", "json"]);
         command.args(["--cli-connect-timeout", "10", "--cli-read-timeout", "30"]);
@@ -220,8 +224,7 @@ impl Cli {
         // come of it.
         command.env("AWS_PAGER", "").env("AWS_RETRY_MODE", "standard").env("AWS_MAX_ATTEMPTS", "1");
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut process = Owned::spawn(&mut command)?;
+        let (mut process, mut output) = Owned::spawn_read(command.stderr(Stdio::piped()))?;
         let mut errors = process.child().stderr.take().context("no pipe")?;
         let reader = std::thread::spawn(move || {
             let mut text = Vec::new();
@@ -230,17 +233,20 @@ impl Cli {
             text
         });
         let mut stdout = Vec::new();
-        process.child().stdout.take().context("no pipe")?.read_to_end(&mut stdout)?;
+        output.read_to_end(&mut stdout)?;
         let status = process.child().wait()?;
         let stderr = reader.join().map_err(|_| anyhow!("reading from the AWS CLI failed"))?;
-        Ok(Done { success: status.success(), stdout, stderr })
+        Ok(Output { status, stdout, stderr })
     }
 }
 
-struct Done {
-    success: bool,
-    stdout: Vec<u8>,
-    stderr: Vec<u8>,
+/// `--name=value`, so that no value can be taken for an option.
+fn in_words(options: &Options<'_>) -> Vec<String> {
+    let word = |(name, value): &(&str, &str)| match *value {
+        "" => format!("--{name}"),
+        value => format!("--{name}={value}"),
+    };
+    options.iter().map(word).collect()
 }
 
 /// Whether it is an AWS CLI that works: a version manager's shim for a version that is not
@@ -251,4 +257,14 @@ fn starts(program: &Path) -> bool {
         .stdin(Stdio::null())
         .output()
         .is_ok_and(|done| done.status.success())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_cannot_be_options() {
+        assert_eq!(in_words(&[("thing-name", "--x")]), ["--thing-name=--x"]);
+    }
 }

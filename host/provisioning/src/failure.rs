@@ -57,95 +57,114 @@ impl Failure {
         Self { call: call.to_owned(), cause: cause(call, &said), said }
     }
 
+    /// Whether an error is a failure of that cause.
+    #[must_use]
+    pub fn is(error: &anyhow::Error, cause: &Cause) -> bool {
+        error.downcast_ref::<Self>().is_some_and(|failure| failure.cause == *cause)
+    }
+
+    /// What came of a call; `None` when what it is about does not exist.
+    ///
+    /// # Errors
+    /// As the call's.
+    pub fn unless_missing<T>(result: anyhow::Result<T>) -> anyhow::Result<Option<T>> {
+        match result {
+            Err(error) if Self::is(&error, &Cause::NotFound) => Ok(None),
+            other => other.map(Some),
+        }
+    }
+
     /// Whether the next call would fail for the same reason, whatever it is about.
     #[must_use]
     pub fn concerns_all(&self) -> bool {
         !matches!(self.cause, Cause::NotFound | Cause::Exists | Cause::Conflict | Cause::Other)
     }
 
-    /// What it means and what the person can do.
-    fn explain(&self) -> (Option<String>, String) {
-        const AGAIN: &str = "then run the same command again: it goes on where it stopped";
-        let (meaning, remedy) = match &self.cause {
+    /// What it means, and what the person can do; whether it then goes on where it stopped.
+    fn explain(&self) -> (Option<String>, &'static str, bool) {
+        let (meaning, remedy, goes_on) = match &self.cause {
             Cause::NoCredentials => (
                 "the AWS CLI has no credentials".to_owned(),
                 "run `aws configure` (version 2 also has `aws configure sso`), or name a profile \
-                 by AWS_PROFILE=…; then run the same command again"
-                    .to_owned(),
+                 by AWS_PROFILE=…; then run the same command again",
+                false,
             ),
             Cause::NoProfile => (
                 "the AWS CLI has no such profile".to_owned(),
                 "`aws configure list-profiles` shows those that there are; `aws configure \
-                 --profile NAME` makes one"
-                    .to_owned(),
+                 --profile NAME` makes one",
+                false,
             ),
             Cause::Expired => (
                 "the credentials have expired".to_owned(),
-                format!("run `aws sso login`, or get new ones the way that you got these, {AGAIN}"),
+                "run `aws sso login`, or get new ones the way that you got these",
+                true,
             ),
             Cause::BadCredentials => (
                 "AWS does not accept these credentials".to_owned(),
                 "`aws configure list` shows where they come from; check the access key, its \
                  secret and this machine's clock, and whether the account has this region \
-                 enabled (AWS console, Account, AWS Regions)"
-                    .to_owned(),
+                 enabled (AWS console, Account, AWS Regions)",
+                false,
             ),
             Cause::Denied(action) => (
                 format!("you lack the permission {action}"),
-                format!(
-                    "ask the account's administrator for it (README, \"On AWS\" and \"Updates\", lists all \
-                     that is needed), {AGAIN}"
-                ),
+                "ask the account's administrator for it (README, \"On AWS\" and \"Updates\", lists \
+                 all that is needed)",
+                true,
             ),
             Cause::Throttled => (
                 "AWS asks to slow down, and still did after several attempts".to_owned(),
-                format!("wait some minutes, {AGAIN}"),
+                "wait some minutes",
+                true,
             ),
             Cause::Quota => (
                 "a quota of the account is reached".to_owned(),
-                format!(
-                    "delete what is no longer needed (`make deprovision THING=…`) or have the \
-                     quota raised (AWS console, Service Quotas, AWS IoT Core), {AGAIN}"
-                ),
+                "delete what is no longer needed (`make deprovision THING=…`) or have the quota \
+                 raised (AWS console, Service Quotas, AWS IoT Core)",
+                true,
             ),
             Cause::NoRegion => (
                 "no region is configured, or not one that could be".to_owned(),
-                "name one, as in AWS_REGION=eu-west-1, or run `aws configure`".to_owned(),
+                "name one, as in AWS_REGION=eu-west-1, or run `aws configure`",
+                false,
             ),
             Cause::Unreachable(address) => (
                 format!("nothing answers at {address}"),
                 "either this machine is offline (behind a proxy, set HTTPS_PROXY), or there is no \
                  such region or no AWS IoT Core in it (AWS_REGION); then run the same command \
-                 again"
-                    .to_owned(),
+                 again",
+                false,
             ),
             Cause::Untrusted => (
                 "the other end's certificate is not AWS's".to_owned(),
                 "behind a proxy that looks into TLS, name its root's file by AWS_CA_BUNDLE=…; \
-                 elsewhere, do not go on in this network"
-                    .to_owned(),
+                 elsewhere, do not go on in this network",
+                false,
             ),
             Cause::Unanswered => (
                 "it is unknown whether the call took effect".to_owned(),
-                "run the same command again: it looks first and makes nothing twice".to_owned(),
+                "run the same command again: it looks first and makes nothing twice",
+                false,
             ),
             Cause::NotFound | Cause::Exists | Cause::Conflict | Cause::Other => {
-                return (None, "mend what it says, then run the same command again".to_owned());
+                return (None, "mend what it says, then run the same command again", false);
             }
         };
-        (Some(meaning), remedy)
+        (Some(meaning), remedy, goes_on)
     }
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (meaning, remedy) = self.explain();
+        let (meaning, remedy, goes_on) = self.explain();
         write!(f, "`aws {}` failed: ", self.call)?;
         match meaning {
             Some(meaning) => write!(f, "{meaning}\n  the AWS CLI says: {}", self.said)?,
             None => f.write_str(&self.said)?,
         }
-        write!(f, "\n  what to do: {remedy}")
+        let again = ", then run the same command again: it goes on where it stopped";
+        write!(f, "\n  what to do: {remedy}{}", if goes_on { again } else { "" })
     }
 }
 

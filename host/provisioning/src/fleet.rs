@@ -49,6 +49,13 @@ impl fmt::Display for Outcome {
     }
 }
 
+impl Outcome {
+    /// Whether nothing is left to do for the thing.
+    fn is_done(&self) -> bool {
+        matches!(self, Self::Provisioned | Self::Complete)
+    }
+}
+
 /// A list of things.
 #[derive(Clone, Debug)]
 pub struct Fleet {
@@ -98,20 +105,8 @@ impl Fleet {
     }
 
     /// The things' names.
-    pub fn things(&self) -> impl Iterator<Item = &str> {
+    pub fn things(&self) -> impl ExactSizeIterator<Item = &str> {
         self.rows.iter().map(|(thing, _)| thing.as_str())
-    }
-
-    /// The number of things.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.rows.len()
-    }
-
-    /// Whether there are none; [`Fleet::read`] refuses that.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.rows.is_empty()
     }
 
     /// Where the report is written.
@@ -154,7 +149,7 @@ impl Fleet {
             self.write_report(session, &outcomes)?;
             progress(thing, &outcomes[index]);
             if let Some(error) = fatal {
-                let done = outcomes.iter().filter(|outcome| is_done(outcome)).count();
+                let done = outcomes.iter().filter(|outcome| outcome.is_done()).count();
                 return Err(error).with_context(|| {
                     format!("stopped at {thing}; {done} of {} are complete", self.rows.len())
                 });
@@ -187,12 +182,6 @@ impl Fleet {
         let text = writer.into_inner().context("cannot write the report")?;
         files::write(&self.report, &text, 0o644)
     }
-}
-
-/// Whether nothing is left to do for a thing.
-#[must_use]
-pub fn is_done(outcome: &Outcome) -> bool {
-    matches!(outcome, Outcome::Provisioned | Outcome::Complete)
 }
 
 #[cfg(test)]

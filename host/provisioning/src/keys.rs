@@ -1,7 +1,6 @@
 //! Keys and certificates on this machine. A private key is made here, written with mode
 //! 0600, and goes nowhere but into the device's identity.
 
-use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
@@ -29,13 +28,8 @@ pub(super) fn make(path: &Path) -> Result<KeyPair> {
 /// # Errors
 /// When the file cannot be read or holds another kind of key.
 pub(super) fn load(path: &Path) -> Result<Option<KeyPair>> {
-    let text = match fs::read_to_string(path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => {
-            return Err(error).with_context(|| format!("cannot read {}", path.display()));
-        }
-    };
+    let Some(bytes) = files::read_if_there(path)? else { return Ok(None) };
+    let text = String::from_utf8_lossy(&bytes);
     // Errors of the parser are not passed on: they might show what they could not parse.
     match KeyPair::from_pem_and_sign_algo(&text, &PKCS_ECDSA_P256_SHA256) {
         Ok(key) => Ok(Some(key)),
@@ -77,6 +71,7 @@ pub(super) fn belong_together(certificate: &str, key: &KeyPair) -> Result<bool> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
     use std::os::unix::fs::PermissionsExt;
 
     #[test]

@@ -61,7 +61,7 @@ use serde_json::Value;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-pub use cli::{Cli, Patience};
+pub use cli::{Cli, Options, Patience};
 pub use failure::{Cause, Failure};
 pub use policy::Policy;
 pub use rotate::Rotation;
@@ -120,15 +120,6 @@ pub struct Session<'a> {
     scope: String,
     endpoint: Option<String>,
     policies_seen: HashSet<String>,
-}
-
-impl std::fmt::Debug for Session<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Session")
-            .field("account", &self.account)
-            .field("region", &self.region)
-            .finish_non_exhaustive()
-    }
 }
 
 impl<'a> Session<'a> {
@@ -278,27 +269,19 @@ impl<'a> Session<'a> {
     }
 
     /// Looks something up.
-    fn look(&self, operation: &str, arguments: &[(&str, &str)]) -> Result<Value> {
-        self.cli.call("iot", operation, &options(arguments), self.say)
+    fn look(&self, operation: &str, options: &Options<'_>) -> Result<Value> {
+        self.cli.call("iot", operation, options, self.say)
     }
 
     /// Looks something up that may not exist.
-    fn look_for(&self, operation: &str, arguments: &[(&str, &str)]) -> Result<Option<Value>> {
-        match self.look(operation, arguments) {
-            Err(error) if is(&error, &Cause::NotFound) => Ok(None),
-            other => other.map(Some),
-        }
+    fn look_for(&self, operation: &str, options: &Options<'_>) -> Result<Option<Value>> {
+        Failure::unless_missing(self.look(operation, options))
     }
 
     /// Changes something, with the journal written before; the caller writes it after.
-    fn change(
-        &self,
-        store: &mut Store,
-        operation: &str,
-        arguments: &[(&str, &str)],
-    ) -> Result<Value> {
+    fn change(&self, store: &mut Store, operation: &str, options: &Options<'_>) -> Result<Value> {
         store.about_to(&format!("iot {operation}"))?;
-        self.look(operation, arguments)
+        self.look(operation, options)
     }
 
     /// Host name of the account's MQTT server.
@@ -340,10 +323,7 @@ impl<'a> Session<'a> {
             if created.is_some_and(|created| created < since - CLOCK_SKEW_S) {
                 continue;
             }
-            let certificate = Certificate {
-                id: text(listed, "certificateId")?,
-                arn: text(listed, "certificateArn")?,
-            };
+            let certificate = certificate(listed)?;
             if self.is_of(&certificate, key)? {
                 return Ok(Some(certificate));
             }
@@ -376,21 +356,15 @@ impl<'a> Session<'a> {
     }
 }
 
-/// `--name=value`, so that no value can be taken for an option.
-fn options(arguments: &[(&str, &str)]) -> Vec<String> {
-    arguments.iter().map(|(name, value)| format!("--{name}={value}")).collect()
-}
-
-/// Whether an error is a [`Failure`] of that cause.
-fn is(error: &anyhow::Error, cause: &Cause) -> bool {
-    error.downcast_ref::<Failure>().is_some_and(|failure| failure.cause == *cause)
-}
-
 fn text(value: &Value, field: &str) -> Result<String> {
     value[field]
         .as_str()
         .map(str::to_owned)
         .with_context(|| format!("AWS's answer has no {field}: is this AWS CLI very old?"))
+}
+
+fn certificate(value: &Value) -> Result<Certificate> {
+    Ok(Certificate { id: text(value, "certificateId")?, arn: text(value, "certificateArn")? })
 }
 
 fn list<'v>(value: &'v Value, field: &str) -> &'v [Value] {
@@ -429,10 +403,5 @@ mod tests {
         assert_eq!(seconds(&json!("2026-11-23T03:23:01.410000+00:00")), Some(1_795_404_181));
         assert_eq!(seconds(&json!("yesterday")), None);
         assert_eq!(seconds(&Value::Null), None);
-    }
-
-    #[test]
-    fn values_cannot_be_options() {
-        assert_eq!(options(&[("thing-name", "--x")]), ["--thing-name=--x"]);
     }
 }

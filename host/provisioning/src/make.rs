@@ -6,7 +6,9 @@ use rcgen::KeyPair;
 
 use crate::plan::{self, CertificateState, Extent, Key, PolicyState, Refusal, Seen, Step, Wanted};
 use crate::state::Store;
-use crate::{Cause, Certificate, Policy, SHORTLY, Session, Slot, is, keys, options, short, text};
+use crate::{
+    Cause, Certificate, Failure, Policy, SHORTLY, Session, Slot, certificate, keys, short, text,
+};
 
 /// A thing in the making.
 struct Making<'m> {
@@ -91,7 +93,7 @@ impl Session<'_> {
                 match self.change(making.store, "create-policy", &arguments) {
                     Ok(_) => {}
                     // Another program made it at the same moment; the name says what is in it.
-                    Err(error) if is(&error, &Cause::Exists) => {}
+                    Err(error) if Failure::is(&error, &Cause::Exists) => {}
                     Err(error) => return Err(error),
                 }
                 making.store.done(|_| ())?;
@@ -199,14 +201,9 @@ impl Session<'_> {
     fn request_certificate(&self, making: &mut Making<'_>) -> Result<()> {
         let request = keys::request(making.key()?, &making.store.journal.thing)?;
         files::write(&making.path("csr"), request.as_bytes(), PUBLIC)?;
-        making.store.about_to("iot create-certificate-from-csr")?;
-        let mut arguments = options(&[("certificate-signing-request", &request)]);
-        arguments.push("--set-as-active".to_owned());
-        let answer = self.cli.call("iot", "create-certificate-from-csr", &arguments, self.say)?;
-        let certificate = Certificate {
-            id: text(&answer, "certificateId")?,
-            arn: text(&answer, "certificateArn")?,
-        };
+        let arguments = [("certificate-signing-request", &*request), ("set-as-active", "")];
+        let answer = self.change(making.store, "create-certificate-from-csr", &arguments)?;
+        let certificate = certificate(&answer)?;
         making.remember(Some(certificate.clone()))?;
         let kept = making.keep(&text(&answer, "certificatePem")?)?;
         let made = kept == CertificateState::Active;

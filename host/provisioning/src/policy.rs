@@ -96,8 +96,7 @@ impl Policy {
     fn named_by_content(document: &Value) -> Self {
         let document = document.to_string();
         let hash = ring::digest::digest(&ring::digest::SHA256, document.as_bytes());
-        let hash: String = hash.as_ref()[..6].iter().map(|byte| format!("{byte:02x}")).collect();
-        Self { name: format!("{PREFIX}{hash}"), document }
+        Self { name: format!("{PREFIX}{}", hex::encode(&hash.as_ref()[..6])), document }
     }
 
     /// Whether `document`, as AWS gives it back, says the same.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 
 use crate::state::Store;
-use crate::{Cause, Certificate, Session, is, keys, list, policy, short, texts};
+use crate::{Cause, Certificate, Failure, Options, Session, keys, list, policy, short, texts};
 
 /// The first pause before a further attempt at a deletion; each is twice the one before, up to the
 /// longest.
@@ -213,7 +213,7 @@ impl Session<'_> {
             (self.say)(&format!("version {id} of policy {name} deleted"));
         }
         match self.delete("delete-policy", &[("policy-name", name)], limit) {
-            Err(error) if is(&error, &Cause::Conflict) => Ok(false),
+            Err(error) if Failure::is(&error, &Cause::Conflict) => Ok(false),
             Err(error) => Err(error),
             Ok(()) => {
                 (self.say)(&format!("policy {name} deleted"));
@@ -227,24 +227,19 @@ impl Session<'_> {
         &self,
         store: &mut Store,
         operation: &str,
-        arguments: &[(&str, &str)],
+        options: &Options<'_>,
     ) -> Result<bool> {
-        match self.change(store, operation, arguments) {
-            Ok(_) => Ok(true),
-            Err(error) if is(&error, &Cause::NotFound) => Ok(false),
-            Err(error) => Err(error),
-        }
+        Ok(Failure::unless_missing(self.change(store, operation, options))?.is_some())
     }
 
     /// A deletion, patient with attachments that are on their way out.
-    fn delete(&self, operation: &str, arguments: &[(&str, &str)], limit: Duration) -> Result<()> {
+    fn delete(&self, operation: &str, options: &Options<'_>, limit: Duration) -> Result<()> {
         let mut pause = FIRST_PAUSE;
         let mut waited = Duration::ZERO;
         loop {
-            match self.look(operation, arguments) {
+            match self.look_for(operation, options) {
                 Ok(_) => return Ok(()),
-                Err(error) if is(&error, &Cause::NotFound) => return Ok(()),
-                Err(error) if is(&error, &Cause::Conflict) && waited < limit => {
+                Err(error) if Failure::is(&error, &Cause::Conflict) && waited < limit => {
                     if pause == TOLD_FROM {
                         (self.say)(
                             "AWS still holds an attachment that was taken off; that may take up to \

@@ -75,7 +75,7 @@ impl Session<'_> {
             // The new certificate has this policy; it is not on its way out.
             journal.old_policies.remove(&policy.name);
         })?;
-        store.remove_old()?;
+        store.remove_pair("device.old")?;
         (self.say)("the old certificate and its key are gone");
         Ok(store.journal.clone())
     }

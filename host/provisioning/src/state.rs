@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::ErrorKind;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
@@ -11,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
 use process::files;
+use things::folder;
 
 /// A certificate in the account.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
@@ -33,55 +33,45 @@ pub struct Doing {
 
 /// `thing.json`: what was made so far. It holds no secret.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, PartialEq, Eq)]
+#[serde(default)]
 pub struct Journal {
     /// Of this format.
     pub version: u32,
     /// The thing's name.
     pub thing: String,
     /// The AWS account.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub account: String,
     /// The region.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub region: String,
     /// Host name of the account's MQTT server in that region.
-    #[serde(default)]
     pub endpoint: Option<String>,
     /// The topic that the policy lets the thing publish to.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub status_topic: String,
     /// The topic that the policy lets the thing hear.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub control_topic: String,
     /// AWS's name for the thing.
-    #[serde(default)]
     pub thing_arn: Option<String>,
     /// Name of the policy.
-    #[serde(default)]
     pub policy: Option<String>,
     /// Policies that this thing had before, not deleted yet.
-    #[serde(default)]
     pub old_policies: BTreeSet<String>,
     /// The certificate of `device.pem`.
-    #[serde(default)]
     pub certificate: Option<Certificate>,
     /// The certificate of `device.next.pem`, while a rotation makes it.
-    #[serde(default)]
     pub next: Option<Certificate>,
     /// The certificate of `device.old.pem`, until the device was seen with its successor.
-    #[serde(default)]
     pub retiring: Option<Certificate>,
     /// Whether the files of a rotation are changing places.
-    #[serde(default)]
     pub swapping: bool,
     /// The call under way, or the one that was under way when something went wrong.
-    #[serde(default)]
     pub doing: Option<Doing>,
     /// Whether the thing is being removed.
-    #[serde(default)]
     pub removing: bool,
     /// Whether all is made.
-    #[serde(default)]
     pub complete: bool,
 }
 
@@ -135,15 +125,10 @@ impl Store {
             }
         }
         let lock = Lock(lock);
-        let path = folder.join("thing.json");
-        let journal = match fs::read(&path) {
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                Journal { version: VERSION, thing: thing.to_owned(), ..Journal::default() }
-            }
-            Err(error) => {
-                return Err(error).with_context(|| format!("cannot read {}", path.display()));
-            }
-            Ok(text) => read(&text, thing).with_context(|| {
+        let path = folder.join(JOURNAL);
+        let journal = match files::read_if_there(&path)? {
+            None => Journal { version: VERSION, thing: thing.to_owned(), ..Journal::default() },
+            Some(text) => read(&text, thing).with_context(|| {
                 format!(
                     "{} is damaged: move it away and run the same command again; what exists in \
                      the account is found by the key in device.key",
@@ -171,7 +156,7 @@ impl Store {
     pub(super) fn save(&self) -> Result<()> {
         let mut text = serde_json::to_vec_pretty(&self.journal)?;
         text.push(b'\n');
-        files::write(&self.path("thing.json"), &text, 0o600)
+        files::write(&self.path(JOURNAL), &text, 0o600)
     }
 
     /// Writes down that `call` is about to be made.
@@ -200,7 +185,7 @@ impl Store {
     /// # Errors
     /// When a file cannot be written.
     pub(super) fn begin_swap(&mut self) -> Result<()> {
-        self.remove_old()?;
+        self.remove_pair("device.old")?;
         self.journal.swapping = true;
         self.save()?;
         self.finish_swap()
@@ -236,13 +221,13 @@ impl Store {
         self.save()
     }
 
-    /// Removes the old pair.
+    /// Removes a pair.
     ///
     /// # Errors
     /// When a file cannot be removed.
-    pub(super) fn remove_old(&self) -> Result<()> {
+    pub(super) fn remove_pair(&self, stem: &str) -> Result<()> {
         PAIR.iter().try_for_each(|(extension, _)| {
-            remove_file(&self.path(&format!("device.old.{extension}")))
+            files::remove(&self.path(&format!("{stem}.{extension}")))
         })
     }
 
@@ -251,9 +236,12 @@ impl Store {
     /// # Errors
     /// When a file cannot be removed.
     pub(super) fn remove(self) -> Result<()> {
+        for stem in ["device", "device.next", "device.old"] {
+            self.remove_pair(stem)?;
+        }
         // The journal goes last: as long as it is there, the rest can be removed again.
-        for name in FILES.into_iter().chain(["thing.json", ".lock"]) {
-            remove_file(&self.path(name))?;
+        for name in ["identity.bin", "proved.der", JOURNAL, ".lock"] {
+            files::remove(&self.path(name))?;
         }
         // Not empty: the person keeps something of their own there.
         let _ = fs::remove_dir(&self.folder);
@@ -265,30 +253,8 @@ impl Store {
 /// read them in the middle of a swap, its check that the two belong together tells.
 const PAIR: [(&str, u32); 3] = [("pem", 0o644), ("csr", 0o644), ("key", 0o600)];
 
-/// Everything of a thing besides its journal.
-const FILES: [&str; 11] = [
-    "device.key",
-    "device.csr",
-    "device.pem",
-    "device.next.key",
-    "device.next.csr",
-    "device.next.pem",
-    "device.old.key",
-    "device.old.csr",
-    "device.old.pem",
-    "identity.bin",
-    "proved.der",
-];
-
-/// Removes a file; it is no error when there is none.
-fn remove_file(path: &Path) -> Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != ErrorKind::NotFound => {
-            Err(error).with_context(|| format!("cannot remove {}", path.display()))
-        }
-        _ => Ok(()),
-    }
-}
+/// The journal's name in the folder.
+const JOURNAL: &str = "thing.json";
 
 /// Reads a journal.
 fn read(text: &[u8], thing: &str) -> Result<Journal> {
@@ -308,14 +274,9 @@ fn read(text: &[u8], thing: &str) -> Result<Journal> {
 /// When the name is not one of a thing, or the journal is damaged.
 pub fn journal(certs: &Path, thing: &str) -> Result<Option<Journal>> {
     check_name(thing)?;
-    let path = certs.join(thing).join("thing.json");
-    match fs::read(&path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
-        Ok(text) => {
-            read(&text, thing).map(Some).with_context(|| format!("{} is damaged", path.display()))
-        }
-    }
+    let path = certs.join(thing).join(JOURNAL);
+    let Some(text) = files::read_if_there(&path)? else { return Ok(None) };
+    read(&text, thing).map(Some).with_context(|| format!("{} is damaged", path.display()))
 }
 
 /// Refuses what AWS would not take as the name of a thing, or what is no name of a folder
@@ -324,15 +285,13 @@ pub fn journal(certs: &Path, thing: &str) -> Result<Option<Journal>> {
 /// # Errors
 /// Says what is allowed.
 pub(super) fn check_name(thing: &str) -> Result<()> {
-    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b':' | b'_' | b'-');
-    if thing.is_empty() || thing.len() > 128 || !thing.bytes().all(allowed) {
+    if !folder::is_name(thing) {
         bail!(
             "\"{}\" cannot be the name of a thing: AWS takes 1 to 128 of A-Z a-z 0-9 : _ -",
             thing.escape_debug()
         );
     }
-    // What lies there is the local cloud's, and updates'.
-    if ["local", "signing", "updates"].contains(&thing) {
+    if folder::RESERVED.contains(&thing) {
         bail!("a thing cannot be called {thing}: certs/{thing} is a folder of another kind");
     }
     Ok(())

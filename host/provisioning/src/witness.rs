@@ -47,12 +47,6 @@ pub struct PresenceEvents {
     client: Option<MqttClient>,
 }
 
-impl std::fmt::Debug for PresenceEvents {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("PresenceEvents").field("host", &self.options.host).finish_non_exhaustive()
-    }
-}
-
 impl PresenceEvents {
     /// Looks on by a connection with these options.
     #[must_use]

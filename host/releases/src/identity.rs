@@ -26,7 +26,7 @@ impl SignedIdentity {
     /// # Errors
     /// When it is none that a device takes by an update, or the signer fails.
     pub fn sign(file: Vec<u8>, signer: &Signer) -> Result<Self> {
-        let stored = Stored::read_copy(&file).map_err(|error| anyhow::anyhow!("{error}"))?;
+        let stored = Stored::read_copy(&file)?;
         let thing = stored.identity.thing_name.context("the identity names no thing")?.to_owned();
         ensure!(
             !stored.identity.update_keys.is_empty(),

@@ -14,12 +14,7 @@ use ring::rand::SystemRandom;
 use ring::signature::{
     ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, UnparsedPublicKey,
 };
-
-/// DER of a public key on P-256 (RFC 5480) up to the point, which follows uncompressed.
-const SPKI: [u8; 27] = [
-    0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2A, 0x86, 0x48, 0xCE, 0x3D, 0x02, 0x01, 0x06, 0x08, 0x2A,
-    0x86, 0x48, 0xCE, 0x3D, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00, 0x04,
-];
+use things::pem_file;
 
 /// Makes a key: `signing.key` in `folder`, its owner's alone, and `signing.pub`, which devices trust.
 /// Returns the first.
@@ -35,8 +30,7 @@ pub fn make_key(folder: &Path) -> Result<PathBuf> {
             file.display()
         );
     }
-    std::fs::create_dir_all(folder)
-        .with_context(|| format!("cannot make the folder {}", folder.display()))?;
+    files::make_folder(folder)?;
     let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).context("cannot make a P-256 key")?;
     files::write(&public, key.public_key_pem().as_bytes(), PUBLIC)?;
     files::write(&secret, key.serialize_pem().as_bytes(), SECRET)?;
@@ -145,8 +139,8 @@ impl PublicKey {
         let name = file.display();
         let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {name}"))?;
         let pem = pem::parse(text).with_context(|| format!("{name} is no PEM file"))?;
-        let point = pem.contents().strip_prefix(&SPKI).and_then(|point| point.try_into().ok());
-        let point = point.with_context(|| format!("{name} is no public key on P-256"))?;
+        let point = pem_file::point(pem.contents())
+            .with_context(|| format!("{name} is no public key on P-256"))?;
         Ok(Self { point })
     }
 
@@ -159,11 +153,9 @@ impl PublicKey {
     /// Whether the signature (DER) is this key's over this image.
     #[must_use]
     pub fn verifies(&self, image: &[u8], signature: &[u8]) -> bool {
-        let mut uncompressed = [4; 65];
-        uncompressed[1..].copy_from_slice(&self.point);
-        UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, uncompressed)
-            .verify(image, signature)
-            .is_ok()
+        let key =
+            UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, pem_file::uncompressed(&self.point));
+        key.verify(image, signature).is_ok()
     }
 }
 

@@ -56,10 +56,7 @@ pub struct Release {
 /// # Errors
 /// When it is damaged, or says nothing of itself: it is a test's, or older than releases.
 pub fn describe(image: &[u8]) -> Result<Descriptor> {
-    let word = |at: u32| {
-        let bytes = image.get(4 * at as usize..).and_then(|bytes| bytes.first_chunk());
-        bytes.map_or(u32::MAX, |word| u32::from_le_bytes(*word))
-    };
+    let word = |at| board::image::word(image, at);
     let whole =
         slots::Image::check(word).is_some_and(|whole| 4 * whole.words as usize == image.len());
     ensure!(whole, "it is no sound image for a slot: run `make image`");

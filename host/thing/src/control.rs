@@ -18,16 +18,6 @@ use cloud::pki::Pki;
 /// How long the device may take to obey.
 const OBEY_LIMIT: Duration = Duration::from_secs(10);
 
-/// Lights the LED.
-pub fn on(context: &Context) -> Result<()> {
-    switch(&context.settings.state, Led::On)
-}
-
-/// Darkens the LED.
-pub fn off(context: &Context) -> Result<()> {
-    switch(&context.settings.state, Led::Off)
-}
-
 /// Publishes any message.
 ///
 /// # Errors
@@ -48,8 +38,8 @@ pub fn send(context: &Context, message: &str) -> Result<()> {
 ///
 /// # Errors
 /// When nothing runs, or the device does not answer within ten seconds.
-fn switch(state: &Path, led: Led) -> Result<()> {
-    let (running, mut operator) = join_device(state)?;
+pub fn switch(context: &Context, led: Led) -> Result<()> {
+    let (running, mut operator) = join_device(&context.settings.state)?;
     operator.subscribe(&running.topics.status)?;
     operator.publish(&running.topics.control, led.word().as_bytes(), false)?;
     output::line(format!("sent \"{}\" to {}", led.word(), running.topics.control))?;

@@ -3,9 +3,8 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
+use board::flash::Line;
 use board::image::Image;
-use board::port::Port;
-use board_facts::Board;
 
 use crate::context::Context;
 use crate::{esptool, image};
@@ -19,19 +18,6 @@ pub struct Arguments {
     identity: Option<PathBuf>,
     #[command(flatten)]
     line: Line,
-}
-
-/// A board's port and its rate.
-#[derive(clap::Args)]
-struct Line {
-    /// The board
-    #[arg(long, default_value = "nodemcu", value_parser = Board::named)]
-    board: Board,
-    #[command(flatten)]
-    port: Port,
-    /// Bits per second of the transfer
-    #[arg(long, default_value_t = 460_800)]
-    baud: u32,
 }
 
 /// The way to a board's flash
@@ -56,8 +42,7 @@ pub struct IdentityArguments {
 pub fn flash(arguments: &Arguments) -> Result<()> {
     let Arguments { files, identity, line } = arguments;
     let image = Image::in_folder(&files.folder);
-    let Line { board, port, baud } = line;
-    board::flash::flash(&files.esptool.find()?, port, *baud, board, &image, identity.as_deref())
+    board::flash::flash(&files.esptool.find()?, line, &image, identity.as_deref())
 }
 
 /// Writes the identity alone.
@@ -67,12 +52,10 @@ pub fn flash_identity(context: &Context, arguments: IdentityArguments) -> Result
         Some(path) => path,
         None => context.folder()?.identity(),
     };
-    let thing = &context.settings.thing;
-    let Line { board, port, baud } = line;
-    board::flash::flash_identity(&esptool.find()?, &port, baud, &board, thing, &identity)
+    board::flash::flash_identity(&esptool.find()?, &line, &context.settings.thing, &identity)
 }
 
 /// Erases all of it.
 pub fn erase(Access { esptool, line }: &Access) -> Result<()> {
-    board::flash::erase(&esptool.find()?, &line.port, line.baud)
+    board::flash::erase(&esptool.find()?, line)
 }

@@ -24,7 +24,7 @@ pub struct Arguments {
 pub fn provision(context: &Context, arguments: Arguments) -> Result<()> {
     let config = context.config()?;
     let fleet = Fleet::read(&arguments.file)?;
-    let bar = ProgressBar::new(fleet.len() as u64);
+    let bar = ProgressBar::new(fleet.things().len() as u64);
     bar.set_style(ProgressStyle::with_template("{bar:30} {pos}/{len} {eta} {msg}")?);
     // Lines of the single steps would bury the bar; whose account it is, one wants to see.
     let started = Cell::new(false);
@@ -32,7 +32,7 @@ pub fn provision(context: &Context, arguments: Arguments) -> Result<()> {
         if started.get() { bar.set_message(line.to_owned()) } else { println!("{line}") }
     };
     let mut session = arguments.account.open(&context.things, &say)?;
-    println!("things       {}", fleet.len());
+    println!("things       {}", fleet.things().len());
     started.set(true);
     let topics = |thing: &str| Ok(config.topics(thing, Topics::default())?);
     let outcomes = fleet.provision(&mut session, &topics, &|thing, outcome| {

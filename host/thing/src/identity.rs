@@ -26,7 +26,7 @@ pub struct InfoArguments {
 pub fn write(context: Context, arguments: Arguments) -> Result<()> {
     let Configured { settings, config, folder, .. } = context.configure()?;
     let out = arguments.out.unwrap_or_else(|| folder.identity());
-    identity_region::write(&config, &folder, &out, &settings.topics())?;
+    identity_region::write(&config, &folder, &out, &settings.topics)?;
     output::line(format!(
         "identity of {} is in {} (it holds the private key: keep it to yourself)",
         settings.thing,

@@ -7,7 +7,6 @@ mod flash;
 mod fleet;
 mod identity;
 mod image;
-mod monitor;
 mod pki;
 mod provision;
 mod release;
@@ -20,6 +19,8 @@ mod verdicts;
 use std::process::ExitCode;
 
 use anyhow::Result;
+use board::monitor::Monitor;
+use board::status::Led;
 use clap::{Parser, Subcommand};
 use process::output::Unheard;
 
@@ -100,7 +101,7 @@ enum Verb {
     /// Say which version `update` needs built, if any
     UpdateVersion(update::VersionArguments),
     /// Show the updates that are not over
-    UpdateStatus(update::StatusArguments),
+    UpdateStatus(provision::Account),
     /// Call an update off
     UpdateCancel(update::CancelArguments),
     /// Print the policy on AWS of whoever orders updates
@@ -110,7 +111,7 @@ enum Verb {
     /// Erase a board's whole flash
     Erase(flash::Access),
     /// Show a board's console
-    Monitor(monitor::Arguments),
+    Monitor(Monitor),
 }
 
 fn main() -> ExitCode {
@@ -131,8 +132,8 @@ fn perform(verb: Verb, context: Context) -> Result<()> {
         Verb::Identity(arguments) => identity::write(context, arguments),
         Verb::IdentityInfo(arguments) => identity::describe(&context, arguments),
         Verb::Run(arguments) => run::run(context, &arguments),
-        Verb::On => control::on(&context),
-        Verb::Off => control::off(&context),
+        Verb::On => control::switch(&context, Led::On),
+        Verb::Off => control::switch(&context, Led::Off),
         Verb::Send { message } => control::send(&context, &message),
         Verb::Watch => control::watch(&context),
         Verb::Smoke(arguments) => smoke::smoke(context, &arguments),
@@ -156,11 +157,11 @@ fn perform(verb: Verb, context: Context) -> Result<()> {
         Verb::Update(arguments) => update::update(&context, arguments),
         Verb::UpdateIdentity(arguments) => update::update_identity(context, arguments),
         Verb::UpdateVersion(arguments) => update::next_version(&context, &arguments),
-        Verb::UpdateStatus(arguments) => update::status(&context, arguments),
+        Verb::UpdateStatus(account) => update::status(&context, account),
         Verb::UpdateCancel(arguments) => update::cancel(&context, arguments),
         Verb::UpdatePolicy(arguments) => update::policy(&context, arguments),
         Verb::Esptool(arguments) => esptool::set_up(&arguments),
         Verb::Erase(access) => flash::erase(&access),
-        Verb::Monitor(arguments) => monitor::monitor(&arguments),
+        Verb::Monitor(arguments) => board::monitor::monitor(&arguments),
     }
 }

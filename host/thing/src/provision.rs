@@ -62,9 +62,9 @@ fn say(line: &str) {
 pub fn provision(context: Context, arguments: Arguments) -> Result<()> {
     let Configured { settings, config, folder, things } = context.configure()?;
     let mut session = arguments.account.open(&things, &say)?;
-    let (thing, topics) = (&settings.thing, settings.topics());
+    let (thing, topics) = (&settings.thing, &settings.topics);
     if !arguments.rotate {
-        session.provision(thing, &topics)?;
+        session.provision(thing, topics)?;
         println!(
             "{thing} is complete; its key and certificate are in {}",
             things.join(thing).display()
@@ -79,11 +79,11 @@ pub fn provision(context: Context, arguments: Arguments) -> Result<()> {
     let orders = Orders::new(&orders);
     let mut witness = AfterTrial { connections, orders, folder: &folder };
     let mut rotation = Rotation {
-        write_identity: &|_| identity_region::write(&config, &folder, &folder.identity(), &topics),
+        write_identity: &|_| identity_region::write(&config, &folder, &folder.identity(), topics),
         witness: &mut witness,
         limit: Duration::from_secs(arguments.wait),
     };
-    session.rotate(thing, &topics, &mut rotation)?;
+    session.rotate(thing, topics, &mut rotation)?;
     Ok(())
 }
 

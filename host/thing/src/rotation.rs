@@ -63,21 +63,20 @@ impl Witness for AfterTrial<'_> {
             // Given by its cable, or its update ended a moment ago.
             return Ok(true);
         }
-        while self.on_trial(thing)? {
-            if Instant::now() >= deadline {
-                return Ok(false);
-            }
-            std::thread::sleep(PAUSE);
-        }
-        let end = Instant::now() + GRACE;
-        while !self.proved()? {
-            if Instant::now() >= end {
-                return Ok(false);
-            }
-            std::thread::sleep(PAUSE);
-        }
-        Ok(true)
+        Ok(wait(deadline, || Ok(!self.on_trial(thing)?))?
+            && wait(Instant::now() + GRACE, || self.proved())?)
     }
+}
+
+/// Waits until something is so; `false` when it is not by then.
+fn wait(deadline: Instant, is_so: impl Fn() -> Result<bool>) -> Result<bool> {
+    while !is_so()? {
+        if Instant::now() >= deadline {
+            return Ok(false);
+        }
+        std::thread::sleep(PAUSE);
+    }
+    Ok(true)
 }
 
 #[cfg(test)]
@@ -89,7 +88,7 @@ mod tests {
     use things::device_identity::DeviceIdentity;
     use things::endpoints::Endpoints;
     use things::topics::Topics;
-    use updates::{Limits, Order, Place};
+    use updates::{Content, Limits, Order, Place};
 
     struct Prophet {
         sees: bool,
@@ -139,12 +138,12 @@ mod tests {
             local: false,
         };
         let group = Targets::Group("lamps".to_owned());
-        let limits = Limits::default();
-        let error = Order::new(group, &signed, &place, None, None, limits.clone()).unwrap_err();
+        let (content, limits) = (Content::Identity(&signed), Limits::default());
+        let error = Order::new(group, content, &place, None, None, limits.clone()).unwrap_err();
         assert!(error.to_string().contains("would refuse it"), "{error}");
         let lamp = Targets::Thing("lamp".to_owned());
-        let order = Order::new(lamp, &signed, &place, None, None, limits).unwrap();
-        orders.begin(&order, &signed).unwrap();
+        let order = Order::new(lamp, content, &place, None, None, limits).unwrap();
+        orders.begin(&order, content).unwrap();
         assert_eq!(orders.content(&order).unwrap(), signed.file());
     }
 

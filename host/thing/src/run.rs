@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 
 use board::boards;
 use board::machine::Firmware;
@@ -37,8 +37,7 @@ pub struct Arguments {
 pub fn run(context: Context, arguments: &Arguments) -> Result<()> {
     let Configured { settings, config, folder, things } = context.configure()?;
     let interrupt = Interrupt::watch()?;
-    std::fs::create_dir_all(&settings.state)
-        .with_context(|| format!("cannot make the folder {}", settings.state.display()))?;
+    files::make_folder(&settings.state)?;
     // Before anything is written: the other one is using these files.
     Running::ensure_none(&settings.state)?;
     let cloud = settings.state.join("cloud");
@@ -50,9 +49,7 @@ pub fn run(context: Context, arguments: &Arguments) -> Result<()> {
         smoke::with_network(cloud.device_identity(), arguments.firmware.radio);
     let trust = trust(&cloud, &things, &arguments.firmware.board, &mut device)?;
     let region = match &arguments.identity {
-        Some(path) => {
-            std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?
-        }
+        Some(path) => files::read(path)?,
         None => device.region()?,
     };
     files::write(&identity_given(&settings.state), &region, SECRET)?;
@@ -63,13 +60,13 @@ pub fn run(context: Context, arguments: &Arguments) -> Result<()> {
         if interrupt.happened() {
             break Ok(());
         }
-        if machine.console().is_unheard() {
+        if machine.console.is_unheard() {
             break Err(Unheard.into());
         }
         if let Err(error) = cloud.servers.broker.check() {
             break Err(error);
         }
-        if let Some(status) = machine.wait(Duration::from_millis(100))? {
+        if let Some(status) = machine.process.wait(Duration::from_millis(100))? {
             break Err(anyhow::anyhow!("the board ended by itself ({status})"));
         }
     };

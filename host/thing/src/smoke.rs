@@ -10,7 +10,7 @@ use board::machine::{Firmware, Machine, VirtualNetwork};
 use board::status::{Led, Report, Status};
 use board_facts::Board;
 use cloud::broker::KEEP_ALIVE;
-use cloud::client::MqttClient;
+use cloud::client::{Message, MqttClient};
 use cloud::local::LocalCloud;
 use process::interrupt::Interrupt;
 use process::output;
@@ -70,23 +70,23 @@ pub fn smoke(context: Context, Arguments { firmware, application }: &Arguments) 
     match outcome {
         Ok(()) => output::line("smoke: passed"),
         Err(error) => {
-            let from = lines.len().saturating_sub(TAIL);
-            eprintln!("--- end of the device's console");
-            for line in &lines[from..] {
-                eprintln!("{line}");
-            }
             let log = cloud.servers.broker.log();
-            let log: Vec<&str> = log.lines().collect();
-            eprintln!("--- end of the broker's log");
-            for line in &log[log.len().saturating_sub(TAIL)..] {
-                eprintln!("{line}");
-            }
+            show_end("the device's console", lines.iter().map(String::as_str));
+            show_end("the broker's log", log.lines());
             for line in cloud.gate_log() {
                 eprintln!("{line}");
             }
             eprintln!("---");
             Err(error)
         }
+    }
+}
+
+fn show_end<'l>(what: &str, lines: impl Iterator<Item = &'l str>) {
+    eprintln!("--- end of {what}");
+    let lines: Vec<_> = lines.collect();
+    for line in &lines[lines.len().saturating_sub(TAIL)..] {
+        eprintln!("{line}");
     }
 }
 
@@ -108,7 +108,7 @@ pub fn with_network(mut device: DeviceIdentity, radio: bool) -> (DeviceIdentity,
 }
 
 struct Check<'a> {
-    machine: Box<dyn Machine>,
+    machine: Machine,
     board: Board,
     operator: &'a mut MqttClient,
     cloud: &'a LocalCloud,
@@ -125,14 +125,14 @@ impl Check<'_> {
         ))?;
         self.connection()?;
         for led in [Led::On, Led::Off] {
-            let mark = self.machine.console().mark();
+            let mark = self.machine.console.mark();
             self.operator.publish(&self.cloud.topics.control, led.word().as_bytes(), false)?;
             let what = format!("a status with the LED {}", led.word());
             self.status(&what, |status| status.led == led)?;
             let what = format!("the LED {}", led.word());
             let wanted = boards::led_line(&self.board, led);
-            let console = self.machine.console();
-            console.wait_for(mark, self.left()?, &what, |line| line == wanted)?;
+            let left = self.left()?;
+            self.machine.console.wait_for(mark, left, &what, |line| line == wanted)?;
             output::line(format!("smoke: LED {}", led.word()))?;
         }
         Ok(())
@@ -140,12 +140,7 @@ impl Check<'_> {
 
     /// Waits for the first message, wherever it goes.
     fn application(&mut self) -> Result<()> {
-        let message = loop {
-            self.lives("anything")?;
-            if let Some(message) = self.operator.next(TURN)? {
-                break message;
-            }
-        };
+        let message = self.message("anything")?;
         let payload = message.payload.escape_ascii();
         output::line(format!("smoke: published to {}: {payload}", message.topic))?;
         self.connection()
@@ -171,12 +166,20 @@ impl Check<'_> {
 
     fn status(&mut self, what: &str, wanted: impl Fn(&Status) -> bool) -> Result<Status> {
         loop {
-            self.lives(what)?;
-            if let Some(message) = self.operator.next(TURN)?
-                && let Report::Online(status) = Report::parse(&message.payload)?
+            let message = self.message(what)?;
+            if let Report::Online(status) = Report::parse(&message.payload)?
                 && wanted(&status)
             {
                 return Ok(status);
+            }
+        }
+    }
+
+    fn message(&mut self, what: &str) -> Result<Message> {
+        loop {
+            self.lives(what)?;
+            if let Some(message) = self.operator.next(TURN)? {
+                return Ok(message);
             }
         }
     }
@@ -187,7 +190,7 @@ impl Check<'_> {
         if self.interrupt.happened() {
             bail!("interrupted");
         }
-        if let Some(status) = self.machine.wait(Duration::ZERO)? {
+        if let Some(status) = self.machine.process.wait(Duration::ZERO)? {
             bail!("the board ended ({status}) before the device sent {what}");
         }
         Ok(())

@@ -1,6 +1,5 @@
 //! `thing update`, `thing update-status`, `thing update-cancel`: new firmware for devices.
 
-use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -152,12 +151,6 @@ pub struct VersionArguments {
 }
 
 #[derive(clap::Args)]
-pub struct StatusArguments {
-    #[command(flatten)]
-    account: provision::Account,
-}
-
-#[derive(clap::Args)]
 pub struct CancelArguments {
     #[command(flatten)]
     which: Which,
@@ -216,12 +209,6 @@ impl Which {
     }
 }
 
-impl Meant {
-    fn orders(&self, context: &Context) -> Orders {
-        orders(context, self.cloud)
-    }
-}
-
 fn orders(context: &Context, cloud: CloudName) -> Orders {
     Orders::new(&match cloud {
         CloudName::Aws => context.things.join("updates"),
@@ -277,7 +264,8 @@ pub fn next_version(context: &Context, arguments: &VersionArguments) -> Result<(
     let VersionArguments { which, image } = arguments;
     let meant = which.meant(context)?;
     check_board(&meant, &image.board)?;
-    if image.release.is_some() || meant.orders(context).find(&meant.targets)?.is_some() {
+    let orders = orders(context, meant.cloud);
+    if image.release.is_some() || orders.find(&meant.targets)?.is_some() {
         return Ok(());
     }
     match image.new_version {
@@ -350,7 +338,7 @@ pub fn update(context: &Context, arguments: Arguments) -> Result<()> {
     let interrupt = Interrupt::watch()?;
     let meant = arguments.which.meant(context)?;
     check_board(&meant, &arguments.image.board)?;
-    let orders = meant.orders(context);
+    let orders = orders(context, meant.cloud);
     let opened = Opened::open(context, meant.cloud, arguments.account)?;
     let order = match going_on(&orders, &meant, false)? {
         Some(order) => order,
@@ -366,7 +354,8 @@ pub fn update(context: &Context, arguments: Arguments) -> Result<()> {
                 abort_after: arguments.abort_after,
                 ..Limits::default()
             };
-            let order = begin(&orders, &meant, &release, &opened.place, arguments.way, limits)?;
+            let content = Content::Firmware(&release);
+            let order = begin(&orders, &meant, content, &opened.place, arguments.way, limits)?;
             say(&format!("image        {}", release.summary()));
             order
         }
@@ -386,7 +375,7 @@ pub fn update_identity(mut context: Context, arguments: IdentityArguments) -> Re
     };
     context.settings.thing.clone_from(thing);
     let folder = context.folder()?;
-    let orders = meant.orders(&context);
+    let orders = orders(&context, meant.cloud);
     let opened = Opened::open(&context, meant.cloud, arguments.account)?;
     let order = match going_on(&orders, &meant, true)? {
         Some(order) => order,
@@ -397,8 +386,8 @@ pub fn update_identity(mut context: Context, arguments: IdentityArguments) -> Re
                 CloudName::Local => local_identity(context, &meant)?,
             };
             let identity = SignedIdentity::sign(file, &signer)?;
-            let order =
-                begin(&orders, &meant, &identity, &opened.place, arguments.way, Limits::default())?;
+            let (content, limits) = (Content::Identity(&identity), Limits::default());
+            let order = begin(&orders, &meant, content, &opened.place, arguments.way, limits)?;
             say(&format!("identity     {}", identity.summary()));
             order
         }
@@ -410,10 +399,10 @@ pub fn update_identity(mut context: Context, arguments: IdentityArguments) -> Re
 fn written_identity(context: Context) -> Result<Vec<u8>> {
     let Configured { settings, config, folder, .. } = context.configure()?;
     let file = folder.identity();
-    identity_region::write(&config, &folder, &file, &settings.topics())?;
+    identity_region::write(&config, &folder, &file, &settings.topics)?;
     let region = std::fs::read(&file)?;
-    let stored = Stored::read(&region).map_err(|error| anyhow::anyhow!("{error}"))?;
-    stored.identity.encode_file(stored.sequence).map_err(|error| anyhow::anyhow!("{error}"))
+    let stored = Stored::read(&region)?;
+    Ok(stored.identity.encode_file(stored.sequence)?)
 }
 
 /// The same for the board that `make run` runs, whose cloud has places of its own. Its successor is
@@ -425,7 +414,7 @@ fn local_identity(context: Context, meant: &Meant) -> Result<Vec<u8>> {
     let region = std::fs::read(&given).with_context(|| {
         format!("cannot read {}: start `make run` anew, which writes it", given.display())
     })?;
-    let stored = Stored::read(&region).map_err(|error| anyhow::anyhow!("{error}"))?;
+    let stored = Stored::read(&region)?;
     let endpoints = Endpoints {
         host: stored.identity.endpoint.to_owned(),
         port: stored.identity.port,
@@ -435,18 +424,13 @@ fn local_identity(context: Context, meant: &Meant) -> Result<Vec<u8>> {
     let pki = Pki::open(&running.certs, &running.thing, &[])?;
     let root = pki.root.certificate().clone();
     let mut identity = if folder.exists() {
-        let mut identity = identity_region::of_thing(&config, &folder, &settings.topics())?;
+        let mut identity = identity_region::of_thing(&config, &folder, &settings.topics)?;
         identity.roots = vec![root];
         identity
     } else {
-        let topics = settings.topics();
-        let mut identity = DeviceIdentity::new(
-            endpoints.clone(),
-            &running.thing,
-            topics,
-            pki.device.clone(),
-            root,
-        );
+        let (places, device) = (endpoints.clone(), pki.device.clone());
+        let mut identity =
+            DeviceIdentity::new(places, &running.thing, settings.topics, device, root);
         config.apply(&mut identity)?;
         run::trust_own(&things, &mut identity)?;
         identity
@@ -454,9 +438,9 @@ fn local_identity(context: Context, meant: &Meant) -> Result<Vec<u8>> {
     identity.endpoints = endpoints;
     let (identity, _) = smoke::with_network(identity, !stored.identity.wifi.is_empty());
     let next = stored.sequence.wrapping_add(1);
-    let copy = identity.copy(next).map_err(|error| anyhow::anyhow!("{error}"))?;
+    let copy = identity.copy(next)?;
     files::write(&given, &[&*copy, &copy].concat(), SECRET)?;
-    identity.file(next).map_err(|error| anyhow::anyhow!("{error}"))
+    Ok(identity.file(next)?)
 }
 
 /// What is under way for a list of the same name: a line each.
@@ -483,26 +467,25 @@ fn going_on(orders: &Orders, meant: &Meant, identity: bool) -> Result<Option<Ord
     let words = meant.targets.words();
     ensure!(
         order.identity == identity,
-        "{} for {title} was ordered before and is not over: `make update{} {words}` goes on with it",
+        "{} for {title} was ordered before and is not over: `make {} {words}` goes on with it",
         order.what(),
-        if order.identity { "-identity" } else { "" }
+        order.verb()
     );
     say(&format!("going on     with {} for {title}, which was ordered before", order.what()));
     Ok(Some(order))
 }
 
 /// Writes an order down.
-fn begin<'c>(
+fn begin(
     orders: &Orders,
     meant: &Meant,
-    content: impl Into<Content<'c>>,
+    content: Content<'_>,
     place: &Place,
     way: Way,
     limits: Limits,
 ) -> Result<Order> {
     let Way { bucket, role, timeout, allow_downgrade } = way;
     let limits = Limits { timeout_minutes: timeout, allow_downgrade, ..limits };
-    let content = content.into();
     let order = Order::new(meant.targets.clone(), content, place, bucket, role, limits)?;
     orders.begin(&order, content)?;
     Ok(order)
@@ -523,7 +506,7 @@ fn follow(
     let end = opened.update(orders).run(&mut order, Goal::Update, &mut shown);
     shown.bar.finish_and_clear();
     let words = meant.targets.words();
-    let verb = if order.identity { "update-identity" } else { "update" };
+    let verb = order.verb();
     match end? {
         End::Left => output::line(format!(
             "\nthe update goes on without you: `make {verb} {words}` follows it again, `make \
@@ -550,8 +533,7 @@ fn follow(
 }
 
 /// Shows the updates that are not over.
-pub fn status(context: &Context, arguments: StatusArguments) -> Result<()> {
-    let mut account = Some(arguments.account);
+pub fn status(context: &Context, account: provision::Account) -> Result<()> {
     let mut any = false;
     let local_runs = Running::find(&context.settings.state).is_ok();
     for cloud in [CloudName::Local, CloudName::Aws] {
@@ -568,15 +550,14 @@ pub fn status(context: &Context, arguments: StatusArguments) -> Result<()> {
             }
             continue;
         }
-        let Some(account) = account.take_if(|_| true) else { continue };
         let mut opened = Opened::open(context, cloud, account.clone())?;
         for order in all {
             let title = order.targets.title();
             match opened.update(&orders).standing(&order)? {
                 None => say(&format!(
-                    "{title}: {}, not begun or not cleared away: `make update{} {}` goes on",
+                    "{title}: {}, not begun or not cleared away: `make {} {}` goes on",
                     order.what(),
-                    if order.identity { "-identity" } else { "" },
+                    order.verb(),
                     order.targets.words()
                 )),
                 Some(standing) => {
@@ -598,7 +579,7 @@ pub fn status(context: &Context, arguments: StatusArguments) -> Result<()> {
 pub fn cancel(context: &Context, arguments: CancelArguments) -> Result<()> {
     let interrupt = Interrupt::watch()?;
     let meant = arguments.which.meant(context)?;
-    let orders = meant.orders(context);
+    let orders = orders(context, meant.cloud);
     let title = meant.targets.title();
     let Some(mut order) = orders.find(&meant.targets)? else {
         let others = namesakes(&orders, &meant)?.join("\n");
@@ -633,7 +614,6 @@ pub fn policy(context: &Context, arguments: PolicyArguments) -> Result<()> {
 struct Shown {
     interrupt: Interrupt,
     bar: ProgressBar,
-    on_terminal: bool,
     last: String,
 }
 
@@ -643,8 +623,7 @@ impl Shown {
         if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len} {msg}") {
             bar.set_style(style);
         }
-        let on_terminal = std::io::stderr().is_terminal();
-        Self { interrupt, bar, on_terminal, last: String::new() }
+        Self { interrupt, bar, last: String::new() }
     }
 }
 
@@ -670,7 +649,7 @@ impl Watcher for Shown {
         if !standing.why.is_empty() {
             line = format!("{line}; called off: {}", standing.why);
         }
-        if self.on_terminal {
+        if !self.bar.is_hidden() {
             self.bar.set_length(standing.all());
             self.bar.set_position(
                 standing.all() - standing.count("waiting") - standing.count("under way"),

@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Output};
 
 use certificates::{Authority, Credential, KeyKind, LeafRequest, Validity};
@@ -69,18 +69,24 @@ impl Place {
     fn update_key(&self, name: &str) -> Vec<u8> {
         let [key, public] =
             ["key", "pub"].map(|kind| self.file(&format!("{name}.{kind}")).display().to_string());
-        let curve = "ec_paramgen_curve:P-256";
-        openssl(&["genpkey", "-algorithm", "EC", "-pkeyopt", curve, "-out", &key]);
-        openssl(&["pkey", "-in", &key, "-pubout", "-out", &public]);
-        openssl(&["pkey", "-in", &key, "-pubout", "-outform", "DER"])
+        openssl(&format!("genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out {key}"));
+        openssl(&format!("pkey -in {key} -pubout -out {public}"));
+        openssl(&format!("pkey -in {key} -pubout -outform DER"))
     }
 
-    /// Makes the identity, which must fail, and returns the message.
+    /// What the program says, which must fail.
     #[track_caller]
-    fn refused(&self, words: &[&str]) {
-        let output = self.thing(&["identity"]);
+    fn failing(&self, arguments: &[&str]) -> String {
+        let output = self.thing(arguments);
         let text = String::from_utf8(output.stderr).unwrap();
         assert!(!output.status.success() && output.stdout.is_empty(), "{text}");
+        text
+    }
+
+    /// Makes the identity, which must fail with these words.
+    #[track_caller]
+    fn refused(&self, words: &[&str]) {
+        let text = self.failing(&["identity"]);
         assert!(!self.file("certs/lamp/identity.bin").exists(), "{text}");
         for word in words {
             assert!(text.contains(word), "{word:?} is not in:\n{text}");
@@ -102,8 +108,8 @@ fn assert_silent(text: &str, credential: &Credential) {
     }
 }
 
-fn openssl(arguments: &[&str]) -> Vec<u8> {
-    let output = Command::new("openssl").args(arguments).output().unwrap();
+fn openssl(line: &str) -> Vec<u8> {
+    let output = Command::new("openssl").args(line.split(' ')).output().unwrap();
     assert!(output.status.success(), "{output:?}");
     output.stdout
 }
@@ -200,7 +206,7 @@ fn every_setting_arrives() {
 
     let file = place.file("new.der");
     fs::write(&file, &spki[1]).unwrap();
-    let digest = openssl(&["dgst", "-sha256", "-r", &file.display().to_string()]);
+    let digest = openssl(&format!("dgst -sha256 -r {}", file.display()));
     let digest = String::from_utf8(digest).unwrap();
 
     let info = place.thing(&["identity-info"]);
@@ -262,26 +268,9 @@ fn the_example_is_complete_and_right() {
     assert!(explicit.update_keys.is_empty());
     assert_eq!(explicit.trial_s, defaults.trial_s);
     assert_eq!(explicit.modem_sleep, defaults.modem_sleep);
-    for key in [
-        "endpoint",
-        "port",
-        "client_id",
-        "keep_alive",
-        "backoff_cap",
-        "clean_session",
-        "status",
-        "control",
-        "certificate",
-        "key",
-        "roots",
-        "ntp",
-        "dns",
-        "modem_sleep",
-        "ssid",
-        "passphrase",
-        "keys",
-        "trial",
-    ] {
+    let keys = "endpoint port client_id keep_alive backoff_cap clean_session status control \
+                certificate key roots ntp dns modem_sleep ssid passphrase keys trial";
+    for key in keys.split(' ') {
         assert!(active.lines().any(|line| line.starts_with(&format!("{key} = "))), "{key}");
     }
     // As it stands, the example's endpoint is nobody's.
@@ -360,9 +349,7 @@ fn a_passphrase_is_never_repeated() {
         ["31415926535", "\"31415926535\nx\"", "[\"31415926535\"]", "\"3141592\"", "31415926535x"]
     {
         place.write("config.toml", &format!("[[wifi]]\nssid = \"a\"\npassphrase = {value}\n"));
-        let output = place.thing(&["identity"]);
-        let text = String::from_utf8(output.stderr).unwrap();
-        assert!(!output.status.success());
+        let text = place.failing(&["identity"]);
         assert!(text.contains("config.toml:"), "{text}");
         assert!(!text.contains("3141592"), "{text}");
     }
@@ -461,24 +448,16 @@ fn keys_that_do_not_serve() {
     let other = place.authority.issue(&LeafRequest::client("lamp")).unwrap();
     place.write_key(other.key_pem().as_bytes());
     place.refused(&["device.key:1: this key does not belong to the certificate in"]);
-    place.write_key(&openssl(&["genrsa", "-traditional", "2048"]));
+    place.write_key(&openssl("genrsa -traditional 2048"));
     place.refused(&["device.key:1: this is an RSA key", "P-256"]);
-    place.write_key(&openssl(&["genpkey", "-algorithm", "RSA"]));
+    place.write_key(&openssl("genpkey -algorithm RSA"));
     place.refused(&["device.key:1: this is an RSA key", "P-256"]);
-    place.write_key(&openssl(&["ecparam", "-name", "secp384r1", "-genkey", "-noout"]));
+    place.write_key(&openssl("ecparam -name secp384r1 -genkey -noout"));
     place.refused(&["device.key:1: this key is of another curve"]);
-    place.write_key(&openssl(&["genpkey", "-algorithm", "ed25519"]));
+    place.write_key(&openssl("genpkey -algorithm ed25519"));
     place.refused(&["device.key:1: this key is damaged or of an unknown kind"]);
-    place.write_key(&openssl(&[
-        "genpkey",
-        "-algorithm",
-        "EC",
-        "-pkeyopt",
-        "ec_paramgen_curve:P-256",
-        "-aes128",
-        "-pass",
-        "pass:secret",
-    ]));
+    let p_256 = "genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256";
+    place.write_key(&openssl(&format!("{p_256} -aes128 -pass pass:secret")));
     place.refused(&["device.key:1: this private key is encrypted", "openssl pkey"]);
     place.write_key(place.credential.chain_pem().as_bytes());
     place.refused(&["device.key:1: here is a CERTIFICATE, where the private key belongs"]);
@@ -540,16 +519,13 @@ fn forms_of_pem_that_are_not_taken() {
     }
     place.put(&place.credential);
     let key = place.file("certs/lamp/device.key").display().to_string();
-    place.write_key(&openssl(&["ec", "-in", &key, "-aes128", "-passout", "pass:secret"]));
+    place.write_key(&openssl(&format!("ec -in {key} -aes128 -passout pass:secret")));
     place.refused(&["device.key:1: this private key is encrypted", "openssl pkey"]);
     place.put(&place.credential);
-    let explicit = ["-param_enc", "explicit"];
-    place.write_key(&openssl(&[&["ec", "-in", &key][..], &explicit].concat()));
+    place.write_key(&openssl(&format!("ec -in {key} -param_enc explicit")));
     place.refused(&["device.key:1: its curve is spelled out", "named_curve"]);
     place.put(&place.credential);
-    place.write_key(&openssl(
-        &[&["pkey", "-in", &key][..], &["-ec_param_enc", "explicit"]].concat(),
-    ));
+    place.write_key(&openssl(&format!("pkey -in {key} -ec_param_enc explicit")));
     place.refused(&["device.key:1: its curve is spelled out", "named_curve"]);
 }
 
@@ -577,8 +553,8 @@ fn endpoints_of_all_partitions_are_taken() {
 fn sec1_keys_serve_as_openssl_writes_them() {
     let place = Place::new();
     let key = place.file("certs/lamp/device.key").display().to_string();
-    let sec1 = openssl(&["ec", "-in", &key]);
-    let parameters = openssl(&["ecparam", "-name", "prime256v1"]);
+    let sec1 = openssl(&format!("ec -in {key}"));
+    let parameters = openssl("ecparam -name prime256v1");
     place.write_key(&[parameters, sec1].concat());
     let region = place.make();
     let identity = Stored::read(&region).unwrap().identity;
@@ -602,36 +578,33 @@ fn an_identity_that_is_too_large_is_refused() {
 fn names_of_things_that_cannot_be() {
     let place = Place::new();
     for name in ["../lamp", "local", ""] {
-        let output = place.thing(&["identity", "--thing", name]);
-        let text = String::from_utf8(output.stderr).unwrap();
-        assert!(!output.status.success());
+        let text = place.failing(&["identity", "--thing", name]);
         assert!(text.contains("cannot be a thing's name"), "{text}");
     }
-    let output = place.thing(&["identity", "--thing", "nobody"]);
-    let text = String::from_utf8(output.stderr).unwrap();
+    let text = place.failing(&["identity", "--thing", "nobody"]);
     assert!(text.contains("make provision THING=nobody"), "{text}");
 }
 
 #[test]
 fn info_of_what_is_no_identity() {
     let place = Place::new();
-    let info = |file: &Path| {
-        let output = place.thing(&["identity-info", "--file", &file.display().to_string()]);
-        assert!(!output.status.success());
-        String::from_utf8(output.stderr).unwrap()
-    };
     let file = place.file("region");
-    assert!(info(&file).contains("make identity THING=lamp"), "{}", info(&file));
+    let name = file.display().to_string();
+    let info = ["identity-info", "--file", &name];
+    let refused = |wanted: &str| {
+        let text = place.failing(&info);
+        assert!(text.contains(wanted), "{text}");
+    };
+    refused("make identity THING=lamp");
     fs::write(&file, "short").unwrap();
-    assert!(info(&file).contains("it has 5 bytes and not 16384"), "{}", info(&file));
+    refused("it has 5 bytes and not 16384");
     fs::write(&file, [0xFF; identity::REGION_SIZE]).unwrap();
-    assert!(info(&file).contains("the identity region is erased"), "{}", info(&file));
+    refused("the identity region is erased");
     // One copy damaged: the other is shown, and the damage too.
     let mut region = place.make();
     region[100] ^= 1;
     fs::write(&file, region).unwrap();
-    let output = place.thing(&["identity-info", "--file", &file.display().to_string()]);
-    let text = String::from_utf8(output.stdout).unwrap();
+    let text = String::from_utf8(place.thing(&info).stdout).unwrap();
     assert!(text.contains("copy 0        the identity region is damaged"), "{text}");
     assert!(text.contains("copy 1        valid, sequence 1: this one counts"), "{text}");
 }
@@ -640,15 +613,10 @@ fn info_of_what_is_no_identity() {
 fn update_keys_that_do_not_serve() {
     let place = Place::new();
     place.update_key("a");
-    openssl(&[
-        "genpkey",
-        "-algorithm",
-        "ED25519",
-        "-out",
-        &place.file("b.key").display().to_string(),
-    ]);
+    let other = place.file("b.key").display().to_string();
+    openssl(&format!("genpkey -algorithm ED25519 -out {other}"));
     let public = fs::read_to_string(place.file("a.pub")).unwrap();
-    let ed25519 = openssl(&["pkey", "-in", &place.file("b.key").display().to_string(), "-pubout"]);
+    let ed25519 = openssl(&format!("pkey -in {other} -pubout"));
     place.write("b.pub", &String::from_utf8(ed25519).unwrap());
     place.write("both.pub", &format!("{public}{public}"));
     // A point that is not on the curve: the last byte is in "XX==".

@@ -81,6 +81,20 @@ fn a_thing_is_made_once_and_then_confirmed() {
     assert!(bed.said().contains("nothing to remove"));
 }
 
+/// Provisioning `demo` must fail with these words.
+#[track_caller]
+fn refused(bed: &Bed, words: &[&str]) {
+    let error = bed.provision("demo", &Topics::default()).unwrap_err().to_string();
+    for word in words {
+        assert!(error.contains(word), "{word}: {error}");
+    }
+}
+
+/// A call that does not come through, and one whose answer does not.
+fn losses() -> [(&'static str, Fault); 2] {
+    [("lost", Fault::Lost), ("answer-lost", Fault::AnswerLost)]
+}
+
 /// Topics of a thing's own, so that its policy is, too.
 fn own_topics(thing: &str) -> Topics {
     Topics { status: format!("{thing}-status/x"), control: format!("{thing}-control/x") }
@@ -111,8 +125,7 @@ fn interrupted_at(bed: &Bed, operations: &[&str], faults: &[(&str, Fault)]) {
 
 #[test]
 fn provisioning_goes_on_after_a_fault_at_any_change() {
-    let faults = [("lost", Fault::Lost), ("answer-lost", Fault::AnswerLost)];
-    interrupted_at(&Bed::new("eu-west-2"), &CHANGING, &faults);
+    interrupted_at(&Bed::new("eu-west-2"), &CHANGING, &losses());
 }
 
 #[test]
@@ -130,7 +143,7 @@ fn provisioning_goes_on_after_a_fault_at_any_look() {
 fn half_made_things_can_be_removed() {
     let bed = Bed::new("eu-north-1");
     for operation in CHANGING {
-        for (name, fault) in [("lost", Fault::Lost), ("answer-lost", Fault::AnswerLost)] {
+        for (name, fault) in losses() {
             let thing = format!("{operation}-{name}");
             bed.fault(operation, fault, 1);
             bed.provision(&thing, &own_topics(&thing)).unwrap_err();
@@ -152,7 +165,7 @@ fn removing_goes_on_after_a_fault_at_any_change() {
         "delete-policy",
         "delete-thing",
     ] {
-        for (name, fault) in [("lost", Fault::Lost), ("answer-lost", Fault::AnswerLost)] {
+        for (name, fault) in losses() {
             let thing = format!("{operation}-{name}");
             bed.provision(&thing, &own_topics(&thing)).unwrap();
             bed.fault(operation, fault, 1);
@@ -280,8 +293,7 @@ fn a_certificate_of_another_key_is_refused() {
     let bed = Bed::new("us-west-2");
     bed.leave_certificates_as_moto_makes_them();
     for _ in 0..2 {
-        let error = bed.provision("demo", &Topics::default()).unwrap_err().to_string();
-        assert!(error.contains("does not belong to the private key"), "{error}");
+        refused(&bed, &["does not belong to the private key"]);
         assert!(!bed.file("demo", "device.pem").exists());
     }
     assert_eq!(bed.account().certificates.len(), 1);
@@ -295,18 +307,15 @@ fn somebody_elses_changes_are_noticed() {
     let journal = bed.provision("demo", &Topics::default()).unwrap();
     let id = journal.certificate.unwrap().id;
     bed.tell("PUT", &format!("/certificates/{id}?newStatus=INACTIVE"));
-    let error = bed.provision("demo", &Topics::default()).unwrap_err().to_string();
-    assert!(error.contains("INACTIVE") && error.contains("Activate it"), "{error}");
+    refused(&bed, &["INACTIVE", "Activate it"]);
     bed.tell("PUT", &format!("/certificates/{id}?newStatus=ACTIVE"));
 
     bed.fault("get-policy", Fault::Answer(r#"{"policyName":"p","policyDocument":"{}"}"#), 1);
-    let error = bed.provision("demo", &Topics::default()).unwrap_err().to_string();
-    assert!(error.contains("was changed there"), "{error}");
+    refused(&bed, &["was changed there"]);
 
     let key = std::fs::read(bed.file("demo", "device.key")).unwrap();
     std::fs::remove_file(bed.file("demo", "device.key")).unwrap();
-    let error = bed.provision("demo", &Topics::default()).unwrap_err().to_string();
-    assert!(error.contains("device.key is lost"), "{error}");
+    refused(&bed, &["device.key is lost"]);
     assert!(!bed.file("demo", "device.key").exists());
     std::fs::write(bed.file("demo", "device.key"), key).unwrap();
     bed.provision("demo", &Topics::default()).unwrap();
@@ -338,8 +347,7 @@ fn each_error_says_what_to_do() {
         assert!(error.contains(wanted) && error.contains(operation), "{code}: {error}");
     }
     bed.fault("describe-endpoint", Fault::Answer(r#"{"endpointAddress":""}"#), 1);
-    let error = bed.provision("demo", &Topics::default()).unwrap_err().to_string();
-    assert!(error.contains("no endpoint") && error.contains("AWS_REGION"), "{error}");
+    refused(&bed, &["no endpoint", "AWS_REGION"]);
 }
 
 #[test]
@@ -351,8 +359,7 @@ fn throttled_calls_are_tried_again_and_then_told() {
     assert!(bed.said().contains("create-thing again in"));
     bed.fault("describe-thing", slow_down(), 99);
     bed.seen();
-    let error = bed.provision("demo", &Topics::default()).unwrap_err().to_string();
-    assert!(error.contains("wait some minutes"), "{error}");
+    refused(&bed, &["wait some minutes"]);
     assert_eq!(bed.seen().iter().filter(|operation| *operation == "describe-thing").count(), 3);
 }
 
@@ -505,10 +512,7 @@ fn the_old_certificate_goes_only_when_the_device_was_seen_with_the_new() {
     let journal = bed.journal("demo").unwrap();
     let new = journal.certificate.clone().unwrap().id;
     assert_ne!(new, old);
-    assert_eq!(
-        (prophet.asked.as_slice(), written.as_slice()),
-        ([new.clone()].as_slice(), [new.clone()].as_slice())
-    );
+    assert_eq!((&prophet.asked[..], &written[..]), (&[new.clone()][..], &[new.clone()][..]));
     assert_eq!(bed.account().certificates.len(), 2);
     assert_eq!(std::fs::read(bed.file("demo", "device.old.key")).unwrap(), old_key);
     assert_ne!(std::fs::read(bed.file("demo", "device.key")).unwrap(), old_key);
@@ -556,13 +560,7 @@ fn a_rotation_goes_on_after_a_fault_at_any_change() {
 #[test]
 fn presence_events_tell_which_certificate_a_device_has() {
     let folder = tempfile::tempdir().unwrap();
-    let settings = Settings {
-        certs: folder.path().join("certs"),
-        state: folder.path().join("state"),
-        thing: "demo".to_owned(),
-        status_topic: "esp8266/status".to_owned(),
-        control_topic: "esp8266/control".to_owned(),
-    };
+    let settings = Settings::below(folder.path(), "demo");
     let cloud = LocalCloud::start(&settings, &folder.path().join("cloud")).unwrap();
     let mut events =
         PresenceEvents::new(operator_options(&cloud.pki, cloud.servers.broker.operator_port()));
@@ -587,6 +585,14 @@ fn thing(bed: &Bed, arguments: &[&str]) -> Command {
     bed.thing(Path::new(env!("CARGO_BIN_EXE_thing")), arguments)
 }
 
+/// What it says when it succeeds, which it must.
+#[track_caller]
+fn succeeds(bed: &Bed, arguments: &[&str]) -> String {
+    let output = thing(bed, arguments).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
 #[test]
 fn the_program_can_be_killed_and_goes_on() {
     let bed = Bed::new("ap-southeast-1");
@@ -601,9 +607,7 @@ fn the_program_can_be_killed_and_goes_on() {
         assert!(!child.wait_with_output().unwrap().status.success());
         assert_eq!(bed.account().certificates.len(), 1);
     }
-    let output = thing(&bed, &["provision"]).output().unwrap();
-    assert!(output.status.success(), "{output:?}");
-    let text = String::from_utf8(output.stdout).unwrap();
+    let text = succeeds(&bed, &["provision"]);
     assert!(
         text.contains("AWS account  123456789012\n") && text.contains("demo is complete"),
         "{text}"
@@ -613,12 +617,9 @@ fn the_program_can_be_killed_and_goes_on() {
     let list = bed.folder.path().join("things.csv");
     std::fs::write(&list, "thing\ndemo\n").unwrap();
     let list = list.to_str().unwrap();
-    let output = thing(&bed, &["provision-fleet", "--file", list]).output().unwrap();
-    assert!(output.status.success(), "{output:?}");
-    let text = String::from_utf8(output.stdout).unwrap();
+    let text = succeeds(&bed, &["provision-fleet", "--file", list]);
     assert!(text.contains("0 provisioned, 1 complete before, 0 failed"), "{text}");
 
-    let output = thing(&bed, &["deprovision"]).output().unwrap();
-    assert!(output.status.success(), "{output:?}");
+    succeeds(&bed, &["deprovision"]);
     assert_eq!(bed.account(), Account::default());
 }

@@ -15,6 +15,8 @@ use certificates::{Authority, KeyKind, LeafRequest, Validity};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use releases::{Release, Signer};
+use serde_json::Value;
+use update::job::{Execution, Kind};
 
 /// What describe-job says once all is over.
 const COMPLETED: &str = r#"{"job": {"jobId": "x", "status": "COMPLETED", "jobProcessDetails": {
@@ -83,9 +85,24 @@ impl Place {
         }
         words.extend(which);
         words.extend(more);
-        let mut command = self.bed.thing(Path::new(env!("CARGO_BIN_EXE_thing")), &words);
+        let mut command = self.thing(&words);
         command.env("THING", "lamp");
         command
+    }
+
+    fn thing(&self, words: &[&str]) -> Command {
+        self.bed.thing(Path::new(env!("CARGO_BIN_EXE_thing")), words)
+    }
+
+    /// The one job: its id and its document, and what a device is told of it.
+    fn ordered(&self) -> (String, Value, String) {
+        let id = self.bed.ask("/jobs")["jobs"][0]["jobId"].as_str().unwrap().to_owned();
+        let document = self.bed.ask(&format!("/jobs/{id}/job-document"))["document"].clone();
+        let document: Value = serde_json::from_str(document.as_str().unwrap()).unwrap();
+        let told = format!(
+            r#"{{"execution":{{"jobId":"{id}","status":"QUEUED","versionNumber":1,"jobDocument":{document}}}}}"#
+        );
+        (id, document, told)
     }
 
     fn update(&self, more: &[&str]) -> Output {
@@ -140,6 +157,11 @@ fn text(output: &Output) -> String {
     format!("{out}{err}")
 }
 
+#[track_caller]
+fn says(output: &Output, wanted: &str) {
+    assert!(text(output).contains(wanted), "{wanted}: {}", text(output));
+}
+
 #[test]
 fn what_an_account_needs_is_told_and_an_update_begun_followed_and_cleared_away() {
     let place = Place::prepared("eu-west-1");
@@ -156,26 +178,19 @@ fn what_an_account_needs_is_told_and_an_update_begun_followed_and_cleared_away()
         assert!(said.contains(line), "{line}: {said}");
     }
     assert_eq!((place.objects(), place.bed.streams().len()), (1, 1));
-    let jobs = place.bed.ask("/jobs")["jobs"].clone();
-    let id = jobs[0]["jobId"].as_str().unwrap().to_owned();
+    let (id, document, told) = place.ordered();
     assert!(id.starts_with("nodemcu-1-2-3-"), "{id}");
     let job = place.bed.ask(&format!("/jobs/{id}"))["job"].clone();
     assert_eq!(job["targets"][0], "arn:aws:iot:eu-west-1:123456789012:thing/lamp");
     assert_eq!(job["timeoutConfig"]["inProgressTimeoutInMinutes"], 60);
-    let document = place.bed.ask(&format!("/jobs/{id}/job-document"))["document"].clone();
-    let document: serde_json::Value = serde_json::from_str(document.as_str().unwrap()).unwrap();
     assert_eq!(document["update"]["stream"], id.as_str());
     assert_eq!(document["update"]["version"], "1.2.3");
     // As a device reads it.
-    let told = format!(
-        r#"{{"execution":{{"jobId":"{id}","status":"QUEUED","versionNumber":1,"jobDocument":{document}}}}}"#
-    );
-    let execution = update::job::Execution::read(told.as_bytes()).unwrap().unwrap();
+    let execution = Execution::read(told.as_bytes()).unwrap().unwrap();
     assert_eq!(execution.document.unwrap().stream, id);
 
-    let status = place.bed.thing(Path::new(env!("CARGO_BIN_EXE_thing")), &["update-status"]);
-    let said = text(&{ status }.output().unwrap());
-    assert!(said.contains("lamp: version 1.2.3, 1 waiting"), "{said}");
+    let status = place.thing(&["update-status"]).output().unwrap();
+    says(&status, "lamp: version 1.2.3, 1 waiting");
 
     // The same command goes on, and makes nothing twice.
     place.bed.seen();
@@ -225,11 +240,11 @@ fn a_failure_is_told_with_its_reason_and_the_command_fails() {
 fn an_update_is_called_off_and_cleared_away() {
     let place = Place::prepared("eu-central-1");
     let nothing = place.command("update-cancel", &[]).output().unwrap();
-    assert!(text(&nothing).contains("no update of lamp is under way"), "{}", text(&nothing));
+    says(&nothing, "no update of lamp is under way");
     place.begin(&["--named"]);
     let done = place.command("update-cancel", &[]).output().unwrap();
     assert!(done.status.success(), "{}", text(&done));
-    assert!(text(&done).contains("the job is called off"), "{}", text(&done));
+    says(&done, "the job is called off");
     assert!(place.is_clear());
 }
 
@@ -243,11 +258,7 @@ fn groups_and_lists_are_one_job_each() {
     let list = list.display().to_string();
     let fleet = ["--fleet", list.as_str()];
     let refused = place.begin(&fleet);
-    assert!(
-        text(&refused).contains("there is no thing door in this account"),
-        "{}",
-        text(&refused)
-    );
+    says(&refused, "there is no thing door in this account");
     let _ = place.bed.tell("POST", "/things/door");
     let arn = |name: &str| format!("arn:aws:iot:{region}:123456789012:{name}");
     for (which, targets, words) in [
@@ -256,7 +267,7 @@ fn groups_and_lists_are_one_job_each() {
     ] {
         let begun = text(&place.begin(which));
         assert!(begun.contains(&format!("`make update-cancel {words}` calls it off")), "{begun}");
-        let id = place.bed.ask("/jobs")["jobs"][0]["jobId"].as_str().unwrap().to_owned();
+        let (id, ..) = place.ordered();
         let job = place.bed.ask(&format!("/jobs/{id}"))["job"].clone();
         assert_eq!(job["targets"], serde_json::json!(targets));
         let done = place.command_of(which, "update-cancel", &[]).output().unwrap();
@@ -280,14 +291,10 @@ fn an_identity_goes_to_its_thing_and_is_cleared_away() {
     };
     config("");
     let keyless = place.command("update-identity", &[]).output().unwrap();
-    assert!(
-        text(&keyless).contains("name one under [update] in config.toml"),
-        "{}",
-        text(&keyless)
-    );
+    says(&keyless, "name one under [update] in config.toml");
     config("[update]\nkeys = [\"certs/signing/signing.pub\"]\n");
     let group = place.command_of(&["--group", "lamps"], "update-identity", &[]).output().unwrap();
-    assert!(text(&group).contains("an identity is one thing's own"), "{}", text(&group));
+    says(&group, "an identity is one thing's own");
     assert!(place.is_clear());
 
     let begun = text(&place.interrupted(place.command("update-identity", &[])));
@@ -300,14 +307,9 @@ fn an_identity_goes_to_its_thing_and_is_cleared_away() {
     }
     let kept = folder.join("certs/updates/thing-lamp.image");
     assert_eq!(std::fs::metadata(&kept).unwrap().permissions().mode() & 0o777, 0o600);
-    let id = place.bed.ask("/jobs")["jobs"][0]["jobId"].as_str().unwrap().to_owned();
-    let document = place.bed.ask(&format!("/jobs/{id}/job-document"))["document"].clone();
-    let document: serde_json::Value = serde_json::from_str(document.as_str().unwrap()).unwrap();
-    let told = format!(
-        r#"{{"execution":{{"jobId":"{id}","status":"QUEUED","versionNumber":1,"jobDocument":{document}}}}}"#
-    );
-    let execution = update::job::Execution::read(told.as_bytes()).unwrap().unwrap();
-    assert_eq!(execution.document.unwrap().kind, update::job::Kind::Identity);
+    let (_, _, told) = place.ordered();
+    let execution = Execution::read(told.as_bytes()).unwrap().unwrap();
+    assert_eq!(execution.document.unwrap().kind, Kind::Identity);
 
     // An update of the firmware has to wait.
     let firmware = text(&place.update(&[]));
@@ -315,7 +317,7 @@ fn an_identity_goes_to_its_thing_and_is_cleared_away() {
     place.bed.fault("describe-job", Fault::Answer(COMPLETED), 1);
     let done = place.command("update-identity", &[]).output().unwrap();
     assert!(done.status.success(), "{}", text(&done));
-    assert!(text(&done).contains("done         1 updated on identity 2"), "{}", text(&done));
+    says(&done, "done         1 updated on identity 2");
     assert!(place.is_clear());
 }
 
@@ -336,9 +338,8 @@ fn a_missing_permission_is_named_with_the_policy_that_has_it() {
     }
     let said = text(&{ place.command("update-cancel", &[]) }.output().unwrap());
     assert!(place.is_clear(), "{said}");
-    let policy = place.bed.thing(Path::new(env!("CARGO_BIN_EXE_thing")), &["update-policy"]);
-    let said = text(&{ policy }.output().unwrap());
-    assert!(said.contains(&format!("arn:aws:s3:::{}/updates/*", place.bucket)), "{said}");
+    let policy = place.thing(&["update-policy"]).output().unwrap();
+    says(&policy, &format!("arn:aws:s3:::{}/updates/*", place.bucket));
 }
 
 #[test]
@@ -353,14 +354,10 @@ fn what_cannot_be_is_told_before_anything_is_made() {
     ] {
         let refused = place.update(more);
         assert!(!refused.status.success());
-        assert!(text(&refused).contains(wanted), "{wanted}: {}", text(&refused));
+        says(&refused, wanted);
     }
     let mut nobody = place.command("update", &[]);
     let refused = nobody.env("THING", "nobody").output().unwrap();
-    assert!(
-        text(&refused).contains("there is no thing nobody in this account"),
-        "{}",
-        text(&refused)
-    );
+    says(&refused, "there is no thing nobody in this account");
     assert_eq!((place.objects(), place.bed.streams().len()), (0, 0));
 }

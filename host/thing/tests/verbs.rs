@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -19,13 +19,11 @@ use things::folder::ThingFolder;
 use things::settings::Settings;
 
 fn settings(folder: &Path) -> Settings {
-    Settings {
-        certs: folder.join("certs"),
-        state: folder.to_owned(),
-        thing: "a-thing".to_owned(),
-        status_topic: "esp8266/status".to_owned(),
-        control_topic: "esp8266/control".to_owned(),
-    }
+    Settings { state: folder.to_owned(), ..Settings::below(folder, "a-thing") }
+}
+
+fn start(folder: &Path) -> LocalCloud {
+    LocalCloud::start(&settings(folder), &folder.join("cloud")).unwrap()
 }
 
 fn thing(folder: &Path, verb: &str) -> Command {
@@ -34,8 +32,12 @@ fn thing(folder: &Path, verb: &str) -> Command {
     command
 }
 
-fn finish(folder: &Path, verb: &str) -> Output {
-    thing(folder, verb).output().unwrap()
+/// What it says when it fails, which it must.
+#[track_caller]
+fn failing(folder: &Path, verb: &str) -> String {
+    let output = thing(folder, verb).output().unwrap();
+    assert!(!output.status.success(), "{output:?}");
+    String::from_utf8(output.stderr).unwrap()
 }
 
 /// Answers every command with the status that the firmware would send.
@@ -83,9 +85,7 @@ impl Drop for FakeDevice {
 fn without_a_cloud_the_message_says_what_to_do() {
     let folder = tempfile::tempdir().unwrap();
     for verb in ["on", "off", "watch"] {
-        let output = finish(folder.path(), verb);
-        assert!(!output.status.success());
-        let error = String::from_utf8(output.stderr).unwrap();
+        let error = failing(folder.path(), verb);
         assert!(error.contains("make run"), "{error}");
     }
 }
@@ -93,30 +93,27 @@ fn without_a_cloud_the_message_says_what_to_do() {
 #[test]
 fn on_and_off_wait_for_the_device() {
     let folder = tempfile::tempdir().unwrap();
-    let cloud = LocalCloud::start(&settings(folder.path()), &folder.path().join("cloud")).unwrap();
+    let cloud = start(folder.path());
     let mut announced = cloud.running().announce(folder.path()).unwrap();
-    let output = finish(folder.path(), "on");
-    let error = String::from_utf8(output.stderr).unwrap();
-    assert!(!output.status.success() && error.contains("does not run its firmware yet"), "{error}");
+    let error = failing(folder.path(), "on");
+    assert!(error.contains("does not run its firmware yet"), "{error}");
     announced.board_runs().unwrap();
     let device = FakeDevice::start(&cloud);
     for verb in ["on", "off"] {
-        let output = finish(folder.path(), verb);
+        let output = thing(folder.path(), verb).output().unwrap();
         assert!(output.status.success(), "{output:?}");
         let text = String::from_utf8(output.stdout).unwrap();
         assert!(text.ends_with(&format!("the device's LED is {verb}\n")), "{text}");
     }
     drop(device);
-    let output = finish(folder.path(), "on");
-    assert!(!output.status.success());
-    let error = String::from_utf8(output.stderr).unwrap();
+    let error = failing(folder.path(), "on");
     assert!(error.contains("no device answered"), "{error}");
 }
 
 #[test]
 fn watch_shows_statuses_and_ends_by_ctrl_c() {
     let folder = tempfile::tempdir().unwrap();
-    let cloud = LocalCloud::start(&settings(folder.path()), &folder.path().join("cloud")).unwrap();
+    let cloud = start(folder.path());
     let _announced = cloud.running().announce(folder.path()).unwrap();
     let mut watch = thing(folder.path(), "watch").stdout(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(watch.stdout.take().unwrap()).lines();
@@ -147,13 +144,9 @@ fn a_provisioned_thing_is_let_in_by_its_own_certificate_only() {
     let config = Config::load(&config).unwrap();
     let mut settings = settings(folder.path());
     settings.adopt(&config).unwrap();
-    let cloud = LocalCloud::start_configured(
-        &settings,
-        &folder.path().join("cloud"),
-        &config,
-        &ThingFolder::new(&things, "a-thing").unwrap(),
-    )
-    .unwrap();
+    let own = ThingFolder::new(&things, "a-thing").unwrap();
+    let cloud = folder.path().join("cloud");
+    let cloud = LocalCloud::start_configured(&settings, &cloud, &config, &own).unwrap();
     assert!(cloud.stands_in_for_aws());
     let identity = cloud.device_identity();
     assert_eq!(identity.endpoints.host, ENDPOINT);
@@ -176,12 +169,9 @@ fn a_provisioned_thing_is_let_in_by_its_own_certificate_only() {
     for credential in [&other, &cloud.pki.device] {
         assert!(connect(credential).is_err());
     }
-    assert!(
-        cloud.gate_log().iter().all(|line| line.contains("the device's TLS")),
-        "{:?}",
-        cloud.gate_log()
-    );
-    assert_eq!(cloud.gate_log().len(), 2);
+    let log = cloud.gate_log();
+    assert!(log.iter().all(|line| line.contains("the device's TLS")), "{log:?}");
+    assert_eq!(log.len(), 2);
     let mut device = connect(&credential).unwrap();
     let mut operator = cloud.operator().unwrap();
     operator.subscribe("a-thing/status").unwrap();
@@ -202,7 +192,7 @@ fn a_provisioned_thing_is_let_in_by_its_own_certificate_only() {
 #[test]
 fn watch_ends_quietly_when_nobody_reads() {
     let folder = tempfile::tempdir().unwrap();
-    let cloud = LocalCloud::start(&settings(folder.path()), &folder.path().join("cloud")).unwrap();
+    let cloud = start(folder.path());
     let _announced = cloud.running().announce(folder.path()).unwrap();
     let mut watch = thing(folder.path(), "watch")
         .stdout(Stdio::piped())

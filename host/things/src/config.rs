@@ -39,7 +39,7 @@ struct Settings {
     certificate: CertificateSettings,
     network: Network,
     wifi: Vec<Spanned<WifiSettings>>,
-    log: BTreeMap<Spanned<String>, Spanned<LevelName>>,
+    log: BTreeMap<Spanned<String>, LevelSetting>,
     update: UpdateSettings,
 }
 
@@ -114,8 +114,12 @@ impl std::fmt::Debug for Secret {
     }
 }
 
-#[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Deserialize)]
+struct LevelSetting(#[serde(with = "LevelName")] Level);
+
+/// How a person writes a [`Level`].
+#[derive(Deserialize)]
+#[serde(remote = "Level", rename_all = "lowercase")]
 enum LevelName {
     Off,
     Error,
@@ -123,19 +127,6 @@ enum LevelName {
     Info,
     Debug,
     Trace,
-}
-
-impl From<LevelName> for Level {
-    fn from(name: LevelName) -> Self {
-        match name {
-            LevelName::Off => Self::Off,
-            LevelName::Error => Self::Error,
-            LevelName::Warn => Self::Warn,
-            LevelName::Info => Self::Info,
-            LevelName::Debug => Self::Debug,
-            LevelName::Trace => Self::Trace,
-        }
-    }
 }
 
 impl Config {
@@ -170,14 +161,14 @@ impl Config {
     /// # Errors
     /// When a topic has another placeholder than `{thing}`.
     pub fn topics(&self, thing: &str, defaults: Topics) -> Result<Topics, Problem> {
-        let topics = &self.settings.topics;
-        let or = |setting: &Option<Spanned<String>>, default| match setting {
+        let TopicSettings { status, control } = &self.settings.topics;
+        let topic = |setting: &Option<_>, default| match setting {
             Some(setting) => self.filled(setting, thing),
             None => Ok(default),
         };
         Ok(Topics {
-            status: or(&topics.status, defaults.status)?,
-            control: or(&topics.control, defaults.control)?,
+            status: topic(status, defaults.status)?,
+            control: topic(control, defaults.control)?,
         })
     }
 
@@ -208,7 +199,7 @@ impl Config {
     /// When there is none or it cannot be AWS IoT's.
     pub fn endpoint(&self, folder: &ThingFolder) -> Result<String, Problem> {
         let notes = folder.notes()?;
-        let noted = notes.as_ref().and_then(|notes| notes.endpoint());
+        let noted = notes.as_ref().and_then(|notes| notes.endpoint.as_ref());
         let flaw = |endpoint: &str| {
             endpoint_flaw(endpoint).map(|flaw| format!("the endpoint {endpoint:?} {flaw}"))
         };
@@ -218,7 +209,7 @@ impl Config {
                 Some(flaw) => Err(self.problem(&own.span(), flaw)),
             },
             (None, Some(noted), Some(notes)) => match flaw(noted) {
-                None => Ok(noted.to_owned()),
+                None => Ok(noted.clone()),
                 Some(flaw) => Err(notes.blame("endpoint", flaw)),
             },
             _ => Err(Problem::of(
@@ -242,46 +233,29 @@ impl Config {
         let thing = identity.thing.clone();
         // First: the settings of the command line have them already, unchecked.
         self.apply_topics(identity)?;
-        let connection = &self.settings.connection;
-        if let Some(port) = &connection.port {
-            identity.endpoints.port = *port.get_ref();
-            self.check(identity, &port.span())?;
-        }
+        let Settings { connection, certificate, network, wifi, log, update, .. } = &self.settings;
+        self.set(identity, &connection.port, |its, port| its.endpoints.port = *port)?;
         if let Some(id) = &connection.client_id {
             identity.client_id = Some(self.filled(id, &thing)?);
             self.check(identity, &id.span())?;
         }
-        if let Some(seconds) = &connection.keep_alive {
-            identity.keep_alive_s = *seconds.get_ref();
-            self.check(identity, &seconds.span())?;
-        }
-        if let Some(seconds) = &connection.backoff_cap {
-            identity.backoff_cap_s = *seconds.get_ref();
-            self.check(identity, &seconds.span())?;
-        }
+        self.set(identity, &connection.keep_alive, |its, seconds| its.keep_alive_s = *seconds)?;
+        self.set(identity, &connection.backoff_cap, |its, seconds| its.backoff_cap_s = *seconds)?;
         if let Some(clean) = connection.clean_session {
             identity.clean_session = clean;
         }
-        for root in &self.settings.certificate.roots {
+        for root in &certificate.roots {
             let file = self.beside(&self.filled(root, &thing)?);
             identity.roots.extend(pem_file::certificates(&file, "correct `roots` in config.toml")?);
             self.check(identity, &root.span())?;
         }
-        for server in &self.settings.network.ntp {
-            identity.endpoints.ntp.push(server.get_ref().clone());
-            self.check(identity, &server.span())?;
-        }
-        for server in &self.settings.network.dns {
-            identity.endpoints.dns.push(server.get_ref().clone());
-            self.check(identity, &server.span())?;
-        }
-        identity.modem_sleep = self.settings.network.modem_sleep;
-        for network in &self.settings.wifi {
-            let WifiSettings { ssid, passphrase } = network.get_ref();
-            identity.wifi.push(Wifi::new(ssid.clone(), passphrase.0.clone()));
-            self.check(identity, &network.span())?;
-        }
-        for (module, level) in &self.settings.log {
+        self.set(identity, &network.ntp, |its, server| its.endpoints.ntp.push(server.clone()))?;
+        self.set(identity, &network.dns, |its, server| its.endpoints.dns.push(server.clone()))?;
+        identity.modem_sleep = network.modem_sleep;
+        self.set(identity, wifi, |its, WifiSettings { ssid, passphrase }| {
+            its.wifi.push(Wifi::new(ssid.clone(), passphrase.0.clone()));
+        })?;
+        for (module, LevelSetting(level)) in log {
             if !is_known(module.get_ref()) {
                 let what = format!(
                     "the device's log has no module {:?}; it has {}, and \"*\" for all",
@@ -290,19 +264,28 @@ impl Config {
                 );
                 return Err(self.problem(&module.span(), what));
             }
-            identity.log_levels.push((module.get_ref().clone(), (*level.get_ref()).into()));
+            identity.log_levels.push((module.get_ref().clone(), *level));
             self.check(identity, &module.span())?;
         }
-        for key in &self.settings.update.keys {
+        for key in &update.keys {
             let file = self.beside(&self.filled(key, &thing)?);
             identity.update_keys.push(pem_file::public_key(&file)?);
             self.check(identity, &key.span())?;
         }
-        if let Some(seconds) = &self.settings.update.trial {
-            identity.trial_s = *seconds.get_ref();
-            self.check(identity, &seconds.span())?;
-        }
-        Ok(())
+        self.set(identity, &update.trial, |its, seconds| its.trial_s = *seconds)
+    }
+
+    /// Puts the values of a setting into an identity, and checks each.
+    fn set<'s, T: 's>(
+        &self,
+        identity: &mut DeviceIdentity,
+        values: impl IntoIterator<Item = &'s Spanned<T>>,
+        put: impl Fn(&mut DeviceIdentity, &T),
+    ) -> Result<(), Problem> {
+        values.into_iter().try_for_each(|value| {
+            put(identity, value.get_ref());
+            self.check(identity, &value.span())
+        })
     }
 
     /// Both topics at once: each is compared with the other.

@@ -84,14 +84,14 @@ impl Wifi {
         &self.passphrase
     }
 
-    fn key(&self) -> WifiKey<'_> {
-        let passphrase = WifiKey::Passphrase(&self.passphrase);
-        let network = WifiNetwork { ssid: self.ssid.as_bytes(), key: passphrase };
+    fn network(&self) -> WifiNetwork<'_> {
+        let network = |key| WifiNetwork { ssid: self.ssid.as_bytes(), key };
+        let by_passphrase = network(WifiKey::Passphrase(&self.passphrase));
         match self.passphrase.as_str() {
-            "" => WifiKey::None,
+            "" => network(WifiKey::None),
             // What is no passphrase must be refused as such.
-            _ if network.validate().is_err() => passphrase,
-            _ => WifiKey::Pmk(&self.pmk),
+            _ if by_passphrase.validate().is_err() => by_passphrase,
+            _ => network(WifiKey::Pmk(&self.pmk)),
         }
     }
 }
@@ -135,9 +135,7 @@ impl DeviceIdentity {
     /// # Errors
     /// When a field is not one that the device can use.
     pub fn region(&self) -> Result<Vec<u8>> {
-        self.with_fields(|fields| fields.encode_region())
-            .and_then(|region| region)
-            .map_err(|error| anyhow::anyhow!("{error}"))
+        Ok(self.with_fields(|fields| fields.encode_region())?)
     }
 
     /// One copy of the region.
@@ -145,7 +143,7 @@ impl DeviceIdentity {
     /// # Errors
     /// As [`DeviceIdentity::region`].
     pub fn copy(&self, sequence: u32) -> Result<Vec<u8>, Error> {
-        self.with_fields(|fields| fields.encode_copy(sequence)).and_then(|copy| copy)
+        self.with_fields(|fields| fields.encode_copy(sequence))
     }
 
     /// What an update over the air brings: one copy, without what fills it up.
@@ -153,7 +151,7 @@ impl DeviceIdentity {
     /// # Errors
     /// As [`DeviceIdentity::region`].
     pub fn file(&self, sequence: u32) -> Result<Vec<u8>, Error> {
-        self.with_fields(|fields| fields.encode_file(sequence)).and_then(|file| file)
+        self.with_fields(|fields| fields.encode_file(sequence))
     }
 
     /// Checks every field.
@@ -161,12 +159,18 @@ impl DeviceIdentity {
     /// # Errors
     /// With the first field that the device could not use.
     pub fn validate(&self) -> Result<(), Error> {
-        self.with_fields(|fields| fields.validate()).and_then(|valid| valid)
+        self.with_fields(|fields| fields.validate())
     }
 
     /// Hands the fields to `use_them` as the format has them.
-    fn with_fields<T>(&self, use_them: impl FnOnce(&Identity<'_>) -> T) -> Result<T, Error> {
+    fn with_fields<T>(
+        &self,
+        use_them: impl FnOnce(&Identity<'_>) -> Result<T, Error>,
+    ) -> Result<T, Error> {
         let key = self.credential.key.secret_der();
+        let ntp = self.endpoints.ntp.iter().map(|text| NtpServer::parse(text));
+        let dns = self.endpoints.dns.iter().map(|text| parse_dns_server(text));
+        let levels = self.log_levels.iter();
         let mut fields = Identity::new(&self.endpoints.host, &[], key);
         fields.port = self.endpoints.port;
         fields.client_id = self.client_id.as_deref();
@@ -175,35 +179,18 @@ impl DeviceIdentity {
         fields.control_topic = &self.topics.control;
         fields.certificates = self.credential.chain.iter().map(AsRef::as_ref).collect();
         fields.roots = self.roots.iter().map(AsRef::as_ref).collect();
-        fields.wifi = self
-            .wifi
-            .iter()
-            .map(|wifi| WifiNetwork { ssid: wifi.ssid.as_bytes(), key: wifi.key() })
-            .collect();
-        fields.own_ntp_servers = self
-            .endpoints
-            .ntp
-            .iter()
-            .map(|text| NtpServer::parse(text))
-            .collect::<Result<_, _>>()?;
-        fields.dns_servers = self
-            .endpoints
-            .dns
-            .iter()
-            .map(|text| parse_dns_server(text))
-            .collect::<Result<_, _>>()?;
+        fields.wifi = self.wifi.iter().map(Wifi::network).collect();
+        fields.own_ntp_servers = ntp.collect::<Result<_, _>>()?;
+        fields.dns_servers = dns.collect::<Result<_, _>>()?;
         fields.keep_alive_s = self.keep_alive_s;
         fields.backoff_cap_s = self.backoff_cap_s;
         fields.clean_session = self.clean_session;
-        fields.log_levels = self
-            .log_levels
-            .iter()
-            .map(|(module, level)| LogLevel { module, level: *level })
-            .collect();
+        fields.log_levels =
+            levels.map(|(module, level)| LogLevel { module, level: *level }).collect();
         fields.update_keys = self.update_keys.iter().collect();
         fields.trial_s = self.trial_s;
         fields.modem_sleep = self.modem_sleep;
-        Ok(use_them(&fields))
+        use_them(&fields)
     }
 }
 

@@ -11,7 +11,7 @@ const NOTES_LIMIT: u64 = 64 * 1024;
 
 /// Names under `certs/` that no thing may have: the local PKI, the signing key and orders of updates
 /// lie there.
-const RESERVED: [&str; 3] = ["local", "signing", "updates"];
+pub const RESERVED: [&str; 3] = ["local", "signing", "updates"];
 
 /// Where a thing's files are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,55 +20,33 @@ pub struct ThingFolder {
     thing: String,
 }
 
-/// What identities need of `thing.json`; the rest is for provisioning.
-#[derive(Debug, Default, Deserialize)]
-struct Content {
-    endpoint: Option<String>,
-    status_topic: Option<String>,
-    control_topic: Option<String>,
-    certificate: Option<Certificate>,
-}
-
-/// What AWS knows the certificate by.
+/// What AWS knows a certificate by.
 #[derive(Debug, Deserialize)]
-struct Certificate {
-    id: String,
+pub struct Certificate {
+    /// Its id in the account.
+    pub id: String,
 }
 
-/// The notes of provisioning.
-#[derive(Debug)]
+/// The notes of provisioning: what identities need of `thing.json`.
+#[derive(Debug, Deserialize)]
 pub struct Notes {
-    content: Content,
+    /// The endpoint, if provisioning has got so far.
+    pub endpoint: Option<String>,
+    /// The topic to which the thing's policy lets it publish.
+    pub status_topic: Option<String>,
+    /// The topic to which the thing's policy lets it subscribe.
+    pub control_topic: Option<String>,
+    /// The certificate.
+    pub certificate: Option<Certificate>,
+    #[serde(skip)]
     text: String,
+    #[serde(skip)]
     file: PathBuf,
+    #[serde(skip)]
     remedy: String,
 }
 
 impl Notes {
-    /// The endpoint, if provisioning has got so far.
-    #[must_use]
-    pub fn endpoint(&self) -> Option<&str> {
-        self.content.endpoint.as_deref()
-    }
-
-    /// The topic to which the thing's policy lets it publish.
-    #[must_use]
-    pub fn status_topic(&self) -> Option<&str> {
-        self.content.status_topic.as_deref()
-    }
-
-    /// The topic to which the thing's policy lets it subscribe.
-    #[must_use]
-    pub fn control_topic(&self) -> Option<&str> {
-        self.content.control_topic.as_deref()
-    }
-
-    /// The certificate's id in the account.
-    #[must_use]
-    pub fn certificate_id(&self) -> Option<&str> {
-        self.content.certificate.as_ref().map(|certificate| certificate.id.as_str())
-    }
-
     /// A problem of the value of this key.
     #[must_use]
     pub fn blame(&self, key: &str, what: impl Into<String>) -> Problem {
@@ -80,6 +58,13 @@ impl Notes {
     }
 }
 
+/// Whether AWS takes this as the name of a thing.
+#[must_use]
+pub fn is_name(thing: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b":_-".contains(&byte);
+    (1..=128).contains(&thing.len()) && thing.bytes().all(allowed)
+}
+
 impl ThingFolder {
     /// The folder of `thing` below `certs`; nothing needs to exist.
     ///
@@ -87,12 +72,7 @@ impl ThingFolder {
     /// When the thing's name is none, or would lead elsewhere.
     pub fn new(certs: &Path, thing: &str) -> Result<Self, Problem> {
         let folder = certs.join(thing);
-        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
-        if thing.is_empty()
-            || thing.len() > 128
-            || !thing.bytes().all(|byte| allowed(byte) || byte == b':')
-            || RESERVED.contains(&thing)
-        {
+        if !is_name(thing) || RESERVED.contains(&thing) {
             return Err(Problem::of(
                 &folder,
                 format!("{thing:?} cannot be a thing's name"),
@@ -168,10 +148,10 @@ impl ThingFolder {
         }
         let text = read_text(&file, NOTES_LIMIT, &self.remedy())?;
         let remedy = format!("run `make provision THING={}` again", self.thing);
-        let content = serde_json::from_str(&text).map_err(|error| {
+        let notes = serde_json::from_str(&text).map_err(|error| {
             Problem::of(&file, format!("this is damaged: {error}"), &remedy).at_line(error.line())
         })?;
-        Ok(Some(Notes { content, text, file, remedy }))
+        Ok(Some(Notes { text, file, remedy, ..notes }))
     }
 }
 
@@ -210,10 +190,10 @@ mod tests {
         std::fs::create_dir(certs.path().join("demo")).unwrap();
         std::fs::write(folder.notes_file(), "{\"thing\": \"demo\"}").unwrap();
         assert!(folder.exists());
-        assert_eq!(folder.notes().unwrap().unwrap().endpoint(), None);
+        assert_eq!(folder.notes().unwrap().unwrap().endpoint, None);
         std::fs::write(folder.notes_file(), "{\n\"region\": 1,\n\"endpoint\": \"a.b\"}").unwrap();
         let notes = folder.notes().unwrap().unwrap();
-        assert_eq!(notes.endpoint(), Some("a.b"));
+        assert_eq!(notes.endpoint.as_deref(), Some("a.b"));
         let blame = notes.blame("endpoint", "is odd").to_string();
         assert!(blame.contains("thing.json:3: is odd"), "{blame}");
         std::fs::write(folder.notes_file(), "{\n\"endpoint\": \n").unwrap();

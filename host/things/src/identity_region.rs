@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use identity::WifiKey;
 use identity::{COPY_SIZE, Error, Identity, REGION_SIZE, Stored, decode_copy};
 use process::files::{self, SECRET};
@@ -71,8 +71,8 @@ fn agrees_with_policy(identity: &DeviceIdentity, folder: &ThingFolder) -> Result
         ));
     }
     for (key, allowed, wanted) in [
-        ("status_topic", notes.status_topic(), &identity.topics.status),
-        ("control_topic", notes.control_topic(), &identity.topics.control),
+        ("status_topic", &notes.status_topic, &identity.topics.status),
+        ("control_topic", &notes.control_topic, &identity.topics.control),
     ] {
         if let Some(allowed) = allowed
             && allowed != wanted
@@ -114,18 +114,15 @@ pub fn write(config: &Config, folder: &ThingFolder, out: &Path, topics: &Topics)
 /// # Errors
 /// When the file cannot be read or holds no identity.
 pub fn describe_file(file: &Path, remedy: &str) -> Result<String> {
-    let length = std::fs::metadata(file)
-        .map_err(|error| Problem::of(file, format!("cannot be read: {error}"), remedy))?
-        .len();
+    let problem = |what: String| Problem::of(file, what, remedy);
+    let length =
+        std::fs::metadata(file).map_err(|error| problem(format!("cannot be read: {error}")))?.len();
     if length != REGION_SIZE as u64 {
-        bail!(Problem::of(
-            file,
-            format!("this is no identity region: it has {length} bytes and not {REGION_SIZE}"),
-            remedy,
-        ));
+        bail!(problem(format!(
+            "this is no identity region: it has {length} bytes and not {REGION_SIZE}"
+        )));
     }
-    let region = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
-    describe(&region).map_err(|error| anyhow::anyhow!(Problem::of(file, error.to_string(), remedy)))
+    Ok(describe(&files::read(file)?).map_err(|error| problem(error.to_string()))?)
 }
 
 /// Describes a region without its secrets.
@@ -200,11 +197,7 @@ fn describe_fields(text: &mut String, identity: &Identity<'_>) {
 }
 
 fn sha256(bytes: &[u8]) -> String {
-    let digest = ring::digest::digest(&ring::digest::SHA256, bytes);
-    digest.as_ref().iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    hex::encode(ring::digest::digest(&ring::digest::SHA256, bytes))
 }
 
 /// Subject, end of validity and SHA-256 of a certificate.

@@ -5,9 +5,9 @@ use std::path::Path;
 
 use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, PrivateSec1KeyDer};
+use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer, PrivateSec1KeyDer};
 use time::{Duration, OffsetDateTime};
-use x509_parser::asn1_rs::Tag;
+use x509_parser::asn1_rs::{Any, Tag};
 use x509_parser::prelude::{FromDer, X509Certificate};
 use x509_parser::public_key::PublicKey;
 
@@ -39,16 +39,38 @@ const SPKI: [u8; 27] = [
     0x86, 0x48, 0xCE, 0x3D, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00, 0x04,
 ];
 
+/// The label of a private key of any kind (RFC 5208).
+const PKCS_8: &str = "PRIVATE KEY";
+
 /// One block of a PEM file.
-struct Block {
+struct Block<'f> {
+    file: &'f Path,
     label: String,
     /// The line of its BEGIN, from 1.
     line: usize,
     der: Vec<u8>,
 }
 
+impl Block<'_> {
+    /// A problem of this block.
+    fn problem(&self, what: impl Into<String>, remedy: impl Into<String>) -> Problem {
+        Problem::of(self.file, what, remedy).at_line(self.line)
+    }
+
+    /// The certificate that it is.
+    fn certificate(&self) -> Result<X509Certificate<'_>, Problem> {
+        match X509Certificate::from_der(&self.der) {
+            Ok(([], certificate)) => Ok(certificate),
+            _ => Err(self.problem(
+                "this certificate is damaged",
+                "copy the file again, without changing a character",
+            )),
+        }
+    }
+}
+
 /// Reads the blocks of a PEM file.
-fn blocks(file: &Path, remedy: &str) -> Result<Vec<Block>, Problem> {
+fn blocks<'f>(file: &'f Path, remedy: &str) -> Result<Vec<Block<'f>>, Problem> {
     const BEGIN: &str = "-----BEGIN ";
     let text = read_text(file, FILE_LIMIT, remedy)?;
     let lines: Vec<&str> = text.lines().collect();
@@ -80,7 +102,7 @@ fn blocks(file: &Path, remedy: &str) -> Result<Vec<Block>, Problem> {
         let kept = block.iter().filter(|line| headers || !line.trim().is_empty());
         let block = kept.copied().collect::<Vec<_>>().join("\n");
         let der = pem::parse(block).map_err(|_| damaged())?.into_contents();
-        blocks.push(Block { label: label.to_owned(), line: index + 1, der });
+        blocks.push(Block { file, label: label.to_owned(), line: index + 1, der });
         index += length + 1;
     }
     if blocks.is_empty() {
@@ -133,27 +155,38 @@ pub fn public_key(file: &Path) -> Result<[u8; 64], Problem> {
     let remedy = "name a public key that signs updates under [update]: `make signing-key` makes \
                   one, certs/signing/signing.pub; `openssl pkey -in KEY -pubout` takes it from a key";
     let blocks = blocks(file, remedy)?;
-    let [Block { label, line, der }] = &blocks[..] else {
+    let [block] = &blocks[..] else {
         return Err(Problem::of(file, "there is more than one PEM block in it", remedy));
     };
-    if label != "PUBLIC KEY" {
-        let what = format!("this is no public key: its label is {label}");
-        return Err(Problem::of(file, what, remedy).at_line(*line));
+    if block.label != "PUBLIC KEY" {
+        let what = format!("this is no public key: its label is {}", block.label);
+        return Err(block.problem(what, remedy));
     }
-    let point: Option<[u8; 64]> = der.strip_prefix(&SPKI).and_then(|point| point.try_into().ok());
-    point
+    point(&block.der)
         .filter(is_on_curve)
-        .ok_or_else(|| Problem::of(file, "this is no public key on P-256", remedy).at_line(*line))
+        .ok_or_else(|| block.problem("this is no public key on P-256", remedy))
 }
 
 /// Whether a device could take this point for a key: ring looks before it agrees on a secret.
 fn is_on_curve(point: &[u8; 64]) -> bool {
     use ring::agreement::{ECDH_P256, EphemeralPrivateKey, UnparsedPublicKey, agree_ephemeral};
-    let mut uncompressed = [4; 65];
-    uncompressed[1..].copy_from_slice(point);
-    EphemeralPrivateKey::generate(&ECDH_P256, &SystemRandom::new()).is_ok_and(|own| {
-        agree_ephemeral(own, &UnparsedPublicKey::new(&ECDH_P256, uncompressed), |_| ()).is_ok()
-    })
+    let key = UnparsedPublicKey::new(&ECDH_P256, uncompressed(point));
+    EphemeralPrivateKey::generate(&ECDH_P256, &SystemRandom::new())
+        .is_ok_and(|own| agree_ephemeral(own, &key, |_| ()).is_ok())
+}
+
+/// The point of a public key on P-256 in DER (SubjectPublicKeyInfo), x and y.
+#[must_use]
+pub fn point(spki: &[u8]) -> Option<[u8; 64]> {
+    spki.strip_prefix(&SPKI)?.try_into().ok()
+}
+
+/// A point as ring takes it.
+#[must_use]
+pub fn uncompressed(point: &[u8; 64]) -> [u8; 65] {
+    let mut bytes = [4; 65];
+    bytes[1..].copy_from_slice(point);
+    bytes
 }
 
 /// A public key in DER (SubjectPublicKeyInfo), as `openssl pkey -pubin -outform DER` has it.
@@ -167,67 +200,49 @@ pub fn spki(point: &[u8; 64]) -> Vec<u8> {
 /// # Errors
 /// When the file has none, or one that is damaged or not valid today.
 pub fn certificates(file: &Path, remedy: &str) -> Result<Vec<CertificateDer<'static>>, Problem> {
-    located_certificates(file, remedy)
-        .map(|found| found.into_iter().map(|(_, certificate)| certificate).collect())
+    Ok(chain(certificate_blocks(file, remedy)?))
 }
 
-fn located_certificates(
-    file: &Path,
-    remedy: &str,
-) -> Result<Vec<(usize, CertificateDer<'static>)>, Problem> {
-    let mut found = Vec::new();
-    for Block { label, line, der } in blocks(file, remedy)? {
+fn chain(blocks: Vec<Block<'_>>) -> Vec<CertificateDer<'static>> {
+    blocks.into_iter().map(|block| block.der.into()).collect()
+}
+
+fn certificate_blocks<'f>(file: &'f Path, remedy: &str) -> Result<Vec<Block<'f>>, Problem> {
+    let blocks = blocks(file, remedy)?;
+    for block in &blocks {
+        let label = &*block.label;
         // The second and third are the old names of the first (RFC 7468, section 5.1).
-        if !["CERTIFICATE", "X509 CERTIFICATE", "X.509 CERTIFICATE"].contains(&&*label) {
-            return Err(Problem::of(
-                file,
+        if !["CERTIFICATE", "X509 CERTIFICATE", "X.509 CERTIFICATE"].contains(&label) {
+            return Err(block.problem(
                 format!("here is a {label}, where certificates belong"),
-                remedy_for(&label, "keep certificates and key in files of their own"),
-            )
-            .at_line(line));
+                remedy_for(label, "keep certificates and key in files of their own"),
+            ));
         }
-        check_dates(&der, line, file)?;
-        found.push((line, CertificateDer::from(der)));
+        check_dates(block)?;
     }
-    Ok(found)
+    Ok(blocks)
 }
 
-fn parse<'a>(der: &'a [u8], line: usize, file: &Path) -> Result<X509Certificate<'a>, Problem> {
-    match X509Certificate::from_der(der) {
-        Ok(([], certificate)) => Ok(certificate),
-        _ => Err(Problem::of(
-            file,
-            "this certificate is damaged",
-            "copy the file again, without changing a character",
-        )
-        .at_line(line)),
-    }
-}
-
-fn check_dates(der: &[u8], line: usize, file: &Path) -> Result<(), Problem> {
-    let certificate = parse(der, line, file)?;
+fn check_dates(block: &Block<'_>) -> Result<(), Problem> {
+    let certificate = block.certificate()?;
     let now = OffsetDateTime::now_utc();
     let from = certificate.validity().not_before.to_datetime();
     let to = certificate.validity().not_after.to_datetime();
     if to < now {
-        return Err(Problem::of(
-            file,
+        return Err(block.problem(
             format!("this certificate expired on {}", to.date()),
             format!(
                 "take one that is valid (or set this machine's clock, if today is not {})",
                 now.date()
             ),
-        )
-        .at_line(line));
+        ));
     }
     // A day for clocks that disagree.
     if from > now + Duration::DAY {
-        return Err(Problem::of(
-            file,
+        return Err(block.problem(
             format!("this certificate is not valid before {}", from.date()),
             format!("set this machine's clock, if today is not {}", now.date()),
-        )
-        .at_line(line));
+        ));
     }
     Ok(())
 }
@@ -238,10 +253,9 @@ fn check_dates(der: &[u8], line: usize, file: &Path) -> Result<(), Problem> {
 /// # Errors
 /// With the file and line that is wrong.
 pub fn credential(certificate: &Path, key: &Path, remedy: &str) -> Result<Credential, Problem> {
-    let chain = located_certificates(certificate, remedy)?;
-    let (line, leaf) = &chain[0];
-    let point = p256_point(leaf, *line, certificate)?;
-    let (key_line, key_der, scalar) = private_key(key, remedy)?;
+    let blocks = certificate_blocks(certificate, remedy)?;
+    let point = p256_point(&blocks[0])?;
+    let (key, scalar) = private_key(key, remedy)?;
     // Rejects a scalar that does not make this point.
     EcdsaKeyPair::from_private_key_and_public_key(
         &ECDSA_P256_SHA256_ASN1_SIGNING,
@@ -250,31 +264,30 @@ pub fn credential(certificate: &Path, key: &Path, remedy: &str) -> Result<Creden
         &SystemRandom::new(),
     )
     .map_err(|_| {
-        Problem::of(
-            key,
+        key.problem(
             format!("this key does not belong to the certificate in {}", certificate.display()),
             "take the key that this certificate was made for; in a file of several \
              certificates, the device's own must come first",
         )
-        .at_line(key_line)
     })?;
-    Ok(Credential {
-        chain: chain.into_iter().map(|(_, certificate)| certificate).collect(),
-        key: key_der,
-    })
+    let key = match &*key.label {
+        PKCS_8 => PrivatePkcs8KeyDer::from(key.der).into(),
+        _ => PrivateSec1KeyDer::from(key.der).into(),
+    };
+    Ok(Credential { chain: chain(blocks), key })
 }
 
 /// The public key of a certificate, which must be P-256.
-fn p256_point(der: &[u8], line: usize, file: &Path) -> Result<Vec<u8>, Problem> {
-    let refused = |what: &str| Err(Problem::of(file, what, P256_COMMAND).at_line(line));
-    let certificate = parse(der, line, file)?;
+fn p256_point(block: &Block<'_>) -> Result<Vec<u8>, Problem> {
+    let refused = |what: &str| Err(block.problem(what, P256_COMMAND));
+    let certificate = block.certificate()?;
     let key = certificate.public_key();
     match key.parsed() {
         Ok(PublicKey::RSA(_)) => refused("this certificate has an RSA key"),
         Ok(PublicKey::EC(point)) => {
             let parameters = key.algorithm.parameters.as_ref();
             if parameters.is_some_and(|any| any.tag() == Tag::Sequence) {
-                return Err(Problem::of(file, SPELLED_OUT, NAME_THE_CURVE).at_line(line));
+                return Err(block.problem(SPELLED_OUT, NAME_THE_CURVE));
             }
             let curve = parameters.and_then(|any| any.as_oid().ok());
             if curve.is_some_and(|oid| oid.as_bytes() == P256) {
@@ -287,11 +300,8 @@ fn p256_point(der: &[u8], line: usize, file: &Path) -> Result<Vec<u8>, Problem> 
     }
 }
 
-/// Reads a P-256 key: where it stands, its DER and its secret number.
-fn private_key(
-    file: &Path,
-    remedy: &str,
-) -> Result<(usize, PrivateKeyDer<'static>, Vec<u8>), Problem> {
+/// Reads a P-256 key: its block and its secret number.
+fn private_key<'f>(file: &'f Path, remedy: &str) -> Result<(Block<'f>, Vec<u8>), Problem> {
     let all = blocks(file, remedy)?;
     let mode = std::fs::metadata(file).map_or(0, |data| data.permissions().mode());
     if mode & 0o077 != 0 {
@@ -303,39 +313,34 @@ fn private_key(
     }
     // `openssl ecparam -genkey` writes the curve's name as a block of its own.
     let mut blocks = all.into_iter().filter(|block| block.label != "EC PARAMETERS");
-    let (Some(Block { label, line, der }), None) = (blocks.next(), blocks.next()) else {
+    let (Some(block), None) = (blocks.next(), blocks.next()) else {
         return Err(Problem::of(
             file,
             "there must be one private key in it, and nothing else",
             "keep certificates and key in files of their own",
         ));
     };
-    let refused = |what: String, remedy: &str| Err(Problem::of(file, what, remedy).at_line(line));
-    let shape = match &*label {
-        "PRIVATE KEY" => pkcs8(&der),
-        "EC PRIVATE KEY" => sec1(&der, None),
+    let shape = match &*block.label {
+        PKCS_8 => pkcs8(&block.der),
+        "EC PRIVATE KEY" => sec1(&block.der, None),
         "RSA PRIVATE KEY" => Shape::Rsa,
-        "ENCRYPTED PRIVATE KEY" => return Err(encrypted(file, line)),
+        "ENCRYPTED PRIVATE KEY" => return Err(encrypted(file, block.line)),
         other => {
             let what = format!("here is a {other}, where the private key belongs");
-            return refused(what, &remedy_for(other, remedy));
+            return Err(block.problem(what, remedy_for(other, remedy)));
         }
     };
-    match shape {
-        Shape::P256(scalar) if label == "PRIVATE KEY" => {
-            Ok((line, PrivatePkcs8KeyDer::from(der).into(), scalar))
-        }
-        Shape::P256(scalar) => Ok((line, PrivateSec1KeyDer::from(der).into(), scalar)),
-        Shape::Rsa => refused("this is an RSA key".to_owned(), P256_COMMAND),
-        Shape::SpelledOut => refused(SPELLED_OUT.to_owned(), NAME_THE_CURVE),
-        Shape::OtherCurve => {
-            refused("this key is of another curve than P-256".to_owned(), P256_COMMAND)
-        }
-        Shape::Unknown => refused(
-            "this key is damaged or of an unknown kind".to_owned(),
+    let (what, remedy) = match shape {
+        Shape::P256(scalar) => return Ok((block, scalar)),
+        Shape::Rsa => ("this is an RSA key", P256_COMMAND),
+        Shape::SpelledOut => (SPELLED_OUT, NAME_THE_CURVE),
+        Shape::OtherCurve => ("this key is of another curve than P-256", P256_COMMAND),
+        Shape::Unknown => (
+            "this key is damaged or of an unknown kind",
             "copy the file again, without changing a character; it must be an ECC P-256 key",
         ),
-    }
+    };
+    Err(block.problem(what, remedy))
 }
 
 /// What kind of key a DER value is.
@@ -357,15 +362,15 @@ pub fn is_der_key(der: &[u8]) -> bool {
 /// `PrivateKeyInfo` (RFC 5208): version, algorithm, key.
 fn pkcs8(der: &[u8]) -> Shape {
     let read = || {
-        let (outer, _) = value(SEQUENCE, der)?;
-        let (_, rest) = value(INTEGER, outer)?;
-        let (algorithm, rest) = value(SEQUENCE, rest)?;
-        let (key, _) = value(OCTET_STRING, rest)?;
-        let (kind, parameters) = value(OID, algorithm)?;
+        let (outer, _) = value(Tag::Sequence, der)?;
+        let (_, rest) = value(Tag::Integer, outer)?;
+        let (algorithm, rest) = value(Tag::Sequence, rest)?;
+        let (key, _) = value(Tag::OctetString, rest)?;
+        let (kind, parameters) = value(Tag::Oid, algorithm)?;
         Some(match kind {
             RSA_ENCRYPTION => Shape::Rsa,
-            EC_PUBLIC_KEY if parameters.first() == Some(&SEQUENCE) => Shape::SpelledOut,
-            EC_PUBLIC_KEY => sec1(key, Some(value(OID, parameters)?.0)),
+            EC_PUBLIC_KEY if value(Tag::Sequence, parameters).is_some() => Shape::SpelledOut,
+            EC_PUBLIC_KEY => sec1(key, Some(value(Tag::Oid, parameters)?.0)),
             _ => Shape::Unknown,
         })
     };
@@ -375,15 +380,19 @@ fn pkcs8(der: &[u8]) -> Shape {
 /// `ECPrivateKey` (RFC 5915): version, secret number, curve unless it is known from outside.
 fn sec1(der: &[u8], curve: Option<&[u8]>) -> Shape {
     let read = || {
-        let (outer, _) = value(SEQUENCE, der)?;
-        let (_, rest) = value(INTEGER, outer)?;
-        let (scalar, rest) = value(OCTET_STRING, rest)?;
+        let (outer, _) = value(Tag::Sequence, der)?;
+        let (_, rest) = value(Tag::Integer, outer)?;
+        let (scalar, rest) = value(Tag::OctetString, rest)?;
         let curve = match curve {
             Some(curve) => curve,
-            None => match value(CONTEXT_0, rest)?.0 {
-                [SEQUENCE, ..] => return Some(Shape::SpelledOut),
-                parameters => value(OID, parameters)?.0,
-            },
+            None => {
+                // Of the class "context-specific".
+                let (parameters, _) = value(Tag(0), rest)?;
+                if value(Tag::Sequence, parameters).is_some() {
+                    return Some(Shape::SpelledOut);
+                }
+                value(Tag::Oid, parameters)?.0
+            }
         };
         Some(match (curve == P256, scalar.len()) {
             (true, 32) => Shape::P256(scalar.to_vec()),
@@ -394,20 +403,8 @@ fn sec1(der: &[u8], curve: Option<&[u8]>) -> Shape {
     read().unwrap_or(Shape::Unknown)
 }
 
-// Tags of DER (X.690).
-const INTEGER: u8 = 0x02;
-const OCTET_STRING: u8 = 0x04;
-const OID: u8 = 0x06;
-const SEQUENCE: u8 = 0x30;
-const CONTEXT_0: u8 = 0xA0;
-
 /// Splits off one DER value of that tag: its content and what follows it.
-fn value(tag: u8, bytes: &[u8]) -> Option<(&[u8], &[u8])> {
-    let (length, rest) = match bytes.strip_prefix(&[tag])? {
-        [length @ 0..=0x7F, rest @ ..] => (usize::from(*length), rest),
-        [0x81, length, rest @ ..] => (usize::from(*length), rest),
-        [0x82, high, low, rest @ ..] => (usize::from(u16::from_be_bytes([*high, *low])), rest),
-        _ => return None,
-    };
-    rest.split_at_checked(length)
+fn value(tag: Tag, bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (rest, value) = Any::from_der(bytes).ok()?;
+    (value.tag() == tag).then_some((value.data, rest))
 }

@@ -1,6 +1,6 @@
 //! What every verb agrees on.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::config::Config;
 use crate::problem::Problem;
@@ -18,37 +18,35 @@ pub struct Settings {
     /// Name of the device: common name of its certificate
     #[arg(long, global = true, env = "THING", default_value = Self::DEFAULT_THING)]
     pub thing: String,
-    /// Topic on which the device publishes its status
-    #[arg(long, global = true, default_value = "esp8266/status")]
-    pub status_topic: String,
-    /// Topic on which the device hears commands
-    #[arg(long, global = true, default_value = "esp8266/control")]
-    pub control_topic: String,
+    /// The device's topics.
+    #[command(flatten)]
+    pub topics: Topics,
 }
 
 impl Settings {
     /// The device when none is named.
     pub const DEFAULT_THING: &str = "demo";
 
+    /// Of this thing, with folders below this one and the usual topics.
+    #[must_use]
+    pub fn below(folder: &Path, thing: &str) -> Self {
+        let (certs, state) = (folder.join("certs"), folder.join("state"));
+        Self { certs, state, thing: thing.to_owned(), topics: Topics::default() }
+    }
+
     /// Takes the topics of `config` where the command line names none.
     ///
     /// # Errors
     /// When the config's are unusable.
     pub fn adopt(&mut self, config: &Config) -> Result<(), Problem> {
-        let (default, own) = (Topics::default(), self.topics());
+        let default = Topics::default();
         let configured = config.topics(&self.thing, default.clone())?;
-        if own.status == default.status {
-            self.status_topic = configured.status;
+        if self.topics.status == default.status {
+            self.topics.status = configured.status;
         }
-        if own.control == default.control {
-            self.control_topic = configured.control;
+        if self.topics.control == default.control {
+            self.topics.control = configured.control;
         }
         Ok(())
-    }
-
-    /// The device's topics.
-    #[must_use]
-    pub fn topics(&self) -> Topics {
-        Topics { status: self.status_topic.clone(), control: self.control_topic.clone() }
     }
 }

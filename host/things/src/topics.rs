@@ -2,18 +2,23 @@
 
 use serde::{Deserialize, Serialize};
 
+const STATUS: &str = "esp8266/status";
+const CONTROL: &str = "esp8266/control";
+
 /// The device's topics.
-#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq, clap::Args)]
 pub struct Topics {
-    /// Where the device publishes its status.
+    /// Topic on which the device publishes its status
+    #[arg(id = "STATUS_TOPIC", long = "status-topic", global = true, default_value = STATUS)]
     pub status: String,
-    /// Where the device hears commands.
+    /// Topic on which the device hears commands
+    #[arg(id = "CONTROL_TOPIC", long = "control-topic", global = true, default_value = CONTROL)]
     pub control: String,
 }
 
 impl Default for Topics {
     fn default() -> Self {
-        Self { status: "esp8266/status".to_owned(), control: "esp8266/control".to_owned() }
+        Self { status: STATUS.to_owned(), control: CONTROL.to_owned() }
     }
 }
 

@@ -2,17 +2,16 @@
 
 use anyhow::{Result, bail};
 use cloud::updates::Requests;
-use provisioning::{Cause, Cli, Failure};
+use provisioning::{Cli, Failure, Options};
 use serde_json::Value;
 
 /// An account that knows the commands of the AWS CLI.
 pub trait Account {
-    /// `aws SERVICE OPERATION --name=value …`; an argument without a value is a switch.
+    /// `aws SERVICE OPERATION --name=value …`.
     ///
     /// # Errors
     /// [`Failure`] when it is refused.
-    fn call(&mut self, service: &str, operation: &str, arguments: &[(&str, &str)])
-    -> Result<Value>;
+    fn call(&mut self, service: &str, operation: &str, options: &Options<'_>) -> Result<Value>;
 }
 
 impl dyn Account + '_ {
@@ -21,30 +20,26 @@ impl dyn Account + '_ {
         &mut self,
         service: &str,
         operation: &str,
-        arguments: &[(&str, &str)],
+        options: &Options<'_>,
     ) -> Result<Option<Value>> {
-        match self.call(service, operation, arguments) {
-            Err(error) if is(&error, &Cause::NotFound) => Ok(None),
-            other => other.map(Some),
-        }
+        Failure::unless_missing(self.call(service, operation, options))
     }
-}
 
-/// Whether an error is a [`Failure`] of that cause.
-pub(crate) fn is(error: &anyhow::Error, cause: &Cause) -> bool {
-    error.downcast_ref::<Failure>().is_some_and(|failure| failure.cause == *cause)
+    /// Whether something is there, as [`Self::look_for`] finds.
+    pub(crate) fn has(
+        &mut self,
+        service: &str,
+        operation: &str,
+        options: &Options<'_>,
+    ) -> Result<Option<bool>> {
+        Ok(Some(self.look_for(service, operation, options)?.is_some()))
+    }
 }
 
 /// AWS, by the AWS CLI.
 pub struct Aws<'s> {
     cli: Cli,
     say: &'s dyn Fn(&str),
-}
-
-impl std::fmt::Debug for Aws<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Aws").field("cli", &self.cli).finish_non_exhaustive()
-    }
 }
 
 impl<'s> Aws<'s> {
@@ -60,20 +55,8 @@ impl<'s> Aws<'s> {
 }
 
 impl Account for Aws<'_> {
-    fn call(
-        &mut self,
-        service: &str,
-        operation: &str,
-        arguments: &[(&str, &str)],
-    ) -> Result<Value> {
-        let words: Vec<String> = arguments
-            .iter()
-            .map(|(name, value)| match *value {
-                "" => format!("--{name}"),
-                value => format!("--{name}={value}"),
-            })
-            .collect();
-        self.cli.call(service, operation, &words, self.say)
+    fn call(&mut self, service: &str, operation: &str, options: &Options<'_>) -> Result<Value> {
+        self.cli.call(service, operation, options, self.say)
     }
 }
 
@@ -82,13 +65,8 @@ impl Account for Aws<'_> {
 pub struct Local(pub Requests);
 
 impl Account for Local {
-    fn call(
-        &mut self,
-        service: &str,
-        operation: &str,
-        arguments: &[(&str, &str)],
-    ) -> Result<Value> {
-        let named = arguments.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    fn call(&mut self, service: &str, operation: &str, options: &Options<'_>) -> Result<Value> {
+        let named = options.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         match self.0.call(service, operation, named.collect())? {
             Ok(answer) => Ok(answer),
             // In the words of the AWS CLI: whoever reads failures knows one form.

@@ -16,6 +16,6 @@ mod standing;
 pub use account::{Account, Aws, Local, Place};
 pub use order::{Content, Limits, Order, Orders, Targets};
 pub use plan::Goal;
-pub use run::{End, Patient, Update, Watcher};
+pub use run::{End, Update, Watcher};
 pub use setup::operator_policy;
 pub use standing::{Standing, ThingStanding};

@@ -88,7 +88,7 @@ impl Targets {
 /// Eight digits of a text's SHA-256.
 fn tag(text: &str) -> String {
     let digest = ring::digest::digest(&ring::digest::SHA256, text.as_bytes());
-    digest.as_ref()[..4].iter().map(|byte| format!("{byte:02x}")).collect()
+    hex::encode(&digest.as_ref()[..4])
 }
 
 /// How fast a job goes, and when it is given up.
@@ -136,18 +136,6 @@ pub enum Content<'c> {
     Firmware(&'c Release),
     /// A signed identity, for one thing.
     Identity(&'c SignedIdentity),
-}
-
-impl<'c> From<&'c Release> for Content<'c> {
-    fn from(release: &'c Release) -> Self {
-        Self::Firmware(release)
-    }
-}
-
-impl<'c> From<&'c SignedIdentity> for Content<'c> {
-    fn from(identity: &'c SignedIdentity) -> Self {
-        Self::Identity(identity)
-    }
 }
 
 impl<'c> Content<'c> {
@@ -213,16 +201,15 @@ impl Order {
     /// # Errors
     /// When a limit is none that AWS takes, there are more targets than a job may have, or an identity
     /// is not for them.
-    pub fn new<'c>(
+    pub fn new(
         targets: Targets,
-        content: impl Into<Content<'c>>,
+        content: Content<'_>,
         place: &Place,
         bucket: Option<String>,
         role: Option<String>,
         limits: Limits,
     ) -> Result<Self> {
         limits.check()?;
-        let content = content.into();
         if let Content::Identity(identity) = content {
             let thing = identity.thing();
             ensure!(
@@ -274,6 +261,12 @@ impl Order {
     pub fn what(&self) -> String {
         let kind = if self.identity { "identity" } else { "version" };
         format!("{kind} {}", self.version)
+    }
+
+    /// The verb that orders such a one, and goes on with it.
+    #[must_use]
+    pub fn verb(&self) -> &'static str {
+        if self.identity { "update-identity" } else { "update" }
     }
 
     /// What the things are to fetch, in a word.
@@ -333,8 +326,7 @@ impl Orders {
     /// # Errors
     /// When it is not there any more.
     pub fn content(&self, order: &Order) -> Result<Vec<u8>> {
-        let file = self.image(order);
-        std::fs::read(&file).with_context(|| format!("cannot read {}", file.display()))
+        files::read(&self.image(order))
     }
 
     /// The order for these things that is not over.
@@ -388,12 +380,11 @@ impl Orders {
     ///
     /// # Errors
     /// When the folder cannot be written.
-    pub fn begin<'c>(&self, order: &Order, content: impl Into<Content<'c>>) -> Result<()> {
-        std::fs::create_dir_all(&self.folder)
-            .with_context(|| format!("cannot make the folder {}", self.folder.display()))?;
+    pub fn begin(&self, order: &Order, content: Content<'_>) -> Result<()> {
+        files::make_folder(&self.folder)?;
         // The image first: an order without one could not go on.
         let mode = if order.identity { SECRET } else { PUBLIC };
-        files::write(&self.image(order), content.into().bytes(), mode)?;
+        files::write(&self.image(order), content.bytes(), mode)?;
         self.keep(order)
     }
 
@@ -402,20 +393,13 @@ impl Orders {
     }
 
     pub(crate) fn forget(&self, order: &Order) -> Result<()> {
-        for file in [self.file(&order.targets), self.image(order)] {
-            match std::fs::remove_file(&file) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(error).with_context(|| format!("cannot remove {}", file.display()));
-                }
-                _ => {}
-            }
-        }
-        Ok(())
+        files::remove(&self.file(&order.targets))?;
+        files::remove(&self.image(order))
     }
 }
 
 fn read(file: &Path) -> Result<Order> {
-    let text = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let text = files::read(file)?;
     let order: Order = serde_json::from_slice(&text).with_context(|| {
         format!(
             "{} is damaged: what it had ordered can be seen by `aws iot list-jobs`",

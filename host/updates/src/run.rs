@@ -1,13 +1,13 @@
 //! Takes the steps that `plan` names, by the commands of the AWS CLI.
 
 use std::collections::{BTreeMap, HashSet};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use provisioning::{Cause, Failure};
 use serde_json::{Value, json};
 
-use crate::account::{Account, Place, is};
+use crate::account::{Account, Place};
 use crate::order::{Order, Orders, Targets};
 use crate::plan::{self, Goal, Job, Seen, Step};
 use crate::setup;
@@ -45,12 +45,6 @@ pub struct Update<'u> {
     pub orders: &'u Orders,
     /// How long to wait before the job is looked at again.
     pub pause: Duration,
-}
-
-impl std::fmt::Debug for Update<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Update").field("place", &self.place).finish_non_exhaustive()
-    }
 }
 
 impl Update<'_> {
@@ -131,7 +125,7 @@ impl Update<'_> {
                     }
                     match self.account.call("iot", "cancel-job", &arguments) {
                         // It ended a moment ago, as the next look at it will show.
-                        Err(error) if is(&error, &Cause::Other) => {}
+                        Err(error) if Failure::is(&error, &Cause::Other) => {}
                         Err(error) => return Err(error),
                         Ok(_) if force => {
                             watcher.say("the job is called off, for things that have begun too");
@@ -170,20 +164,18 @@ impl Update<'_> {
         match step {
             Step::LookForBucket => {
                 let arguments = [("bucket", order.bucket.as_str())];
-                seen.bucket =
-                    Some(self.account.look_for("s3api", "head-bucket", &arguments)?.is_some());
+                seen.bucket = self.account.has("s3api", "head-bucket", &arguments)?;
             }
             Step::LookForRole => {
                 let arguments = [("role-name", order.role.as_str())];
-                seen.role = Some(self.account.look_for("iam", "get-role", &arguments)?.is_some());
+                seen.role = self.account.has("iam", "get-role", &arguments)?;
             }
             Step::LookForTargets => {
                 self.look_for_targets(&order.targets)?;
                 seen.targets = Some(true);
             }
             Step::LookForObject => {
-                seen.object =
-                    Some(self.account.look_for("s3api", "head-object", &object)?.is_some());
+                seen.object = self.account.has("s3api", "head-object", &object)?;
             }
             Step::Upload => {
                 order.begun = true;
@@ -196,9 +188,7 @@ impl Update<'_> {
                 seen.object = Some(true);
             }
             Step::LookForStream => {
-                let arguments = [("stream-id", id)];
-                seen.stream =
-                    Some(self.account.look_for("iot", "describe-stream", &arguments)?.is_some());
+                seen.stream = self.account.has("iot", "describe-stream", &[("stream-id", id)])?;
             }
             Step::MakeStream => {
                 let location = json!({ "bucket": order.bucket, "key": key });
@@ -324,8 +314,7 @@ impl Update<'_> {
             let mut thing = ThingStanding {
                 thing: name.to_owned(),
                 status: status.to_owned(),
-                state: String::new(),
-                reason: String::new(),
+                ..ThingStanding::default()
             };
             let wanted = if status == "IN_PROGRESS" {
                 under_way += 1;
@@ -347,38 +336,5 @@ impl Update<'_> {
             standing.things.push(thing);
         }
         Ok(())
-    }
-}
-
-/// A watcher that follows for so long at most, and keeps what it hears: for programs and tests.
-#[derive(Debug)]
-pub struct Patient {
-    until: Instant,
-    /// The lines.
-    pub lines: Vec<String>,
-    /// The last standing, and everything that was told of things.
-    pub standing: Standing,
-    /// See [`Patient::standing`].
-    pub things: Vec<ThingStanding>,
-}
-
-impl Patient {
-    /// For so long.
-    #[must_use]
-    pub fn new(limit: Duration) -> Self {
-        let until = Instant::now() + limit;
-        Self { until, lines: Vec::new(), standing: Standing::default(), things: Vec::new() }
-    }
-}
-
-impl Watcher for Patient {
-    fn say(&mut self, line: &str) {
-        self.lines.push(line.to_owned());
-    }
-
-    fn stands(&mut self, standing: &Standing) -> bool {
-        self.standing = standing.clone();
-        self.things.extend(standing.things.iter().cloned());
-        Instant::now() < self.until
     }
 }

@@ -19,15 +19,12 @@ fn policy(statements: &[Value]) -> Value {
 
 /// Who may take the role: AWS IoT, for this account.
 fn trust(place: &Place) -> Value {
-    json!({
-        "Version": "2012-10-17",
-        "Statement": [{
-            "Effect": "Allow",
-            "Principal": { "Service": "iot.amazonaws.com" },
-            "Action": "sts:AssumeRole",
-            "Condition": { "StringEquals": { "aws:SourceAccount": place.account } },
-        }],
-    })
+    policy(&[json!({
+        "Effect": "Allow",
+        "Principal": { "Service": "iot.amazonaws.com" },
+        "Action": "sts:AssumeRole",
+        "Condition": { "StringEquals": { "aws:SourceAccount": place.account } },
+    })])
 }
 
 fn objects(place: &Place, bucket: &str) -> String {

@@ -16,7 +16,7 @@ const COUNTS: [(&str, &str); 7] = [
 ];
 
 /// A thing of which there is something to say.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ThingStanding {
     /// Its name.
     pub thing: String,

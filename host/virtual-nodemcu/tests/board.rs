@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use virtual_nodemcu::board::control;
 use virtual_nodemcu::board::flash::Flash;
-use virtual_nodemcu::board::machine::Machine;
+use virtual_nodemcu::board::machine::{End, Machine};
 use virtual_nodemcu::board::net::Net;
 use virtual_nodemcu::board::pins::{Drive, Pull};
 use virtual_nodemcu::board::radio::settings::Settings;
@@ -355,6 +355,19 @@ fn timer_interrupts_reach_their_handler() {
     good("timer", None);
 }
 
+/// Arduino's analogWrite, tone and Servo, and the SDK's PWM, live by it.
+#[test]
+fn the_timer_interrupts_by_the_nmi_if_a_program_gives_it_that() {
+    let bench = good("timer_nmi", None);
+    assert_eq!(bench.seen.matches("ok ").count(), 7, "{}", bench.seen);
+    let console = bench.console.borrow();
+    assert_eq!(console.matches("not modelled").count(), 1, "{console}");
+    assert!(
+        console.contains("write of 0x0000000b to 0x3ff00000: an NMI from source 5 is not"),
+        "{console}"
+    );
+}
+
 #[test]
 fn code_written_by_a_function_of_the_rom_is_executed() {
     good("stale_code", None);
@@ -448,6 +461,58 @@ fn light_sleep_and_gpio16() {
     let console = bench.console.borrow();
     assert!(console.contains("GPIO16 low\nGPIO16 high\n"), "{console}");
     assert!(!console.contains("watchdog"), "{console}");
+}
+
+/// A deep sleep by the board's time: nothing runs, the wire ends it, and so does a reset.
+#[test]
+fn a_deep_sleep_is_one_however_the_board_is_run() {
+    let asleep = |paced: bool, wired: bool| {
+        let mut bench = Bench::new(&program::images("deep_sleep"), None);
+        bench.machine.wake_wire = wired;
+        bench.until("deep sleep for 10.000 s");
+        bench.machine.paced = paced;
+        let cycles = bench.machine.cpu.cycles();
+        (bench, cycles)
+    };
+    type Run = fn(&mut Machine, Duration) -> Option<End>;
+    for run in [Machine::run_for as Run, Machine::run_board_time] {
+        let (mut bench, cycles) = asleep(false, true);
+        let start = time(&bench);
+        run(&mut bench.machine, Duration::from_millis(9900));
+        assert_eq!((bench.machine.cpu.cycles(), bench.machine.resets()), (cycles, 1));
+        run(&mut bench.machine, Duration::from_millis(200));
+        assert_eq!(bench.machine.resets(), 2, "{}", bench.console.borrow());
+        assert!(time(&bench) - start < 10_200_000_000);
+        bench.until("done\n");
+        assert!(!bench.seen.contains("BAD"), "{}", bench.seen);
+        assert!(bench.console.borrow().contains("reset: end of deep sleep"));
+    }
+    // Without the wire it sleeps on, until somebody resets it.
+    let (mut bench, cycles) = asleep(false, false);
+    bench.machine.run_for(Duration::from_secs(60));
+    assert_eq!((bench.machine.cpu.cycles(), bench.machine.resets()), (cycles, 1));
+    // Its pins can be held meanwhile, and what is wired to them goes on.
+    bench.machine.board.add_part_like(&"button:D5".parse().unwrap()).unwrap();
+    let press = [("pressed".to_owned(), "on".to_owned())];
+    bench.machine.board.set_part("button", &press).unwrap();
+    bench.machine.run_for(Duration::from_millis(5));
+    assert_eq!(bench.machine.board.gpio.levels() >> 14 & 1, 0, "it has bounced");
+    bench.machine.reset(ResetCause::External);
+    assert_eq!(bench.machine.resets(), 2);
+    // Nothing wakes who has no power, or is held in reset.
+    let (mut bench, _) = asleep(false, true);
+    bench.machine.set_power(false);
+    bench.machine.run_for(Duration::from_secs(60));
+    bench.machine.run(Some(Duration::from_millis(20)));
+    assert_eq!(bench.machine.resets(), 1, "{}", bench.console.borrow());
+    // A sleep keeps to the wall clock where the board does.
+    let (mut bench, cycles) = asleep(true, true);
+    let (start, before) = (Instant::now(), time(&bench));
+    bench.machine.run_for(Duration::from_millis(100));
+    assert!(start.elapsed() >= Duration::from_millis(90));
+    bench.machine.run(Some(Duration::from_millis(100)));
+    assert!(time(&bench) - before >= 190_000_000);
+    assert_eq!((bench.machine.cpu.cycles(), bench.machine.resets()), (cycles, 1));
 }
 
 fn time(bench: &Bench) -> u64 {

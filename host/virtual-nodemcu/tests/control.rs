@@ -1,7 +1,8 @@
 //! The control socket of a board that is a process of its own: pins, parts, buttons, power, serial
 //! port, and what it tells by itself.
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
@@ -18,7 +19,7 @@ use process::Process;
 struct Bench {
     board: Process,
     remote: Remote,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 impl Bench {
@@ -30,7 +31,7 @@ impl Bench {
         all.extend(options);
         let board = Process::new(&flash, &all);
         let remote = connect(&socket);
-        Self { board, remote, _folder: folder }
+        Self { board, remote, folder }
     }
 
     fn ask(&mut self, request: Value) -> Value {
@@ -132,6 +133,7 @@ fn pins_are_read_held_pulled_and_watched() {
     bench.refuses(json!({ "do": "pin", "level": "low" }), "pin: a number");
     bench.refuses(json!({ "do": "pin", "pin": 5, "pull": 3 }), "pull: a text");
     bench.refuses(json!({ "do": "listen", "pins": ["D77"] }), "D77");
+    bench.refuses(json!({ "do": "listen", "pins": "D1" }), "pins: a list");
 }
 
 #[test]
@@ -202,4 +204,50 @@ fn parts_come_change_and_go() {
     }
     bench.refuses(json!({ "do": "part.add", "settings": "led:D1" }), "32 parts already");
     assert!(bench.board.child.try_wait().unwrap().is_none());
+}
+
+/// As `echo '{"do":"status"}' | socat - UNIX-CONNECT:/tmp/control` does: it ends its side, and reads.
+#[test]
+fn who_ends_after_a_request_gets_its_answer() {
+    let mut bench = Bench::new(&[]);
+    let socket = bench.folder.path().join("control");
+    let connect = || {
+        let stream = UnixStream::connect(&socket).unwrap();
+        stream.set_read_timeout(Some(process::PATIENCE)).unwrap();
+        stream
+    };
+    // More than may be connected at a time; the last line need not have an end.
+    for end in ["\n", ""].repeat(20) {
+        let mut stream = connect();
+        write!(stream, "{{\"do\":\"status\"}}\n{{\"do\":\"adc\"}}{end}").unwrap();
+        stream.shutdown(Shutdown::Write).unwrap();
+        let mut said = String::new();
+        stream.read_to_string(&mut said).unwrap();
+        assert_eq!(said.matches("\"ok\"").count(), 2, "{said}");
+    }
+    // Who does not wait for the answer has asked all the same.
+    for value in [77, 78, 79] {
+        write!(connect(), "{{\"do\":\"adc\",\"value\":{value}}}").unwrap();
+        let start = std::time::Instant::now();
+        while bench.ask(json!({ "do": "adc" }))["value"] != value {
+            assert!(start.elapsed() < process::PATIENCE, "{value} was not heard");
+        }
+    }
+    // Who listens is told what happens until it is gone.
+    let mut listeners: Vec<_> = (0..14).map(|_| connect()).collect();
+    for stream in &mut listeners {
+        writeln!(stream, "{{\"do\":\"listen\"}}").unwrap();
+        stream.shutdown(Shutdown::Write).unwrap();
+    }
+    let mut lines = BufReader::new(listeners.pop().unwrap()).lines();
+    assert!(lines.by_ref().any(|line| line.unwrap().contains("\"ok\"")));
+    bench.ask(json!({ "do": "reset" }));
+    assert!(lines.by_ref().any(|line| line.unwrap().contains("reset: EN pin")));
+    drop((lines, listeners));
+    for _ in 0..40 {
+        let mut stream = BufReader::new(connect());
+        let mut greeting = String::new();
+        stream.read_line(&mut greeting).unwrap();
+        assert!(greeting.contains("hello"), "its place is taken");
+    }
 }

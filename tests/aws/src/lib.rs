@@ -309,7 +309,7 @@ pub struct Account {
 
 /// The pinned AWS CLI.
 fn aws() -> PathBuf {
-    python::environment(&target().join("aws-cli"), python::AWS_CLI).unwrap().join("aws")
+    python::environment(&target().join("aws-cli"), "", python::AWS_CLI).unwrap().join("aws")
 }
 
 /// The interpreter that a Python script's first line names.
@@ -390,7 +390,7 @@ fn moto() -> u16 {
     static PORT: OnceLock<u16> = OnceLock::new();
     *PORT.get_or_init(|| {
         let programs =
-            python::environment(&target().join("moto"), include_str!("../moto.txt")).unwrap();
+            python::environment(&target().join("moto"), "", include_str!("../moto.txt")).unwrap();
         let port =
             TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
         let mut server = Command::new(programs.join("moto_server"));

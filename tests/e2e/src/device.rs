@@ -203,7 +203,7 @@ impl Device {
     /// When the device has booted another number of times, has crashed or has ended.
     #[track_caller]
     pub fn assert_boots(&mut self, boots: usize) {
-        let ended = self.emulator.exited().expect("the state of the emulator");
+        let ended = self.emulator.process.exited().expect("the state of the emulator");
         assert!(ended.is_none(), "the emulator ended: {ended:?}");
         assert_eq!(self.count("*** "), 0, "the device crashed");
         assert_eq!(self.count(BANNER), boots, "the device was reset");
@@ -221,7 +221,7 @@ impl Device {
     /// When the kernel does not tell.
     #[must_use]
     pub fn cpu_time(&self) -> Duration {
-        self.emulator.cpu_time().expect("the emulator's CPU time")
+        self.emulator.process.cpu_time().expect("the emulator's CPU time")
     }
 }
 

@@ -53,14 +53,7 @@ impl Stage {
     #[must_use]
     pub fn with(change: impl FnOnce(&Pki, &mut BrokerOptions) -> Result<()>) -> Self {
         let folder = scratch::folder().expect("a folder");
-        let topics = Topics::default();
-        let settings = Settings {
-            certs: folder.path().join("certs"),
-            state: folder.path().join("state"),
-            thing: THING.to_owned(),
-            status_topic: topics.status,
-            control_topic: topics.control,
-        };
+        let settings = Settings::below(folder.path(), THING);
         let cloud = LocalCloud::start_with(&settings, &folder.path().join("cloud"), change)
             .unwrap_or_else(|error| panic!("the local cloud does not start: {error:#}"));
         let mut identity = cloud.device_identity();

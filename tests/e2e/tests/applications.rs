@@ -373,11 +373,12 @@ impl Tree {
         Self { folder, cargo: std::env::var("CARGO").expect("cargo runs this") }
     }
 
-    fn new_board(&self, name: &str) {
-        let board = [name, "5", "low", &self.cargo];
-        succeeds(
-            Command::new(self.folder.join("tools/new-board")).args(board).current_dir(&self.folder),
-        );
+    /// `make new-board`.
+    fn new_board(&self, name: &str, gpio: &str) -> Command {
+        let mut command = Command::new(self.folder.join("tools/new-board"));
+        command.args([name, gpio, "low", &self.cargo]).current_dir(&self.folder);
+        command.env("CARGO_TARGET_DIR", e2e::target());
+        command
     }
 
     /// From the root: the configuration for the chip is not the host's.
@@ -401,7 +402,10 @@ impl Tree {
 fn the_papers_walks_through_the_tree_work() {
     let tree = Tree::new();
     a_board_with_a_dht_sensor(&tree);
-    tree.new_board("lamp");
+    let (made, said) = output(&mut tree.new_board("lamp", "16"));
+    assert!(!made && said.contains("board.toml of lamp: GPIO16 cannot carry a light"), "{said}");
+    assert!(!tree.folder.join("bsp/lamp").exists());
+    succeeds(&mut tree.new_board("lamp", "5"));
     for heading in ["A board", "A command of the aws_iot application", "A field of its status"] {
         apply(&tree.folder, &diff_of(YOUR_OWN, heading));
     }
@@ -417,7 +421,7 @@ fn the_papers_walks_through_the_tree_work() {
 
 /// CONTRIBUTING's walk; what of it is the application's is taken back.
 fn a_board_with_a_dht_sensor(tree: &Tree) {
-    tree.new_board("dht");
+    succeeds(&mut tree.new_board("dht", "5"));
     let field = diff_of(CONTRIBUTING, "3. A field in the status");
     apply(&tree.folder, &diff_of(CONTRIBUTING, "2. The sensor"));
     apply(&tree.folder, &field);

@@ -300,7 +300,7 @@ fn the_time_is_kept_over_a_power_cut() {
     watcher.status("status", |_| true);
     // It is kept in the link task's turn before the status is published.
     assert_eq!(board.console.lines().iter().filter(|line| line.contains(KEPT)).count(), 0);
-    board.kill();
+    board.process.kill();
     let flash = bench.flash();
     assert_ne!(flash[log..][..8], [0xFF; 8], "nothing was kept");
     assert!(flash[log + 8..end].iter().all(|byte| *byte == 0xFF), "more than one record");
@@ -573,7 +573,7 @@ fn a_cut_cable_is_said_and_flashing_again_mends_it() {
     let flashing = Thing::start("flash", &board.port().port, &everything);
     // Some of the code is there, more of it is not.
     flashing.says("Writing at 0x0002");
-    board.kill();
+    board.process.kill();
     let (success, text) = flashing.finish();
     assert!(!success, "{text}");
     assert!(text.contains("HALF WRITTEN (it stopped in what begins at 0x4000)"), "{text}");

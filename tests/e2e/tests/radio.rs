@@ -234,6 +234,84 @@ fn the_second_network_when_the_first_is_not_there_and_back() {
     set.is_whole();
 }
 
+/// A tower block: other people's access points are many and stronger.
+#[test]
+fn its_own_among_many_stronger_access_points() {
+    let others: Vec<String> = (1..=31)
+        .map(|flat| {
+            format!("ssid=flat {flat},psk=somebody else,channel={},rssi=-45", flat % 13 + 1)
+        })
+        .collect();
+    let stage = stage();
+    let access_points: Vec<&str> = others.iter().map(String::as_str).chain([HOME]).collect();
+    let set = Set::new(&stage.identity, &access_points);
+    let mark = set.shows(0, "joined home");
+    set.shows(mark, "connected to ");
+    set.is_whole();
+}
+
+const BACKUP: &str = "ssid=backup,psk=another passphrase,channel=1,rssi=-70";
+
+/// A device on its preferred network, with another one in reach.
+fn with_backup(stage: &mut Stage) -> (Set, usize) {
+    stage.identity.wifi =
+        vec![home(), Wifi::new("backup".to_owned(), "another passphrase".to_owned())];
+    let set = Set::new(&stage.identity, &[HOME, BACKUP]);
+    let mark = set.shows(0, "joined home");
+    let mark = set.shows(mark, "connected to ");
+    (set, mark)
+}
+
+#[test]
+fn after_a_reset_another_network_when_the_access_point_gives_no_address_any_more() {
+    let mut stage = stage();
+    let (mut set, mark) = with_backup(&mut stage);
+    set.ask(json!({"do": "ap.set", "ap": "home", "dhcp": "off"}));
+    set.ask(json!({"do": "reset"}));
+    let mark = set.shows(mark, "joined home");
+    let mark = set.shows(mark, "home gives no address");
+    let mark = set.shows(mark, "joined backup");
+    set.shows(mark, "connected to ");
+    set.is_whole();
+}
+
+/// The address that it has is no proof for the access point that it comes back to: one that has
+/// lost its way to the others, and goes on with its beacons. A connection is.
+#[test]
+fn without_a_reset_another_network_when_no_address_comes_and_no_connection() {
+    let mut stage = stage();
+    let mut watcher = stage.watch();
+    let (mut set, mark) = with_backup(&mut stage);
+    let first = reports(&mut watcher, |status| status["online"] == true);
+    set.ask(json!({"do": "ap.set", "ap": "home", "dhcp": "off"}));
+    set.ask(json!({"do": "ap.deauth", "ap": "home"}));
+    let mark = set.shows(mark, "joined home");
+    // Longer than it waits for an address: the connection is worth more.
+    let joined = reports(&mut watcher, |status| wifi_reconnects(status) == 1);
+    let long = joined["uptime_s"].as_u64().unwrap() + 30;
+    reports(&mut watcher, |status| {
+        assert_eq!(status["reconnects"], first["reconnects"], "{status}");
+        assert_eq!(wifi_reconnects(status), 1, "{status}");
+        status["uptime_s"].as_u64().unwrap() >= long
+    });
+
+    // One that ends is made again with the address of before.
+    stage.cloud.servers.broker.kill();
+    let mark = set.shows(mark, "connection lost: ");
+    stage.cloud.servers.broker.restart().unwrap();
+    let mark = set.shows(mark, "connected to ");
+    let mut watcher = stage.watch();
+    reports(&mut watcher, |status| wifi_reconnects(status) == 1);
+
+    set.ask(json!({"do": "ap.set", "ap": "home", "mute": "data"}));
+    stage.cloud.servers.broker.kill();
+    let mark = set.shows(mark, "home gives no address");
+    let mark = set.shows(mark, "joined backup");
+    stage.cloud.servers.broker.restart().unwrap();
+    set.shows(mark, "connected to ");
+    set.is_whole();
+}
+
 #[test]
 fn hidden_and_mixed_networks() {
     for access_point in [

@@ -22,7 +22,7 @@ use tempfile::TempDir;
 use things::settings::Settings;
 use update::install::{Flash, Installer, MAX_IMAGE, Own};
 use update::machine::{Action, FlashError, Limits, Machine, Outcome};
-use updates::{Local, Order, Orders, Place, Targets};
+use updates::{Content, Local, Order, Orders, Place, Standing, Targets, ThingStanding, Watcher};
 
 /// As the firmware has them.
 const LIMITS: Limits = Limits { slot_size: MAX_IMAGE, block_size: 2048, window: 16 };
@@ -81,13 +81,7 @@ impl Lab {
 
     /// Starts the cloud, as `make run` does.
     pub fn start(&mut self) {
-        let settings = Settings {
-            certs: self.folder.path().join("certs"),
-            state: self.folder.path().join("state"),
-            thing: self.things[0].clone(),
-            status_topic: "esp8266/status".to_owned(),
-            control_topic: "esp8266/control".to_owned(),
-        };
+        let settings = Settings::below(self.folder.path(), &self.things[0]);
         let things = self.things.clone();
         let cloud =
             LocalCloud::start_with(&settings, &self.folder.path().join("cloud"), |_, options| {
@@ -150,8 +144,9 @@ impl Lab {
         release: &Release,
         limits: updates::Limits,
     ) -> Order {
-        let order = Order::new(targets, release, place, None, None, limits).unwrap();
-        self.orders().begin(&order, release).unwrap();
+        let content = Content::Firmware(release);
+        let order = Order::new(targets, content, place, None, None, limits).unwrap();
+        self.orders().begin(&order, content).unwrap();
         order
     }
 
@@ -160,6 +155,35 @@ impl Lab {
     pub fn objects(&self) -> usize {
         let folder = self.folder.path().join("cloud/updates/objects");
         std::fs::read_dir(folder).unwrap().count()
+    }
+}
+
+/// Follows an update for so long at most, and keeps what it hears of things.
+#[derive(Debug)]
+pub struct Patient {
+    until: Instant,
+    /// How the job stood last.
+    pub standing: Standing,
+    /// Everything that was told of things.
+    pub things: Vec<ThingStanding>,
+}
+
+impl Patient {
+    /// For so long.
+    #[must_use]
+    pub fn new(limit: Duration) -> Self {
+        let until = Instant::now() + limit;
+        Self { until, standing: Standing::default(), things: Vec::new() }
+    }
+}
+
+impl Watcher for Patient {
+    fn say(&mut self, _: &str) {}
+
+    fn stands(&mut self, standing: &Standing) -> bool {
+        self.standing = standing.clone();
+        self.things.extend(standing.things.iter().cloned());
+        Instant::now() < self.until
     }
 }
 

@@ -10,14 +10,14 @@ use board::image::{self, FLASH_SIZE, IDENTITY_OFFSET, Image};
 use board::virtual_board::{VirtualBoard, VirtualOptions};
 use board_facts::Board;
 use certificates::LeafRequest;
-use fleet_tests::Lab;
+use fleet_tests::{Lab, Patient};
 use process::files::{self, SECRET};
 use process::programs::Owned;
 use releases::{Release, Signer};
 use slots::{SLOT_START, Slot};
 use things::device_identity::DeviceIdentity;
 use things::topics::Topics;
-use updates::{End, Goal, Limits, Order, Patient, Targets, Update};
+use updates::{Content, End, Goal, Limits, Order, Targets, Update};
 
 /// What all of it takes at most on a busy machine.
 const LIMIT: Duration = Duration::from_secs(600);
@@ -185,9 +185,10 @@ fn a_fleet_is_updated_by_one_job() {
     let things = names.iter().map(|name| (*name).to_owned()).collect();
     let targets = Targets::Fleet { name: "things.csv".to_owned(), things };
     let limits = Limits { per_minute: 120, ..Limits::default() };
-    let mut order = Order::new(targets, &release, &place, None, None, limits).unwrap();
+    let release = Content::Firmware(&release);
+    let mut order = Order::new(targets, release, &place, None, None, limits).unwrap();
     let orders = lab.orders();
-    orders.begin(&order, &release).unwrap();
+    orders.begin(&order, release).unwrap();
     let pause = Duration::from_millis(300);
     let mut update = Update { account: &mut local, place: &place, orders: &orders, pause };
     let mut patient = Patient::new(LIMIT);

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use cloud::client::MqttClient;
-use fleet_tests::{Behaviour, Device, Lab};
+use fleet_tests::{Behaviour, Device, Lab, Patient};
 use releases::{PublicKey, Release, Signer};
-use updates::{End, Goal, Limits, Local, Order, Patient, Place, Targets, Update};
+use updates::{Content, End, Goal, Limits, Local, Order, Place, Targets, Update};
 
 /// Generous: the machine may be busy.
 const LIMIT: Duration = Duration::from_secs(120);
@@ -246,7 +246,8 @@ fn what_is_not_there_is_told() {
     }
     let many: Vec<String> = (0..101).map(|number| number.to_string()).collect();
     let many = Targets::Fleet { name: "x.csv".to_owned(), things: many };
-    let error = Order::new(many, &release, &place, None, None, Limits::default()).unwrap_err();
+    let release = Content::Firmware(&release);
+    let error = Order::new(many, release, &place, None, None, Limits::default()).unwrap_err();
     assert!(error.to_string().contains("add-thing-to-thing-group"), "{error}");
 }
 

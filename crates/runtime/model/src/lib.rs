@@ -24,6 +24,7 @@ pub mod patience;
 pub mod report;
 pub mod throttle;
 pub mod topic;
+pub mod tries;
 pub mod wifi;
 
 pub use excerpt::Excerpt;

@@ -118,6 +118,16 @@ pub struct Network {
     pub has_key: bool,
 }
 
+impl Network {
+    /// Whether it may be joined at an access point that is protected like that.
+    fn takes(&self, security: Security) -> bool {
+        security == if self.has_key { Security::Wpa2 } else { Security::Open }
+    }
+}
+
+/// Most access points of a network that are kept of one scan: the strongest.
+const MOST_OF_ONE: usize = 8;
+
 /// What to do next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
@@ -134,8 +144,9 @@ pub enum Step {
     },
     /// Wait so many milliseconds, then [`Station::paused`].
     Pause(u32),
-    /// Nothing: the connection stays.
-    Stay,
+    /// The connection stays; [`Station::no_address`] again when there is none for so many
+    /// milliseconds more.
+    Stay(u32),
 }
 
 /// Something that a person can mend or should know. Each is one line.
@@ -222,6 +233,13 @@ struct Candidate {
     channel: u8,
 }
 
+impl Candidate {
+    /// Of a hidden network it is not known which access point will answer.
+    fn may_be(&self, other: &Self) -> bool {
+        self.network == other.network && (self.bssid.is_none() || self.bssid == other.bssid)
+    }
+}
+
 /// Decides for the one radio of a device.
 #[derive(Debug)]
 pub struct Station {
@@ -233,6 +251,13 @@ pub struct Station {
     current: Option<Candidate>,
     /// The last connection's, to go back to without looking around.
     remembered: Option<Candidate>,
+    /// The one that was of no use lately: the next look around leaves it to the end.
+    useless: Option<Candidate>,
+    /// Whether the candidates of this round come from a look around: when there are none left, all
+    /// in reach were tried.
+    looked: bool,
+    /// Whether the present connection has had an address.
+    addressed: bool,
     /// Trouble that was told and has not changed since.
     told: Vec<Trouble>,
     trouble: Vec<Trouble>,
@@ -248,15 +273,20 @@ impl Station {
             candidates: VecDeque::new(),
             current: None,
             remembered: None,
+            useless: None,
+            looked: false,
+            addressed: false,
             told: Vec::new(),
             trouble: Vec::new(),
         }
     }
 
-    /// The first step. `remembered` is the access point of an earlier life: the network's place,
-    /// address and channel.
-    pub fn start(&mut self, remembered: Option<(usize, Bssid, u8)>) -> Step {
-        self.remembered = remembered
+    /// The first step. `kept` is the access point of an earlier life: the network's place, address
+    /// and channel. `gave_up`: that life ended since there was no connection over it for hours, so
+    /// that any other one is worth more.
+    pub fn start(&mut self, kept: Option<(usize, Bssid, u8)>, gave_up: bool) -> Step {
+        let place = if gave_up { &mut self.useless } else { &mut self.remembered };
+        *place = kept
             .filter(|(network, ..)| *network < self.networks.len())
             .map(|(network, bssid, channel)| Candidate { network, bssid: Some(bssid), channel });
         self.again()
@@ -273,7 +303,20 @@ impl Station {
         self.current.map(|current| current.network)
     }
 
-    /// A scan found these.
+    /// Whether one more that a scan found is worth its place beside these. In a large house most are
+    /// other people's. One of a network that cannot be joined there tells why, and one that hides its
+    /// name may be ours: more of them would say no more.
+    #[must_use]
+    pub fn wants(&self, found: &[AccessPoint], one: &AccessPoint) -> bool {
+        let network = self.networks.iter().find(|network| network.ssid == one.ssid);
+        let takes = |one: &AccessPoint| network.is_some_and(|network| network.takes(one.security));
+        let most = if takes(one) { MOST_OF_ONE } else { 1 };
+        let alike = |other: &&AccessPoint| other.ssid == one.ssid && takes(other) == takes(one);
+        (network.is_some() || one.ssid == Ssid::default())
+            && found.iter().filter(alike).count() < most
+    }
+
+    /// A scan found these: all in reach, or those that it [wants](Station::wants).
     pub fn scanned(&mut self, found: &[AccessPoint], random: u32) -> Step {
         self.candidates.clear();
         let mut trouble = Vec::new();
@@ -289,9 +332,8 @@ impl Station {
                 hidden.push(Candidate { network: index, bssid: None, channel: 0 });
                 continue;
             }
-            let wanted = if network.has_key { Security::Wpa2 } else { Security::Open };
             let (usable, other): (Vec<&AccessPoint>, Vec<&AccessPoint>) =
-                own.into_iter().partition(|one| one.security == wanted);
+                own.into_iter().partition(|one| network.takes(one.security));
             self.candidates.extend(usable.iter().map(|one| Candidate {
                 network: index,
                 bssid: Some(one.bssid),
@@ -309,6 +351,13 @@ impl Station {
                 .extend(hidden.iter().map(|one| Trouble::Absent(self.networks[one.network].ssid)));
         }
         trouble.into_iter().for_each(|one| self.tell(one));
+        if let Some(useless) = self.useless.take()
+            && let Some(place) = self.candidates.iter().position(|one| one.may_be(&useless))
+        {
+            (place + 1..self.candidates.len())
+                .for_each(|behind| self.candidates.swap(behind - 1, behind));
+        }
+        self.looked = true;
         self.next(random)
     }
 
@@ -325,14 +374,30 @@ impl Station {
             current.channel = access_point.channel;
         }
         self.remembered = self.current;
-        let ssid = self.current.map(|current| self.networks[current.network].ssid);
+        self.addressed = false;
         // What is mended may break again, and is then worth a line again.
-        self.told.retain(|told| Some(told.ssid()) != ssid);
+        self.mended(false);
     }
 
-    /// It has an address: all is well.
+    /// It is of use: it has an address of this network, or the server is reached. May be said again.
     pub fn addressed(&mut self) {
         self.candidates.clear();
+        self.looked = false;
+        self.addressed = true;
+        self.mended(true);
+    }
+
+    /// Forgets what was told of the present network, with or without the missing address.
+    fn mended(&mut self, address: bool) {
+        if let Some(current) = self.current {
+            self.forget(self.networks[current.network].ssid, address);
+        }
+    }
+
+    fn forget(&mut self, ssid: Ssid, address: bool) {
+        self.told.retain(|told| {
+            told.ssid() != ssid || (!address && matches!(told, Trouble::NoAddress(_)))
+        });
     }
 
     /// Joining failed.
@@ -365,9 +430,12 @@ impl Station {
             self.tell(Trouble::Ended(self.networks[current.network].ssid, reason));
         }
         self.backoff.connected_for(lasted_ms);
-        if reason.code == reason::BEACONS_STOPPED {
-            // This access point is gone; another one may be near.
+        if reason.code == reason::BEACONS_STOPPED || !self.addressed {
+            // This access point is gone, or has never been of use; another one may be near.
             self.remembered = None;
+        }
+        if !self.addressed {
+            self.useless = current;
         }
         self.candidates.clear();
         if lasted_ms < BRIEF_MS {
@@ -376,16 +444,22 @@ impl Station {
         self.again()
     }
 
-    /// It is connected, and for long there is no address. Another access point may be better;
-    /// without one it stays, since an address may still come.
-    pub fn no_address(&mut self) -> Step {
+    /// It is connected, and for long there is no address. Another access point may be better. When
+    /// all in reach are like that it stays for a while, since an address may still come, and then
+    /// looks again.
+    pub fn no_address(&mut self, random: u32) -> Step {
         if let Some(current) = self.current {
             self.tell(Trouble::NoAddress(self.networks[current.network].ssid));
         }
-        match self.candidates.pop_front() {
-            Some(candidate) => self.join(candidate),
-            None => Step::Stay,
+        if let Some(candidate) = self.candidates.pop_front() {
+            return self.join(candidate);
         }
+        if core::mem::take(&mut self.looked) {
+            return Step::Stay(self.backoff.next_delay_ms(random));
+        }
+        self.remembered = None;
+        self.useless = self.current.take();
+        Step::Scan
     }
 
     /// A pause is over.
@@ -394,6 +468,7 @@ impl Station {
     }
 
     fn again(&mut self) -> Step {
+        self.looked = false;
         match self.remembered {
             Some(candidate) => self.join(candidate),
             None => Step::Scan,
@@ -422,7 +497,7 @@ impl Station {
         if matches!(trouble, Trouble::Ended(..)) {
             self.trouble.push(trouble);
         } else if !self.told.contains(&trouble) {
-            self.told.retain(|told| told.ssid() != trouble.ssid());
+            self.forget(trouble.ssid(), true);
             self.told.push(trouble);
             self.trouble.push(trouble);
         }

@@ -46,7 +46,7 @@ fn pause(step: Step) -> u32 {
 #[test]
 fn the_preferred_network_and_its_strongest_access_point() {
     let mut station = home_and_office();
-    assert_eq!(station.start(None), Step::Scan);
+    assert_eq!(station.start(None, false), Step::Scan);
     let found = [
         access_point("office", 1, -30),
         access_point("home", 2, -80),
@@ -65,7 +65,7 @@ fn the_preferred_network_and_its_strongest_access_point() {
 #[test]
 fn pauses_grow_with_jitter_up_to_the_cap() {
     let mut station = home_and_office();
-    station.start(None);
+    station.start(None, false);
     let mut longest = 0;
     for _ in 0..10 {
         let milliseconds = pause(station.scanned(&[], u32::MAX));
@@ -80,9 +80,10 @@ fn pauses_grow_with_jitter_up_to_the_cap() {
 #[test]
 fn a_lost_connection_is_tried_where_it_was() {
     let mut station = home_and_office();
-    station.start(None);
+    station.start(None, false);
     assert_eq!(station.scanned(&[access_point("home", 6, -50)], 0), join(0, 6));
     station.connected(Some(&access_point("home", 6, -50)));
+    station.addressed();
     assert_eq!(station.lost(because(8), 100_000, 0), join(0, 6));
     // Not there: look around at once.
     assert_eq!(station.failed(because(reason::NOT_FOUND), 0), Step::Scan);
@@ -91,12 +92,14 @@ fn a_lost_connection_is_tried_where_it_was() {
 #[test]
 fn an_access_point_that_throws_out_is_not_stormed() {
     let mut station = home_and_office();
-    station.start(None);
+    station.start(None, false);
     station.scanned(&[access_point("home", 6, -50)], 0);
     station.connected(None);
+    station.addressed();
     let first = pause(station.lost(because(8), 200, u32::MAX));
     assert_eq!(station.paused(), join(0, 6));
     station.connected(None);
+    station.addressed();
     let second = pause(station.lost(because(8), 200, u32::MAX));
     assert!(second > first);
 }
@@ -104,7 +107,7 @@ fn an_access_point_that_throws_out_is_not_stormed() {
 #[test]
 fn roaming_when_beacons_stop() {
     let mut station = home_and_office();
-    station.start(None);
+    station.start(None, false);
     station.scanned(&[access_point("home", 6, -50), access_point("home", 1, -70)], 0);
     station.connected(None);
     station.addressed();
@@ -115,43 +118,147 @@ fn roaming_when_beacons_stop() {
 #[test]
 fn a_channel_from_an_earlier_life() {
     let mut station = home_and_office();
-    assert_eq!(station.start(Some((1, bssid(9), 9))), join(1, 9));
+    assert_eq!(station.start(Some((1, bssid(9), 9)), false), join(1, 9));
     assert_eq!(station.failed(because(reason::NOT_FOUND), 0), Step::Scan);
     let mut station = home_and_office();
-    assert_eq!(station.start(Some((2, bssid(9), 9))), Step::Scan, "a network that is no more");
+    let no_more = station.start(Some((2, bssid(9), 9)), false);
+    assert_eq!(no_more, Step::Scan, "a network that is no more");
+}
+
+/// In a house with many access points most are of no use, and may be stronger. Twins that nobody
+/// can join displace none that can be.
+#[test]
+fn only_what_may_be_joined_takes_a_place() {
+    let station = home_and_office();
+    let open = AccessPoint { security: Security::Open, ..access_point("home", 0, -20) };
+    let mut all = vec![open; 60];
+    all.extend((0..60).map(|last| access_point("neighbour", last, -30)));
+    all.extend((0..60).map(|last| access_point("", last, -40)));
+    all.extend((0..60).map(|last| access_point("office", last, -50)));
+    all.push(access_point("home", 1, -60));
+    let mut found = Vec::new();
+    for one in all {
+        if station.wants(&found, &one) {
+            found.push(one);
+        }
+    }
+    let of = |name: &str| found.iter().filter(|one| one.ssid == ssid(name)).count();
+    assert_eq!((of("home"), of("neighbour"), of(""), of("office")), (2, 0, 1, 8));
+    assert_eq!(found.last(), Some(&access_point("home", 1, -60)));
 }
 
 #[test]
 fn hidden_networks_are_asked_for_by_name() {
     let mut station = home_and_office();
-    station.start(None);
+    station.start(None, false);
     let step = station.scanned(&[access_point("", 7, -40)], 0);
     assert_eq!(step, Step::Join { network: 0, bssid: None, channel: 0 });
     station.connected(Some(&access_point("home", 7, -40)));
+    station.addressed();
     assert_eq!(station.lost(because(1), 10_000, 0), join(0, 7), "and then it is known");
     // Nobody hides: nobody is asked.
     let mut station = home_and_office();
-    station.start(None);
+    station.start(None, false);
     pause(station.scanned(&[access_point("neighbour", 7, -40)], 0));
 }
 
+/// Home and office, as they are seen.
+fn both() -> [AccessPoint; 2] {
+    [access_point("home", 1, -40), access_point("office", 2, -40)]
+}
+
 #[test]
-fn no_address_goes_to_another_network_or_stays() {
+fn no_address_goes_to_another_network_or_stays_and_looks_again() {
     let mut station = home_and_office();
-    station.start(None);
-    station.scanned(&[access_point("home", 1, -40), access_point("office", 2, -40)], 0);
+    station.start(None, false);
+    assert_eq!(station.scanned(&both(), 0), join(0, 1));
     station.connected(None);
-    assert_eq!(station.no_address(), join(1, 2));
+    assert_eq!(station.no_address(0), join(1, 2));
     station.connected(None);
-    assert_eq!(station.no_address(), Step::Stay);
+    let mut longest = 0;
+    for _ in 0..8 {
+        // All were tried.
+        let Step::Stay(milliseconds) = station.no_address(u32::MAX) else { panic!("it leaves") };
+        assert!(milliseconds >= longest && milliseconds <= 60_000);
+        longest = milliseconds;
+        assert_eq!(station.no_address(0), Step::Scan);
+        assert_eq!(station.scanned(&both(), 0), join(0, 1), "where it was is the last");
+        station.connected(None);
+        assert_eq!(station.no_address(0), join(1, 2));
+        station.connected(None);
+    }
+    assert_eq!(longest, 60_000);
     let lines: Vec<_> = station.trouble();
     assert_eq!(lines, [Trouble::NoAddress(ssid("home")), Trouble::NoAddress(ssid("office"))]);
+    // Mended, and broken again.
+    station.addressed();
+    assert_eq!(station.no_address(0), Step::Scan);
+    assert_eq!(station.trouble(), [Trouble::NoAddress(ssid("office"))]);
+}
+
+/// Nobody has looked around before such a connection: the access point of an earlier life, or the
+/// one that was good until its address ran out.
+#[test]
+fn no_address_where_it_was_before_is_a_reason_to_look_around() {
+    let mut station = home_and_office();
+    assert_eq!(station.start(Some((0, bssid(1), 1)), false), join(0, 1));
+    station.connected(Some(&access_point("home", 1, -40)));
+    assert_eq!(station.no_address(0), Step::Scan);
+    let found = [access_point("home", 1, -40), access_point("home", 3, -70), both()[1]];
+    assert_eq!(station.scanned(&found, 0), join(0, 3));
+    station.connected(None);
+    assert_eq!(station.no_address(0), join(1, 2));
+    station.connected(None);
+    station.addressed();
+    assert_eq!(station.no_address(0), Step::Scan);
+    assert_eq!(station.scanned(&both(), 0), join(0, 1), "it may have an address again");
+
+    // What cannot be looked for is not gone back to.
+    let mut station = home_and_office();
+    station.start(Some((0, bssid(1), 1)), false);
+    station.connected(None);
+    assert_eq!(station.no_address(0), Step::Scan);
+    pause(station.scan_failed(0));
+    assert_eq!(station.paused(), Step::Scan);
+    assert_eq!(station.scanned(&both(), 0), join(1, 2));
+
+    // One that hides its name.
+    let mut station = home_and_office();
+    station.start(Some((0, bssid(7), 7)), false);
+    station.connected(None);
+    station.no_address(0);
+    assert_eq!(station.scanned(&[access_point("", 7, -40), both()[1]], 0), join(1, 2));
+}
+
+/// An access point that throws out whoever has just joined holds nobody who could be elsewhere.
+#[test]
+fn lost_before_there_was_an_address() {
+    for lasted_ms in [200, 15_000] {
+        let mut station = home_and_office();
+        station.start(Some((0, bssid(1), 1)), false);
+        station.connected(None);
+        if station.lost(because(8), lasted_ms, 0) != Step::Scan {
+            assert_eq!(station.paused(), Step::Scan);
+        }
+        assert_eq!(station.scanned(&both(), 0), join(1, 2));
+    }
+}
+
+/// An access point with addresses and without a way to the server.
+#[test]
+fn who_gave_up_begins_elsewhere() {
+    let mut station = home_and_office();
+    assert_eq!(station.start(Some((0, bssid(1), 1)), true), Step::Scan);
+    assert_eq!(station.scanned(&both(), 0), join(1, 2));
+    let mut station = home_and_office();
+    assert_eq!(station.start(Some((0, bssid(1), 1)), true), Step::Scan);
+    assert_eq!(station.scanned(&both()[..1], 0), join(0, 1), "there is no other");
 }
 
 #[test]
 fn each_trouble_has_its_line_once() {
     let mut station = home_and_office();
-    station.start(None);
+    station.start(None, false);
     pause(station.scanned(&[], 0));
     assert_eq!(station.trouble(), [Trouble::Absent(ssid("home")), Trouble::Absent(ssid("office"))]);
     pause(station.scanned(&[], 0));
@@ -170,6 +277,7 @@ fn each_trouble_has_its_line_once() {
     // Mended, and broken again.
     station.scanned(&[access_point("home", 1, -40)], 0);
     station.connected(None);
+    station.addressed();
     station.lost(because(1), 60_000, 0);
     station.failed(because(reason::FULL), 0);
     assert_eq!(
@@ -189,7 +297,7 @@ fn what_cannot_be_joined_is_named_and_not_tried() {
         Security::Unknown,
     ] {
         let mut station = home_and_office();
-        station.start(None);
+        station.start(None, false);
         let found = [AccessPoint { security, ..access_point("home", 1, -40) }];
         pause(station.scanned(&found, 0));
         let absent = Trouble::Absent(ssid("office"));
@@ -198,14 +306,14 @@ fn what_cannot_be_joined_is_named_and_not_tried() {
     // A network without a key in the settings.
     let open = Network { ssid: ssid("guests"), has_key: false };
     let mut station = Station::new(vec![open], 60);
-    station.start(None);
+    station.start(None, false);
     pause(station.scanned(&[access_point("guests", 1, -40)], 0));
     assert_eq!(station.trouble(), [Trouble::Unusable(ssid("guests"), Security::Wpa2)]);
     let found = [AccessPoint { security: Security::Open, ..access_point("guests", 1, -40) }];
     assert_eq!(station.scanned(&found, 0), join(0, 1));
     // Another access point of the same name poses as it: the right one is taken.
     let mut station = home_and_office();
-    station.start(None);
+    station.start(None, false);
     let twin = AccessPoint { security: Security::Open, ..access_point("home", 5, -10) };
     assert_eq!(station.scanned(&[twin, access_point("home", 6, -80)], 0), join(0, 6));
     assert_eq!(station.trouble(), []);

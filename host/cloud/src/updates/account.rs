@@ -65,9 +65,7 @@ impl Account {
     /// # Errors
     /// When the folder cannot be read, or what it holds is damaged.
     pub fn open(folder: &Path, things: impl IntoIterator<Item = String>) -> Result<Self> {
-        let objects = folder.join("objects");
-        std::fs::create_dir_all(&objects)
-            .with_context(|| format!("cannot make the folder {}", objects.display()))?;
+        files::make_folder(&folder.join("objects"))?;
         let file = folder.join("account.json");
         let (content, written) = match std::fs::read_to_string(&file) {
             Err(_) => Default::default(),
@@ -136,32 +134,31 @@ impl Account {
             let value = arguments.get(name).map(String::as_str);
             value.ok_or_else(|| invalid(format!("{operation} wants --{name}")))
         };
-        let quiet = |answer: Value| Ok((answer, Vec::new()));
-        match (service, operation) {
-            ("sts", "get-caller-identity") => quiet(json!({
+        let force = arguments.contains_key("force");
+        let mut told = Vec::new();
+        let answer = match (service, operation) {
+            ("sts", "get-caller-identity") => json!({
                 "Account": NUMBER, "UserId": "operator", "Arn": format!("arn:aws:iam::{NUMBER}:user/operator"),
-            })),
+            }),
             ("iam", "get-role") => {
                 let name = argument("role-name")?;
-                quiet(
-                    json!({ "Role": { "RoleName": name, "Arn": format!("arn:aws:iam::{NUMBER}:role/{name}") } }),
-                )
+                json!({ "Role": { "RoleName": name, "Arn": format!("arn:aws:iam::{NUMBER}:role/{name}") } })
             }
             ("iot", "describe-thing") => {
                 let name = argument("thing-name")?;
                 if !self.things.contains(name) {
                     return Err(not_found(format!("thing {name}")));
                 }
-                quiet(json!({ "thingName": name, "thingArn": arn("thing", name) }))
+                json!({ "thingName": name, "thingArn": arn("thing", name) })
             }
             ("iot", "describe-thing-group") => {
-                Err(not_found(format!("thing group {}", argument("thing-group-name")?)))
+                return Err(not_found(format!("thing group {}", argument("thing-group-name")?)));
             }
-            ("s3api", "head-bucket") => quiet(Value::Null),
+            ("s3api", "head-bucket") => Value::Null,
             ("s3api", "head-object") => {
                 let (content, etag) =
                     self.read(argument("key")?).ok_or_else(|| refused("404", "Not Found"))?;
-                quiet(json!({ "ContentLength": content.len(), "ETag": etag }))
+                json!({ "ContentLength": content.len(), "ETag": etag })
             }
             ("s3api", "put-object") => {
                 let body = argument("body")?;
@@ -169,92 +166,95 @@ impl Account {
                     .map_err(|error| invalid(format!("cannot read {body}: {error}")))?;
                 files::write(&self.object(argument("key")?), &content, PUBLIC)
                     .map_err(|error| refused("InternalError", format!("{error:#}")))?;
-                quiet(json!({ "ETag": etag(&content) }))
+                json!({ "ETag": etag(&content) })
             }
             ("s3api", "delete-object") => {
                 // As with AWS, nothing is an answer too.
                 let _ = std::fs::remove_file(self.object(argument("key")?));
-                quiet(Value::Null)
+                Value::Null
             }
             ("iot", "create-stream") => {
-                self.create_stream(argument("stream-id")?, argument("files")?, arguments).map(still)
+                self.create_stream(argument("stream-id")?, argument("files")?, arguments)?
             }
             ("iot", "describe-stream") => {
                 let id = argument("stream-id")?;
                 let stream = self.content.streams.get(id);
                 let stream = stream.ok_or_else(|| not_found(format!("stream {id}")))?;
-                quiet(json!({ "streamInfo": { "streamId": id, "streamVersion": stream.version } }))
+                json!({ "streamInfo": { "streamId": id, "streamVersion": stream.version } })
             }
             ("iot", "delete-stream") => {
                 let id = argument("stream-id")?;
                 let gone = self.content.streams.remove(id);
-                gone.map(|_| still(Value::Null)).ok_or_else(|| not_found(format!("stream {id}")))
+                gone.map(|_| Value::Null).ok_or_else(|| not_found(format!("stream {id}")))?
             }
-            ("iot", "create-job") => self.create_job(argument("job-id")?, arguments, now),
-            ("iot", "describe-job") => {
-                quiet(json!({ "job": describe(self.job(argument("job-id")?)?) }))
+            ("iot", "create-job") => {
+                let id = argument("job-id")?;
+                self.content.jobs.create(self.order(id, arguments)?, now);
+                told = self.content.jobs.tick(now);
+                json!({ "jobId": id, "jobArn": arn("job", id) })
             }
+            ("iot", "describe-job") => json!({ "job": describe(self.job(argument("job-id")?)?) }),
             ("iot", "list-job-executions-for-job") => {
                 let job = self.job(argument("job-id")?)?;
                 let summaries: Vec<Value> = job.executions().map(summary).collect();
-                quiet(json!({ "executionSummaries": summaries }))
+                json!({ "executionSummaries": summaries })
             }
             ("iot", "describe-job-execution") => {
                 let (id, thing) = (argument("job-id")?, argument("thing-name")?);
-                let execution = self.job(id)?.execution(thing);
-                let execution = execution
-                    .ok_or_else(|| not_found(format!("execution of job {id} at {thing}")))?;
-                quiet(json!({ "execution": {
-                    "jobId": id, "thingArn": arn("thing", thing), "status": execution.status.word(),
+                let execution = self.execution(id, thing)?;
+                json!({ "execution": {
+                    "jobId": id, "thingArn": arn("thing", thing), "status": execution.status,
                     "statusDetails": { "detailsMap": execution.details },
                     "executionNumber": execution.number, "versionNumber": execution.version,
-                } }))
+                } })
             }
             ("iot", "cancel-job") => {
                 let id = argument("job-id")?;
-                if self.job(id)?.status != JobStatus::InProgress && !arguments.contains_key("force")
-                {
-                    return Err(refused("InvalidRequestException", "the job has ended"));
+                if self.job(id)?.status != JobStatus::InProgress && !force {
+                    return Err(invalid("the job has ended"));
                 }
                 let why =
                     (arguments.get("reason-code").cloned(), arguments.get("comment").cloned());
-                let told = self.content.jobs.cancel(id, arguments.contains_key("force"), why, now);
-                Ok((json!({ "jobId": id, "jobArn": arn("job", id) }), told))
+                told = self.content.jobs.cancel(id, force, why, now);
+                json!({ "jobId": id, "jobArn": arn("job", id) })
             }
             ("iot", "cancel-job-execution") => {
                 let (id, thing) = (argument("job-id")?, argument("thing-name")?);
-                let execution = self.job(id)?.execution(thing);
-                let execution = execution
-                    .ok_or_else(|| not_found(format!("execution of job {id} at {thing}")))?;
-                let begun = execution.status == Status::InProgress;
-                if execution.status.is_terminal() || begun && !arguments.contains_key("force") {
-                    let message = format!("the execution is {}", execution.status.word());
+                let status = self.execution(id, thing)?.status;
+                if status.is_terminal() || status == Status::InProgress && !force {
+                    let message = format!("the execution is {status}");
                     return Err(refused("InvalidStateTransitionException", message));
                 }
-                Ok((Value::Null, self.content.jobs.cancel_execution(id, thing, now)))
+                told = self.content.jobs.cancel_execution(id, thing, now);
+                Value::Null
             }
             ("iot", "delete-job") => {
                 let id = argument("job-id")?;
                 let job = self.job(id)?;
                 let over = job.executions().all(|(_, execution)| execution.status.is_terminal());
                 let over = over && job.status != JobStatus::InProgress;
-                if !over && !arguments.contains_key("force") {
-                    return Err(refused(
-                        "InvalidStateTransitionException",
-                        "the job has not ended everywhere",
-                    ));
+                if !over && !force {
+                    let message = "the job has not ended everywhere";
+                    return Err(refused("InvalidStateTransitionException", message));
                 }
-                Ok((Value::Null, self.content.jobs.delete(id, now)))
+                told = self.content.jobs.delete(id, now);
+                Value::Null
             }
-            _ => Err(refused(
-                "NotPlayedException",
-                format!("the local cloud does not play `aws {service} {operation}`"),
-            )),
-        }
+            _ => {
+                let message = format!("the local cloud does not play `aws {service} {operation}`");
+                return Err(refused("NotPlayedException", message));
+            }
+        };
+        Ok((answer, told))
     }
 
     fn job(&self, id: &str) -> Result<&Job, Refused> {
         self.content.jobs.job(id).ok_or_else(|| not_found(format!("job {id}")))
+    }
+
+    fn execution(&self, id: &str, thing: &str) -> Result<&Execution, Refused> {
+        let execution = self.job(id)?.execution(thing);
+        execution.ok_or_else(|| not_found(format!("execution of job {id} at {thing}")))
     }
 
     fn create_stream(
@@ -292,12 +292,8 @@ impl Account {
         Ok(json!({ "streamId": id, "streamArn": arn("stream", id), "streamVersion": 1 }))
     }
 
-    fn create_job(
-        &mut self,
-        id: &str,
-        arguments: &Arguments,
-        now: u64,
-    ) -> Result<(Value, Vec<Outgoing>), Refused> {
+    /// What create-job orders.
+    fn order(&self, id: &str, arguments: &Arguments) -> Result<Order, Refused> {
         check_id(id, 64)?;
         if self.content.jobs.job(id).is_some() {
             return Err(refused("ResourceAlreadyExistsException", format!("job {id} exists")));
@@ -322,23 +318,14 @@ impl Account {
         let option = |name: &str| -> Result<Value, Refused> {
             arguments.get(name).map_or(Ok(Value::Null), |text| parse(name, text))
         };
-        let per_minute = figure(
-            &option("job-executions-rollout-config")?["maximumPerMinute"],
-            "maximumPerMinute",
-            1..=1000,
-        )?;
-        let timeout_minutes = figure(
-            &option("timeout-config")?["inProgressTimeoutInMinutes"],
-            "inProgressTimeoutInMinutes",
-            1..=10_080,
-        )?;
+        let rollout = option("job-executions-rollout-config")?;
+        let per_minute = figure(&rollout, "maximumPerMinute", 1..=1000)?;
+        let timeout = option("timeout-config")?;
+        let timeout_minutes = figure(&timeout, "inProgressTimeoutInMinutes", 1..=10_080)?;
         let abort = abort(&option("abort-config")?)?;
         let description = arguments.get("description").cloned();
         let id = id.to_owned();
-        let order = Order { id, things, document, description, per_minute, abort, timeout_minutes };
-        let answer = json!({ "jobId": order.id, "jobArn": arn("job", &order.id) });
-        self.content.jobs.create(order, now);
-        Ok((answer, self.content.jobs.tick(now)))
+        Ok(Order { id, things, document, description, per_minute, abort, timeout_minutes })
     }
 
     fn object(&self, key: &str) -> PathBuf {
@@ -346,8 +333,9 @@ impl Account {
         let name: String = key
             .bytes()
             .map(|byte| match byte {
-                b'.' | b'-' | b'_' => char::from(byte).to_string(),
-                _ if byte.is_ascii_alphanumeric() => char::from(byte).to_string(),
+                b'.' | b'-' | b'_' | b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' => {
+                    char::from(byte).to_string()
+                }
                 _ => format!("%{byte:02x}"),
             })
             .collect();
@@ -361,17 +349,13 @@ impl Account {
     }
 }
 
-fn still(answer: Value) -> (Value, Vec<Outgoing>) {
-    (answer, Vec::new())
-}
-
 fn arn(kind: &str, name: &str) -> String {
     format!("arn:aws:iot:{REGION}:{NUMBER}:{kind}/{name}")
 }
 
 fn etag(content: &[u8]) -> String {
     let digest = ring::digest::digest(&ring::digest::SHA256, content);
-    digest.as_ref()[..16].iter().map(|byte| format!("{byte:02x}")).collect()
+    hex::encode(&digest.as_ref()[..16])
 }
 
 /// AWS's characters of ids, which become parts of topics.
@@ -388,10 +372,11 @@ fn parse<T: serde::de::DeserializeOwned>(name: &str, text: &str) -> Result<T, Re
 }
 
 fn figure(
-    value: &Value,
+    config: &Value,
     name: &str,
     range: std::ops::RangeInclusive<u32>,
 ) -> Result<Option<u32>, Refused> {
+    let value = &config[name];
     if value.is_null() {
         return Ok(None);
     }
@@ -423,10 +408,10 @@ fn abort(config: &Value) -> Result<Vec<AbortCriterion>, Refused> {
 fn describe(job: &Job) -> Value {
     let count = |status: Status| job.count(status);
     let mut value = json!({
-        "jobArn": arn("job", &job.id),
-        "jobId": job.id,
+        "jobArn": arn("job", &job.order.id),
+        "jobId": job.order.id,
         "targetSelection": "SNAPSHOT",
-        "status": job.status.word(),
+        "status": job.status,
         "createdAt": job.created_at / 1000,
         "lastUpdatedAt": job.updated_at / 1000,
         "jobProcessDetails": {
@@ -441,7 +426,7 @@ fn describe(job: &Job) -> Value {
         },
     });
     for (name, text) in [
-        ("description", &job.description),
+        ("description", &job.order.description),
         ("comment", &job.comment),
         ("reasonCode", &job.reason_code),
     ] {
@@ -454,7 +439,7 @@ fn describe(job: &Job) -> Value {
 
 fn summary((thing, execution): (&str, &Execution)) -> Value {
     let mut summary = json!({
-        "status": execution.status.word(),
+        "status": execution.status,
         "queuedAt": execution.queued_at / 1000,
         "lastUpdatedAt": execution.updated_at / 1000,
         "executionNumber": execution.number,

@@ -3,12 +3,13 @@
 //!
 //! After "Jobs device MQTT API", "Jobs" and "Job configurations" of the AWS IoT developer guide.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::Outgoing;
+use super::{Outgoing, Refusal};
 
 /// Milliseconds of a minute, in which time-outs are given.
 const MINUTE: u64 = 60_000;
@@ -21,11 +22,12 @@ const MOST_VALUE: usize = 1024;
 /// Most bytes of a client token.
 const MOST_TOKEN: usize = 64;
 
-/// How a job is for one thing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// How a job is for one thing; shown as AWS's word.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Status {
     /// The thing was told.
+    #[default]
     Queued,
     /// The thing has begun.
     InProgress,
@@ -41,21 +43,13 @@ pub enum Status {
     Canceled,
 }
 
-impl Status {
-    /// AWS's word.
-    #[must_use]
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Queued => "QUEUED",
-            Self::InProgress => "IN_PROGRESS",
-            Self::Succeeded => "SUCCEEDED",
-            Self::Failed => "FAILED",
-            Self::Rejected => "REJECTED",
-            Self::TimedOut => "TIMED_OUT",
-            Self::Canceled => "CANCELED",
-        }
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.serialize(f)
     }
+}
 
+impl Status {
     /// Whether nothing changes it any more.
     #[must_use]
     pub fn is_terminal(self) -> bool {
@@ -64,27 +58,16 @@ impl Status {
 }
 
 /// How a job is as a whole.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum JobStatus {
     /// Not all things have ended.
+    #[default]
     InProgress,
     /// All have.
     Completed,
     /// Called off, by a person or by its own criteria.
     Canceled,
-}
-
-impl JobStatus {
-    /// AWS's word.
-    #[must_use]
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::InProgress => "IN_PROGRESS",
-            Self::Completed => "COMPLETED",
-            Self::Canceled => "CANCELED",
-        }
-    }
 }
 
 /// When a job calls itself off.
@@ -106,17 +89,18 @@ impl AbortCriterion {
     fn counts(&self, status: Status) -> bool {
         match self.failure_type.as_str() {
             "ALL" => matches!(status, Status::Failed | Status::Rejected | Status::TimedOut),
-            word => word == status.word() && status != Status::Succeeded,
+            word => word == status.to_string() && status != Status::Succeeded,
         }
     }
 }
 
 /// What is ordered.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Order {
     /// The job's id.
     pub id: String,
-    /// The things.
+    /// The things. A job has them among those that were told, or wait for that.
+    #[serde(skip)]
     pub things: Vec<String>,
     /// The job document.
     pub document: Value,
@@ -131,14 +115,11 @@ pub struct Order {
 }
 
 /// A job.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Job {
-    /// Its id.
-    pub id: String,
-    /// Its document.
-    pub document: Value,
-    /// In words.
-    pub description: Option<String>,
+    /// What was ordered.
+    #[serde(flatten)]
+    pub order: Order,
     /// How it is.
     pub status: JobStatus,
     /// Why it was called off, and the code of that.
@@ -151,15 +132,13 @@ pub struct Job {
     pub updated_at: u64,
     /// Things that have not been told yet.
     waiting: VecDeque<String>,
-    per_minute: Option<u32>,
     /// When the next thing may be told.
     next_at: u64,
-    abort: Vec<AbortCriterion>,
-    timeout_minutes: Option<u32>,
     /// By thing.
     executions: BTreeMap<String, Execution>,
     /// Jobs are done in the order of their making.
-    order: u64,
+    #[serde(rename = "order")]
+    turn: u64,
 }
 
 impl Job {
@@ -191,7 +170,7 @@ impl Job {
             return;
         }
         let told = self.executions.len();
-        let criterion = self.abort.iter().find(|criterion| {
+        let criterion = self.order.abort.iter().find(|criterion| {
             let failed =
                 self.executions.values().filter(|execution| criterion.counts(execution.status));
             let failed = failed.count();
@@ -225,7 +204,7 @@ impl Job {
 }
 
 /// A job at one thing.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Execution {
     /// How it is.
     pub status: Status,
@@ -254,9 +233,28 @@ impl Execution {
         (self.deadline, self.step_deadline) = (None, None);
     }
 
+    /// Begins, unless it has begun, and counts an update.
+    fn go_on(&mut self, timeout_minutes: Option<u32>, now: u64) {
+        if self.status == Status::Queued {
+            self.status = Status::InProgress;
+            self.started_at = Some(now);
+            self.deadline = timeout_minutes.map(|minutes| now + MINUTE * u64::from(minutes));
+        }
+        self.version += 1;
+        self.updated_at = now;
+    }
+
+    /// The time-out of a step, as [`step_timeout`] reads it.
+    fn set_step(&mut self, minutes: Option<i64>, now: u64) {
+        if let Some(minutes) = minutes {
+            let minutes = u64::try_from(minutes).ok();
+            self.step_deadline = minutes.map(|minutes| now + MINUTE * minutes);
+        }
+    }
+
     fn state(&self) -> Value {
         json!({
-            "status": self.status.word(),
+            "status": self.status,
             "statusDetails": self.details,
             "versionNumber": self.version,
         })
@@ -274,24 +272,6 @@ impl Execution {
             summary["startedAt"] = (at / 1000).into();
         }
         summary
-    }
-}
-
-/// Why a request of a thing is refused; `code` is AWS's word.
-#[derive(Clone, Debug, PartialEq)]
-struct Refusal {
-    code: &'static str,
-    message: String,
-    state: Option<Value>,
-}
-
-impl Refusal {
-    fn new(code: &'static str, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), state: None }
-    }
-
-    fn invalid(message: impl Into<String>) -> Self {
-        Self::new("InvalidRequest", message)
     }
 }
 
@@ -318,26 +298,13 @@ impl Jobs {
 
     /// Orders a job, whose id must be a new one; its first things are told with the next
     /// [`Jobs::tick`].
-    pub fn create(&mut self, order: Order, now: u64) {
+    pub fn create(&mut self, mut order: Order, now: u64) {
         self.orders += 1;
-        let job = Job {
-            id: order.id.clone(),
-            document: order.document,
-            description: order.description,
-            status: JobStatus::InProgress,
-            comment: None,
-            reason_code: None,
-            created_at: now,
-            updated_at: now,
-            waiting: order.things.into(),
-            per_minute: order.per_minute,
-            next_at: now,
-            abort: order.abort,
-            timeout_minutes: order.timeout_minutes,
-            executions: BTreeMap::new(),
-            order: self.orders,
-        };
-        self.jobs.insert(order.id, job);
+        let (turn, waiting) = (self.orders, std::mem::take(&mut order.things).into());
+        let (created_at, updated_at, next_at) = (now, now, now);
+        let id = order.id.clone();
+        let job = Job { order, created_at, updated_at, waiting, next_at, turn, ..Job::default() };
+        self.jobs.insert(id, job);
     }
 
     /// Calls a job off: what was not begun, or with `force` everything.
@@ -393,18 +360,14 @@ impl Jobs {
                     let number = numbers.entry(thing.clone()).or_default();
                     *number += 1;
                     let execution = Execution {
-                        status: Status::Queued,
-                        details: BTreeMap::new(),
                         version: 1,
                         number: *number,
                         queued_at: now,
-                        started_at: None,
                         updated_at: now,
-                        deadline: None,
-                        step_deadline: None,
+                        ..Execution::default()
                     };
                     job.executions.insert(thing, execution);
-                    if let Some(per_minute) = job.per_minute {
+                    if let Some(per_minute) = job.order.per_minute {
                         job.next_at = now + MINUTE / u64::from(per_minute.max(1));
                     }
                 }
@@ -477,7 +440,7 @@ impl Jobs {
             .filter_map(|job| Some((job, job.executions.get(thing)?)))
             .filter(|(_, execution)| !execution.status.is_terminal())
             .collect();
-        pending.sort_by_key(|(job, execution)| (execution.status == Status::Queued, job.order));
+        pending.sort_by_key(|(job, execution)| (execution.status == Status::Queued, job.turn));
         pending
     }
 
@@ -486,7 +449,7 @@ impl Jobs {
         let of = |status: Status| -> Vec<Value> {
             all.iter()
                 .filter(|(_, execution)| execution.status == status)
-                .map(|(job, execution)| execution.summary(&job.id))
+                .map(|(job, execution)| execution.summary(&job.order.id))
                 .collect()
         };
         json!({ "inProgressJobs": of(Status::InProgress), "queuedJobs": of(Status::Queued) })
@@ -494,15 +457,11 @@ impl Jobs {
 
     fn describe(&self, thing: &str, id: &str, request: &Value) -> Result<Value, Refusal> {
         let with_document = !matches!(request.get("includeJobDocument"), Some(Value::Bool(false)));
-        if id == "$next" {
-            return Ok(match self.pending(thing).first() {
-                Some((job, execution)) => {
-                    json!({ "execution": full(job, thing, execution, with_document) })
-                }
-                None => json!({ "execution": {} }),
-            });
-        }
-        let (job, execution) = self.find(thing, id, request)?;
+        let found = match id {
+            "$next" => self.pending(thing).first().copied(),
+            _ => Some(self.find(thing, id, request)?),
+        };
+        let Some((job, execution)) = found else { return Ok(json!({ "execution": {} })) };
         if execution.status.is_terminal() {
             return Err(Refusal::new("TerminalStateReached", "the execution has ended"));
         }
@@ -528,16 +487,13 @@ impl Jobs {
     fn start_next(&mut self, thing: &str, request: &Value, now: u64) -> Result<Value, Refusal> {
         let details = details(request)?;
         let step = step_timeout(request)?;
-        let Some(id) = self.pending(thing).first().map(|(job, _)| job.id.clone()) else {
+        let Some(id) = self.pending(thing).first().map(|(job, _)| job.order.id.clone()) else {
             return Ok(json!({}));
         };
         let job = self.jobs.get_mut(&id).expect("it is pending");
-        let timeout = job.timeout_minutes;
         let execution = job.executions.get_mut(thing).expect("it is pending");
         if execution.status == Status::Queued {
-            begin(execution, timeout, now);
-            execution.version += 1;
-            execution.updated_at = now;
+            execution.go_on(job.order.timeout_minutes, now);
             if let Some(details) = details {
                 execution.details = details;
             }
@@ -554,46 +510,38 @@ impl Jobs {
         request: &Value,
         now: u64,
     ) -> Result<Value, Refusal> {
-        let status = match request.get("status").and_then(Value::as_str) {
-            Some("IN_PROGRESS") => Status::InProgress,
-            Some("SUCCEEDED") => Status::Succeeded,
-            Some("FAILED") => Status::Failed,
-            Some("REJECTED") => Status::Rejected,
-            _ => {
-                return Err(Refusal::invalid(
-                    "status must be IN_PROGRESS, SUCCEEDED, FAILED or REJECTED",
-                ));
-            }
+        use Status::{Failed, InProgress, Rejected, Succeeded};
+        let Ok(status @ (InProgress | Succeeded | Failed | Rejected)) =
+            Status::deserialize(&request["status"])
+        else {
+            let allowed = "status must be IN_PROGRESS, SUCCEEDED, FAILED or REJECTED";
+            return Err(Refusal::invalid(allowed));
         };
         let details = details(request)?;
         let step = step_timeout(request)?;
         let expected = request.get("expectedVersion").map(number).transpose()?;
         let with = |name: &str| request.get(name) == Some(&Value::Bool(true));
         let (_, execution) = self.find(thing, id, request)?;
+        let refused = |code, message| {
+            Err(Refusal { state: Some(execution.state()), ..Refusal::new(code, message) })
+        };
         if execution.status.is_terminal() {
-            let message = format!("a job that is {} stays so", execution.status.word());
-            let state = Some(execution.state());
-            return Err(Refusal { state, ..Refusal::new("InvalidStateTransition", message) });
+            let message = format!("a job that is {} stays so", execution.status);
+            return refused("InvalidStateTransition", message);
         }
         if let Some(expected) = expected
             && expected != execution.version
         {
             let message = format!("the version is {}, not {expected}", execution.version);
-            let state = Some(execution.state());
-            return Err(Refusal { state, ..Refusal::new("VersionMismatch", message) });
+            return refused("VersionMismatch", message);
         }
         let job = self.jobs.get_mut(id).expect("it was found");
-        let timeout = job.timeout_minutes;
         let execution = job.executions.get_mut(thing).expect("it was found");
         if let Some(details) = details {
             execution.details = details;
         }
-        if status == Status::InProgress {
-            if execution.status == Status::Queued {
-                begin(execution, timeout, now);
-            }
-            execution.version += 1;
-            execution.updated_at = now;
+        if status == InProgress {
+            execution.go_on(job.order.timeout_minutes, now);
             execution.set_step(step, now);
         } else {
             execution.end(status, now);
@@ -603,7 +551,7 @@ impl Jobs {
             body["executionState"] = execution.state();
         }
         if with("includeJobDocument") {
-            body["jobDocument"] = job.document.clone();
+            body["jobDocument"] = job.order.document.clone();
         }
         job.settle(now);
         Ok(body)
@@ -617,17 +565,12 @@ impl Jobs {
         let mut told = Vec::new();
         let after = self.lists();
         let nobody = Vec::new();
-        let things: std::collections::BTreeSet<_> = before.keys().chain(after.keys()).collect();
+        let things: BTreeSet<_> = before.keys().chain(after.keys()).collect();
         for thing in things {
             let [before, after] =
                 [&before, &after].map(|lists| lists.get(thing).unwrap_or(&nobody));
             let timestamp = now / 1000;
-            let sorted = |list: &Vec<String>| {
-                let mut list = list.clone();
-                list.sort();
-                list
-            };
-            if sorted(before) != sorted(after) {
+            if BTreeSet::from_iter(before) != BTreeSet::from_iter(after) {
                 let summaries = self.summaries(thing);
                 let mut jobs = json!({});
                 for (status, list) in [("IN_PROGRESS", "inProgressJobs"), ("QUEUED", "queuedJobs")]
@@ -657,29 +600,11 @@ impl Jobs {
         let things = self.jobs.values().flat_map(|job| job.executions.keys());
         things
             .map(|thing| {
-                let ids = self.pending(thing).iter().map(|(job, _)| job.id.clone()).collect();
+                let ids = self.pending(thing).iter().map(|(job, _)| job.order.id.clone()).collect();
                 (thing.clone(), ids)
             })
             .collect()
     }
-}
-
-impl Execution {
-    fn set_step(&mut self, minutes: Option<i64>, now: u64) {
-        match minutes {
-            Some(-1) => self.step_deadline = None,
-            Some(minutes) => {
-                self.step_deadline = Some(now + MINUTE * minutes.unsigned_abs());
-            }
-            None => {}
-        }
-    }
-}
-
-fn begin(execution: &mut Execution, timeout_minutes: Option<u32>, now: u64) {
-    execution.status = Status::InProgress;
-    execution.started_at = Some(now);
-    execution.deadline = timeout_minutes.map(|minutes| now + MINUTE * u64::from(minutes));
 }
 
 fn is_late(execution: &Execution, now: u64) -> bool {
@@ -690,14 +615,14 @@ fn is_late(execution: &Execution, now: u64) -> bool {
 
 /// AWS's JobExecution.
 fn full(job: &Job, thing: &str, execution: &Execution, with_document: bool) -> Value {
-    let mut value = execution.summary(&job.id);
+    let mut value = execution.summary(&job.order.id);
     value["thingName"] = thing.into();
-    value["status"] = execution.status.word().into();
+    value["status"] = json!(execution.status);
     if !execution.details.is_empty() {
         value["statusDetails"] = json!(execution.details);
     }
     if with_document {
-        value["jobDocument"] = job.document.clone();
+        value["jobDocument"] = job.order.document.clone();
     }
     value
 }

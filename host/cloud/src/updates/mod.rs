@@ -14,6 +14,8 @@ pub use account::{Account, Refused};
 pub use requests::Requests;
 pub use service::Service;
 
+use serde_json::Value;
+
 /// What is to be published.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outgoing {
@@ -24,7 +26,25 @@ pub struct Outgoing {
 }
 
 impl Outgoing {
-    fn json(topic: &str, body: &serde_json::Value) -> Self {
+    fn json(topic: &str, body: &Value) -> Self {
         Self { topic: topic.to_owned(), payload: body.to_string().into_bytes() }
+    }
+}
+
+/// Why a request of a thing is refused; `code` is AWS's word.
+#[derive(Clone, Debug, PartialEq)]
+struct Refusal {
+    code: &'static str,
+    message: String,
+    state: Option<Value>,
+}
+
+impl Refusal {
+    fn new(code: &'static str, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), state: None }
+    }
+
+    fn invalid(message: impl Into<String>) -> Self {
+        Self::new("InvalidRequest", message)
     }
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 
@@ -12,6 +12,7 @@ use super::Outgoing;
 use super::account::Account;
 use super::requests::{Call, Reply, TOPIC, reply_topic};
 use crate::client::{ClientOptions, MqttClient};
+use crate::presence::now;
 
 /// What is heard: the requests of things, and not the answers to them.
 const FILTERS: [&str; 7] = [
@@ -95,11 +96,6 @@ fn connect(options: &ClientOptions) -> Result<MqttClient> {
         client.subscribe(filter)?;
     }
     Ok(client)
-}
-
-fn now() -> u64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn serve(mut client: MqttClient, account: &Mutex<Account>, stop: &AtomicBool) -> Result<()> {

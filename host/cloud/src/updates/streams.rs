@@ -10,6 +10,8 @@ use minicbor::{Decoder, Encoder};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::Refusal;
+
 /// Bytes that a block may have; also the most that one request brings.
 const BLOCK_SIZES: std::ops::RangeInclusive<u64> = 256..=131_072;
 /// Highest block, and most blocks that may be asked for: 24 MB in the smallest blocks.
@@ -57,17 +59,6 @@ pub struct Answer {
     pub payload: Vec<u8>,
 }
 
-/// Why a request is refused; `code` is AWS's word.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Refusal {
-    code: &'static str,
-    message: String,
-}
-
-fn refusal(code: &'static str, message: impl Into<String>) -> Refusal {
-    Refusal { code, message: message.into() }
-}
-
 #[derive(Debug, Default)]
 struct Request {
     token: Option<String>,
@@ -101,52 +92,50 @@ pub fn answer(
     let mut token = None;
     let result = Request::read(payload, form).and_then(|request| {
         if request.token.as_ref().is_some_and(|token| token.len() > MOST_TOKEN) {
-            return Err(refusal("InvalidRequest", "the client token has more than 64 bytes"));
+            return Err(Refusal::invalid("the client token has more than 64 bytes"));
         }
         token.clone_from(&request.token);
         let stream =
-            stream.ok_or_else(|| refusal("ResourceNotFound", "there is no such stream"))?;
+            stream.ok_or_else(|| Refusal::new("ResourceNotFound", "there is no such stream"))?;
         match operation {
             "describe" => Ok(vec![description(stream, token.as_deref(), form)]),
             "get" => blocks(stream, &request, form, &read),
-            _ => Err(refusal("InvalidTopic", format!("streams know no {path}"))),
+            _ => Err(Refusal::new("InvalidTopic", format!("streams know no {path}"))),
         }
     });
     result.unwrap_or_else(|refusal| vec![refusal.answer(token.as_deref(), form)])
 }
 
-impl Form {
-    fn word(self) -> &'static str {
-        match self {
-            Self::Json => "json",
-            Self::Cbor => "cbor",
-        }
+impl Refusal {
+    fn answer(&self, token: Option<&str>, form: Form) -> Answer {
+        form.answer("rejected", json!({ "o": self.code, "m": self.message }), token)
     }
 }
 
-impl Refusal {
-    fn answer(&self, token: Option<&str>, form: Form) -> Answer {
-        let mut body = json!({ "o": self.code, "m": self.message });
+impl Form {
+    /// The path of an answer of this kind.
+    fn path(self, kind: &str) -> String {
+        match self {
+            Self::Json => format!("{kind}/json"),
+            Self::Cbor => format!("{kind}/cbor"),
+        }
+    }
+
+    /// An answer of objects, arrays, texts and whole numbers.
+    fn answer(self, kind: &str, mut body: Value, token: Option<&str>) -> Answer {
         if let Some(token) = token {
             body["c"] = token.into();
         }
-        let path = format!("rejected/{}", form.word());
-        Answer { path, payload: form.write(&body) }
-    }
-}
-
-impl Form {
-    /// Writes objects, arrays, texts and whole numbers.
-    fn write(self, value: &Value) -> Vec<u8> {
-        match self {
-            Self::Json => value.to_string().into_bytes(),
+        let payload = match self {
+            Self::Json => body.to_string().into_bytes(),
             Self::Cbor => {
                 let mut bytes = Vec::new();
-                let done = encode(&mut Encoder::new(&mut bytes), value);
+                let done = encode(&mut Encoder::new(&mut bytes), &body);
                 done.expect("writing to memory does not fail");
                 bytes
             }
-        }
+        };
+        Answer { path: self.path(kind), payload }
     }
 }
 
@@ -180,11 +169,8 @@ fn encode(cbor: &mut Encoder<&mut Vec<u8>>, value: &Value) -> Written {
 fn description(stream: &Stream, token: Option<&str>, form: Form) -> Answer {
     let files: Vec<Value> =
         stream.files.iter().map(|(number, file)| json!({ "f": number, "z": file.size })).collect();
-    let mut body = json!({ "s": stream.version, "d": stream.description, "r": files });
-    if let Some(token) = token {
-        body["c"] = token.into();
-    }
-    Answer { path: format!("description/{}", form.word()), payload: form.write(&body) }
+    let body = json!({ "s": stream.version, "d": stream.description, "r": files });
+    form.answer("description", body, token)
 }
 
 fn blocks(
@@ -195,36 +181,37 @@ fn blocks(
 ) -> Result<Vec<Answer>, Refusal> {
     if request.version.is_some_and(|version| version != stream.version) {
         let message = format!("the stream's version is {}", stream.version);
-        return Err(refusal("VersionMismatch", message));
+        return Err(Refusal::new("VersionMismatch", message));
     }
-    let number =
-        request.file.ok_or_else(|| refusal("InvalidRequest", "f, the file, is missing"))?;
-    let size = request
-        .block_size
-        .ok_or_else(|| refusal("InvalidRequest", "l, the size of a block, is missing"))?;
+    let number = request.file.ok_or_else(|| Refusal::invalid("f, the file, is missing"))?;
+    let size =
+        request.block_size.ok_or_else(|| Refusal::invalid("l, the size of a block, is missing"))?;
     let file = u8::try_from(number).ok().and_then(|number| stream.files.get_key_value(&number));
     let Some((number, file)) = file else {
-        return Err(refusal("ResourceNotFound", format!("the stream has no file {number}")));
+        return Err(Refusal::new("ResourceNotFound", format!("the stream has no file {number}")));
     };
     if !BLOCK_SIZES.contains(&size) {
-        return Err(refusal("BlockSizeOutOfBounds", "a block has 256 to 131072 bytes"));
+        return Err(Refusal::new("BlockSizeOutOfBounds", "a block has 256 to 131072 bytes"));
     }
     let first = request.first.unwrap_or(0);
     if first > MOST_BLOCKS {
-        return Err(refusal("OffsetOutOfBounds", "o is at most 98304"));
+        return Err(Refusal::new("OffsetOutOfBounds", "o is at most 98304"));
     }
     if request.count.is_some_and(|count| count > MOST_BLOCKS) {
-        return Err(refusal("BlockCountLimitExceeded", "n is at most 98304"));
+        return Err(Refusal::new("BlockCountLimitExceeded", "n is at most 98304"));
     }
     let bitmap = request.bitmap.as_deref();
     if bitmap.is_some_and(|bitmap| bitmap.len() >= BITMAP_LIMIT) {
-        return Err(refusal("BlockBitmapLimitExceeded", "a bitmap has less than 12288 bytes"));
+        return Err(Refusal::new("BlockBitmapLimitExceeded", "a bitmap has less than 12288 bytes"));
     }
     let Some((content, etag)) = read(&file.key) else {
-        return Err(refusal("ResourceNotFound", format!("{} is gone from the store", file.key)));
+        return Err(Refusal::new(
+            "ResourceNotFound",
+            format!("{} is gone from the store", file.key),
+        ));
     };
     if etag != file.etag {
-        return Err(refusal("ETagMismatch", format!("{} has changed in the store", file.key)));
+        return Err(Refusal::new("ETagMismatch", format!("{} has changed in the store", file.key)));
     }
     // What one request brings is limited, whatever was asked for.
     let most = BLOCK_SIZES.end() / size;
@@ -248,27 +235,23 @@ fn blocks(
         })
         .collect();
     if answers.is_empty() {
-        return Err(refusal("ResourceNotFound", "the file has no such blocks"));
+        return Err(Refusal::new("ResourceNotFound", "the file has no such blocks"));
     }
     Ok(answers)
 }
 
 impl Block<'_> {
     fn answer(&self, token: Option<&str>, form: Form) -> Answer {
-        let path = format!("data/{}", form.word());
         if form == Form::Json {
             let text = STANDARD.encode(self.content);
-            let mut body =
+            let body =
                 json!({ "f": self.file, "l": self.content.len(), "i": self.number, "p": text });
-            if let Some(token) = token {
-                body["c"] = token.into();
-            }
-            return Answer { path, payload: body.to_string().into_bytes() };
+            return form.answer("data", body, token);
         }
         let mut payload = Vec::with_capacity(self.content.len() + 96);
         self.encode(token, &mut Encoder::new(&mut payload))
             .expect("writing to memory does not fail");
-        Answer { path, payload }
+        Answer { path: form.path("data"), payload }
     }
 
     fn encode(&self, token: Option<&str>, cbor: &mut Encoder<&mut Vec<u8>>) -> Written {
@@ -286,21 +269,18 @@ impl Block<'_> {
 
 impl Request {
     fn read(payload: &[u8], form: Form) -> Result<Self, Refusal> {
-        match form {
-            Form::Json => Self::read_json(payload),
-            Form::Cbor => Self::read_cbor(payload),
-        }
+        if form == Form::Json { Self::read_json(payload) } else { Self::read_cbor(payload) }
     }
 
     fn read_json(payload: &[u8]) -> Result<Self, Refusal> {
         let Ok(Value::Object(members)) = serde_json::from_slice(payload) else {
-            return Err(refusal("InvalidJson", "the request is no JSON object"));
+            return Err(Refusal::new("InvalidJson", "the request is no JSON object"));
         };
         let mut request = Self::default();
         for (name, value) in members {
             let Some(field) = request.number(&name) else {
                 let text = value.as_str().map(str::to_owned);
-                let flaw = || refusal("InvalidRequest", format!("{name} is no text"));
+                let flaw = || Refusal::invalid(format!("{name} is no text"));
                 match name.as_str() {
                     "c" => request.token = Some(text.ok_or_else(flaw)?),
                     "b" => request.bitmap = Some(bitmap(&text.ok_or_else(flaw)?)?),
@@ -309,19 +289,20 @@ impl Request {
                 continue;
             };
             let number = value.as_u64();
-            *field = Some(number.ok_or_else(|| {
-                refusal("InvalidRequest", format!("{name} is no number that could be"))
-            })?);
+            *field =
+                Some(number.ok_or_else(|| {
+                    Refusal::invalid(format!("{name} is no number that could be"))
+                })?);
         }
         Ok(request)
     }
 
     fn read_cbor(payload: &[u8]) -> Result<Self, Refusal> {
-        let malformed = |_| refusal("InvalidCbor", "the request is no CBOR");
+        let malformed = |_| Refusal::new("InvalidCbor", "the request is no CBOR");
         let mut cbor = Decoder::new(payload);
         let count = cbor.map().map_err(malformed)?;
         let count =
-            count.ok_or_else(|| refusal("InvalidCbor", "the request's map has no length"))?;
+            count.ok_or_else(|| Refusal::new("InvalidCbor", "the request's map has no length"))?;
         let mut request = Self::default();
         for _ in 0..count {
             let name = cbor.str().map_err(malformed)?;
@@ -336,7 +317,7 @@ impl Request {
             }
         }
         if cbor.position() != payload.len() {
-            return Err(refusal("InvalidCbor", "something follows the request"));
+            return Err(Refusal::new("InvalidCbor", "something follows the request"));
         }
         Ok(request)
     }
@@ -357,7 +338,7 @@ impl Request {
 /// A bitmap in JSON: hexadecimal, with or without `0x` in front.
 fn bitmap(text: &str) -> Result<Vec<u8>, Refusal> {
     hex::decode(text.strip_prefix("0x").unwrap_or(text))
-        .map_err(|_| refusal("InvalidRequest", "b is no hexadecimal text"))
+        .map_err(|_| Refusal::invalid("b is no hexadecimal text"))
 }
 
 #[cfg(test)]

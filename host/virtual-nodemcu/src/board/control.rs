@@ -78,6 +78,16 @@ struct Client {
     interest: Interest,
 }
 
+impl Client {
+    /// Whether it asks for something, may do so yet, or is to be told something.
+    fn stays(&mut self) -> bool {
+        let ended = self.pipe.has_ended();
+        let asks = ended && !self.pipe.input().is_empty();
+        let waits = self.pipe.owes() || self.interest != Interest::default();
+        asks || self.pipe.is_open() && (waits || !ended)
+    }
+}
+
 impl Control {
     /// Listens at `path`.
     ///
@@ -102,6 +112,11 @@ impl Control {
 
     /// Requests that came since the last call, each with who asked.
     pub fn requests(&mut self) -> Vec<(usize, Vec<u8>)> {
+        for client in &mut self.clients {
+            client.pipe.poll();
+        }
+        // Before others come, who would find no place.
+        self.clients.retain_mut(Client::stays);
         let mut new = Vec::new();
         if let Some((listener, _)) = &self.socket {
             new.extend(std::iter::from_fn(|| listener.accept().ok()).map(|(stream, _)| stream));
@@ -111,17 +126,23 @@ impl Control {
             if self.clients.len() < MOST_CLIENTS
                 && let Ok(mut pipe) = Pipe::new(stream)
             {
+                // First what it asks for: who is gone already cannot be greeted.
+                pipe.poll();
                 pipe.write(format!("{}\n", greeting()).as_bytes());
                 self.clients.push(Client { pipe, interest: Interest::default() });
             }
         }
-        self.clients.retain(|client| client.pipe.is_open());
         let mut requests = Vec::new();
         for (who, client) in self.clients.iter_mut().enumerate() {
-            let input = client.pipe.poll();
+            let ended = client.pipe.has_ended();
+            let input = client.pipe.input();
             while let Some(end) = input.iter().position(|byte| *byte == b'\n') {
                 let line: Vec<u8> = input.drain(..=end).collect();
                 requests.push((who, line[..end].to_vec()));
+            }
+            if ended && !input.is_empty() {
+                // Its last line has no end.
+                requests.push((who, std::mem::take(input)));
             }
             if input.len() > MOST {
                 input.clear();
@@ -221,8 +242,11 @@ fn execute(
                 serial: flag(request, "serial", false)?,
                 levels: 0,
             };
-            for pin in request.get("pins").and_then(Value::as_array).into_iter().flatten() {
-                interest.levels |= 1 << a_pin(pin)?;
+            if let Some(pins) = request.get("pins") {
+                let pins = pins.as_array().ok_or("pins: a list, as [\"D1\",2]")?;
+                for pin in pins {
+                    interest.levels |= 1 << a_pin(pin)?;
+                }
             }
             *listens = Some(interest);
             Ok(Value::Null)
@@ -396,8 +420,9 @@ fn execute(
             act(machine, request, &Action::Forge(what))
         }
         _ => Err(format!(
-            "{what}: no such request; there are status, listen, recent, reset, power, button, serial, \
-             adc, pins, pin, parts, part, part.add, part.remove, flash, ap.add, ap.set, ap.deauth, ap.rekey, ap.off, ap.on, ap.switch, ap.replay, ap.forge"
+            "{what}: no such request; there are status, listen, recent, save, reset, power, button, serial, \
+             adc, pins, pin, parts, part, part.add, part.remove, flash, ap.add, ap.set, ap.deauth, ap.rekey, \
+             ap.off, ap.on, ap.switch, ap.replay, ap.forge"
         )),
     }
 }

@@ -25,7 +25,7 @@ use crate::cpu::{Cpu, Stop};
 use crate::debug::Observer;
 use crate::debug::faults::Faults;
 use crate::debug::symbols::Symbols;
-use crate::snapshot::{self, Damaged, Keep, Kept, Snapshot, Tape};
+use crate::snapshot::{self, Damaged, Keep, Kept, LATEST, Snapshot, Tape};
 
 /// Cycles that the core runs before the outside gets its turn: 1 ms at 80 MHz.
 const SLICE: u64 = 80_000;
@@ -36,6 +36,8 @@ const MOST_DEBT: Duration = Duration::from_millis(20);
 const EN_DELAY: Duration = Duration::from_millis(300);
 /// Pieces of input taken at once.
 const MOST_INPUTS: usize = 64;
+/// How long nothing at the chip needs a look while it is held in reset or sleeps deeply.
+const REST: Duration = Duration::from_millis(5);
 /// Bytes of the host that are on their way to the UART before the rest has to wait where it is.
 const MOST_WAITING: usize = 512;
 /// The same for what is typed at the board itself, where nothing can wait.
@@ -88,8 +90,8 @@ pub struct Machine {
     log: Vec<u8>,
     /// Whether GPIO16 is wired to RST: the chip's timer wakes it from a deep sleep then.
     pub wake_wire: bool,
-    /// Since when the chip sleeps deeply, and for how long.
-    asleep: Option<(Instant, Sleep)>,
+    /// When on the board (ns) the deep sleep ends that the chip is in; [`LATEST`]: by a reset only.
+    asleep: Option<u64>,
     /// Since when EN is low.
     held: Option<Instant>,
     /// Since when EN is low only because of its capacitor.
@@ -340,10 +342,7 @@ impl Machine {
 
     fn reset_because(&mut self, cause: ResetCause, why: &str) {
         self.flush();
-        if let Some((since, _)) = self.asleep.take() {
-            self.board.clock.pass(since.elapsed().as_nanos() as u64);
-            self.base = (Instant::now(), self.board.clock.nanoseconds(self.cpu.cycles()));
-        }
+        self.asleep = None;
         self.board.reset(cause, self.cpu.cycles());
         self.rom.boot(&mut self.cpu, &mut self.board);
         // What the loader was given to run writes for the host too: esptool's stub.
@@ -368,7 +367,7 @@ impl Machine {
 
     /// Says something on the console, unless it was said too often lately: then it is counted.
     pub fn say(&mut self, text: &str) {
-        let time = self.board.clock.nanoseconds(self.cpu.cycles());
+        let time = self.time();
         if self.repeats.speaks(text, time) {
             self.tell(text);
         }
@@ -377,8 +376,8 @@ impl Machine {
     fn tell(&mut self, text: &str) {
         (self.console)(text);
         self.recent.console(text);
+        let time = self.time();
         if let Some(control) = &mut self.control {
-            let time = self.board.clock.nanoseconds(self.cpu.cycles());
             control.tell(
                 About::Console,
                 &json!({ "event": "console", "time_ns": time, "text": text }),
@@ -418,7 +417,7 @@ impl Machine {
             }
         } else if std::mem::take(&mut self.unpowered) {
             self.held = None;
-            self.base = (Instant::now(), self.board.clock.nanoseconds(self.cpu.cycles()));
+            self.base = (Instant::now(), self.time());
             self.reset(ResetCause::PowerOn);
             if self.en_is_low() {
                 self.hold();
@@ -489,8 +488,11 @@ impl Machine {
                 return End::Time;
             }
             let mut stop = None;
-            let wait = if self.held.is_some() || self.asleep.is_some() {
-                Duration::from_millis(5)
+            let wait = if self.held.is_some() {
+                REST
+            } else if let Some(wake) = self.asleep {
+                self.sleep_to(if self.paced || wake == LATEST { self.due() } else { wake });
+                REST
             } else {
                 // What looks often at the outside waits in several pieces.
                 if self.ahead().is_zero() {
@@ -510,17 +512,22 @@ impl Machine {
 
     /// Runs for `time` by the board's own clock, unless something ends it before.
     pub fn run_for(&mut self, time: Duration) -> Option<End> {
-        let now = |machine: &Self| machine.board.clock.nanoseconds(machine.cpu.cycles());
-        let end = now(self).saturating_add(time.as_nanos() as u64);
-        while now(self) < end {
+        let end = self.time().saturating_add(time.as_nanos() as u64);
+        while self.time() < end {
+            let rests = self.held.is_some() || self.switch.load(Ordering::Relaxed);
+            if self.asleep.is_some() && !rests {
+                self.sleep_to(if self.paced { end.min(self.due()) } else { end });
+                let left = Duration::from_nanos(end - self.time());
+                self.outside(if self.paced { left.min(REST) } else { Duration::ZERO });
+                continue;
+            }
             let wait = self.ahead();
-            if self.held.is_some() || self.switch.load(Ordering::Relaxed) {
+            if rests {
                 self.outside(wait);
                 return self.over();
             }
-            let slice = self.board.clock.cycles_in(end - now(self)).clamp(1, SLICE);
             if wait.is_zero()
-                && let Some(stop) = self.slice_to(self.cpu.cycles() + slice)
+                && let Some(stop) = self.slice_until(end)
             {
                 return Some(End::Stopped(stop));
             }
@@ -538,15 +545,17 @@ impl Machine {
     ///
     /// Returns early, with nothing, when the board has sent frames that nobody has taken.
     pub fn run_board_time(&mut self, time: Duration) -> Option<End> {
-        let now = |machine: &Self| machine.board.clock.nanoseconds(machine.cpu.cycles());
-        let end = now(self) + u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
-        while now(self) < end && self.held.is_none() {
+        let end = self.time() + u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        while self.time() < end && self.held.is_none() {
             if self.switch.load(Ordering::Relaxed) {
                 return Some(End::SwitchedOff);
             }
-            let stop = self.slice_to(
-                self.cpu.cycles() + self.board.clock.cycles_in(end - now(self)).clamp(1, SLICE),
-            );
+            if self.asleep.is_some() {
+                self.sleep_to(end);
+                self.outside(Duration::ZERO);
+                continue;
+            }
+            let stop = self.slice_until(end);
             let over = self.over();
             self.outside(Duration::ZERO);
             if let Some(end) = over.or(stop.map(End::Stopped)) {
@@ -559,8 +568,14 @@ impl Machine {
         None
     }
 
-    /// Executes one instruction, or one function of the ROM; asleep, one cycle passes. While EN
-    /// is low nothing is executed. The wall clock plays no part.
+    /// One slice, which ends no later than that clock shows `end`.
+    fn slice_until(&mut self, end: u64) -> Option<Stop> {
+        let cycles = self.board.clock.cycles_in(end - self.time()).clamp(1, SLICE);
+        self.slice_to(self.cpu.cycles() + cycles)
+    }
+
+    /// Executes one instruction, or one function of the ROM; asleep, one cycle passes, and in a deep
+    /// sleep a microsecond. While EN is low nothing is executed. The wall clock plays no part.
     ///
     /// Returns what ended it, if it was not the end of the instruction.
     pub fn step(&mut self) -> Option<End> {
@@ -569,7 +584,9 @@ impl Machine {
         }
         let before = self.cpu.cycles();
         let mut stop = None;
-        if self.held.is_none() && self.asleep.is_none() {
+        if self.held.is_none() && self.asleep.is_some() {
+            self.sleep_to(self.time() + 1000);
+        } else if self.held.is_none() {
             let turn = self.turn(before + 1, true);
             // A breakpoint here was stopped at before: it is stepped over.
             let turn = if turn == Turn::Stop(Stop::Breakpoint) {
@@ -675,7 +692,39 @@ impl Machine {
             Sleep::Forever => "deep sleep until a reset".to_owned(),
         };
         self.say(&text);
-        self.asleep = Some((Instant::now(), sleep));
+        self.board.power_down(self.cpu.cycles());
+        self.asleep = Some(match sleep {
+            Sleep::For(time) if self.wake_wire => self.time() + time,
+            Sleep::For(_) | Sleep::Forever => LATEST,
+        });
+    }
+
+    /// Time passes in a deep sleep, up to its end or the moment `end` (ns).
+    fn sleep_to(&mut self, end: u64) {
+        while let Some(wake) = self.asleep {
+            let now = self.time();
+            if now >= wake {
+                self.board.clear_rtc_stores();
+                self.reset_because(ResetCause::DeepSleep, "end of deep sleep");
+            } else if now >= end {
+                return;
+            } else {
+                // Parts have power and go on.
+                let next = self.board.parts.next().unwrap_or(end);
+                self.board.clock.pass(next.clamp(now + 1, end.min(wake)) - now);
+                self.board.advance(self.cpu.cycles());
+            }
+        }
+    }
+
+    /// The board's time (ns).
+    fn time(&self) -> u64 {
+        self.board.clock.nanoseconds(self.cpu.cycles())
+    }
+
+    /// How far the board's time (ns) may go by the wall clock.
+    fn due(&self) -> u64 {
+        self.base.1.saturating_add(self.base.0.elapsed().as_nanos() as u64)
     }
 
     /// Whether bytes are under way between a host and the serial loader, or what that was given to run.
@@ -690,7 +739,7 @@ impl Machine {
         if !self.paced {
             return Duration::ZERO;
         }
-        let board = self.board.clock.nanoseconds(self.cpu.cycles());
+        let board = self.time();
         if self.flashes() {
             self.base = (Instant::now(), board);
             return Duration::ZERO;
@@ -731,13 +780,6 @@ impl Machine {
             self.input(input);
             wait = Duration::ZERO;
         }
-        if let Some((since, Sleep::For(time))) = self.asleep
-            && self.wake_wire
-            && since.elapsed() >= Duration::from_nanos(time)
-        {
-            self.board.clear_rtc_stores();
-            self.reset_because(ResetCause::DeepSleep, "end of deep sleep");
-        }
         if self.charging.is_some_and(|since| since.elapsed() >= EN_DELAY) {
             self.charging = None;
             self.release_unless_held();
@@ -755,7 +797,7 @@ impl Machine {
             let text = fault.text(&self.symbols);
             self.say(&text);
         }
-        let now = self.board.clock.nanoseconds(self.cpu.cycles());
+        let now = self.time();
         for event in self.board.take_events() {
             let text = match event {
                 Event::Unmodelled(text) | Event::Crash(text) => text,
@@ -830,7 +872,7 @@ impl Machine {
     /// # Errors
     /// Why there cannot be another one like that.
     pub fn add_access_point(&mut self, settings: Settings) -> Result<(), String> {
-        let now = self.board.clock.nanoseconds(self.cpu.cycles());
+        let now = self.time();
         self.board.radio.add_access_point(settings, now)?;
         self.behind.get_or_insert_with(Net::new);
         Ok(())
@@ -847,8 +889,8 @@ impl Machine {
             let seen = uart::over_the_wire(&bytes, baud, self.host_baud);
             self.serial.send(&seen);
             self.recent.serial(&bytes);
+            let time = self.time();
             if let Some(control) = &mut self.control {
-                let time = self.board.clock.nanoseconds(self.cpu.cycles());
                 let text = control::latin1(&bytes);
                 let event =
                     json!({ "event": "serial", "time_ns": time, "baud": baud, "data": text });
@@ -931,7 +973,7 @@ impl Machine {
 
     fn release(&mut self) {
         self.held = None;
-        self.base = (Instant::now(), self.board.clock.nanoseconds(self.cpu.cycles()));
+        self.base = (Instant::now(), self.time());
         self.reset(ResetCause::External);
     }
 }

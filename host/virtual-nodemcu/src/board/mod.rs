@@ -65,8 +65,14 @@ const NIC: Range<u32> = nic::BASE..nic::BASE + 0x100;
 
 /// The registers of UART0.
 const UART0: u32 = 0x6000_0000;
-/// DPORT: bit 0 lets the MAC's interrupt through to the core's NMI.
+/// DPORT: bit 0 lets an interrupt through to the core's NMI, bits 4:1 say whose.
 const DPORT_NMI: u32 = 0x00;
+/// The sources of [`DPORT_NMI`] that programs choose: 1 is written for the radio's interrupt, 15 for
+/// FRC1's (NmiTimSetFunc of the SDK). Others are not known; the order would be that of the core's inputs.
+mod nmi_source {
+    pub const MAC: u32 = 0;
+    pub const FRC1: u32 = 7;
+}
 /// DPORT: bit 0 doubles the CPU's clock.
 const DPORT_CLOCK: u32 = 0x14;
 /// DPORT: the flash cache. Bit 8 turns it on, bits 25:24 choose the odd (10) or even (01) MiB,
@@ -776,6 +782,14 @@ impl Board {
         self.stop = true;
     }
 
+    /// A deep sleep begins at cycle `now`: all that a reset resets has no power. The pins stay.
+    pub fn power_down(&mut self, now: u64) {
+        self.watchdog = Watchdog::default();
+        self.timers = [Timer::new(Kind::Frc1), Timer::new(Kind::Frc2)];
+        self.radio.reset(self.clock.nanoseconds(now));
+        self.demanded = None;
+    }
+
     /// The interrupt inputs of the core.
     #[must_use]
     pub fn lines(&self) -> u32 {
@@ -795,9 +809,28 @@ impl Board {
         self.nic.has_sent() || self.radio.has_wire()
     }
 
-    /// The MAC's interrupt behind its gate.
+    /// The interrupt behind the gate of the NMI.
     fn nmi(&self) -> bool {
-        self.dport[DPORT_NMI as usize / 4] & 1 != 0 && self.radio.mac.interrupt()
+        let choice = self.dport[DPORT_NMI as usize / 4];
+        choice & 1 != 0
+            && match choice >> 1 & 0xF {
+                nmi_source::MAC => self.radio.mac.interrupt(),
+                nmi_source::FRC1 => self.timers[0].interrupt(),
+                _ => false,
+            }
+    }
+
+    /// The program opened or shut the gate of the NMI, or chose who interrupts by it.
+    fn nmi_chosen(&mut self, value: u32) {
+        let source = value >> 1 & 0xF;
+        if value & 1 != 0 && !matches!(source, nmi_source::MAC | nmi_source::FRC1) {
+            let address = DPORT.start + DPORT_NMI;
+            self.unmodelled(address, || {
+                format!("write of {value:#010x} to {address:#010x}: an NMI from source {source} is not modelled")
+            });
+        }
+        // An edge of the timer that came before the gate opens is over by then.
+        self.stop = true;
     }
 
     /// Writes an analogue register; the CPU's PLL is among them.
@@ -1212,6 +1245,7 @@ impl Board {
                 *register = value;
             }
             match offset {
+                DPORT_NMI => self.nmi_chosen(value),
                 DPORT_CLOCK => self.clock.set_double(value & 1 != 0, now),
                 DPORT_CACHE | DPORT_CACHE_RAM => self.touch(IRAM.start..FLASH_WINDOW.end),
                 _ => {}

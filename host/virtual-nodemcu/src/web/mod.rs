@@ -100,15 +100,17 @@ fn parse(head: &[u8]) -> Result<Option<Request>, httparse::Error> {
     }))
 }
 
-/// The names under which a browser on this machine may reach `address`.
-fn names(address: SocketAddr) -> [String; 4] {
+/// The names under which a browser on this machine may reach `address`. Port 80 need not be named, and
+/// browsers do not name it.
+fn names(address: SocketAddr) -> Vec<String> {
     let port = address.port();
-    [
-        address.to_string(),
-        format!("localhost:{port}"),
-        format!("127.0.0.1:{port}"),
-        format!("[::1]:{port}"),
-    ]
+    let hosts = match address {
+        SocketAddr::V4(v4) => v4.ip().to_string(),
+        SocketAddr::V6(v6) => format!("[{}]", v6.ip()),
+    };
+    let hosts = [&hosts, "localhost", "127.0.0.1", "[::1]"];
+    let plain = hosts.iter().filter(|_| port == 80).map(|host| (*host).to_owned());
+    plain.chain(hosts.iter().map(|host| format!("{host}:{port}"))).collect()
 }
 
 /// What is answered to a request.
@@ -308,6 +310,26 @@ mod tests {
         refused("GET / HTTP/1.1\nHost: 127.0.0.1:8080\nHost: evil.example\n\n", "403");
         refused("POST / HTTP/1.1\nHost: 127.0.0.1:8080\n\n", "405");
         refused("GET /../etc/passwd HTTP/1.1\nHost: 127.0.0.1:8080\n\n", "404");
+    }
+
+    /// RFC 9110, section 4.2.3: a browser leaves the scheme's own port out.
+    #[test]
+    fn port_80_is_not_named() {
+        let at = |address: &str, text: &str| answer(&request(text), address.parse().unwrap());
+        let socket = |name: &str| {
+            format!(
+                "GET /socket HTTP/1.1\nHost: {name}\nOrigin: http://{name}\nUpgrade: websocket\n\
+                 Connection: Upgrade\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\n\n"
+            )
+        };
+        for name in ["127.0.0.1", "localhost", "[::1]", "127.0.0.1:80"] {
+            let page = format!("GET / HTTP/1.1\nHost: {name}\n\n");
+            assert!(matches!(at("127.0.0.1:80", &page), Answer::File(_, HTML)), "{name}");
+            assert!(matches!(at("[::1]:80", &socket(name)), Answer::Socket(_)), "{name}");
+            assert!(matches!(at("127.0.0.1:81", &page), Answer::Refusal(..)), "{name}");
+        }
+        let page = "GET / HTTP/1.1\nHost: evil.example\n\n";
+        assert!(matches!(at("127.0.0.1:80", page), Answer::Refusal(..)));
     }
 
     #[test]

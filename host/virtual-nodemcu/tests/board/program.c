@@ -62,9 +62,14 @@ static void test(void)
     check("programming only clears bits", other[0] == (0xA5A50000u & 0x0F0F0F0F));
     check("the window shows what was written", REG(0x40230004) == 0xA5A50001);
     check("an unaligned length is refused", SPIWrite(0x30000, buffer, 3) == 1);
+    /* Its image's header says 1 MiB. */
+    check("the ROM believes in 4 MiB",
+        SPIRead(0x3FFF00, other, 256) == 0 && SPIRead(0x400000, other, 256) != 0);
     check("past the end is refused", SPIWrite(0xFFFFF0, buffer, 256) != 0);
     rom_memcpy(other, buffer, 7);
     check("memcpy", other[0] == buffer[0]);
+    check("the ROM's digits", REG(0x3FFFD848) == 0x33323130 && REG(0x3FFFD854) == 0x66656463
+        && REG(0x3FFFD868) == 0x46454443 && REG(0x3FFFD86C) == 0);
     rom_printf("printf %d %08x %s %c%%\n", -5, 0xBEEF, "text", 'c');
     check("the random source differs", REG(0x3FF20E44) != REG(0x3FF20E44));
     check("RAM is not zero at power-on", REG(0x3FFF0000) == 0xA5A5A5A5);
@@ -162,6 +167,74 @@ static void test(void)
     ets_delay_us(10000);
     check("FRC1 ticked a hundred times", ticks >= 99 && ticks <= 101);
     REG(0x60000608) = 0;
+    say("done\n");
+}
+#endif
+
+#ifdef TEST_timer_nmi
+#define NMI_OPEN "15"
+#include "nmi.h"
+
+static volatile uint32_t ticks, level1, single;
+
+/* As NMI_Handler of Espressif's libraries: it shuts the gate, calls who is to be called, clears the
+ * interrupt. */
+void nmi_handler(void)
+{
+    do
+        GATE = (GATE & ~31u) | 14;
+    while (GATE & 1);
+    ticks++;
+    if (single)
+        REG(0x60000600) = single;
+    REG(0x6000060C) &= ~1u;
+}
+
+static void tick(void *argument)
+{
+    (void)argument;
+    level1++;
+}
+
+/* How often FRC1 interrupts in 10 ms, while interrupts are masked, by the NMI. */
+static uint32_t count(uint32_t control)
+{
+    uint32_t state;
+
+    ticks = 0;
+    REG(0x60000600) = 5200;
+    REG(0x60000608) = 1 << 7 | control;
+    __asm__ volatile("rsil %0, 2" : "=r"(state));
+    ets_delay_us(10000);
+    __asm__ volatile("wsr %0, ps\n rsync" : : "r"(state));
+    REG(0x60000608) = 0;
+    return ticks;
+}
+
+static void test(void)
+{
+    __asm__ volatile("wsr %0, vecbase" : : "a"(&vectors));
+    count(1 << 6);
+    check("the gate holds it", ticks == 0);
+    GATE = 1;
+    count(1 << 6);
+    check("the NMI is the radio's until it is given away", ticks == 0);
+    GATE = (GATE & ~31u) | 15;
+    check("a hundred edges", count(1 << 6) - 99 < 3);
+    check("a hundred times a level", count(1 << 6 | 1) - 99 < 3);
+    single = 5200;
+    check("a hundred times armed by its handler", count(0) - 97 < 5);
+    /* Nothing of what is not known is taken for it. */
+    GATE = 11;
+    check("somebody else's", count(1 << 6) == 0);
+    GATE = 0;
+    __asm__ volatile("wsr %0, vecbase" : : "a"(0x40000000));
+    ets_isr_attach(9, tick, 0);
+    ets_isr_unmask(1 << 9);
+    /* Those before wait until then, as one. */
+    level1 = 0;
+    count(1 << 6);
+    check("without the NMI it is level 1", ticks == 0 && level1 == 1);
     say("done\n");
 }
 #endif
@@ -403,6 +476,29 @@ static void test(void)
 {
     ets_delay_us(5000);
     REG(0x60000700) = 1u << 31;
+}
+#endif
+
+#ifdef TEST_deep_sleep
+static void test(void)
+{
+    if (REG(0x60000714) == 5) {
+        check("nothing ran in the sleep", REG(0x60001200) == 0);
+        check("and it lasted 10 s", REG(0x6000071C) - REG(0x60001204) >= 1500000);
+        say("done\n");
+        return;
+    }
+    REG(0x60001200) = 0;
+    REG(0x60001204) = REG(0x6000071C);
+    /* Shorter than the sleep. */
+    REG(0x60000904) = REG(0x60000908) = 4;
+    REG(0x60000900) = 1;
+    REG(0x60000740) = 0xFFFFFFFF;
+    REG(0x60000718) = 8;
+    REG(0x60000704) = REG(0x6000071C) + 1500000;
+    REG(0x60000708) |= 1 << 20;
+    for (;;)
+        REG(0x60001200)++;
 }
 #endif
 

@@ -2,7 +2,6 @@
  * Joins an open network on channel 11 and is flooded. */
 
 #define MAC(offset) REG(0x3FF20000 + (offset))
-#define GATE REG(0x3FF00000)
 #define EVENTS 0x2C880300u
 #define RECEIVED (1u << 8)
 #define SENT (1u << 19)
@@ -25,104 +24,8 @@ static volatile uint32_t beacons, answers, status, data, sent, result;
 static uint8_t bssid[6], own[6] = { 0x5C, 0xCF, 0x7F };
 static volatile uint32_t others;
 
-/* What the assembly below shares with C. */
-uint32_t nmi_scratch[2], nmi_area[24], nmi_again, nmi_stack[256];
-extern uint32_t vectors;
-
-/* The NMI: saves everything, calls nmi_handler, opens the gate, returns. Once the gate is open the
- * next NMI may strike before RFI, when registers are half restored: found by its EPC3, and then what
- * was saved first still stands. */
-__asm__(
-    ".section .text.vectors,\"ax\"\n"
-    ".global vectors\n"
-    ".align 256\n"
-    "vectors: .space 0x20\n"
-    "    j nmi\n"
-    ".align 4\n"
-    ".literal_position\n"
-    "nmi:\n"
-    "    wsr a0, excsave3\n"
-    "    movi a0, nmi_scratch\n"
-    "    s32i a1, a0, 0\n"
-    "    s32i a2, a0, 4\n"
-    "    rsr a1, epc3\n"
-    "    movi a2, nmi_exit\n"
-    "    bltu a1, a2, 1f\n"
-    "    movi a2, nmi_end\n"
-    "    bgeu a1, a2, 1f\n"
-    "    movi a1, nmi_again\n"
-    "    l32i a2, a1, 0\n"
-    "    addi a2, a2, 1\n"
-    "    s32i a2, a1, 0\n"
-    "    j 2f\n"
-    "1:  l32i a2, a0, 0\n"
-    "    movi a1, nmi_area\n"
-    "    s32i a2, a1, 4\n"
-    "    l32i a2, a0, 4\n"
-    "    s32i a2, a1, 8\n"
-    "    rsr a0, excsave3\n"
-    "    s32i a0, a1, 0\n"
-    "    s32i a3, a1, 12\n"
-    "    s32i a4, a1, 16\n"
-    "    s32i a5, a1, 20\n"
-    "    s32i a6, a1, 24\n"
-    "    s32i a7, a1, 28\n"
-    "    s32i a8, a1, 32\n"
-    "    s32i a9, a1, 36\n"
-    "    s32i a10, a1, 40\n"
-    "    s32i a11, a1, 44\n"
-    "    s32i a12, a1, 48\n"
-    "    s32i a13, a1, 52\n"
-    "    s32i a14, a1, 56\n"
-    "    s32i a15, a1, 60\n"
-    "    rsr a0, sar\n"
-    "    s32i a0, a1, 64\n"
-    "    rsr a0, epc3\n"
-    "    s32i a0, a1, 68\n"
-    "    rsr a0, eps3\n"
-    "    s32i a0, a1, 72\n"
-    "    rsr a0, epc1\n"
-    "    s32i a0, a1, 76\n"
-    "2:  movi a1, nmi_stack + 1024\n"
-    "    movi a0, 0x23\n"
-    "    wsr a0, ps\n"
-    "    rsync\n"
-    "    call0 nmi_handler\n"
-    "    movi a1, nmi_area\n"
-    "    l32i a0, a1, 76\n"
-    "    wsr a0, epc1\n"
-    "nmi_exit:\n"
-    "    movi a0, 0x3FF00000\n"
-    "    movi a1, 1\n"
-    "    memw\n"
-    "    s32i a1, a0, 0\n"
-    "    movi a1, nmi_area\n"
-    "    l32i a0, a1, 64\n"
-    "    wsr a0, sar\n"
-    "    l32i a0, a1, 68\n"
-    "    wsr a0, epc3\n"
-    "    l32i a0, a1, 72\n"
-    "    wsr a0, eps3\n"
-    "    l32i a2, a1, 8\n"
-    "    l32i a3, a1, 12\n"
-    "    l32i a4, a1, 16\n"
-    "    l32i a5, a1, 20\n"
-    "    l32i a6, a1, 24\n"
-    "    l32i a7, a1, 28\n"
-    "    l32i a8, a1, 32\n"
-    "    l32i a9, a1, 36\n"
-    "    l32i a10, a1, 40\n"
-    "    l32i a11, a1, 44\n"
-    "    l32i a12, a1, 48\n"
-    "    l32i a13, a1, 52\n"
-    "    l32i a14, a1, 56\n"
-    "    l32i a15, a1, 60\n"
-    "    l32i a0, a1, 0\n"
-    "    l32i a1, a1, 4\n"
-    "    rsync\n"
-    "    rfi 3\n"
-    "nmi_end:\n"
-    ".text\n");
+#define NMI_OPEN "1"
+#include "nmi.h"
 
 static void look(const uint8_t *bytes)
 {

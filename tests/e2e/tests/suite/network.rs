@@ -303,6 +303,53 @@ fn name_servers_of_the_identity_replace_all_of_dhcps() {
     device.assert_sound();
 }
 
+/// The address and its name servers are kept over a lost link, until DHCP answers.
+#[test]
+fn name_servers_of_before_are_asked_until_dhcp_answers_again() {
+    let mut stage = Stage::new();
+    stage.identity.endpoints.dns.clear();
+    let cable = Cable::new();
+    let asked = |server: [u8; 4]| {
+        cable.count(|Seen { to, frame, .. }| {
+            *to == To::Network
+                && frame.0.get(30..34) == Some(&server)
+                && frame.as_udp().is_some_and(|(_, port, _)| port == 53)
+        })
+    };
+    let (before, other) = ([10, 0, 2, 3], [10, 0, 2, 2]);
+    let mut device = boot(&stage, &cable);
+    // It does not know the name, which does not matter here.
+    device.expect(seconds(60), "connect failed: TLS: the endpoint's name cannot be resolved");
+    cable.judge(|_, frame, _| frame.as_dhcp().is_none().then_some(frame));
+    device.emulator.set_link(false).unwrap();
+    device.expect(SOON, "net: link down");
+    let questions = asked(before);
+    assert!(questions > 0);
+    device.emulator.set_link(true).unwrap();
+    device.expect(SOON, "net: link up");
+    device.expect(seconds(60), "connect failed: TLS: the endpoint's name cannot be resolved");
+    assert!(asked(before) > questions);
+    assert_eq!(asked(other), 0);
+
+    cable.judge(move |_, mut frame, _| {
+        if frame.as_dhcp().is_some()
+            && let Some(at) = frame.0.windows(6).position(|six| six == [6, 4, 10, 0, 2, 3])
+        {
+            frame.0[at + 2..at + 6].copy_from_slice(&other);
+            // No checksum of UDP instead of a wrong one.
+            frame.0[40..42].fill(0);
+        }
+        Some(frame)
+    });
+    let another = |_: &str| asked(other) > 0;
+    device.expect_where(seconds(120), "a question for the other one", another);
+    let questions = asked(before);
+    device.expect(seconds(60), "connect failed: TLS: the endpoint's name cannot be resolved");
+    device.expect(seconds(60), "connect failed: TLS: the endpoint's name cannot be resolved");
+    assert_eq!(asked(before), questions, "the one of before was asked");
+    device.assert_sound();
+}
+
 #[test]
 fn mute_name_servers_make_no_storm() {
     let stage = Stage::new();

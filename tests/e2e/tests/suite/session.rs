@@ -6,7 +6,9 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use anyhow::{Result, bail};
+use board::boards::led_line;
 use board::status::Led;
+use board_facts::Board;
 use e2e::server::{PUBACK, PUBLISH, SUBACK, SUBSCRIBE, Server, Session, tls_config};
 use e2e::{Device, SOON, Stage};
 
@@ -274,4 +276,102 @@ fn broken_subacks_end_the_connection() {
     }
     device.expect(SOON, "subscribed to ");
     hears(&mut device);
+}
+
+/// Sends commands between SUBSCRIBE and SUBACK, `on` and `off` in turn: on the first `connections`,
+/// because a server that has no PUBACK sends them again. Tells connection and packet id of each PUBACK.
+fn waiting_commands(clean: bool, count: u16, connections: usize) -> (Host, Receiver<(usize, u16)>) {
+    let (tell, acknowledged) = channel();
+    let mut host = Host::new(move |connection, session, told| {
+        session.welcome_back(!clean, 0)?;
+        let commands = |session: &mut Session| -> Result<()> {
+            for id in 1..=count {
+                let command: &[u8] = if id % 2 == 0 { b"off" } else { b"on" };
+                session.publish("esp8266/control", Some(id), command)?;
+            }
+            Ok(())
+        };
+        if connection == 0 {
+            let body = subscribe(session)?;
+            told(&body);
+            commands(session)?;
+            suback(session, &body, 1)?;
+        } else if connection < connections {
+            commands(session)?;
+        }
+        loop {
+            let (kind, body) = session.receive()?;
+            if kind == PUBACK {
+                let _ = tell.send((connection, u16::from_be_bytes([body[0], body[1]])));
+            }
+            session.answer_to(kind, &body, 1)?;
+        }
+    });
+    host.stage.identity.clean_session = clean;
+    (host, acknowledged)
+}
+
+/// So many PUBACKs, and the light as the last command wants it.
+#[track_caller]
+fn all_obeyed(device: &mut Device, acknowledged: &Receiver<(usize, u16)>, wanted: &[(usize, u16)]) {
+    for wanted in wanted {
+        let got = acknowledged.recv_timeout(PATIENCE).expect("a PUBACK");
+        assert_eq!(got, *wanted);
+    }
+    // By every second command, the last one included.
+    for _ in 0..wanted.len().div_ceil(2) {
+        device.expect_led(Led::On);
+    }
+    assert_eq!(lit(device), wanted.len().div_ceil(2));
+    device.assert_sound();
+}
+
+/// How often the light was lit.
+fn lit(device: &Device) -> usize {
+    device.count(&led_line(&Board::named("qemu").expect("its facts"), Led::On))
+}
+
+#[test]
+fn commands_that_wait_are_obeyed_in_their_order() {
+    let (host, acknowledged) = waiting_commands(false, 11, 1);
+    let mut device = host.stage.boot();
+    let wanted: Vec<_> = (1..=11).map(|id| (0, id)).collect();
+    all_obeyed(&mut device, &acknowledged, &wanted);
+}
+
+/// None is acknowledged that is not obeyed; they come again once the session is known.
+#[test]
+fn more_commands_than_there_is_room_for_come_again() {
+    let (host, acknowledged) = waiting_commands(false, 41, 2);
+    let mut device = host.stage.boot();
+    let wanted: Vec<_> = (1..=41).map(|id| (1, id)).collect();
+    all_obeyed(&mut device, &acknowledged, &wanted);
+    assert_eq!(device.count("they will come again"), 1);
+}
+
+/// A clean session brings nothing again: the connection stays, and the log tells.
+#[test]
+fn more_than_there_is_room_for_in_a_clean_session_are_dropped() {
+    let (host, acknowledged) = waiting_commands(true, 41, 1);
+    let mut device = host.stage.boot();
+    let mut ids: Vec<u16> = (0..41)
+        .map(|_| acknowledged.recv_timeout(PATIENCE).expect("a PUBACK"))
+        .map(|(connection, id)| {
+            assert_eq!(connection, 0);
+            id
+        })
+        .collect();
+    ids.sort_unstable();
+    assert!(ids.iter().copied().eq(1..=41), "{ids:?}");
+    let dropped = device.count("a message was dropped: too many came before SUBACK");
+    for _ in 0..(41 - dropped).div_ceil(2) {
+        device.expect_led(Led::On);
+    }
+    let obeyed = lit(&device);
+    assert!(
+        dropped > 0 && obeyed >= 5 && obeyed == (41 - dropped).div_ceil(2),
+        "{dropped}, {obeyed}"
+    );
+    assert_eq!(device.count("connected to "), 1);
+    device.assert_sound();
 }

@@ -100,7 +100,7 @@ fn spread(cuts: Vec<u64>) -> Vec<u64> {
 
 /// A board that has been updated before: nothing that an update touches is erased.
 fn used(field: &mut Field) -> Vec<u8> {
-    field.board.kill();
+    field.board.process.kill();
     let mut flash = field.flash();
     let older = version(&shipped(), [0, 0, 9]);
     flash[Slot::B.offset() as usize..][..older.len()].copy_from_slice(&older);
@@ -145,7 +145,7 @@ impl Bench {
 
     /// With this flash, and the job as if it were new: it has the same names and signature.
     fn switch_on(&mut self, flash: &[u8], further: &[&str]) {
-        self.field.board.kill();
+        self.field.board.process.kill();
         let path = self.field.folder.path().join("flash.bin");
         files::write(&path, flash, SECRET).unwrap();
         if self.field.jobs > 0 {

@@ -7,9 +7,12 @@
 
 use std::collections::VecDeque;
 use std::io::{self, Read as _, Write as _};
+use std::os::fd::AsFd as _;
 use std::os::unix::fs::FileTypeExt as _;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::air::{Air, Heard, Sending, Sent, StationId, Tuning};
 use super::frame::Address;
@@ -59,6 +62,8 @@ pub struct Pipe {
     input: Vec<u8>,
     output: VecDeque<u8>,
     open: bool,
+    /// The other end sends nothing any more; it may still read.
+    ended: bool,
 }
 
 impl Pipe {
@@ -68,7 +73,7 @@ impl Pipe {
     /// When it cannot be made not to block.
     pub fn new(stream: UnixStream) -> io::Result<Self> {
         stream.set_nonblocking(true)?;
-        Ok(Self { stream, input: Vec::new(), output: VecDeque::new(), open: true })
+        Ok(Self { stream, input: Vec::new(), output: VecDeque::new(), open: true, ended: false })
     }
 
     /// Whether the other end is there and reads.
@@ -77,12 +82,29 @@ impl Pipe {
         self.open
     }
 
+    /// Whether the other end has sent all that it will.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.ended
+    }
+
+    /// Whether bytes wait until the other end takes them.
+    #[must_use]
+    pub fn owes(&self) -> bool {
+        !self.output.is_empty()
+    }
+
+    /// The bytes that were read and not taken.
+    pub fn input(&mut self) -> &mut Vec<u8> {
+        &mut self.input
+    }
+
     /// Reads and writes what can be without waiting; the bytes read so far.
     pub fn poll(&mut self) -> &mut Vec<u8> {
         let mut buffer = [0; 4096];
-        while self.open {
+        while self.open && !self.ended {
             match self.stream.read(&mut buffer) {
-                Ok(0) => self.open = false,
+                Ok(0) => self.ended = true,
                 Ok(count) => self.input.extend(&buffer[..count]),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => {
@@ -90,6 +112,13 @@ impl Pipe {
                     break;
                 }
             }
+        }
+        // Who has ended and does not read either is gone.
+        if self.ended {
+            let mut hung_up = [PollFd::new(self.stream.as_fd(), PollFlags::empty())];
+            let _ = poll(&mut hung_up, PollTimeout::ZERO);
+            let gone = hung_up[0].any().unwrap_or(true);
+            self.open &= !gone;
         }
         self.flush();
         &mut self.input
@@ -207,10 +236,11 @@ impl Server {
             }
         }
         self.peers.retain(|(pipe, id)| {
-            if !pipe.is_open() {
+            let stays = pipe.is_open() && !pipe.has_ended();
+            if !stays {
                 air.detach(*id);
             }
-            pipe.is_open()
+            stays
         });
     }
 
@@ -282,7 +312,8 @@ impl Client {
             }
             None => self.pipe.open = false,
         }
-        if !self.pipe.is_open() && std::mem::take(&mut self.sending) {
+        let silent = !self.pipe.is_open() || self.pipe.has_ended();
+        if silent && std::mem::take(&mut self.sending) {
             self.sent = Some((false, 0));
         }
     }

@@ -13,8 +13,8 @@ const FLASH_CHIP: u32 = 0x3FFF_C714;
 const FLASH_CHIP_AT: u32 = 0x3FFF_C718;
 /// Offset of the size in it.
 const CHIP_SIZE: u32 = 4;
-/// Bytes that SPI calls may address until SPIParamCfg says otherwise.
-const DEFAULT_CHIP_SIZE: u32 = 0x100_0000;
+/// Bytes that SPI calls may address until SPIParamCfg says otherwise; an image's header does not.
+const DEFAULT_CHIP_SIZE: u32 = 0x40_0000;
 /// Most bytes that one call moves.
 const MOST: u32 = 0x40_0000;
 
@@ -25,19 +25,6 @@ pub fn initialise(words: &mut Words) {
     for (at, value) in (FLASH_CHIP_AT..).step_by(4).zip(chip) {
         words.set(at, value);
     }
-}
-
-/// The size that an image's header names is what SPI calls may address once it is booted.
-pub fn set_size(header: u8, board: &mut Board) {
-    let size: u32 = match header >> 4 {
-        0 => 0x8_0000,
-        1 => 0x4_0000,
-        2 => 0x10_0000,
-        3 => 0x20_0000,
-        4 => 0x40_0000,
-        _ => return,
-    };
-    board.write_ram(FLASH_CHIP_AT + CHIP_SIZE, &size.to_le_bytes());
 }
 
 /// Does the function at `offset`, if it is one of these.

@@ -30,6 +30,12 @@ impl Words {
     pub fn set_byte(&mut self, address: u32, value: u8) {
         self.bytes[(address - DATA) as usize] = value;
     }
+
+    /// Sets the text from `address` on; zeros follow.
+    pub fn set_text(&mut self, address: u32, text: &str) {
+        let at = (address - DATA) as usize;
+        self.bytes[at..at + text.len()].copy_from_slice(text.as_bytes());
+    }
 }
 
 /// The ROM's variables as they are when a program starts.

@@ -164,7 +164,6 @@ impl Rom {
         board.uarts[0].set_hurried(false);
         match Image::load(board) {
             Ok(image) => {
-                flash::set_size(board.flash.data()[3], board);
                 Self::start(cpu, image.entry);
             }
             Err(_) => {

@@ -14,6 +14,10 @@ const END: u32 = 0x3FFF_DD54;
 const ROOM: u32 = 0x3FFF_DD58;
 const PLACE: u32 = 0x3FFF_DD5C;
 const BUFFER: u32 = 0x3FFF_DD60;
+/// What ets_vprintf prints with. The printf of SDKs up to 2.x, which is not the ROM's, takes its digits
+/// from there too.
+const TEXTS: [(u32, &str); 3] =
+    [(0x3FFF_D848, "0123456789abcdef"), (0x3FFF_D85C, "0123456789ABCDEF"), (0x3FFF_D870, "<null>")];
 /// ets_write_char, and the writer into the buffer.
 const WRITE: u32 = 0x4000_1DA0;
 const BUFFER_WRITER: u32 = 0x4000_24A8;
@@ -57,6 +61,9 @@ impl Arguments {
 /// The UART takes the characters when a program starts.
 pub fn initialise(words: &mut Words) {
     words.set(PUT1, UART_WRITER);
+    for (address, text) in TEXTS {
+        words.set_text(address, text);
+    }
 }
 
 /// Does the function at `offset`, if it is one of these.
