@@ -121,6 +121,11 @@ struct OverTheAir {
     /// Of this connection.
     machine: Option<Box<Machine>>,
     since: u64,
+    /// Messages that were too large, of all connections.
+    oversized: u32,
+    /// A connection ended when it was asked for the name of a job, as AWS ends it where a policy does
+    /// not allow that: never again in this boot.
+    nameless: bool,
     /// The server has acknowledged a message on it.
     acknowledged: bool,
     /// The jobs service has answered on it.
@@ -160,6 +165,8 @@ impl OverTheAir {
             subscribed: false,
             machine: None,
             since: 0,
+            oversized: 0,
+            nameless: false,
             acknowledged: false,
             answered: false,
             closings: Closings::default(),
@@ -252,6 +259,9 @@ impl Updates for OverTheAir {
         }
         let installed = self.installed.clone().filter(|_| !self.told);
         let mut machine = Box::new(Machine::new(self.own.thing, LIMITS, installed));
+        if self.nameless {
+            machine.forbid_naming();
+        }
         machine.connected(now);
         while let Some(filter) = machine.next_filter() {
             if self.subscribed {
@@ -286,7 +296,10 @@ impl Updates for OverTheAir {
     }
 
     fn disconnected(&mut self, end: &Error) {
-        self.told |= self.machine.take().is_some_and(|machine| machine.is_told());
+        if let Some(machine) = self.machine.take() {
+            self.told |= machine.is_told();
+            self.nameless |= end.is_close() && machine.is_naming_in_vain();
+        }
         let (closed, now) = (end.is_close(), rtos::uptime_ms() as u32);
         if self.closings.ended(closed, self.on_trial(), now) {
             log::warn!(
@@ -340,6 +353,9 @@ impl Updates for OverTheAir {
             return Err(Error::Renewed);
         }
         let Some(machine) = &mut self.machine else { return Ok(()) };
+        if core::mem::replace(&mut self.oversized, client.oversized()) != self.oversized {
+            machine.missed(now);
+        }
         while let Some(action) = machine.poll(now) {
             match action {
                 Action::Subscribe(_) => {}

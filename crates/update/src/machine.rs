@@ -12,8 +12,10 @@ use crate::job::{self, Document, Execution, Kind, Status};
 use crate::progress::{Fetch, Missing, crc32};
 use crate::stream::{self, Block, Request};
 
-/// Milliseconds after which a question to the jobs service is asked again.
+/// Milliseconds after which a question to the jobs service is asked again; for a job twice as long each
+/// time, up to the second.
 const ANSWER_MS: u32 = 10_000;
+const MOST_ANSWER_MS: u32 = 3_600_000;
 /// The least time without a job after which one is asked for: that one is next may be told in vain.
 const IDLE_MS: u32 = 6 * 3_600_000;
 /// The same for blocks; it doubles with each silence, up to the second.
@@ -140,7 +142,8 @@ const SECTOR: u32 = 4096;
 const FILTERS: [&str; 5] = [
     "jobs/notify-next",
     "jobs/start-next/+",
-    "jobs/+/update/+",
+    // Answers to `jobs/<job>/update` and `jobs/$next/get`.
+    "jobs/+/+/+",
     "streams/+/data/cbor",
     "streams/+/rejected/cbor",
 ];
@@ -148,7 +151,7 @@ const FILTERS: [&str; 5] = [
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Step {
     Offline,
-    /// start-next was published.
+    /// start-next was published, or `$next/get`.
     Asking,
     /// There is no job.
     Idle,
@@ -173,6 +176,8 @@ enum Due {
     Nothing,
     /// start-next.
     Ask,
+    /// `$next/get`.
+    Name,
     /// [`Machine::said`], on the job's topic.
     Say,
     /// A request for blocks.
@@ -213,6 +218,18 @@ pub struct Machine {
     unanswered: bool,
     /// A job was told of since start-next was published, whose answer may not know it.
     told: bool,
+    /// `$next/get` has named [`Machine::work`]'s job, whose document start-next brings in vain.
+    named: bool,
+    /// What may be asked of `$next/get`.
+    naming: Naming,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Naming {
+    Allowed,
+    /// It was asked, and has not answered.
+    Asked,
+    Forbidden,
 }
 
 impl Machine {
@@ -236,6 +253,8 @@ impl Machine {
             reported: 0,
             unanswered: false,
             told: false,
+            named: false,
+            naming: Naming::Allowed,
         }
     }
 
@@ -250,6 +269,30 @@ impl Machine {
         self.step = Step::Offline;
         self.due = Due::Nothing;
         self.subscribed = FILTERS.len();
+    }
+
+    /// `$next/get` is not asked: the server may have closed a connection because of it.
+    pub fn forbid_naming(&mut self) {
+        self.naming = Naming::Forbidden;
+    }
+
+    /// Whether `$next/get` was asked and has not answered, or is not asked.
+    #[must_use]
+    pub fn is_naming_in_vain(&self) -> bool {
+        self.naming != Naming::Allowed
+    }
+
+    /// A message was too large for the device, or means nothing to it: perhaps the job that was asked
+    /// for, or that there is one.
+    pub fn missed(&mut self, now: u64) {
+        match self.step {
+            Step::Idle => self.ask(now as u32),
+            Step::Asking if self.naming == Naming::Allowed => {
+                self.since = now as u32;
+                self.due = Due::Name;
+            }
+            _ => {}
+        }
     }
 
     /// Whether the jobs service knows of an update that did not prove itself.
@@ -269,6 +312,8 @@ impl Machine {
         self.due = Due::Ask;
         self.since = now;
         self.told = false;
+        self.silences = 0;
+        self.named = false;
     }
 
     /// `$aws/things/<thing>/` and these parts.
@@ -297,6 +342,10 @@ impl Machine {
             Due::Carry { sector } => return Some(Action::Carry { sector }),
             Due::Install => return Some(Action::Install),
             Due::Ask => b"{}".to_vec(),
+            Due::Name => {
+                self.naming = Naming::Asked;
+                br#"{"includeJobDocument":false}"#.to_vec()
+            }
             Due::Say => {
                 self.unanswered |= self.step == Step::Fetching;
                 self.said.clone()
@@ -306,6 +355,7 @@ impl Machine {
         let topic = self.topic(match due {
             Due::Say => ["jobs/", &self.work.job, "/update"],
             Due::Request => ["streams/", &self.work.stream, "/get/cbor"],
+            Due::Name => ["jobs/$next/get", "", ""],
             _ => ["jobs/start-next", "", ""],
         });
         Some(Action::Publish { topic, payload })
@@ -338,7 +388,15 @@ impl Machine {
             Step::Idle if passed >= IDLE_MS + crc32(&[self.thing.as_bytes()]) % IDLE_MS => {
                 self.ask(now);
             }
-            Step::Asking if passed >= ANSWER_MS => self.ask(now),
+            Step::Asking if passed >= (ANSWER_MS << self.silences.min(9)).min(MOST_ANSWER_MS) => {
+                self.since = now;
+                self.silences += 1;
+                self.due = Due::Ask;
+                // The connection is there: it was an answer that was lost.
+                if self.naming == Naming::Asked {
+                    self.naming = Naming::Allowed;
+                }
+            }
             Step::Announcing | Step::Closing if passed >= ANSWER_MS => {
                 self.since = now;
                 self.due = Due::Say;
@@ -397,8 +455,13 @@ impl Machine {
         }
         match topic.strip_prefix("/jobs/")? {
             "notify-next" => self.next(payload, now),
-            // A refusal (too many at once, for example) has the same consequence as none.
             "start-next/accepted" if self.step == Step::Asking => self.started(payload, now),
+            "$next/get/accepted" => {
+                self.naming = Naming::Allowed;
+                if self.step == Step::Asking {
+                    self.named(payload, now);
+                }
+            }
             topic => match topic.strip_prefix(&*self.work.job)? {
                 "/update/accepted" => self.updated(now),
                 "/update/rejected" => self.not_updated(payload, now),
@@ -419,10 +482,11 @@ impl Machine {
 
     /// Another job is next, or none.
     fn next(&mut self, payload: &[u8], now: u32) {
-        // What is not understood cannot tell of another job.
-        let Ok(next) = Execution::read(payload) else { return };
+        let Ok(next) = Execution::read(payload) else { return self.missed(now.into()) };
         let current = match self.step {
             Step::Offline => return,
+            // Whoever was silent speaks again.
+            Step::Asking if self.silences > 0 => None,
             Step::Asking => return self.told |= next.is_some(),
             Step::Idle => None,
             _ => Some(&*self.work.job),
@@ -434,14 +498,9 @@ impl Machine {
 
     /// The answer to start-next: a job, or none.
     fn started(&mut self, payload: &[u8], now: u32) {
-        // What is none is asked for again when the time is up.
-        let Ok(execution) = Execution::read(payload) else { return };
+        let Ok(execution) = Execution::read(payload) else { return self.missed(now.into()) };
         let Some(Execution { job, version, document }) = execution else {
-            if self.told {
-                return self.ask(now);
-            }
-            self.since = now;
-            return self.step = Step::Idle;
+            return self.no_job(now);
         };
         self.work = Work::of(job.to_string(), version);
         self.unanswered = false;
@@ -469,6 +528,30 @@ impl Machine {
             None => self.begin(&document, now),
         }
         self.work.what = what;
+    }
+
+    fn no_job(&mut self, now: u32) {
+        if self.told {
+            return self.ask(now);
+        }
+        self.since = now;
+        self.step = Step::Idle;
+    }
+
+    /// The answer to `$next/get`: which job is next, without its document. When start-next brings that
+    /// in vain once more, the device cannot take it in.
+    fn named(&mut self, payload: &[u8], now: u32) {
+        let Ok(execution) = Execution::read(payload) else { return };
+        let Some(Execution { job, version, .. }) = execution else { return self.no_job(now) };
+        let again = self.named && job == self.work.job;
+        self.work = Work::of(job.to_string(), version);
+        self.unanswered = false;
+        if again {
+            const REASON: &str = "its document is too large for this device, or cannot be read";
+            return self.close(Status::Rejected, "refused", [REASON, ""], now);
+        }
+        self.ask(now);
+        self.named = true;
     }
 
     fn begin(&mut self, document: &Document<'_>, now: u32) {

@@ -304,21 +304,96 @@ fn the_power_fails_anywhere() {
     }
 }
 
-/// A server that says nothing: questions are repeated, slowly, for ever.
+/// What a machine asks in this time, and when in seconds; `n` is `$next/get`.
+fn questions(machine: &mut Machine, from: u64, to: u64) -> Vec<(char, u64)> {
+    let mut asked = Vec::new();
+    for now in (1000 * from..1000 * to).step_by(500) {
+        while let Some(action) = machine.poll(now) {
+            let Action::Publish { topic, payload } = action else { continue };
+            let (kind, wanted) = match topic.strip_prefix("$aws/things/lamp/jobs/").unwrap() {
+                "start-next" => ('s', "{}"),
+                "$next/get" => ('n', r#"{"includeJobDocument":false}"#),
+                other => panic!("{other}"),
+            };
+            assert_eq!(payload, wanted.as_bytes());
+            asked.push((kind, now / 1000));
+        }
+    }
+    asked
+}
+
+/// A server that says nothing: questions are repeated, more and more slowly, for ever.
 #[test]
 fn silence_is_answered_by_patience() {
     let mut machine = Machine::new("lamp", LIMITS, None);
     machine.connected(0);
-    let mut asked = 0;
-    for now in (0..600_000).step_by(500) {
-        while let Some(action) = machine.poll(now) {
-            if let Action::Publish { topic, .. } = action {
-                assert_eq!(topic, "$aws/things/lamp/jobs/start-next");
-                asked += 1;
-            }
-        }
+    let asked = questions(&mut machine, 0, 86_400);
+    assert_eq!(asked[..6], [('s', 0), ('s', 10), ('s', 30), ('s', 70), ('s', 150), ('s', 310)]);
+    let [(_, before), (_, last)] = asked[asked.len() - 2..] else { panic!() };
+    assert!(last - before == 3600 && last > 86_400 - 3600, "{asked:?}");
+}
+
+/// A job whose document the device cannot take in, because of its size or because of what it is.
+#[test]
+fn a_job_that_cannot_be_taken_in_is_rejected() {
+    let named = |job: &str, version: u32| {
+        format!(
+            r#"{{"execution":{{"jobId":"{job}","status":"IN_PROGRESS","versionNumber":{version}}}}}"#
+        )
+    };
+    let hear = |machine: &mut Machine, topic: &str, payload: &str| {
+        machine.message(&format!("$aws/things/lamp/jobs/{topic}"), payload.as_bytes(), 0);
+    };
+    let start = || {
+        let mut machine = Machine::new("lamp", LIMITS, None);
+        machine.connected(0);
+        assert_eq!(questions(&mut machine, 0, 1), [('s', 0)]);
+        machine
+    };
+    let deep = format!(r#"{{"execution":{}1{}}}"#, "[".repeat(50), "]".repeat(50));
+    for missed in [&|machine: &mut Machine| machine.missed(0) as _, &|machine: &mut Machine| {
+        hear(machine, "start-next/accepted", &deep)
+    }] as [&dyn Fn(&mut Machine); 2]
+    {
+        let twice = || {
+            let mut machine = start();
+            missed(&mut machine);
+            assert_eq!(questions(&mut machine, 0, 1), [('n', 0)]);
+            assert!(machine.is_naming_in_vain());
+            hear(&mut machine, "$next/get/accepted", &named("big", 2));
+            assert!(!machine.is_naming_in_vain());
+            // What was missed may have been something else.
+            assert_eq!(questions(&mut machine, 0, 1), [('s', 0)]);
+            missed(&mut machine);
+            assert_eq!(questions(&mut machine, 0, 1), [('n', 0)]);
+            machine
+        };
+        let mut machine = twice();
+        hear(&mut machine, "$next/get/accepted", &named("big", 2));
+        let Some(Action::Publish { topic, payload }) = machine.poll(0) else { panic!() };
+        assert_eq!(topic, "$aws/things/lamp/jobs/big/update");
+        let payload = String::from_utf8(payload).unwrap();
+        assert!(payload.contains(r#""REJECTED","expectedVersion":"2""#), "{payload}");
+        assert!(payload.contains("its document is too large for this device"), "{payload}");
+        hear(&mut machine, "big/update/accepted", "{}");
+        assert_eq!(questions(&mut machine, 0, 1), [('s', 0)]);
+
+        // Another one; none at all.
+        let mut machine = twice();
+        hear(&mut machine, "$next/get/accepted", &named("other", 2));
+        assert_eq!(questions(&mut machine, 0, 1), [('s', 0)]);
+        let mut machine = twice();
+        hear(&mut machine, "$next/get/accepted", r#"{"execution":{}}"#);
+        assert!(machine.is_answered());
+        // That there is a job, while there was none.
+        missed(&mut machine);
+        assert!(machine.is_answered() || questions(&mut machine, 0, 1) == [('s', 0)]);
     }
-    assert_eq!(asked, 60);
+    // Where the policy does not allow it, AWS ends the connection.
+    let mut machine = start();
+    machine.forbid_naming();
+    machine.missed(0);
+    assert_eq!(questions(&mut machine, 0, 1), []);
 }
 
 /// What the machine publishes until `to`, looked at each minute: how often it asks for a job.

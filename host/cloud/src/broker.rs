@@ -371,6 +371,7 @@ mod tests {
         let expected = "user a\n\
             topic write a/status\n\
             topic write $aws/things/a/jobs/start-next\n\
+            topic write $aws/things/a/jobs/$next/get\n\
             topic write $aws/things/a/jobs/+/update\n\
             topic write $aws/things/a/streams/+/get/cbor\n\
             topic read a/control\n\

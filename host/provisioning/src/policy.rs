@@ -6,7 +6,7 @@
 //! | --- | --- | --- |
 //! | `iot:Connect` | `client/${iot:Connection.Thing.ThingName}`, while the certificate is attached to that thing | a stolen certificate cannot take the place of another device: two clients with one id push each other out |
 //! | `iot:Publish` | `topic/<status topic>` | the status, and the last will, which AWS checks as a publish when the device connects |
-//! | | `topic/` and, below the thing's own `$aws/things/…/`, `jobs/start-next`, `jobs/*/update`, `streams/*/get/cbor` | updates: to begin a job, to say how it goes, to ask for blocks |
+//! | | `topic/` and, below the thing's own `$aws/things/…/`, `jobs/start-next`, `jobs/$next/get`, `jobs/*/update`, `streams/*/get/cbor` | updates: to begin a job, to name one that cannot be begun, to say how it goes, to ask for blocks |
 //! | `iot:Subscribe` | `topicfilter/<control topic>`, and below the same `jobs/*`, `streams/*` | the subscriptions |
 //! | `iot:Receive` | `topic/<control topic>`, and the same two | the delivery: unlike the above it is checked for each message, so that a change of policy also ends old subscriptions |
 //!
@@ -156,6 +156,10 @@ mod tests {
                 (
                     "iot:Publish",
                     ":topic/$aws/things/${iot:Connection.Thing.ThingName}/jobs/start-next"
+                ),
+                (
+                    "iot:Publish",
+                    ":topic/$aws/things/${iot:Connection.Thing.ThingName}/jobs/$next/get"
                 ),
                 (
                     "iot:Publish",

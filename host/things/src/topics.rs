@@ -23,7 +23,8 @@ impl Default for Topics {
 }
 
 /// What a device asks of AWS's jobs and streams, below `$aws/things/<thing>/`; `+` stands for an id.
-pub const UPDATE_REQUESTS: [&str; 3] = ["jobs/start-next", "jobs/+/update", "streams/+/get/cbor"];
+pub const UPDATE_REQUESTS: [&str; 4] =
+    ["jobs/start-next", "jobs/$next/get", "jobs/+/update", "streams/+/get/cbor"];
 
 /// Where it hears of jobs, and the answers, below the same.
 pub const UPDATE_ANSWERS: [&str; 2] = ["jobs/#", "streams/#"];

@@ -124,11 +124,16 @@ impl Update<'_> {
                         arguments.push(("force", ""));
                     }
                     match self.account.call("iot", "cancel-job", &arguments) {
-                        // It ended a moment ago.
+                        // It ended a moment ago, as the next look at it will show.
                         Err(error) if Failure::is(&error, &Cause::Other) => {}
-                        other => drop(other?),
+                        Err(error) => return Err(error),
+                        Ok(_) if force => {
+                            watcher.say("the job is called off, for things that have begun too");
+                        }
+                        Ok(_) => {
+                            watcher.say("the job is called off; things that have begun finish it");
+                        }
                     }
-                    watcher.say("the job is called off; things that have begun finish it");
                     (seen.canceled, seen.job) = (true, None);
                 }
                 Step::Note => {

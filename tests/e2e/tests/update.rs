@@ -557,6 +557,25 @@ fn what_is_not_to_be_taken_is_refused_with_a_reason() {
     assert_eq!((&status["slot"], &status["reset"]), (&json!("A"), &json!("power-on")), "{status}");
 }
 
+/// Jobs for other devices of a group: one that is no update, which the device's memory does not hold,
+/// and one as large as AWS takes. What was ordered behind them is done.
+#[test]
+fn jobs_with_large_documents_are_rejected_and_the_next_is_taken() {
+    let mut field = Field::new();
+    field.watcher.online();
+    let image = version(&shipped(), [0, 2, 0]);
+    let jobs = [3_000, 32_000].map(|size| {
+        field.order(&image, "", |document| *document = json!({ "steps": "x".repeat(size) }))
+    });
+    let good = field.update(&image);
+    for job in jobs {
+        let (verdict, reason) = field.ended(&job);
+        let wanted = "its document is too large for this device, or cannot be read";
+        assert_eq!((&*verdict, &*reason), ("REJECTED", wanted), "{}", field.board.console.tail(80));
+    }
+    assert_eq!(field.ended(&good).0, "SUCCEEDED", "{}", field.board.console.tail(80));
+}
+
 /// Whole as it is, and though nothing else is sound: the boot stage finds no image in it.
 #[test]
 fn what_was_refused_never_boots() {

@@ -4,6 +4,8 @@
 
 use std::collections::BTreeMap;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use minicbor::{Decoder, Encoder};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -241,9 +243,9 @@ fn blocks(
 impl Block<'_> {
     fn answer(&self, token: Option<&str>, form: Form) -> Answer {
         if form == Form::Json {
-            let hex = hex::encode(self.content);
+            let text = STANDARD.encode(self.content);
             let body =
-                json!({ "f": self.file, "l": self.content.len(), "i": self.number, "p": hex });
+                json!({ "f": self.file, "l": self.content.len(), "i": self.number, "p": text });
             return form.answer("data", body, token);
         }
         let mut payload = Vec::with_capacity(self.content.len() + 96);
@@ -398,7 +400,7 @@ mod tests {
             assert_eq!((&body["c"], &body["f"], &body["l"]), (&"1".into(), &1.into(), &256.into()));
             let at = 256 * body["i"].as_u64().unwrap() as usize;
             let expected = &content(51_200)[at..at + 256];
-            assert_eq!(bitmap(body["p"].as_str().unwrap()).unwrap(), expected);
+            assert_eq!(STANDARD.decode(body["p"].as_str().unwrap()).unwrap(), expected);
         }
         let fewer = json!({ "l": 256, "f": 1, "o": 20, "n": 2, "b": "130080" });
         assert_eq!(by_json("get/json", &fewer).len(), 2);
