@@ -304,7 +304,7 @@ virtual-test: tools ## (two minutes) the virtual NodeMCU with stock esptool: wha
 	@$(THING_TOOL) esptool >/dev/null
 	@export RUST_TEST_THREADS=8; $(call host,test) $(LOCKED) -p virtual-nodemcu --test esptool_long
 
-foreign-test: tools ## firmware that nobody here wrote (MicroPython, CircuitPython, Espruino, NodeMCU Lua, Arduino) and old esptools on the virtual NodeMCU
+foreign-test: tools ## firmware that nobody here wrote (MicroPython, CircuitPython, Espruino, NodeMCU Lua, Arduino), its tools (mpremote, ampy, nodemcu-uploader, esphomeflasher) and old esptools on the virtual NodeMCU
 	@$(THING_TOOL) esptool >/dev/null
 	@if tools/foreign target/foreign target/esptool/bin/python; then \
 		$(WAITING); $(call host,test) --quiet $(LOCKED) -p virtual-nodemcu --test foreign; \
@@ -542,6 +542,7 @@ radio-test: ## the firmware over the virtual air, with Espressif's libraries: bu
 ifneq ($(radio),)
 	@$(MAKE) --no-print-directory size BOARD=nodemcu UPDATES=0
 	@$(MAKE) --no-print-directory image size smoke BOARD=nodemcu
+	@$(MAKE) --no-print-directory image APP=examples/battery CPU_MHZ=160 >/dev/null
 	@$(WAITING); $(call host,test) --quiet $(LOCKED) -p e2e --test radio --test radio_load
 	@$(call host,test) --quiet $(LOCKED) -p e2e --test update -- --ignored an_update_comes_by_radio
 	@$(MAKE) --no-print-directory battery

@@ -63,9 +63,6 @@ static LISTENER: AtomicPtr<Waker> = AtomicPtr::new(ptr::null_mut());
 pub(crate) const MOST_DNS_SERVERS: usize = sys::DNS_MAX_SERVERS as usize;
 /// Name servers that override DHCP's, in network byte order, the preferred one first; 0 for none.
 static DNS_OVERRIDE: [AtomicU32; MOST_DNS_SERVERS] = [const { AtomicU32::new(0) }; _];
-/// Those that DHCP has named before the link was lost, likewise: they are asked until it answers
-/// again.
-static DNS_BEFORE: [AtomicU32; MOST_DNS_SERVERS] = [const { AtomicU32::new(0) }; _];
 
 impl Interface {
     /// Starts lwIP's thread and the board's driver. `listener` is woken whenever link
@@ -126,12 +123,14 @@ impl Interface {
 
     /// The same, by asking for the address that this network has lent before a reset or a deep
     /// sleep, if that was kept ([`keep_address`]): one question instead of two. A network that
-    /// does not know it says so, or nothing, and the device asks for another one.
+    /// does not know it says so, or nothing, and the device asks for another one. It is not kept any
+    /// more then.
     ///
     /// # Errors
     /// `OutOfMemory`.
     pub fn request_kept_address(&self) -> Result<(), Error> {
         let [address] = LEASE.get().unwrap_or_default();
+        LEASE.forget();
         let _core = Core::lock();
         // SAFETY: as above.
         Error::check(unsafe { sys::net_dhcp_start_with(sys::netif_default, address) })
@@ -179,6 +178,11 @@ fn in_network_order(address: Ipv4Addr) -> u32 {
 /// The address that DHCP gave, in network byte order, over resets and deep sleep.
 #[unsafe(link_section = ".noinit")]
 static LEASE: Kept<1> = Kept::new();
+
+/// Whether an address is kept.
+pub fn is_address_kept() -> bool {
+    LEASE.get().is_some()
+}
 
 /// Keeps the address that the device has now for [`Interface::request_kept_address`].
 pub fn keep_address() {
@@ -233,13 +237,10 @@ unsafe extern "C" fn changed(netif: *mut sys::netif) {
     if !up || address == 0 {
         CONFIRMED.store(false, Ordering::Release);
         crate::clock::network_changed(false);
-        if DNS_OVERRIDE[0].load(Ordering::Acquire) == 0 && dns_server(0) != 0 {
-            // The next network has its own, and may name fewer.
-            for (index, before) in DNS_BEFORE.iter().enumerate() {
-                before.store(dns_server(index), Ordering::Release);
-                set_dns_server(index, 0);
-            }
-        }
+    }
+    if address == 0 && DNS_OVERRIDE[0].load(Ordering::Acquire) == 0 {
+        // They came with the address. Over a lost link both are kept.
+        (0..MOST_DNS_SERVERS).for_each(|index| set_dns_server(index, 0));
     }
     if ADDRESS.swap(address, Ordering::AcqRel) != address && address != 0 {
         let text = |address: u32| Ipv4Addr::from(address.to_le_bytes());
@@ -260,7 +261,6 @@ unsafe extern "C" fn bound(
 ) {
     if u32::from(reason) & sys::LWIP_NSC_IPV4_ADDR_VALID != 0 {
         CONFIRMED.store(true, Ordering::Release);
-        DNS_BEFORE.iter().for_each(|server| server.store(0, Ordering::Release));
         apply_dns_override();
         crate::clock::network_changed(true);
     }
@@ -272,21 +272,6 @@ fn apply_dns_override() {
         for (index, server) in DNS_OVERRIDE.iter().enumerate() {
             set_dns_server(index, server.load(Ordering::Acquire));
         }
-    }
-}
-
-/// The address of a name server in network byte order; 0 for none. Runs with lwIP's core locked.
-fn dns_server(index: usize) -> u32 {
-    // SAFETY: the core is locked; it is a valid pointer for every index.
-    unsafe { (*sys::dns_getserver(index as u8)).addr }
-}
-
-/// The address of a name server to ask, likewise: DHCP's, or the one that it named before. Runs
-/// with lwIP's core locked.
-pub(crate) fn dns_server_to_ask(index: usize) -> u32 {
-    match dns_server(index) {
-        0 => DNS_BEFORE[index].load(Ordering::Acquire),
-        address => address,
     }
 }
 

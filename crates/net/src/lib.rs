@@ -20,7 +20,9 @@ mod resolve;
 
 pub use dns::Addresses;
 pub use error::Error;
-pub use interface::{Driver, Interface, NotReady, address, is_address_confirmed, keep_address};
+pub use interface::{
+    Driver, Interface, NotReady, address, is_address_confirmed, is_address_kept, keep_address,
+};
 pub use resolve::{Unresolved, resolve};
 
 use vendor_sys as sys;

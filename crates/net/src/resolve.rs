@@ -9,7 +9,7 @@ use dns::{Addresses, Fault, MAX_ANSWER, Question};
 use vendor_sys as sys;
 
 use crate::Core;
-use crate::interface::{MOST_DNS_SERVERS, dns_server_to_ask};
+use crate::interface::MOST_DNS_SERVERS;
 
 /// Milliseconds that each server has in the first round; doubled with each round up to the most.
 const FIRST_WAIT_MS: u32 = 1_000;
@@ -87,9 +87,9 @@ pub fn resolve(name: &str, timeout_ms: u32) -> Result<Addresses, Unresolved> {
 /// Address in network byte order and port of a name server.
 fn server(index: usize) -> Option<(u32, u16)> {
     let _core = Core::lock();
-    let address = dns_server_to_ask(index);
     // SAFETY: the core is locked; there are as many ports as servers.
-    let port = unsafe { sys::net_dns_ports[index] };
+    let (address, port) =
+        unsafe { ((*sys::dns_getserver(index as u8)).addr, sys::net_dns_ports[index]) };
     (address != 0).then_some((address, port))
 }
 

@@ -100,6 +100,9 @@ pub struct Board<W: wifi::Wifi> {
 const LINK_STACK: u16 = 1328;
 const WIFI_STACK: u16 = 640;
 
+/// The reset reason of who was without a connection for hours.
+const GAVE_UP: &str = "gave-up";
+
 /// Creates the link task, which does the rest. It begins when the scheduler starts: it reads the
 /// identity, with which `prepare` makes the application's tasks and fills in its plan. `name` and
 /// `version` are the application's.
@@ -181,7 +184,9 @@ fn main<W: wifi::Wifi>(
         let networks = wifi::Networks::of(&identity);
         spawn("wifi", WIFI_STACK, priority::LINK, {
             let thing = thing.clone();
-            move || wifi::run(&thing, networks, radio, random)
+            // Who sleeps keeps the address when it leaves a connection.
+            let in_vain = reset_reason == GAVE_UP || plan.nap.is_some() && !net::is_address_kept();
+            move || wifi::run(&thing, networks, radio, random, in_vain)
         });
     }
     link::run(

@@ -8,6 +8,7 @@ use ::update::install::{Flash, GaveUp, Installer, Own};
 use ::update::machine::{Action, Installed, Limits, Machine, Outcome, Store};
 use identity::Stored;
 use mqtt::{Client, Error, Message, Qos};
+use runtime_model::closings::{ANSWER_MS, Closings};
 
 use crate::Thing;
 
@@ -21,16 +22,6 @@ const LIMITS: Limits =
 /// Milliseconds that a connection lasts before a firmware on trial has proved itself: one that
 /// crashes as soon as it is connected has not.
 const PROVING_MS: u64 = 15_000;
-
-/// Milliseconds within which a server answers what is asked of it, or closes the connection because
-/// that is not allowed, as AWS IoT does.
-const ANSWER_MS: u32 = 10_000;
-/// Connections in a row that end so before one is made without updates.
-const CLOSINGS: u8 = 2;
-/// When one without updates ends within so many milliseconds, they were not the reason.
-const STABLE_MS: u32 = 60_000;
-/// Milliseconds until updates are asked for again.
-const LEFT_OUT_MS: u32 = 3_600_000;
 
 /// Milliseconds of a connection that a thing which sleeps stays awake for an update: longer than the
 /// machine waits for blocks that do not come. What is left is done when it wakes.
@@ -139,12 +130,7 @@ struct OverTheAir {
     acknowledged: bool,
     /// The jobs service has answered on it.
     answered: bool,
-    /// When the server was asked what it has not answered.
-    asked: Option<u32>,
-    /// Connections in a row that the server has closed over updates.
-    closings: u8,
-    /// Since when there are none, because of that.
-    left_out: Option<u32>,
+    closings: Closings,
     /// Fewest bytes of heap that were free on it before an update began.
     least_heap: usize,
 }
@@ -183,9 +169,7 @@ impl OverTheAir {
             nameless: false,
             acknowledged: false,
             answered: false,
-            asked: None,
-            closings: 0,
-            left_out: None,
+            closings: Closings::default(),
             least_heap: 0,
         })
     }
@@ -197,12 +181,6 @@ impl OverTheAir {
             log::error!("the boot record cannot be written");
         }
         (self.give_up)(why)
-    }
-
-    /// Whether it is too early to ask for updates again.
-    fn is_left_out(&self) -> bool {
-        let passed = |since| (rtos::uptime_ms() as u32).wrapping_sub(since);
-        self.left_out.is_some_and(|since| passed(since) < LEFT_OUT_MS)
     }
 
     fn prove(&mut self, thing: &Thing, now: u64) {
@@ -276,10 +254,9 @@ impl Updates for OverTheAir {
         if self.own.keys.is_empty() || self.own.thing.is_empty() {
             return Ok(());
         }
-        if self.is_left_out() {
+        if !self.closings.connected(now as u32) {
             return Ok(());
         }
-        self.left_out = None;
         let installed = self.installed.clone().filter(|_| !self.told);
         let mut machine = Box::new(Machine::new(self.own.thing, LIMITS, installed));
         if self.nameless {
@@ -290,12 +267,12 @@ impl Updates for OverTheAir {
             if self.subscribed {
                 continue;
             }
-            self.asked = Some(rtos::uptime_ms() as u32);
+            self.closings.asked(rtos::uptime_ms() as u32);
             match client.subscribe(&filter, Qos::AtMostOnce) {
-                Ok(()) => {}
+                Ok(()) => self.closings.answered(),
                 Err(Error::SubscriptionRefused) => {
                     log::warn!("no update is taken: the server refuses {filter}");
-                    self.asked = None;
+                    self.closings.answered();
                     return Ok(());
                 }
                 Err(error) => {
@@ -323,25 +300,11 @@ impl Updates for OverTheAir {
             self.told |= machine.is_told();
             self.nameless |= end.is_close() && machine.is_naming_in_vain();
         }
-        let now = rtos::uptime_ms() as u32;
-        let within = |since: u32, limit| end.is_close() && now.wrapping_sub(since) < limit;
-        let over_updates = self.asked.take().is_some_and(|asked| within(asked, ANSWER_MS));
-        if self.left_out.is_some() {
-            if within(self.since as u32, STABLE_MS) {
-                self.left_out = None;
-                self.closings = 0;
-            }
-        } else if !over_updates {
-            self.closings = 0;
-        } else {
-            self.closings = self.closings.saturating_add(1);
-            // Without an answer there is no proof, and the time for that passes.
-            if self.closings >= CLOSINGS && !self.on_trial() {
-                log::warn!(
-                    "no update is taken for an hour: asked for them, the server closes; does the policy allow jobs?"
-                );
-                self.left_out = Some(now);
-            }
+        let (closed, now) = (end.is_close(), rtos::uptime_ms() as u32);
+        if self.closings.ended(closed, self.on_trial(), now) {
+            log::warn!(
+                "no update is taken for an hour: asked for them, the server closes; does the policy allow jobs?"
+            );
         }
     }
 
@@ -354,7 +317,7 @@ impl Updates for OverTheAir {
         if !message.topic.starts_with("$aws/things/") {
             return false;
         }
-        self.asked = None;
+        self.closings.answered();
         take(machine, &self.installer, &message.topic, &message.payload);
         true
     }
@@ -363,7 +326,7 @@ impl Updates for OverTheAir {
         let Some(machine) = &mut self.machine else { return false };
         let taken = client.aside(|topic, payload| take(machine, &self.installer, topic, payload));
         if taken.is_some() {
-            self.asked = None;
+            self.closings.answered();
         }
         taken.is_some()
     }
@@ -386,7 +349,7 @@ impl Updates for OverTheAir {
                 log::error!("the identity of the other slot: {error}");
             }
         }
-        if self.left_out.is_some() && !self.is_left_out() {
+        if self.closings.is_time(now as u32) {
             return Err(Error::Renewed);
         }
         let Some(machine) = &mut self.machine else { return Ok(()) };
@@ -401,7 +364,7 @@ impl Updates for OverTheAir {
                         let text = core::str::from_utf8(&payload).unwrap_or_default();
                         log::info!("{text}");
                     }
-                    self.asked.get_or_insert(now as u32);
+                    self.closings.asked(now as u32);
                     match client.publish(&topic, &payload, Qos::AtMostOnce) {
                         // What has no answer is published again.
                         Ok(()) | Err(Error::OutOfMemory) => {}

@@ -107,9 +107,6 @@ const STEP_MS: u64 = 20_000;
 /// Milliseconds without an address after which a connection is of no use.
 const ADDRESS_MS: u64 = 20_000;
 
-/// The reset reason of who was without a connection for hours.
-const GAVE_UP: &str = "gave-up";
-
 /// What the status tells of the radio.
 pub(crate) struct Facts {
     access_point: Mutex<Option<AccessPoint>>,
@@ -173,8 +170,15 @@ impl Known {
     }
 }
 
-/// Keeps the radio connected, for ever.
-pub(crate) fn run(thing: &Thing, networks: Networks, mut radio: impl Wifi, random: fn() -> u32) {
+/// Keeps the radio connected, for ever. `in_vain`: the time before this boot ended without a
+/// connection.
+pub(crate) fn run(
+    thing: &Thing,
+    networks: Networks,
+    mut radio: impl Wifi,
+    random: fn() -> u32,
+    in_vain: bool,
+) {
     let Some(facts) = thing.wifi() else { return };
     let Networks { mut known, backoff_cap_s, modem_sleep } = networks;
     if known.is_empty() {
@@ -196,7 +200,7 @@ pub(crate) fn run(thing: &Thing, networks: Networks, mut radio: impl Wifi, rando
         pause(20);
     }
     // Who was reset goes back without looking around.
-    let mut step = station.start(radio.kept(), thing.reset_reason() == GAVE_UP);
+    let mut step = station.start(radio.kept(), in_vain);
     let mut first = true;
     loop {
         watchdog::alive(LIFE_S);

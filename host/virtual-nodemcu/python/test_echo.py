@@ -11,6 +11,12 @@ def test_it_answers(board):
     board.wait_for("HELLO")
 
 
+def test_it_answers_in_utf_8(board):
+    board.wait_for("echo> ")
+    board.type("21.5 °C, 3 €")
+    assert board.wait_for("C, 3 €") == "21.5 °C, 3 €"
+
+
 def test_each_line_turns_the_lamp(board):
     board.wait_for("echo> ")
     assert not board.led()

@@ -3,6 +3,7 @@
 Needs Python 3.9 and nothing else. CONTROL.md, beside this folder, lists the requests.
 """
 
+import codecs
 import json
 import os
 import shutil
@@ -21,6 +22,7 @@ class Board:
 
     flash: the file with the contents of the flash chip. options: further ones for the program, as
     "--part", "dht22:D5". program: otherwise what VIRTUAL_NODEMCU names, or virtual-nodemcu in PATH.
+    serial is all that the board said, as UTF-8; U+FFFD is what is none.
     """
 
     def __init__(self, flash, *options, program=None):
@@ -39,13 +41,16 @@ class Board:
             self._id = 0
             self._unread = ""
             self.serial = ""
+            self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
             self.events = []
             hello = json.loads(self._lines.readline())
             if hello.get("protocol") != 1:
                 raise BoardError(f"it speaks another protocol: {hello}")
             self.ask("listen", serial=True)
             # What was said before this client came.
-            self._unread = self.serial = self.ask("recent")["serial"]
+            recent = self.ask("recent")["serial"]
+            self._decoder.reset()
+            self._unread = self.serial = self._text(recent)
             self.events.clear()
         except BaseException:
             self.close()
@@ -84,11 +89,16 @@ class Board:
             raise BoardError("the board is gone")
         message = json.loads(line)
         if message.get("event") == "serial":
-            self.serial += message["data"]
-            self._unread += message["data"]
+            text = self._text(message["data"])
+            self.serial += text
+            self._unread += text
         elif "event" in message:
             self.events.append(message)
         return message
+
+    def _text(self, data):
+        # The socket has bytes as characters; a text's come in pieces.
+        return self._decoder.decode(data.encode("latin-1"))
 
     def wait_for(self, text, patience=60):
         """Waits until the serial port has said text, after what was waited for before; what came."""

@@ -41,6 +41,7 @@ use crate::board::net::Net;
 use crate::board::pins::{self, Drive};
 use crate::board::radio::settings::Settings;
 use crate::board::rom;
+use crate::board::rom::image::set_flash_size;
 use crate::board::serial::{Input, Serial};
 use crate::board::{Board, ResetCause};
 use crate::parts::{Part, Spec};
@@ -54,6 +55,7 @@ const FLASH: usize = 4 << 20;
 /// What a board is made of.
 pub struct Builder {
     images: Vec<(usize, Vec<u8>)>,
+    firmware: Option<Vec<u8>>,
     file: Option<PathBuf>,
     flash_size: usize,
     mac: [u8; 6],
@@ -77,10 +79,18 @@ impl Builder {
         self
     }
 
-    /// These bytes are in flash at `offset`.
+    /// These bytes are in flash at `offset`, as they are.
     #[must_use]
     pub fn image(mut self, offset: usize, bytes: &[u8]) -> Self {
         self.images.push((offset, bytes.to_vec()));
+        self
+    }
+
+    /// This image is in flash at 0, and its header names the size of the flash: programs of the SDK
+    /// (MicroPython, Arduino, ESPHome) look for their settings where it says.
+    #[must_use]
+    pub fn firmware(mut self, image: &[u8]) -> Self {
+        self.firmware = Some(image.to_vec());
         self
     }
 
@@ -168,7 +178,11 @@ impl Builder {
                 .with_context(|| format!("flash file {}", path.display()))?,
             None => Flash::blank(self.flash_size),
         };
-        for (offset, image) in &self.images {
+        let firmware = self.firmware.map(|mut image| {
+            set_flash_size(&mut image, self.flash_size);
+            (0, image)
+        });
+        for (offset, image) in firmware.iter().chain(&self.images) {
             if offset.checked_add(image.len()).is_none_or(|end| end > self.flash_size) {
                 bail!("an image of {} bytes at {offset:#x} is not within the flash", image.len());
             }
@@ -208,7 +222,15 @@ impl Builder {
                 Settings::parse(text).and_then(|settings| machine.add_access_point(settings));
             added.map_err(|error| anyhow!("access point {text}: {error}"))?;
         }
-        Ok(VirtualBoard { machine, input, output, serial: String::new(), at: 0, console })
+        Ok(VirtualBoard {
+            machine,
+            input,
+            output,
+            torn: Vec::new(),
+            serial: String::new(),
+            at: 0,
+            console,
+        })
     }
 }
 
@@ -218,6 +240,8 @@ pub struct VirtualBoard {
     pub machine: Machine,
     input: Sender<Input>,
     output: Receiver<Vec<u8>>,
+    /// The start of a character whose rest has not come yet.
+    torn: Vec<u8>,
     serial: String,
     /// Where in `serial` what was not waited for yet begins.
     at: usize,
@@ -230,6 +254,7 @@ impl VirtualBoard {
     pub fn builder() -> Builder {
         Builder {
             images: Vec::new(),
+            firmware: None,
             file: None,
             flash_size: FLASH,
             mac: [0x5C, 0xCF, 0x7F, 0x12, 0x34, 0x56],
@@ -262,8 +287,14 @@ impl VirtualBoard {
 
     fn collect(&mut self) {
         for bytes in self.output.try_iter() {
-            self.serial.push_str(&String::from_utf8_lossy(&bytes));
+            self.torn.extend(bytes);
         }
+        let last = self.torn.utf8_chunks().last().map_or(&[][..], |chunk| chunk.invalid());
+        let more = std::str::from_utf8(last).is_err_and(|error| error.error_len().is_none());
+        let whole = self.torn.len() - if more { last.len() } else { 0 };
+        let rest = self.torn.split_off(whole);
+        self.serial.push_str(&String::from_utf8_lossy(&self.torn));
+        self.torn = rest;
     }
 
     /// Runs until `text` comes over the serial line, after what was waited for before; what came up
@@ -307,7 +338,7 @@ impl VirtualBoard {
         Ok(())
     }
 
-    /// Everything that came over the serial line so far.
+    /// Everything that came over the serial line so far, as UTF-8; U+FFFD is what is none.
     #[must_use]
     pub fn serial(&self) -> &str {
         &self.serial

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 use sha1::{Digest as _, Sha1};
 
+use crate::board::rom::image::{MAGICS, flash_size, set_flash_size};
 use crate::harness::VirtualBoard;
 
 /// How long a board runs at a time before somebody looks.
@@ -30,8 +31,6 @@ const LARGEST: usize = 16 << 20;
 const SETTINGS: usize = 0x4000;
 /// How their file's name begins.
 const SETTINGS_NAME: &str = "esp_init_data_default";
-/// First bytes of an image: the ROM's, and those that second-stage loaders start.
-const MAGICS: [u8; 2] = [0xE9, 0xEA];
 /// Longest piece of what was said.
 const LONGEST: usize = 60;
 
@@ -179,14 +178,7 @@ impl Firmware {
         for (at, bytes) in &self.files {
             flash[*at..at + bytes.len()].copy_from_slice(bytes);
         }
-        if MAGICS.contains(&flash[0]) {
-            let number =
-                SIZES.iter().find(|(_, bytes)| *bytes == size).map_or(0, |(number, _)| *number);
-            // One that maps two halves of a chip means more than its size.
-            if bytes_of(flash[3] >> 4) != Some(size) {
-                flash[3] = flash[3] & 0xF | number << 4;
-            }
-        }
+        set_flash_size(&mut flash, size);
         if let Some(settings) = settings {
             let at = size - SETTINGS;
             let place = &mut flash[at..at + settings.len().min(SETTINGS)];
@@ -202,7 +194,7 @@ impl Firmware {
     fn size(&self, end: usize) -> Result<usize> {
         let first = self.files.iter().find(|(at, _)| *at == 0).map(|(_, bytes)| bytes.as_slice());
         let named = match first {
-            Some([magic, _, _, sizes, ..]) if MAGICS.contains(magic) => bytes_of(sizes >> 4),
+            Some([magic, _, _, sizes, ..]) if MAGICS.contains(magic) => flash_size(*sizes),
             _ => None,
         };
         let named = named.filter(|size| *size >= 1 << 20).unwrap_or(4 << 20);
@@ -288,27 +280,6 @@ impl Firmware {
             notes: notes(&console),
         })
     }
-}
-
-/// Sizes by their number in an image's header.
-const SIZES: [(u8, usize); 7] = [
-    (0, 512 << 10),
-    (1, 256 << 10),
-    (2, 1 << 20),
-    (3, 2 << 20),
-    (4, 4 << 20),
-    (8, 8 << 20),
-    (9, 16 << 20),
-];
-
-fn bytes_of(number: u8) -> Option<usize> {
-    let number = match number {
-        // The same chips, with other halves.
-        5 => 3,
-        6 => 4,
-        number => number,
-    };
-    SIZES.iter().find(|(other, _)| *other == number).map(|(_, bytes)| *bytes)
 }
 
 fn notes(console: &str) -> Vec<String> {

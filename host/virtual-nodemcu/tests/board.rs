@@ -15,6 +15,7 @@ use virtual_nodemcu::board::rom::names;
 use virtual_nodemcu::board::serial::{Input, Serial};
 use virtual_nodemcu::board::{Board, ResetCause};
 use virtual_nodemcu::cpu::{Bus as _, sr};
+use virtual_nodemcu::harness::VirtualBoard;
 
 #[path = "board/program.rs"]
 mod program;
@@ -411,9 +412,26 @@ fn a_missing_function_of_the_rom_is_named_first() {
     let mut bench = Bench::new(&program::images("missing"), None);
     bench.until("the ROM waits for the watchdog");
     let console = bench.console.borrow();
-    let lines: Vec<_> = console.lines().skip_while(|line| line.starts_with("reset:")).collect();
+    let told = |line: &&str| !line.starts_with("reset:") && !line.starts_with("the image's header");
+    let lines: Vec<_> = console.lines().filter(told).collect();
     assert!(lines[0].starts_with("call from 0x401"), "{console}");
     assert!(lines[0].ends_with("of the ROM at 0x4000f000: no function is modelled there"));
+}
+
+/// Their registers keep what is written, so that nothing else shows what a program waits for.
+#[test]
+fn what_is_started_and_not_modelled_is_named() {
+    let mut bench = Bench::new(&program::images("absent"), None);
+    bench.until("stopped\n");
+    assert!(!bench.console.borrow().contains("is not modelled"), "{}", bench.console.borrow());
+    bench.until("done\n");
+    let console = bench.console.borrow();
+    for what in
+        ["I2S", "the DMA of I2S and SDIO", "sigma-delta at pins", "UART0 at GPIO13 and GPIO15"]
+    {
+        let line = format!(": {what} is not modelled\n");
+        assert_eq!(console.matches(&line).count(), 1, "{what}: {console}");
+    }
 }
 
 /// A program that has lost its way touches registers that are none, again and again.
@@ -422,7 +440,8 @@ fn what_is_not_modelled_is_named_once_and_not_without_end() {
     let mut bench = Bench::new(&program::images("strays"), None);
     bench.until("done\n");
     let console = bench.console.borrow();
-    assert_eq!(console.matches(": no such register here").count(), 256);
+    // With the image's header, which is for another flash.
+    assert_eq!(console.matches(": no such register here").count(), 255);
     assert_eq!(console.matches("not modelled at 256 addresses; no more").count(), 1, "{console}");
 }
 
@@ -461,6 +480,25 @@ fn light_sleep_and_gpio16() {
     let console = bench.console.borrow();
     assert!(console.contains("GPIO16 low\nGPIO16 high\n"), "{console}");
     assert!(!console.contains("watchdog"), "{console}");
+}
+
+/// A text comes in pieces, and a character's bytes in different ones.
+#[test]
+fn the_harness_finds_what_is_not_ascii() {
+    let mut builder = VirtualBoard::builder().unpaced();
+    for (offset, image) in program::images("echo") {
+        builder = builder.image(offset, &image);
+    }
+    let mut board = builder.build().unwrap();
+    board.wait_for("echo> ", Duration::from_secs(60)).unwrap();
+    let text = b"21.5 \xC2\xB0C, 3 \xE2\x82\xAC, \xF0\x9F\x8C\xA1 \xC2\xFF\xE2\x82.";
+    for byte in text {
+        board.machine.type_in(&[*byte]);
+        board.run(Duration::from_millis(3));
+    }
+    let said =
+        board.wait_for("\u{20AC}, \u{1F321} \u{FFFD}\u{FFFD}\u{FFFD}.", Duration::from_secs(60));
+    assert_eq!(&said.unwrap()[..9], "21.5 \u{B0}C,");
 }
 
 /// A deep sleep by the board's time: nothing runs, the wire ends it, and so does a reset.
@@ -524,6 +562,11 @@ fn the_led_shows_on_the_console() {
     let bench = good("led", None);
     let console = bench.console.borrow();
     let leds: Vec<_> = console.lines().filter(|line| line.starts_with("LED")).collect();
+    // The compiler's image is for 1 MiB, and the flash has 4.
+    assert_eq!(
+        console.matches("the image's header says 1024 KiB of flash, the chip has 4096").count(),
+        1
+    );
     assert_eq!(leds, ["LED blue (GPIO2) on", "LED blue (GPIO2) off", "LED blue (GPIO2) on"]);
 }
 

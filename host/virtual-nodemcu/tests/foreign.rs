@@ -1,18 +1,21 @@
-//! Firmware that nobody here wrote, driven through its prompt, and old releases of esptool with
-//! their own stubs. `tools/foreign` fetches them; `make foreign-test` runs this.
+//! Firmware that nobody here wrote, driven through its prompt and by the tools that go with it, and old
+//! releases of esptool with their own stubs. `tools/foreign` fetches them; `make foreign-test` runs this.
 
+#[path = "board/esptool.rs"]
+mod esptool;
 #[path = "board/process.rs"]
 mod process;
 
 use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::termios::{BaudRate, SetArg, cfmakeraw, cfsetspeed, tcgetattr, tcsetattr};
 use process::Process;
+use virtual_nodemcu::board::rom::image::set_flash_size;
 use virtual_nodemcu::harness::VirtualBoard;
 
 /// How long a prompt may take on a busy machine.
@@ -45,8 +48,7 @@ fn radio_settings() -> Vec<u8> {
 fn flash(name: &str, mib: usize) -> Vec<u8> {
     let mut contents = vec![0xFF; mib << 20];
     let mut image = image(name);
-    // As esptool does when it is told the size.
-    image[3] = image[3] & 0xF | if mib == 1 { 2 << 4 } else { 4 << 4 };
+    set_flash_size(&mut image, mib << 20);
     contents[..image.len()].copy_from_slice(&image);
     let settings = radio_settings();
     let at = contents.len() - 0x4000;
@@ -59,7 +61,7 @@ struct Session {
     board: Process,
     port: File,
     seen: String,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 impl Session {
@@ -78,7 +80,7 @@ impl Session {
         cfmakeraw(&mut settings);
         cfsetspeed(&mut settings, BaudRate::B115200).unwrap();
         tcsetattr(&port, SetArg::TCSANOW, &settings).unwrap();
-        Self { board, port, seen: String::new(), _folder: folder }
+        Self { board, port, seen: String::new(), folder }
     }
 
     /// Waits for `text` and forgets what came up to its end; what came before it.
@@ -196,6 +198,45 @@ fn micropython_computes_keeps_files_and_survives_resets() {
     s.until("MicroPython v1.10");
     s.until(">>> ");
     assert_eq!(s.python("1 + 1"), "2");
+}
+
+/// As the README has it: its image is made for a chip of any size, and its header names the smallest.
+#[test]
+fn micropython_is_flashed_as_the_readme_says() {
+    let firmware = image("micropython-1.10.0.bin");
+    let builder = || VirtualBoard::builder().unpaced();
+    let mut board = builder().firmware(&firmware).build().unwrap();
+    board.wait_for(">>> ", PATIENCE).unwrap();
+    assert!(!board.console().contains("header"), "{}", board.console());
+    // As it is, it resets itself again and again, and one line says why.
+    let mut board = builder().image(0, &firmware).build().unwrap();
+    board.wait_for("system param error", PATIENCE).unwrap();
+    board.run(Duration::from_secs(1));
+    let line = "the image's header says 512 KiB of flash, the chip has 4096: esptool write-flash \
+                --flash-size detect\n";
+    assert_eq!(board.console().matches(line).count(), 1, "{}", board.console());
+    // By esptool, to a board and to a file.
+    let work = tempfile::tempdir().unwrap();
+    let [flash, merged, link] = ["flash.bin", "merged.bin", "port"].map(|it| work.path().join(it));
+    let file = folder().join("micropython-1.10.0.bin");
+    let link = link.to_str().unwrap();
+    let mut board = Process::new(&flash, &["--net", "none", "--gpio0-low", "--pty", link]);
+    board.port();
+    let esptool = |options: &[&str], rest: &[&str]| {
+        let mut command = Command::new(esptool::program());
+        command.args(options).args(["--flash-size", rest[0]]).args(&rest[1..]).arg("0").arg(&file);
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    };
+    let to_board = ["--port", link, "--before", "no-reset", "--after", "no-reset", "write-flash"];
+    esptool(&to_board, &["detect"]);
+    drop(board);
+    let to_file = ["--chip", "esp8266", "merge-bin"];
+    esptool(&to_file, &["4MB", "--output", merged.to_str().unwrap()]);
+    for made in [flash, merged] {
+        let mut board = builder().flash_file(made).build().unwrap();
+        board.wait_for(">>> ", PATIENCE).unwrap();
+    }
 }
 
 /// Booted once; from then on each test starts at the prompt, with what the ones before it did undone.
@@ -450,6 +491,100 @@ fn an_arduino_sketch_starts_its_access_point() {
     let mut s = Session::new("esp-linker-esp8266.bin", 4, &[]);
     s.until("HTTP server started on port 80");
     s.until("ESP-Linker ready");
+}
+
+/// A program in Python that somebody else wrote, from among the packages.
+fn tool(program: &[&str], work: &Path) -> Command {
+    let python = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/esptool/bin/python");
+    let mut command = Command::new(python);
+    let folders = [folder(), folder().join("esptool-2.8")];
+    command
+        .args(program)
+        .env("PYTHONPATH", std::env::join_paths(folders).unwrap())
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .env("PYTHONUNBUFFERED", "1")
+        .env("HOME", work)
+        .current_dir(work);
+    command
+}
+
+/// Runs it to its end; what it said, errors behind it.
+fn said(command: &mut Command) -> String {
+    let output = command.output().unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    let said = String::from_utf8_lossy(&said).replace('\r', "");
+    assert!(output.status.success(), "{command:?}: {said}");
+    said
+}
+
+#[test]
+fn mpremote_and_ampy_reach_micropython() {
+    let mut s = Session::new("micropython-1.10.0.bin", 4, &[]);
+    s.until(">>> ");
+    let work = s.folder.path().to_owned();
+    let Session { board: _board, port, folder: _folder, .. } = s;
+    // One at a time has the port.
+    drop(port);
+    std::fs::write(work.join("here.py"), "kept = 6 * 7\n".repeat(100)).unwrap();
+    std::fs::write(work.join("run.py"), "import there\nprint('there', there.kept)\n").unwrap();
+    let ampy = |rest: &[&str]| said(tool(&["-m", "ampy.cli", "--port", "port"], &work).args(rest));
+    let mut mpremote = tool(&["-m", "mpremote", "connect", "port"], &work);
+    let told = said(mpremote.args("eval 2**70 + fs cp here.py :there.py + fs ls".split(' ')));
+    assert!(told.contains("1180591620717411303424") && told.contains("1300 there.py"), "{told}");
+    assert_eq!(ampy(&["run", "run.py"]), "there 42\n");
+    ampy(&["put", "run.py", "new.py"]);
+    assert_eq!(ampy(&["ls"]), "/boot.py\n/new.py\n/there.py\n");
+    ampy(&["get", "there.py", "back.py"]);
+    let read = |name: &str| std::fs::read(work.join(name)).unwrap();
+    assert!(read("back.py") == read("here.py"));
+}
+
+/// It knows no port by its URL, and a pseudo-terminal has no RTS, which it sets.
+#[test]
+fn nodemcu_uploader_reaches_lua() {
+    const PROGRAM: &str = "import serial; serial.Serial = serial.serial_for_url; \
+                           from nodemcu_uploader.main import main_func; main_func()";
+    let work = tempfile::tempdir().unwrap();
+    let work = work.path();
+    std::fs::write(work.join("flash.bin"), flash("nodemcu-1.5.4.1.bin", 4)).unwrap();
+    let mut board = Process::new(&work.join("flash.bin"), &["--net", "none"]);
+    let port = board.port();
+    std::fs::write(work.join("here.lua"), "print('from a file', 6 * 7)\n".repeat(30)).unwrap();
+    let uploader =
+        |rest: &str| said(tool(&["-c", PROGRAM, "--port", &port], work).args(rest.split(' ')));
+    uploader("upload here.lua:there.lua");
+    let told = uploader("file do there.lua");
+    assert!(told.contains("from a file\t42"), "{told}");
+    uploader("download there.lua:back.lua");
+    let read = |name: &str| std::fs::read(work.join(name)).unwrap();
+    assert!(read("back.lua") == read("here.lua"));
+}
+
+/// It shows the sketch's log once it has flashed it.
+#[test]
+fn esphomeflasher_flashes_and_shows_the_log() {
+    let work = tempfile::tempdir().unwrap();
+    let work = work.path();
+    let mut board = Process::new(&work.join("flash.bin"), &["--net", "none"]);
+    let port = board.port();
+    let mut flasher = tool(&["-m", "esphomeflasher", "--esp8266", "--port", &port], work)
+        .arg(folder().join("esp-linker-esp8266.bin"))
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let start = Instant::now();
+    let mut log = String::new();
+    let mut buffer = [0; 4096];
+    let mut output = flasher.stdout.take().unwrap();
+    while !log.contains("ESP-Linker ready") {
+        assert!(start.elapsed() < PATIENCE, "{log}");
+        let count = output.read(&mut buffer).unwrap();
+        assert!(count > 0, "{log}");
+        log.push_str(&String::from_utf8_lossy(&buffer[..count]));
+    }
+    flasher.kill().unwrap();
+    flasher.wait().unwrap();
+    assert!(log.contains("Hash of data verified"), "{log}");
 }
 
 #[test]

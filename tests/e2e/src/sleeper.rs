@@ -132,10 +132,11 @@ impl Sleeper {
                 .next()
                 .and_then(|number| number.parse().ok())
                 .context("no time to sleep")?;
-            let (instructions, time) = self.now();
+            let (instructions, _) = self.now();
+            let since = self.machine.asleep_since().context("it is awake again")?;
             return Ok(Awake {
                 instructions: instructions - self.woken.0,
-                time: Duration::from_nanos(time - self.woken.1),
+                time: since - Duration::from_nanos(self.woken.1),
                 sleep: Duration::from_secs_f64(seconds),
                 said,
             });

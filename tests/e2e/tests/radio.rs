@@ -9,6 +9,7 @@ use board::image::{FLASH_SIZE, IDENTITY_OFFSET, Image};
 use board::virtual_board::{VirtualBoard, VirtualOptions};
 use board_facts::Board;
 use e2e::server::{Server, tls_config};
+use e2e::sleeper::{Awake, Sleeper};
 use e2e::{Stage, Watcher};
 use process::files::{self, SECRET};
 use serde_json::{Value, json};
@@ -411,6 +412,31 @@ fn a_bad_broker_over_a_bad_radio() {
     assert_eq!(wifi_reconnects(&status), 0, "{status}");
     assert!(status["reconnects"].as_u64().unwrap() >= 4, "{status}");
     set.is_whole();
+}
+
+/// A thing that sleeps is awake for too short to find out what an access point is good for: it has
+/// another one the next time.
+#[test]
+fn who_was_awake_in_vain_begins_elsewhere() {
+    let mut stage = stage();
+    stage.identity.wifi =
+        vec![home(), Wifi::new("backup".to_owned(), "another passphrase".to_owned())];
+    let image = built("apps/battery/image-160-wifi");
+    let mut sleeper =
+        Sleeper::new(&image, &stage.identity.region().unwrap(), &[HOME, BACKUP]).unwrap();
+    for (network, connects) in
+        [("home", true), ("home", true), ("home", false), ("backup", true), ("backup", true)]
+    {
+        if connects {
+            stage.cloud.servers.broker.restart().unwrap();
+        } else {
+            stage.cloud.servers.broker.kill();
+        }
+        let Awake { said, .. } = sleeper.run().unwrap();
+        assert!(said.contains(&format!("joined {network}")), "{said}");
+        assert_eq!(said.contains(" connected to "), connects, "{said}");
+        sleeper.wake();
+    }
 }
 
 /// What is wrong with message 3 keeps the device out, and nothing else.

@@ -665,7 +665,7 @@ fn a_new_identity_comes_over_the_air_and_a_firmware_after_it() {
     assert_eq!(field.identities(), [(relay.port(), 2); 2]);
 }
 
-/// One whose key is not its certificate's: no server lets it in.
+/// One whose key is not its certificate's: the firmware sees it, and does not wait for its time to be up.
 #[test]
 fn an_identity_that_cannot_connect_comes_back_and_is_told() {
     let mut field = Field::new();
@@ -676,7 +676,7 @@ fn an_identity_that_cannot_connect_comes_back_and_is_told() {
     let before = field.identities();
     let job = field.update_identity(&identity, 2);
     let (verdict, reason) = field.ended(&job);
-    let wanted = ("FAILED", LATE);
+    let wanted = ("FAILED", "it could not use its identity");
     assert_eq!((&*verdict, &*reason), wanted, "{}", field.board.console.tail(80));
     let status = field.status(|status| status["slot"] == "A");
     assert_eq!((&status["update"], &status["version"]), (&json!("failed"), &json!("0.1.0")));

@@ -19,6 +19,7 @@
 extern crate alloc;
 
 pub mod backoff;
+pub mod closings;
 mod excerpt;
 pub mod patience;
 pub mod report;

@@ -3,7 +3,6 @@
 //! [`Station`] decides; the task that has the radio does what its [`Step`]s say and tells it what
 //! came of them.
 
-use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::fmt;
 
@@ -245,8 +244,8 @@ impl Candidate {
 pub struct Station {
     networks: Vec<Network>,
     backoff: Backoff,
-    /// What is left to try in this round.
-    candidates: VecDeque<Candidate>,
+    /// What is left to try in this round, the next one last.
+    candidates: Vec<Candidate>,
     /// What is being tried or connected.
     current: Option<Candidate>,
     /// The last connection's, to go back to without looking around.
@@ -270,7 +269,7 @@ impl Station {
         Self {
             networks,
             backoff: Backoff::new(cap_s),
-            candidates: VecDeque::new(),
+            candidates: Vec::new(),
             current: None,
             remembered: None,
             useless: None,
@@ -282,10 +281,10 @@ impl Station {
     }
 
     /// The first step. `kept` is the access point of an earlier life: the network's place, address
-    /// and channel. `gave_up`: that life ended since there was no connection over it for hours, so
-    /// that any other one is worth more.
-    pub fn start(&mut self, kept: Option<(usize, Bssid, u8)>, gave_up: bool) -> Step {
-        let place = if gave_up { &mut self.useless } else { &mut self.remembered };
+    /// and channel. `in_vain`: that life ended without a connection over it, so that any other one is
+    /// worth more.
+    pub fn start(&mut self, kept: Option<(usize, Bssid, u8)>, in_vain: bool) -> Step {
+        let place = if in_vain { &mut self.useless } else { &mut self.remembered };
         *place = kept
             .filter(|(network, ..)| *network < self.networks.len())
             .map(|(network, bssid, channel)| Candidate { network, bssid: Some(bssid), channel });
@@ -318,7 +317,7 @@ impl Station {
 
     /// A scan found these: all in reach, or those that it [wants](Station::wants).
     pub fn scanned(&mut self, found: &[AccessPoint], random: u32) -> Step {
-        self.candidates.clear();
+        let mut candidates = Vec::new();
         let mut trouble = Vec::new();
         let mut hidden = Vec::new();
         for (index, network) in self.networks.iter().enumerate() {
@@ -332,31 +331,30 @@ impl Station {
                 hidden.push(Candidate { network: index, bssid: None, channel: 0 });
                 continue;
             }
-            let (usable, other): (Vec<&AccessPoint>, Vec<&AccessPoint>) =
-                own.into_iter().partition(|one| network.takes(one.security));
-            self.candidates.extend(usable.iter().map(|one| Candidate {
-                network: index,
-                bssid: Some(one.bssid),
-                channel: one.channel,
-            }));
-            if let (true, Some(other)) = (usable.is_empty(), other.first()) {
-                trouble.push(Trouble::Unusable(network.ssid, other.security));
+            let before = candidates.len();
+            for one in own.iter().filter(|one| network.takes(one.security)) {
+                let &&AccessPoint { bssid, channel, .. } = one;
+                candidates.push(Candidate { network: index, bssid: Some(bssid), channel });
+            }
+            if candidates.len() == before {
+                trouble.push(Trouble::Unusable(network.ssid, own[0].security));
             }
         }
         if found.iter().any(|one| one.ssid == Ssid::default()) {
             // One of those that hide their names may be ours: only asking by name can tell.
-            self.candidates.extend(hidden);
-        } else if self.candidates.is_empty() {
+            candidates.append(&mut hidden);
+        } else if candidates.is_empty() {
             trouble
                 .extend(hidden.iter().map(|one| Trouble::Absent(self.networks[one.network].ssid)));
         }
         trouble.into_iter().for_each(|one| self.tell(one));
         if let Some(useless) = self.useless.take()
-            && let Some(place) = self.candidates.iter().position(|one| one.may_be(&useless))
+            && let Some(place) = candidates.iter().position(|one| one.may_be(&useless))
         {
-            (place + 1..self.candidates.len())
-                .for_each(|behind| self.candidates.swap(behind - 1, behind));
+            candidates[place..].rotate_left(1);
         }
+        candidates.reverse();
+        self.candidates = candidates;
         self.looked = true;
         self.next(random)
     }
@@ -451,7 +449,7 @@ impl Station {
         if let Some(current) = self.current {
             self.tell(Trouble::NoAddress(self.networks[current.network].ssid));
         }
-        if let Some(candidate) = self.candidates.pop_front() {
+        if let Some(candidate) = self.candidates.pop() {
             return self.join(candidate);
         }
         if core::mem::take(&mut self.looked) {
@@ -476,7 +474,7 @@ impl Station {
     }
 
     fn next(&mut self, random: u32) -> Step {
-        match self.candidates.pop_front() {
+        match self.candidates.pop() {
             Some(candidate) => self.join(candidate),
             None => {
                 self.current = None;

@@ -246,7 +246,7 @@ fn lost_before_there_was_an_address() {
 
 /// An access point with addresses and without a way to the server.
 #[test]
-fn who_gave_up_begins_elsewhere() {
+fn who_was_there_in_vain_begins_elsewhere() {
     let mut station = home_and_office();
     assert_eq!(station.start(Some((0, bssid(1), 1)), true), Step::Scan);
     assert_eq!(station.scanned(&both(), 0), join(1, 2));

@@ -90,8 +90,9 @@ pub struct Machine {
     log: Vec<u8>,
     /// Whether GPIO16 is wired to RST: the chip's timer wakes it from a deep sleep then.
     pub wake_wire: bool,
-    /// When on the board (ns) the deep sleep ends that the chip is in; [`LATEST`]: by a reset only.
-    asleep: Option<u64>,
+    /// When on the board (ns) the deep sleep began that the chip is in, and when it ends; [`LATEST`]: by
+    /// a reset only.
+    asleep: Option<(u64, u64)>,
     /// Since when EN is low.
     held: Option<Instant>,
     /// Since when EN is low only because of its capacitor.
@@ -433,6 +434,12 @@ impl Machine {
         (!self.unpowered, self.held.is_some())
     }
 
+    /// Since when, by the board's time, the chip sleeps deeply.
+    #[must_use]
+    pub fn asleep_since(&self) -> Option<Duration> {
+        self.asleep.map(|(since, _)| Duration::from_nanos(since))
+    }
+
     /// How often the chip was reset, its first start included.
     #[must_use]
     pub fn resets(&self) -> usize {
@@ -490,7 +497,7 @@ impl Machine {
             let mut stop = None;
             let wait = if self.held.is_some() {
                 REST
-            } else if let Some(wake) = self.asleep {
+            } else if let Some((_, wake)) = self.asleep {
                 self.sleep_to(if self.paced || wake == LATEST { self.due() } else { wake });
                 REST
             } else {
@@ -693,15 +700,17 @@ impl Machine {
         };
         self.say(&text);
         self.board.power_down(self.cpu.cycles());
-        self.asleep = Some(match sleep {
-            Sleep::For(time) if self.wake_wire => self.time() + time,
+        let now = self.time();
+        let wake = match sleep {
+            Sleep::For(time) if self.wake_wire => now + time,
             Sleep::For(_) | Sleep::Forever => LATEST,
-        });
+        };
+        self.asleep = Some((now, wake));
     }
 
     /// Time passes in a deep sleep, up to its end or the moment `end` (ns).
     fn sleep_to(&mut self, end: u64) {
-        while let Some(wake) = self.asleep {
+        while let Some((_, wake)) = self.asleep {
             let now = self.time();
             if now >= wake {
                 self.board.clear_rtc_stores();

@@ -110,6 +110,15 @@ const RTC_POWER_DOWN: u32 = 0x6000_0740;
 /// The result: periods of the crystal in bits 19:0, bit 31 when it is there.
 const RTC_CALIBRATION_VALUE: u32 = 0x6000_0370;
 
+/// What is not modelled although its registers keep what is written: the bits that start it.
+const ABSENT: [(u32, u32, &str); 5] = [
+    (0x6000_0E08, 3 << 8, "I2S"),
+    (0x6000_0B24, 1 << 29, "the DMA of I2S and SDIO"),
+    (0x6000_0B28, 1 << 29, "the DMA of I2S and SDIO"),
+    (0x6000_0368, 1 << 16, "sigma-delta at pins"),
+    (0x3FF0_0028, 1 << 2, "UART0 at GPIO13 and GPIO15"),
+];
+
 /// Addresses that are named because nothing is modelled there: a program that has lost its way
 /// touches them all.
 const MOST_REPORTED: usize = 256;
@@ -1233,6 +1242,12 @@ impl Board {
     }
 
     fn slow_store32(&mut self, address: u32, value: u32, now: u64) -> Result<(), Cause> {
+        let starts = |(at, bits, _): &&(u32, u32, &str)| *at == address && value & bits != 0;
+        if let Some((_, _, what)) = ABSENT.iter().find(starts) {
+            self.unmodelled(address, || {
+                format!("write of {value:#010x} to {address:#010x}: {what} is not modelled")
+            });
+        }
         if PERIPHERALS.contains(&address) {
             self.peripheral_store(address, value, now);
         } else if DPORT.contains(&address) {

@@ -464,6 +464,23 @@ static void test(void)
 }
 #endif
 
+#ifdef TEST_absent
+/* As i2s_begin of Arduino, sigmaDeltaSetup, Serial.swap: first what stops them. */
+static void test(void)
+{
+    for (int on = 0; on < 3; on++) {
+        REG(0x60000B24) = (0x3FFE9000 & 0xFFFFF) | (on ? 1 << 29 : 0);
+        REG(0x60000E08) = on ? 1 << 8 : 0;
+        REG(0x60000368) = on ? 1 << 16 | 128 : 128;
+        REG(0x3FF00028) = on ? 1 << 2 : 0;
+        if (!on)
+            say("stopped\n");
+        ets_delay_us(50000);
+    }
+    say("done\n");
+}
+#endif
+
 #ifdef TEST_missing
 static void test(void)
 {

@@ -4,11 +4,48 @@ use crate::board::Board;
 
 /// First byte of an image.
 const MAGIC: u8 = 0xE9;
+/// First bytes of images: the ROM's, and those of Espressif's boot loader.
+pub const MAGICS: [u8; 2] = [MAGIC, 0xEA];
 /// Start value of the checksum.
 pub const CHECKSUM: u8 = 0xEF;
 /// The ROM reads flash in pieces of this many bytes.
 const UNIT: usize = 16;
 const HEADER: usize = 8;
+
+/// Sizes of the flash chip by their number in an image's header, in bytes.
+const FLASH_SIZES: [(u8, usize); 7] = [
+    (0, 512 << 10),
+    (1, 256 << 10),
+    (2, 1 << 20),
+    (3, 2 << 20),
+    (4, 4 << 20),
+    (8, 8 << 20),
+    (9, 16 << 20),
+];
+
+/// The size of the flash chip, in bytes, that the fourth byte of an image's header names.
+#[must_use]
+pub fn flash_size(byte: u8) -> Option<usize> {
+    let number = match byte >> 4 {
+        // The same chips, with other halves.
+        5 => 3,
+        6 => 4,
+        number => number,
+    };
+    FLASH_SIZES.iter().find(|(other, _)| *other == number).map(|(_, bytes)| *bytes)
+}
+
+/// Makes the header of an image name a chip of so many bytes, as esptool does when it is told the size.
+/// One that maps two halves of such a chip means more than its size and stays, and what is no image.
+pub fn set_flash_size(image: &mut [u8], size: usize) {
+    let number = FLASH_SIZES.iter().find(|(_, bytes)| *bytes == size);
+    if let ([magic, _, _, sizes, ..], Some((number, _))) = (image, number)
+        && MAGICS.contains(magic)
+        && flash_size(*sizes) != Some(size)
+    {
+        *sizes = *sizes & 0xF | number << 4;
+    }
+}
 
 /// An image that was loaded.
 #[derive(Debug, PartialEq, Eq)]

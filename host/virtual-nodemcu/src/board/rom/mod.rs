@@ -164,12 +164,29 @@ impl Rom {
         board.uarts[0].set_hurried(false);
         match Image::load(board) {
             Ok(image) => {
+                Self::compare_size(board);
                 Self::start(cpu, image.entry);
             }
             Err(_) => {
                 board.uarts[0].send(b"ets_main.c \r\n");
                 Self::fail(cpu, board);
             }
+        }
+    }
+
+    /// Programs of the SDK look for their settings where the header's size says; otherwise many of them
+    /// reset themselves again and again without a word that says why.
+    fn compare_size(board: &mut Board) {
+        let (header, chip) = (image::flash_size(board.flash.data()[3]), board.flash.size());
+        if let Some(header) = header.filter(|header| *header != chip) {
+            board.unmodelled(super::FLASH_WINDOW.start, || {
+                format!(
+                    "the image's header says {} KiB of flash, the chip has {}: esptool write-flash \
+                     --flash-size detect",
+                    header >> 10,
+                    chip >> 10
+                )
+            });
         }
     }
 
