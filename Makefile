@@ -215,7 +215,7 @@ else
 # Programs, test programs and images are made once, by both cores, and not again (MADE). Then the
 # suites: some compute, others mostly wait, for a keep-alive, for esptool, for a page. Four at a time
 # fill two cores; the longest begin first. One that fails does not stop the others (-k).
-SUITES = e2e app-test update-fleet lint unit update-test flash-test foreign-test figures page-test crate-test board-test \
+SUITES = update-test e2e app-test update-fleet lint unit flash-test foreign-test figures page-test crate-test board-test \
 	target-test battery-test boot-test curve-test
 .PHONY: firmwares test-programs board-images figures suites
 # The NodeMCU's has its turn in `boards`, after its variants.
