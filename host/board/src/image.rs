@@ -259,10 +259,6 @@ impl Boot {
         if symbols.of("_text_start")? != CODE_SEEN {
             bail!("the firmware's code does not begin at 0x{CODE_SEEN:08x}");
         }
-        // esptool would take another beginning for something else, by chance (`esp8266.ld`).
-        if symbols.of("uxTopUsedPriority")? != symbols.of("_data_start")? {
-            bail!("the firmware's data does not begin with uxTopUsedPriority");
-        }
         for name in ["_iram_start", "_data_start"] {
             let wanted = symbols.of(name)?;
             if !self.segments.iter().any(|&(address, _)| address == wanted) {
@@ -496,10 +492,9 @@ pub(crate) mod tests {
 
     #[test]
     fn it_must_load_what_the_linker_placed() {
-        let symbols = |start, data, text, first| {
+        let symbols = |start, data, text| {
             Symbols(
                 [
-                    ("uxTopUsedPriority", first),
                     ("_start", start),
                     ("_iram_start", 0x4010_0000),
                     ("_data_start", data),
@@ -510,12 +505,10 @@ pub(crate) mod tests {
             )
         };
         let image = Boot::of_slot(&unsealed()).unwrap();
-        let (data, text) = (0x3FFE_8400, CODE_SEEN);
-        image.agrees(&symbols(START, data, text, data)).unwrap();
-        assert!(image.agrees(&symbols(START + 4, data, text, data)).is_err());
-        assert!(image.agrees(&symbols(START, data + 4, text, data + 4)).is_err());
-        assert!(image.agrees(&symbols(START, data, text + 16, data)).is_err());
-        assert!(image.agrees(&symbols(START, data, text, data + 4)).is_err());
+        image.agrees(&symbols(START, 0x3FFE_8400, CODE_SEEN)).unwrap();
+        assert!(image.agrees(&symbols(START + 4, 0x3FFE_8400, CODE_SEEN)).is_err());
+        assert!(image.agrees(&symbols(START, 0x3FFE_8404, CODE_SEEN)).is_err());
+        assert!(image.agrees(&symbols(START, 0x3FFE_8400, CODE_SEEN + 16)).is_err());
         let error = image.agrees(&Symbols(Vec::new())).unwrap_err().to_string();
         assert!(error.contains("has no _start: is it one for the chip?"), "{error}");
     }
