@@ -348,6 +348,7 @@ fuzz: setup ## ten million hostile identity regions, MQTT streams, TLS records, 
 		$(call host,test) --quiet $(LOCKED) --release -p clock -p gcm -p identity -p packets -p records -p update -p wpa --test fuzz -- --nocapture
 	@export FUZZ_SNAPSHOTS=$${FUZZ_SNAPSHOTS:-20000}; \
 		$(call host,test) --quiet $(LOCKED) -p virtual-nodemcu --test snapshot -- damaged
+	@export FUZZ_SEED=$${FUZZ_SEED:-$$(date +%s)}; $(call host,test) --quiet $(LOCKED) -p virtual-nodemcu --test board -- no_program no_request
 
 # Not part of `make test`: it fetches sources, and what it finds is about code that seldom changes.
 hostapd-test: setup ## the supplicant against hostapd's authenticator, compiled from Debian's source package
