@@ -543,10 +543,9 @@ radio-test: ## the firmware over the virtual air, with Espressif's libraries: bu
 ifneq ($(radio),)
 	@$(MAKE) --no-print-directory size BOARD=nodemcu UPDATES=0
 	@$(MAKE) --no-print-directory image size smoke BOARD=nodemcu
-	@$(MAKE) --no-print-directory image APP=examples/battery CPU_MHZ=160 >/dev/null
+	@$(MAKE) --no-print-directory battery
 	@$(WAITING); $(call host,test) --quiet $(LOCKED) -p e2e --test radio --test radio_load
 	@$(call host,test) --quiet $(LOCKED) -p e2e --test update -- --ignored an_update_comes_by_radio
-	@$(MAKE) --no-print-directory battery
 else
 	@echo "make radio-test: left out, because there is no ESP8266_RTOS_SDK ('make sdk' fetches it)"
 endif

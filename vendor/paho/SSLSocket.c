@@ -419,21 +419,24 @@ static void pass_over(SSL *ssl, struct fw_packet *item)
             && ssl->held + item->length + PAHO_MESSAGE_OVERHEAD <= PAHO_MAX_HELD)) {
         return;
     }
-    /* Behind the fixed header: topic with its length, then the packet id. */
-    const uint8_t *body = item->data + 1;
-    while ((*body++ & 0x80) != 0) {
-    }
-    const uint8_t *const id = body + 2 + (body[0] << 8 | body[1]);
+    const bool acknowledged = (item->data[0] >> 1 & 3) > 0;
     item->kind = 0;
     item->id = 0;
-    if ((item->data[0] >> 1 & 3) == 0 || !withhold) {
-        fw_log(FW_LOG_WARN, "mqtt", "a message was dropped: too many came before SUBACK");
-        if ((item->data[0] >> 1 & 3) > 0) {
-            item->id = (uint16_t)(id[0] << 8 | id[1]);
+    if (acknowledged && withhold) {
+        if (!ssl->withheld) {
+            fw_log(FW_LOG_INFO, "mqtt", "too many messages before SUBACK: they will come again");
+            ssl->withheld = true;
         }
-    } else if (!ssl->withheld) {
-        fw_log(FW_LOG_INFO, "mqtt", "too many messages before SUBACK: they will come again");
-        ssl->withheld = true;
+        return;
+    }
+    fw_log(FW_LOG_WARN, "mqtt", "a message was dropped: too many came before SUBACK");
+    if (acknowledged) {
+        /* Behind the fixed header: topic with its length, then the packet id. */
+        const uint8_t *body = item->data + 1;
+        while ((*body++ & 0x80) != 0) {
+        }
+        const uint8_t *const id = body + 2 + (body[0] << 8 | body[1]);
+        item->id = (uint16_t)(id[0] << 8 | id[1]);
     }
 }
 
