@@ -304,7 +304,7 @@ virtual-test: tools ## (two minutes) the virtual NodeMCU with stock esptool: wha
 	@$(THING_TOOL) esptool >/dev/null
 	@export RUST_TEST_THREADS=8; $(call host,test) $(LOCKED) -p virtual-nodemcu --test esptool_long
 
-foreign-test: tools ## firmware that nobody here wrote (MicroPython, CircuitPython, Espruino, NodeMCU Lua, Arduino), its tools (mpremote, ampy, nodemcu-uploader, esphomeflasher) and old esptools on the virtual NodeMCU
+foreign-test: tools ## firmware that nobody here wrote (MicroPython, CircuitPython, Espruino, NodeMCU Lua, Arduino), its tools (mpremote, ampy, nodemcu-uploader, esphomeflasher, esp_flasher) and old esptools on the virtual NodeMCU
 	@$(THING_TOOL) esptool >/dev/null
 	@if tools/foreign target/foreign target/esptool/bin/python; then \
 		$(WAITING); $(call host,test) --quiet $(LOCKED) -p virtual-nodemcu --test foreign; \

@@ -560,16 +560,26 @@ fn nodemcu_uploader_reaches_lua() {
     assert!(read("back.lua") == read("here.lua"));
 }
 
-/// It shows the sketch's log once it has flashed it.
+/// ESPHome's and Tasmota's.
 #[test]
-fn esphomeflasher_flashes_and_shows_the_log() {
+fn flashers_flash_and_show_the_log() {
+    for (program, options) in [("esphomeflasher", &["--esp8266"][..]), ("esp_flasher", &[])] {
+        let tries = (1..=5).find(|_| flashed_by(program, options));
+        assert!(tries.is_some(), "{program}: the board never answered in time");
+    }
+}
+
+/// Whether this program flashed a board and then showed the sketch's log; if not, it did not wait.
+fn flashed_by(program: &str, options: &[&str]) -> bool {
     let work = tempfile::tempdir().unwrap();
     let work = work.path();
     let mut board = Process::new(&work.join("flash.bin"), &["--net", "none"]);
     let port = board.port();
-    let mut flasher = tool(&["-m", "esphomeflasher", "--esp8266", "--port", &port], work)
+    let mut flasher = tool(&["-m", program, "--port", &port], work)
+        .args(options)
         .arg(folder().join("esp-linker-esp8266.bin"))
         .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
         .spawn()
         .unwrap();
     let start = Instant::now();
@@ -579,12 +589,18 @@ fn esphomeflasher_flashes_and_shows_the_log() {
     while !log.contains("ESP-Linker ready") {
         assert!(start.elapsed() < PATIENCE, "{log}");
         let count = output.read(&mut buffer).unwrap();
-        assert!(count > 0, "{log}");
+        if count == 0 {
+            flasher.stderr.take().unwrap().read_to_string(&mut log).unwrap();
+            assert!(did_not_wait(&log), "{log}");
+            flasher.wait().unwrap();
+            return false;
+        }
         log.push_str(&String::from_utf8_lossy(&buffer[..count]));
     }
     flasher.kill().unwrap();
     flasher.wait().unwrap();
     assert!(log.contains("Hash of data verified"), "{log}");
+    true
 }
 
 #[test]
@@ -595,9 +611,16 @@ fn old_esptools_flash_with_their_stubs() {
     }
 }
 
-/// Whether this release of esptool flashed a board. If not, it did not wait: it gives the answer to the
-/// command that starts its stub 50 ms (4.8: 200 ms), and a block of data three seconds, for which the
-/// board's process may not run enough on a busy machine. Everything else that fails is a fault.
+/// Whether an old esptool ended because no answer came in time: it gives the answer to the command that
+/// starts its stub 50 ms (4.8: 200 ms), and a block of data three seconds, for which the board's process
+/// may not run enough on a busy machine. Everything else that fails is a fault.
+fn did_not_wait(said: &str) -> bool {
+    ["StopIteration", "There was no response", "stopped responding"]
+        .iter()
+        .any(|it| said.contains(it))
+}
+
+/// Whether this release of esptool flashed a board; if not, it did not wait.
 fn flashed_by_old_esptool(version: &str) -> bool {
     let python = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/esptool/bin/python");
     let work = tempfile::tempdir().unwrap();
@@ -619,11 +642,7 @@ fn flashed_by_old_esptool(version: &str) -> bool {
         .unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
     let all = said.clone() + String::from_utf8_lossy(&output.stderr);
-    // What the three say when no answer came in time.
-    if ["StopIteration", "There was no response", "stopped responding"]
-        .iter()
-        .any(|it| all.contains(it))
-    {
+    if did_not_wait(&all) {
         return false;
     }
     assert!(output.status.success(), "{version}: {said}");
