@@ -2,6 +2,7 @@
 //! message each.
 //!
 //! Of CBOR this is what such messages are made of: one map whose values are numbers, texts and bytes.
+//! AWS writes it without its length, with a break at its end (3.2.2), though its guide does not say so.
 
 use alloc::vec::Vec;
 
@@ -85,6 +86,11 @@ const TEXT: u8 = 3;
 const MAP: u8 = 5;
 const SIMPLE: u8 = 7;
 
+/// Begins a map without its length.
+const OPEN_MAP: u8 = MAP << 5 | 31;
+/// Ends it.
+const BREAK: u8 = 0xFF;
+
 /// Writes the head of an item, in its shortest form.
 fn put(cbor: &mut Vec<u8>, major: u8, value: u32) {
     let size = match value {
@@ -113,12 +119,27 @@ struct Members<'a> {
 
 impl<'a> Members<'a> {
     /// Reads the one map that `cbor` is. Members that are not known are passed over. What no server
-    /// sends is refused: lists, maps in it, items without a length.
+    /// sends is refused: lists, maps in it, other items without a length.
     fn read(cbor: &'a [u8]) -> Option<Self> {
         let mut rest = cbor;
-        let (MAP, count, _) = item(&mut rest)? else { return None };
+        let mut left = None;
+        if let [OPEN_MAP, inner @ ..] = rest {
+            rest = inner;
+        } else {
+            let (MAP, count, _) = item(&mut rest)? else { return None };
+            left = Some(count);
+        }
         let mut members = Self::default();
-        for _ in 0..count {
+        loop {
+            match (&mut left, rest) {
+                (Some(0), _) => break,
+                (Some(left), _) => *left -= 1,
+                (None, [BREAK, behind @ ..]) => {
+                    rest = behind;
+                    break;
+                }
+                (None, _) => {}
+            }
             let (TEXT, _, name) = item(&mut rest)? else { return None };
             let (major, value, content) = item(&mut rest)?;
             match (name, major) {
@@ -160,4 +181,57 @@ fn item<'a>(cbor: &mut &'a [u8]) -> Option<(u8, u32, &'a [u8])> {
     let (content, rest) = rest.split_at_checked(length)?;
     *cbor = rest;
     Some((major, value, content))
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use std::vec;
+    use std::vec::Vec;
+
+    use super::*;
+
+    /// A block as AWS sent it to others (rustot's tests have it): f 0, i 0, l 1024, p.
+    fn block_of_aws() -> Vec<u8> {
+        let mut cbor = vec![191, 97, 102, 0, 97, 105, 0, 97, 108, 25, 4, 0, 97, 112, 89, 4, 0];
+        cbor.extend((0..1024).map(|at| at as u8));
+        cbor.push(255);
+        cbor
+    }
+
+    /// A refusal as AWS sent it (issue 3 of aws-samples/aws-iot-mqtt-download-agent).
+    const REFUSAL_OF_AWS: &[u8] =
+        b"\xBFdcodekInvalidCboraokInvalidCborgmessagetInvalid CBOR messageamtInvalid CBOR message\xFF";
+
+    #[test]
+    fn what_aws_sends_is_read() {
+        let cbor = block_of_aws();
+        let block = Block::read(&cbor).unwrap();
+        assert_eq!((block.file, block.number, block.block_size), (0, 0, 1024));
+        assert_eq!(block.content, &cbor[17..1041]);
+        assert_eq!(refusal(REFUSAL_OF_AWS), Some("InvalidCbor"));
+    }
+
+    #[test]
+    fn a_map_without_its_length_is_read_whole_or_not_at_all() {
+        let block = block_of_aws();
+        for cbor in [&block[..], REFUSAL_OF_AWS] {
+            for end in 0..cbor.len() {
+                assert!(Members::read(&cbor[..end]).is_none(), "{end} bytes");
+            }
+            assert!(Members::read(&[cbor, b"\0"].concat()).is_none(), "something follows");
+        }
+        // A break is no name, no value, and ends no map that has a length.
+        for nonsense in
+            [&b"\xBFaf\xFF"[..], b"\xA1af\xFF", b"\xA2af\0\xFF", b"\xFF", b"\xBF\xBF\xFF\xFF"]
+        {
+            assert!(Members::read(nonsense).is_none(), "{nonsense:x?}");
+        }
+        // With its length, as other brokers write it: the same.
+        let mut known = block.clone();
+        known[0] = 0xA4;
+        known.pop();
+        assert_eq!(Block::read(&known), Block::read(&block));
+    }
 }

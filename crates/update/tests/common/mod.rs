@@ -407,8 +407,8 @@ impl Server {
         {
             let mut answer = Vec::new();
             let mut cbor = Encoder::new(&mut answer);
-            cbor.map(2).unwrap().str(member).unwrap().str(word).unwrap();
-            cbor.str("m").unwrap().str("no").unwrap();
+            cbor.begin_map().unwrap().str(member).unwrap().str(word).unwrap();
+            cbor.str("m").unwrap().str("no").unwrap().end().unwrap();
             return self.send("streams/AFR_OTA-1/rejected/cbor", answer);
         }
         let mut cbor = Decoder::new(request);
@@ -480,30 +480,14 @@ impl Server {
         }
     }
 
+    /// Its map has no length, as AWS writes it.
     fn send_block(&mut self, file: u32, number: u32, content: &[u8]) {
         let mut cbor = Vec::new();
         Encoder::new(&mut cbor)
-            .map(5)
-            .unwrap()
-            .str("c")
-            .unwrap()
-            .str("token")
-            .unwrap()
-            .str("f")
-            .unwrap()
-            .u32(file)
-            .unwrap()
-            .str("l")
-            .unwrap()
-            .u32(BLOCK as u32)
-            .unwrap()
-            .str("i")
-            .unwrap()
-            .u32(number)
-            .unwrap()
-            .str("p")
-            .unwrap()
-            .bytes(content)
+            .begin_map()
+            .and_then(|cbor| cbor.str("c")?.str("token")?.str("f")?.u32(file))
+            .and_then(|cbor| cbor.str("i")?.u32(number)?.str("l")?.u32(BLOCK as u32))
+            .and_then(|cbor| cbor.str("p")?.bytes(content)?.end())
             .unwrap();
         self.send("streams/AFR_OTA-1/data/cbor", cbor);
     }

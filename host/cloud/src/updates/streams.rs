@@ -108,7 +108,9 @@ pub fn answer(
 
 impl Refusal {
     fn answer(&self, token: Option<&str>, form: Form) -> Answer {
-        form.answer("rejected", json!({ "o": self.code, "m": self.message }), token)
+        let (code, message) = (&self.code, &self.message);
+        let body = json!({ "code": code, "o": code, "message": message, "m": message });
+        form.answer("rejected", body, token)
     }
 }
 
@@ -141,20 +143,23 @@ impl Form {
 
 type Written = Result<(), minicbor::encode::Error<std::convert::Infallible>>;
 
+/// Maps and lists without their lengths, as AWS writes them.
 fn encode(cbor: &mut Encoder<&mut Vec<u8>>, value: &Value) -> Written {
     match value {
         Value::Object(members) => {
-            cbor.map(members.len() as u64)?;
+            cbor.begin_map()?;
             for (name, member) in members {
                 cbor.str(name)?;
                 encode(cbor, member)?;
             }
+            cbor.end()?;
         }
         Value::Array(items) => {
-            cbor.array(items.len() as u64)?;
+            cbor.begin_array()?;
             for item in items {
                 encode(cbor, item)?;
             }
+            cbor.end()?;
         }
         Value::String(text) => {
             cbor.str(text)?;
@@ -255,14 +260,14 @@ impl Block<'_> {
     }
 
     fn encode(&self, token: Option<&str>, cbor: &mut Encoder<&mut Vec<u8>>) -> Written {
-        cbor.map(4 + u64::from(token.is_some()))?;
+        cbor.begin_map()?;
         if let Some(token) = token {
             cbor.str("c")?.str(token)?;
         }
         cbor.str("f")?.u8(self.file)?;
-        cbor.str("l")?.u64(self.content.len() as u64)?;
         cbor.str("i")?.u64(self.number)?;
-        cbor.str("p")?.bytes(self.content)?;
+        cbor.str("l")?.u64(self.content.len() as u64)?;
+        cbor.str("p")?.bytes(self.content)?.end()?;
         Ok(())
     }
 }
@@ -385,7 +390,7 @@ mod tests {
         // In CBOR the same.
         let answers = answer(Some(&stream()), "describe/cbor", &[0xA0], read);
         assert_eq!(answers[0].path, "description/cbor");
-        assert_eq!(Decoder::new(&answers[0].payload).map().unwrap(), Some(3));
+        assert_eq!(Decoder::new(&answers[0].payload).map().unwrap(), None);
     }
 
     #[test]
