@@ -131,11 +131,21 @@ static int parse_certificates(mbedtls_x509_crt *list, const struct tls_der *docu
     return 0;
 }
 
+_Static_assert(TLS_CHAIN_MESSAGE == MBEDTLS_SSL_OUT_CONTENT_LEN, "what is sent as one record");
+
 /* A list of certificates to be sent, not parsed: a handshake needs nothing of the device's own but
- * their bytes, and names and keys would take some hundred more of the heap. */
+ * their bytes, and names and keys would take some hundred more of the heap. mbedTLS's own check that
+ * they fit wraps when fewer than three bytes are left (mbedtls_ssl_write_certificate, 3.6.5), and the
+ * next is written behind the buffer. */
 static int list_chain(mbedtls_x509_crt *list, const struct tls_profile *profile)
 {
+    size_t message = 7; /* type, length, length of the list (RFC 5246, 7.4 and 7.4.2) */
+
     for (size_t i = 0; i < profile->chain_count; i++) {
+        message += 3 + profile->chain[i].length;
+        if (message > TLS_CHAIN_MESSAGE) {
+            return MBEDTLS_ERR_SSL_BUFFER_TOO_SMALL;
+        }
         if (i > 0) {
             list->next = tls_calloc(1, sizeof *list);
             if (list->next == NULL) {
@@ -155,6 +165,7 @@ static int fill_material(struct handshake_material *material,
     error->item = TLS_ITEM_RANDOM;
     int code = tls_random_seed(&material->random, profile->key.data, profile->key.length);
     if (code == 0) {
+        error->item = (uint8_t)profile->root_count;
         code = list_chain(&material->chain, profile);
     }
     if (code == 0) {

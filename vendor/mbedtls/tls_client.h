@@ -66,6 +66,9 @@ struct tls_der {
     size_t length;
 };
 
+/* Most bytes of the message in which the own chain is sent: 7, and 3 with each certificate. */
+#define TLS_CHAIN_MESSAGE 2048
+
 struct tls_profile_config {
     const struct tls_der *roots; /* certificates to trust */
     size_t root_count;           /* at least 1 */
@@ -81,8 +84,8 @@ struct tls_session;
 /* Check and note what all connections share. Nothing is copied: both arrays, all DER bytes
  * and the ALPN string must outlive the profile. They may lie in flash; they are parsed anew
  * for each handshake, so that a connection does not hold 3 KB that it never uses.
- * Checks that everything parses and that the key belongs to the first certificate of the
- * chain. NULL on failure: tls_last_error(). */
+ * Checks that everything parses, that the key belongs to the first certificate of the chain and
+ * that the chain can be sent. NULL on failure: tls_last_error(). */
 struct tls_profile *tls_profile_new(const struct tls_profile_config *config);
 
 /* Free a profile that no session uses. NULL is allowed. */

@@ -20,6 +20,9 @@ const ALPN_MQTT: &core::ffi::CStr = c"x-amzn-mqtt-ca";
 /// The port on which AWS IoT tells MQTT from HTTPS by ALPN.
 const HTTPS_PORT: u16 = 443;
 
+/// Most bytes of the message in which [`Credentials::certificates`] are sent: 7, and 3 with each.
+pub const MAX_CHAIN_MESSAGE: usize = sys::TLS_CHAIN_MESSAGE as usize;
+
 /// Certificates and key, as DER. They are kept by address, hence `'static`.
 #[derive(Clone, Copy)]
 pub struct Credentials<'a> {
@@ -50,7 +53,7 @@ static VERIFIED: Kept<{ sys::TLS_KEPT_WORDS as usize }> = Kept::new();
 unsafe impl Send for Profile {}
 
 impl Profile {
-    /// Checks that the credentials parse and belong together.
+    /// Checks that the credentials parse, belong together and can be sent.
     ///
     /// # Errors
     /// Which certificate or key is bad, and why.

@@ -565,13 +565,26 @@ fn sec1_keys_serve_as_openssl_writes_them() {
 fn an_identity_that_is_too_large_is_refused() {
     let place = Place::new();
     let mut request = LeafRequest::client("lamp");
-    request.padding = 5_000;
-    place.put(&place.authority.issue(&request).unwrap());
-    request.padding = 3_500;
-    let other = place.authority.issue(&request).unwrap();
-    place.write("root.pem", &other.chain_pem());
+    let mut roots = String::new();
+    for padding in [5_000, 3_500] {
+        request.padding = padding;
+        roots += &place.authority.issue(&request).unwrap().chain_pem();
+    }
+    place.write("root.pem", &roots);
     place.write("config.toml", "[certificate]\nroots = [\"root.pem\"]");
     place.refused(&["identity.bin: the identity would take ", " bytes of 8192", "leave out"]);
+}
+
+#[test]
+fn a_chain_that_the_device_cannot_send_is_refused() {
+    let place = Place::new();
+    let between = place.authority.intermediate("between", KeyKind::P256, Validity::for_days(9));
+    let mut request = LeafRequest::client("lamp");
+    request.padding = 1_600;
+    place.put(&between.unwrap().issue(&request).unwrap());
+    place.refused(&[
+        "device.pem: the identity's certificate must have at most 2038 bytes, with its",
+    ]);
 }
 
 #[test]
