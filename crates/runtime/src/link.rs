@@ -134,6 +134,9 @@ fn try_run(
         port: identity.port,
     };
     let profile = patiently("tls", tls::Error::is_passing, || tls::Profile::new(&credentials))?;
+    if let Some(error) = tls::Error::last() {
+        log::warn!("tls: {error}; going on without it");
+    }
     if let Some(nap) = plan.nap {
         (nap.recall)(&profile);
     }
