@@ -429,14 +429,9 @@ fn client_ids_thing_names_and_topics() {
         refused(&Identity { thing_name, ..base() }, Field::ThingName);
     }
 
-    for good in [
-        "x",
-        &text[..256],
-        "1/2/3/4/5/6/7/8",
-        "/a b/ü",
-        "a/$b",
-        "$aws/rules/r/1/2/3/4/5/6/7/8",
-    ] {
+    for good in
+        ["x", &text[..256], "1/2/3/4/5/6/7/8", "/a b/ü", "a/$b", "$aws/rules/r/1/2/3/4/5/6/7/8"]
+    {
         let topics = Identity { status_topic: good, ..base() };
         assert_eq!(topics.validate(), Ok(()));
     }
