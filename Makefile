@@ -99,7 +99,11 @@ DRAM_MAX ?= $(if $(with_radio),81920,51200)
 # Espressif's libraries for the radio, which a board's firmware is linked with when they are there:
 # `make sdk` fetches them. RADIO=0 leaves them out.
 SDK = $(CURDIR)/sdk/ESP8266_RTOS_SDK
-ESP8266_SDK ?= $(firstword $(wildcard $(SDK) $(HOME)/esp/ESP8266_RTOS_SDK))
+ifeq ($(origin ESP8266_SDK),undefined)
+# By the shell: make takes a folder's name with a blank for two.
+ESP8266_SDK := $(shell for sdk in '$(SDK)' "$$HOME/esp/ESP8266_RTOS_SDK"; do \
+	if [ -d "$$sdk" ]; then echo "$$sdk"; break; fi; done)
+endif
 RADIO ?= $(if $(ESP8266_SDK),1,0)
 export ESP8266_SDK
 radio = $(filter 1,$(RADIO))
