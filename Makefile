@@ -204,7 +204,7 @@ identity-info: tools ## THING=name: what is in it, without the secrets
 provision: tools ## make THING on AWS (AWS_PROFILE, AWS_REGION), or complete or confirm it; ROTATE=1 renews its certificate
 	@$(AWS) $(THING_TOOL) provision $(if $(filter-out 0,$(ROTATE)),--rotate $(if $(filter-out 0,$(EMULATED)),--emulated))
 
-deprovision: tools ## remove THING from AWS; FOREIGN=1 also when it was not made here
+deprovision: tools ## remove THING from AWS; FOREIGN=1 also what was not made here
 	@$(AWS) $(THING_TOOL) deprovision $(if $(filter-out 0,$(FOREIGN)),--foreign)
 
 provision-fleet: tools ## make all things of FILE (CSV with a header and a column `thing`)
