@@ -186,7 +186,7 @@ fn main<W: wifi::Wifi>(
             let thing = thing.clone();
             // Who sleeps keeps the address when it leaves a connection.
             let in_vain = reset_reason == GAVE_UP || plan.nap.is_some() && !net::is_address_kept();
-            move || wifi::run(&thing, networks, radio, random, in_vain)
+            move || wifi::run(&thing, networks, radio, random, in_vain, give_up)
         });
     }
     link::run(
