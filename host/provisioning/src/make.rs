@@ -17,6 +17,7 @@ struct Making<'m> {
     store: &'m mut Store,
     policy: &'m Policy,
     slot: Slot,
+    extent: Extent,
     seen: Seen,
     key: Option<KeyPair>,
 }
@@ -32,6 +33,7 @@ impl Session<'_> {
         policy: &Policy,
         slot: Slot,
         extent: Extent,
+        end_old_topics: bool,
     ) -> Result<()> {
         let mut seen = Seen {
             certificate: slot.of(&mut store.journal).clone(),
@@ -41,8 +43,8 @@ impl Session<'_> {
         if self.policies_seen.contains(&policy.name) {
             seen.policy = Some(PolicyState::Right);
         }
-        let mut making = Making { store, policy, slot, seen, key: None };
-        let wanted = Wanted { policy: &policy.name, extent };
+        let mut making = Making { store, policy, slot, extent, seen, key: None };
+        let wanted = Wanted { policy: &policy.name, extent, end_old_topics };
         loop {
             match plan::next(wanted, &making.seen) {
                 Ok(Some(step)) => self.take(step, &mut making)?,
@@ -125,8 +127,13 @@ impl Session<'_> {
             Step::RequestCertificate => self.request_certificate(making)?,
             Step::LookAtPolicies(certificate) => {
                 let attached = self.attached_policies(&certificate.arn)?;
-                making.seen.policies = Some(attached.into_iter().collect());
+                let attached = attached.into_iter().collect();
+                if making.extent == Extent::Whole {
+                    making.note_what_stays(&attached)?;
+                }
+                making.seen.policies = Some(attached);
             }
+            Step::LookAtPolicy(name) => self.look_at_policy(making, name)?,
             Step::AttachPolicy(certificate) => {
                 let arguments = [("policy-name", policy), ("target", &certificate.arn)];
                 self.change(making.store, "attach-policy", &arguments)?;
@@ -148,8 +155,11 @@ impl Session<'_> {
                 // Written down before it is detached: afterwards nothing leads to it any more.
                 making.store.journal.old_policies.insert(name.clone());
                 let arguments = [("policy-name", name.as_str()), ("target", &certificate.arn)];
-                self.change(making.store, "detach-policy", &arguments)?;
-                (self.say)(&format!("policy {name} (other topics) detached"));
+                self.unless_gone(making.store, "detach-policy", &arguments)?;
+                making.store.done(|journal| {
+                    journal.staying.remove(&name);
+                })?;
+                (self.say)(&format!("policy {name} of before detached"));
                 making.seen.policies.get_or_insert_default().remove(&name);
                 making.seen.old_policies.insert(name);
             }
@@ -164,6 +174,33 @@ impl Session<'_> {
                 }
             }
         }
+        Ok(())
+    }
+
+    /// Looks whether another policy of ours allows what the one that is wanted does not. If so it stays,
+    /// and that is written down.
+    fn look_at_policy(&mut self, making: &mut Making<'_>, name: String) -> Result<()> {
+        let pair = (name, making.policy.name.clone());
+        let covered = match self.policies_compared.get(&pair) {
+            Some(covered) => *covered,
+            None => {
+                // One that is gone allows nothing.
+                let found = self.look_for("get-policy", &[("policy-name", &pair.0)])?;
+                let document = found.map(|answer| text(&answer, "policyDocument")).transpose()?;
+                let covered = document.is_none_or(|it| making.policy.allows_all_of(&it));
+                self.policies_compared.insert(pair.clone(), covered);
+                covered
+            }
+        };
+        let (name, _) = pair;
+        if !covered {
+            making.seen.old_policies.remove(&name);
+            making.store.done(|journal| {
+                journal.old_policies.remove(&name);
+                journal.staying.insert(name.clone());
+            })?;
+        }
+        making.seen.covered.insert(name, covered);
         Ok(())
     }
 
@@ -241,6 +278,20 @@ impl Making<'_> {
         self.store.path(&format!("{}.{extension}", self.slot.stem()))
     }
 
+    /// Of the policies that stay for the device's sake, one that was taken off otherwise is to be
+    /// deleted. While a rotation is under way the old certificate has them.
+    fn note_what_stays(&mut self, attached: &BTreeSet<String>) -> Result<()> {
+        let journal = &mut self.store.journal;
+        if journal.retiring.is_some() || journal.staying.is_subset(attached) {
+            return Ok(());
+        }
+        let gone: Vec<String> = journal.staying.difference(attached).cloned().collect();
+        journal.staying.retain(|name| attached.contains(name));
+        journal.old_policies.extend(gone);
+        self.seen.old_policies.clone_from(&journal.old_policies);
+        self.store.save()
+    }
+
     fn key(&self) -> Result<&KeyPair> {
         self.key.as_ref().context("no key was looked for")
     }
@@ -288,6 +339,11 @@ impl Making<'_> {
                  and provision again",
                 certificate.id,
                 key.display(),
+            ),
+            Refusal::TooManyPolicies => format!(
+                "the certificate has as many policies as AWS lets it have, of topics that were changed \
+                 again and again: give the device its present identity, then run `make provision \
+                 THING={thing} RETIRE=1` with the topics of that, and only then change them"
             ),
         }
     }

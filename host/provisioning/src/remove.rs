@@ -53,7 +53,7 @@ impl Session<'_> {
             self.remove_certificate(&mut store, thing, &arn, found)?;
         }
         let mut policies = store.journal.old_policies.clone();
-        policies.extend(store.journal.policy.clone());
+        policies.extend(store.journal.staying.iter().chain(&store.journal.policy).cloned());
         for name in policies {
             if !self.delete_policy_unless_used(&name, self.cli.patience().let_go)? {
                 // The journal stays: it is what leads to the policy.

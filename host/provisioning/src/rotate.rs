@@ -42,7 +42,7 @@ impl Session<'_> {
         if store.journal.retiring.is_some() {
             (self.say)("a rotation is under way: going on with it");
         } else {
-            self.make_all(&mut store, &policy, Slot::Next, Extent::Certificate)?;
+            self.make_all(&mut store, &policy, Slot::Next, Extent::Certificate, false)?;
             store.begin_swap()?;
         }
         let current =
@@ -76,6 +76,10 @@ impl Session<'_> {
             journal.old_policies.remove(&policy.name);
         })?;
         store.remove_pair("device.old")?;
+        if !store.journal.old_policies.is_empty() || !store.journal.staying.is_empty() {
+            // Those of before that the old certificate alone had are nobody's any more.
+            self.make_all(&mut store, &policy, Slot::Current, Extent::Whole, false)?;
+        }
         (self.say)("the old certificate and its key are gone");
         Ok(store.journal.clone())
     }

@@ -59,6 +59,9 @@ pub struct Journal {
     pub policy: Option<String>,
     /// Policies that this thing had before, not deleted yet.
     pub old_policies: BTreeSet<String>,
+    /// Policies of earlier topics that its certificate still has: the device may still use those.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub staying: BTreeSet<String>,
     /// The certificate of `device.pem`.
     pub certificate: Option<Certificate>,
     /// The certificate of `device.next.pem`, while a rotation makes it.
@@ -240,7 +243,7 @@ impl Store {
             self.remove_pair(stem)?;
         }
         // The journal goes last: as long as it is there, the rest can be removed again.
-        for name in ["identity.bin", "proved.der", JOURNAL, ".lock"] {
+        for name in ["identity.bin", "proved.der", "proved.topics", JOURNAL, ".lock"] {
             files::remove(&self.path(name))?;
         }
         // Not empty: the person keeps something of their own there.

@@ -46,6 +46,9 @@ pub struct Arguments {
     /// connected with them
     #[arg(long)]
     rotate: bool,
+    /// Topics of before end: the device has its new identity
+    #[arg(long, conflicts_with = "rotate")]
+    retire: bool,
     /// The device is the emulated one, which connects to the local cloud and not to AWS
     #[arg(long, requires = "rotate")]
     emulated: bool,
@@ -64,6 +67,9 @@ pub fn provision(context: Context, arguments: Arguments) -> Result<()> {
     let mut session = arguments.account.open(&things, &say)?;
     let (thing, topics) = (&settings.thing, &settings.topics);
     if !arguments.rotate {
+        if arguments.retire {
+            session.end_old_topics();
+        }
         session.provision(thing, topics)?;
         println!(
             "{thing} is complete; its key and certificate are in {}",

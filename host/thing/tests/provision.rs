@@ -1,6 +1,7 @@
 //! Provisioning with the real AWS CLI against moto, with faults at every call.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
@@ -12,6 +13,7 @@ use cloud::client::operator_options;
 use cloud::local::LocalCloud;
 use provisioning::fleet::{Fleet, Outcome};
 use provisioning::{Certificate, Cli, Journal, OPERATOR, PresenceEvents, Rotation, Witness};
+use things::folder::ThingFolder;
 use things::settings::Settings;
 use things::topics::Topics;
 
@@ -202,21 +204,57 @@ fn without_its_journal_a_thing_is_found_by_its_key() {
     assert!(bed.file("demo", "device.pem").exists());
 }
 
+/// A person's own `aws iot …`.
+#[track_caller]
+fn by_hand(bed: &Bed, words: &[&str]) -> serde_json::Value {
+    let output = Command::new(quick_aws())
+        .env_clear()
+        .envs(bed.environment())
+        // Not every version knows AWS_ENDPOINT_URL.
+        .args(["--endpoint-url", bed.url(), "--output", "json", "iot"])
+        .args(words)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    serde_json::from_slice(&output.stdout).unwrap_or_default()
+}
+
+/// Names of the policies of a thing's certificate.
+fn attached(bed: &Bed, thing: &str) -> BTreeSet<String> {
+    let arn = bed.journal(thing).unwrap().certificate.unwrap().arn;
+    let answer = by_hand(bed, &["list-attached-policies", "--target", &arn]);
+    let policies = answer["policies"].as_array().unwrap();
+    policies.iter().map(|policy| policy["policyName"].as_str().unwrap().to_owned()).collect()
+}
+
+/// Makes things that are complete those of a time before there were updates: what their policy
+/// allows was less. Returns its name.
+fn as_before_updates(bed: &Bed, things: &[&str]) -> &'static str {
+    const BEFORE: &str = "esp8266-thing-000000000000";
+    let now = bed.journal(things[0]).unwrap().policy.unwrap();
+    let document = bed.ask(&format!("/policies/{now}"))["policyDocument"].clone();
+    let mut document: serde_json::Value = serde_json::from_str(document.as_str().unwrap()).unwrap();
+    for statement in document["Statement"].as_array_mut().unwrap() {
+        statement["Resource"].as_array_mut().unwrap().truncate(1);
+    }
+    let document = document.to_string();
+    by_hand(bed, &["create-policy", "--policy-name", BEFORE, "--policy-document", &document]);
+    for thing in things {
+        let arn = bed.journal(thing).unwrap().certificate.unwrap().arn;
+        for (operation, policy) in [("attach-policy", BEFORE), ("detach-policy", &now)] {
+            by_hand(bed, &[operation, "--policy-name", policy, "--target", &arn]);
+        }
+        let notes = std::fs::read_to_string(bed.file(thing, "thing.json")).unwrap();
+        std::fs::write(bed.file(thing, "thing.json"), notes.replace(&now, BEFORE)).unwrap();
+    }
+    BEFORE
+}
+
 #[test]
 fn a_policy_that_a_person_edited_goes_with_its_versions() {
     let bed = Bed::new("ap-southeast-5");
     let policy = bed.provision("demo", &Topics::default()).unwrap().policy.unwrap();
-    let by_hand = |words: &[&str]| {
-        let output = Command::new(quick_aws())
-            .env_clear()
-            .envs(bed.environment())
-            // Not every version knows AWS_ENDPOINT_URL.
-            .args(["--region", "ap-southeast-5", "--endpoint-url", bed.url(), "iot"])
-            .args(words)
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "{output:?}");
-    };
+    let by_hand = |words: &[&str]| by_hand(&bed, words);
     let document = r#"{"Version":"2012-10-17","Statement":[]}"#;
     let version =
         ["create-policy-version", "--policy-name", &policy, "--policy-document", document];
@@ -285,15 +323,68 @@ fn what_others_use_stays() {
     assert_eq!(bed.account(), Account::default());
 }
 
+/// A device that has the old topics needs their policy, also to hear of the job that brings the new.
 #[test]
-fn other_topics_make_another_policy_in_place_of_the_first() {
+fn earlier_topics_stay_allowed_until_the_device_has_the_new_ones() {
     let bed = Bed::new("us-west-1");
-    let first = bed.provision("demo", &Topics::default()).unwrap();
-    let second = bed.provision("demo", &own_topics("demo")).unwrap();
-    assert_ne!(first.policy, second.policy);
+    let (one, two) = (Topics::default(), own_topics("demo"));
+    let provision = |topics: &Topics, retire: bool| {
+        bed.session(|session| {
+            if retire {
+                session.end_old_topics();
+            }
+            session.provision("demo", topics)
+        })
+    };
+    let policy = |journal: &Journal| journal.policy.clone().unwrap();
+    let first = provision(&one, false).unwrap();
+    let error = provision(&two, true).unwrap_err().to_string();
+    assert!(error.contains("without RETIRE=1") && attached(&bed, "demo").len() == 1, "{error}");
+
+    let second = provision(&two, false).unwrap();
     assert_eq!(first.certificate, second.certificate);
-    assert_eq!(bed.account().policies, [second.policy.unwrap()]);
     assert_eq!(second.status_topic, "demo-status/x");
+    let both = BTreeSet::from([policy(&first), policy(&second)]);
+    assert_eq!((both.len(), attached(&bed, "demo")), (2, both.clone()));
+    assert!(bed.said().contains("make update-identity THING=demo"));
+    bed.seen();
+    provision(&two, false).unwrap();
+    assert_eq!(changes(&bed.seen()), [""; 0]);
+    let last = provision(&two, true).unwrap();
+    assert_eq!(attached(&bed, "demo"), BTreeSet::from([policy(&second)]));
+    assert_eq!(bed.account().policies, [policy(&second)]);
+    assert!(last.staying.is_empty() && last.old_policies.is_empty());
+
+    // A device that has proved itself with the new ones; and that says nothing of later ones.
+    provision(&one, false).unwrap();
+    let folder = ThingFolder::new(&bed.certs(), "demo").unwrap();
+    folder.note_proved(&one).unwrap();
+    provision(&one, false).unwrap();
+    assert_eq!(bed.account().policies, [policy(&first)]);
+    for topics in [&two, &one] {
+        provision(topics, false).unwrap();
+        assert_eq!(attached(&bed, "demo"), both);
+    }
+
+    // The next certificate has the new ones only, and the old ones go with the old certificate.
+    let mut prophet = Prophet { sees: false, asked: Vec::new() };
+    rotate(&bed, &mut prophet).0.unwrap_err();
+    assert_eq!(attached(&bed, "demo"), BTreeSet::from([policy(&first)]));
+    assert_eq!(bed.account().policies.len(), 2);
+    prophet.sees = true;
+    let journal = rotate(&bed, &mut prophet).0.unwrap();
+    assert_eq!(bed.account().policies, [policy(&first)]);
+    assert!(journal.staying.is_empty() && journal.old_policies.is_empty());
+
+    // One that allows no more than the present one is of no use to the device.
+    let before = as_before_updates(&bed, &["demo"]);
+    assert_eq!(attached(&bed, "demo"), BTreeSet::from([before.to_owned()]));
+    provision(&one, false).unwrap();
+    assert_eq!(attached(&bed, "demo"), BTreeSet::from([policy(&first)]));
+    assert_eq!(bed.account().policies, [policy(&first)]);
+    provision(&two, false).unwrap();
+    bed.deprovision("demo").unwrap();
+    assert_eq!(bed.account(), Account::default());
 }
 
 #[test]
@@ -466,30 +557,49 @@ fn a_fleets_old_policy_goes_once_at_the_end() {
     let list = bed.folder.path().join("things.csv");
     std::fs::write(&list, "thing\na\nb\nc\n").unwrap();
     let fleet = Fleet::read(&list).unwrap();
-    let provision = |topics: &Topics| {
-        bed.session(|session| fleet.provision(session, &|_| Ok(topics.clone()), &|_, _| ()))
+    let provision = |topics: &Topics, retire: bool| {
+        bed.session(|session| {
+            if retire {
+                session.end_old_topics();
+            }
+            let outcomes = fleet.provision(session, &|_| Ok(topics.clone()), &|_, _| ())?;
+            Ok((outcomes, fleet.with_old_topics(session)))
+        })
     };
-    provision(&Topics::default()).unwrap();
-    let old = bed.account().policies;
-    let other = own_topics("x");
+    let asked = |seen: &[String]| {
+        let asked = |operation: &str| seen.iter().filter(|call| *call == operation).count();
+        (asked("list-targets-for-policy"), asked("delete-policy"))
+    };
+    let one = Topics::default();
+    provision(&one, false).unwrap();
+    let policies = bed.account().policies;
+    as_before_updates(&bed, &["a", "b", "c"]);
     // Stopped on the way, it is not forgotten.
     bed.fault("detach-policy", Fault::AnswerLost, 1);
-    provision(&other).unwrap_err();
-    bed.fault("get-policy", Fault::Lost, 1);
-    provision(&other).unwrap_err();
+    provision(&one, false).unwrap_err();
+    bed.fault("list-targets-for-policy", Fault::Lost, 1);
+    provision(&one, false).unwrap_err();
     bed.seen();
-    provision(&other).unwrap();
-    let seen = bed.seen();
-    for operation in ["list-targets-for-policy", "delete-policy"] {
-        assert_eq!(seen.iter().filter(|call| *call == operation).count(), 1, "{seen:?}");
-    }
-    let policies = bed.account().policies;
-    assert!(policies.len() == 1 && policies != old, "{policies:?}");
+    provision(&one, false).unwrap();
+    assert_eq!(asked(&bed.seen()), (1, 1));
+    assert_eq!(bed.account().policies, policies);
     for thing in ["a", "b", "c"] {
         assert_eq!(bed.journal(thing).unwrap().old_policies.len(), 0, "{thing}");
     }
-    provision(&other).unwrap();
+    provision(&one, false).unwrap();
     assert_eq!(bed.seen(), ["get-caller-identity"]);
+
+    // Of other topics it stays, until a person says or a device has proved that it has the new ones.
+    let two = own_topics("x");
+    assert_eq!(provision(&two, false).unwrap().1, 3);
+    ThingFolder::new(&bed.certs(), "a").unwrap().note_proved(&two).unwrap();
+    bed.seen();
+    let (outcomes, old_topics) = provision(&two, false).unwrap();
+    assert_eq!(outcomes, [Outcome::Provisioned, Outcome::Complete, Outcome::Complete]);
+    assert_eq!((old_topics, asked(&bed.seen())), (2, (1, 0)));
+    assert_eq!(provision(&two, true).unwrap().1, 0);
+    assert_eq!(asked(&bed.seen()), (1, 1));
+    assert_eq!(bed.account().policies.len(), 1);
 }
 
 /// With a fleet's size grows what one thing costs, if all journals are read and the whole report is
