@@ -9,6 +9,7 @@ use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
+use crate::keys;
 use process::files;
 use things::folder;
 
@@ -115,7 +116,7 @@ impl Store {
             .mode(0o700)
             .create(&folder)
             .with_context(|| format!("cannot make {}", folder.display()))?;
-        let lock_path = folder.join(".lock");
+        let lock_path = folder.join(LOCK);
         let lock = fs::File::create(&lock_path)
             .with_context(|| format!("cannot write {}", lock_path.display()))?;
         match lock.try_lock() {
@@ -234,16 +235,44 @@ impl Store {
         })
     }
 
-    /// Removes the files that provisioning made, and the folder when nothing else is in it.
+    /// Whether there is any file of the thing.
+    pub(super) fn has_files(&self) -> bool {
+        let pairs = STEMS.iter().flat_map(|stem| {
+            PAIR.iter().map(move |(extension, _)| self.path(&format!("{stem}.{extension}")))
+        });
+        pairs.chain(REST.iter().map(|name| self.path(name))).any(|path| path.exists())
+    }
+
+    /// Whether of the thing's files a key or a certificate is not known to be of the journal's
+    /// account. A key that has no certificate yet is, when there is a journal: both were made here.
+    pub(super) fn has_strange_files(&self) -> bool {
+        let Journal { account, certificate, next, .. } = &self.journal;
+        let strange = |stem: &str| {
+            let key = self.path(&format!("{stem}.key"));
+            // What cannot be read as a key was not made here.
+            self.path(&format!("{stem}.pem")).exists()
+                || key.exists() && !matches!(keys::load(&key), Ok(Some(_)))
+        };
+        // The journal has its account before anything is made.
+        (account.is_empty() && certificate.is_none())
+            || (certificate.is_none() && strange("device"))
+            || (next.is_none() && strange("device.next"))
+    }
+
+    /// Removes the files that provisioning made, and the folder when nothing else is in it. Key
+    /// and certificate stay when the journal still knows the certificate: so it is in the account.
     ///
     /// # Errors
     /// When a file cannot be removed.
     pub(super) fn remove(self) -> Result<()> {
-        for stem in ["device", "device.next", "device.old"] {
-            self.remove_pair(stem)?;
+        let Journal { certificate, next, retiring, .. } = &self.journal;
+        for (stem, known) in STEMS.iter().zip([certificate, next, retiring]) {
+            if known.is_none() {
+                self.remove_pair(stem)?;
+            }
         }
         // The journal goes last: as long as it is there, the rest can be removed again.
-        for name in ["identity.bin", "proved.der", "proved.topics", JOURNAL, ".lock"] {
+        for name in REST.iter().chain(&[LOCK]) {
             files::remove(&self.path(name))?;
         }
         // Not empty: the person keeps something of their own there.
@@ -252,12 +281,21 @@ impl Store {
     }
 }
 
+/// Of the certificate in use, of the one in the making and of the one before.
+const STEMS: [&str; 3] = ["device", "device.next", "device.old"];
+
 /// Key, request and certificate, with their modes. The certificate first: should a program
 /// read them in the middle of a swap, its check that the two belong together tells.
 const PAIR: [(&str, u32); 3] = [("pem", 0o644), ("csr", 0o644), ("key", 0o600)];
 
 /// The journal's name in the folder.
 const JOURNAL: &str = "thing.json";
+
+/// The lock's.
+const LOCK: &str = ".lock";
+
+/// What else there is of a thing.
+const REST: [&str; 4] = ["identity.bin", "proved.der", "proved.topics", JOURNAL];
 
 /// Reads a journal.
 fn read(text: &[u8], thing: &str) -> Result<Journal> {

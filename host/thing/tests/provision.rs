@@ -1,7 +1,7 @@
 //! Provisioning with the real AWS CLI against moto, with faults at every call.
 
 use std::cell::RefCell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
@@ -297,6 +297,85 @@ fn what_was_not_made_here_is_removed_only_when_asked() {
     assert_eq!(changes(&bed.seen()), Vec::<&str>::new());
     bed.session(|session| session.deprovision("demo", true)).unwrap();
     assert_eq!(bed.account(), Account::default());
+}
+
+/// A thing's folder but for the lock: names and bytes.
+fn files(bed: &Bed, thing: &str) -> BTreeMap<String, Vec<u8>> {
+    let listed = std::fs::read_dir(bed.file(thing, "")).into_iter().flatten().flatten();
+    let files = listed.filter(|entry| entry.file_name() != ".lock").map(|entry| {
+        (entry.file_name().into_string().unwrap(), std::fs::read(entry.path()).unwrap())
+    });
+    files.collect()
+}
+
+#[test]
+fn a_key_whose_certificate_is_elsewhere_goes_only_when_asked() {
+    let right = Bed::new("us-gov-east-1");
+    let certificate = right.provision("demo", &Topics::default()).unwrap().certificate.unwrap().id;
+    std::fs::remove_file(right.file("demo", "thing.json")).unwrap();
+    let bed = Bed::new("us-gov-west-1");
+    let keep = |names: &[&str]| {
+        let _ = std::fs::remove_dir_all(bed.file("demo", ""));
+        std::fs::create_dir_all(bed.file("demo", "")).unwrap();
+        for name in names {
+            // Whatever is in an identity.
+            let from = right.file("demo", &name.replace("identity.bin", "device.key"));
+            std::fs::copy(from, bed.file("demo", name)).unwrap();
+        }
+    };
+    let pair = ["device.key", "device.pem"];
+    let refused = || {
+        let before = files(&bed, "demo");
+        bed.seen();
+        let error = bed.deprovision("demo").unwrap_err().to_string();
+        assert!(error.contains("FOREIGN=1") && error.contains("Nothing was removed"), "{error}");
+        assert_eq!(files(&bed, "demo"), before);
+        assert_eq!(changes(&bed.seen()), [""; 0]);
+    };
+    for names in [&pair[..], &["device.key"], &["device.pem"], &["identity.bin"]] {
+        keep(names);
+        refused();
+    }
+    // A thing of that name is there, and a journal: provisioning was refused, as the key is none
+    // that it knows.
+    keep(&pair);
+    std::fs::write(bed.file("demo", "device.key"), "-----BEGIN EC PRIVATE KEY-----").unwrap();
+    bed.provision("demo", &Topics::default()).unwrap_err();
+    refused();
+    bed.session(|session| session.deprovision("demo", true)).unwrap();
+    assert_eq!(files(&bed, "demo"), BTreeMap::new());
+    assert_eq!(bed.account(), Account::default());
+    // In its own account it is found by the key.
+    assert!(right.is_active(&certificate));
+    right.deprovision("demo").unwrap();
+    assert_eq!(right.account(), Account::default());
+    assert!(!right.certs().join("demo").exists());
+}
+
+#[test]
+fn a_certificate_that_stays_keeps_its_key() {
+    let bed = Bed::new("cn-north-1");
+    let certificate = bed.provision("demo", &Topics::default()).unwrap().certificate.unwrap();
+    bed.provision("other", &Topics::default()).unwrap();
+    let by_hand = Command::new(quick_aws())
+        .env_clear()
+        .envs(bed.environment())
+        .args(["--region", "cn-north-1", "--endpoint-url", bed.url()])
+        .args(["iot", "attach-thing-principal", "--thing-name", "other"])
+        .args(["--principal", &certificate.arn])
+        .output()
+        .unwrap();
+    assert!(by_hand.status.success(), "{by_hand:?}");
+    let key = std::fs::read(bed.file("demo", "device.key")).unwrap();
+    for _ in 0..2 {
+        bed.deprovision("demo").unwrap();
+        assert!(bed.said().contains("stays: other has it, too"));
+        assert!(bed.is_active(&certificate.id));
+        let left = files(&bed, "demo");
+        assert_eq!(left.keys().collect::<Vec<_>>(), ["device.csr", "device.key", "device.pem"]);
+        assert_eq!(left["device.key"], key);
+    }
+    assert_eq!(bed.account().things, ["other"]);
 }
 
 #[test]
