@@ -80,6 +80,9 @@ pub const OPERATOR: &str = "esp8266-operator";
 /// How far apart the clocks of AWS and of this machine may be, in seconds.
 const CLOCK_SKEW_S: i64 = 900;
 
+/// How long another program may be at work on [`OPERATOR`].
+const OPERATOR_PATIENCE: Duration = Duration::from_secs(60);
+
 /// How many certificates AWS lists at once at most; without being asked it lists 25.
 const LARGEST_PAGE: &str = "250";
 
@@ -212,12 +215,12 @@ impl<'a> Session<'a> {
         Ok(store.journal.clone())
     }
 
-    /// Makes the client with which this program sees `thing` connect.
+    /// Makes the client with which this program sees things connect. Several may look at once.
     ///
     /// # Errors
     /// As [`Session::provision`].
-    pub fn operator(&mut self, thing: &str) -> Result<PresenceEvents> {
-        let policy = Policy::operator(&self.scope, thing);
+    pub fn operator(&mut self) -> Result<PresenceEvents> {
+        let policy = Policy::operator(&self.scope, OPERATOR);
         let nothing = Topics { status: String::new(), control: String::new() };
         let store = self.make(OPERATOR, &nothing, &policy, true)?;
         let endpoint = store.journal.endpoint.as_deref().unwrap_or_default();
@@ -302,7 +305,9 @@ impl<'a> Session<'a> {
 
     /// Opens the thing's folder; refuses one that belongs to another account or region.
     fn store(&self, thing: &str) -> Result<Store> {
-        let store = Store::open(&self.certs, thing)?;
+        // Several rotations may begin at once, and each makes the operator.
+        let patience = if thing == OPERATOR { OPERATOR_PATIENCE } else { Duration::ZERO };
+        let store = Store::open_within(&self.certs, thing, patience)?;
         let journal = &store.journal;
         let elsewhere = (!journal.account.is_empty() && journal.account != self.account)
             || (!journal.region.is_empty() && journal.region != self.region);

@@ -22,8 +22,8 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Result, bail};
+use cloud::presence;
 use serde_json::{Value, json};
-
 use things::topics::{Topics, UPDATE_ANSWERS, UPDATE_REQUESTS};
 
 /// The names of all policies made here begin so.
@@ -78,18 +78,16 @@ impl Policy {
         Ok(policy)
     }
 
-    /// The policy of this program's own client: it may connect as the thing that it is attached
-    /// to, and hear when `thing` connects.
+    /// The policy of this program's own client: it may connect by names that begin with `name`, as often
+    /// at once as there are people who look, and hear when any thing connects.
     #[must_use]
-    pub fn operator(scope: &str, thing: &str) -> Self {
-        let event = format!("$aws/events/presence/connected/{thing}");
-        let allow = |action: &str, resource: &str| json!({"Effect": "Allow", "Action": action, "Resource": format!("{scope}:{resource}")});
-        let mut connect = allow("iot:Connect", &format!("client/{THING}"));
-        connect["Condition"] = json!({"Bool": {"iot:Connection.Thing.IsAttached": "true"}});
+    pub fn operator(scope: &str, name: &str) -> Self {
+        let event = presence::topic("*");
+        let allow = |action: &str, resource: &str| json!({"Effect": "Allow", "Action": action, "Resource": [format!("{scope}:{resource}")]});
         Self::named_by_content(&json!({
             "Version": "2012-10-17",
             "Statement": [
-                connect,
+                allow("iot:Connect", &format!("client/{name}-*")),
                 allow("iot:Subscribe", &format!("topicfilter/{event}")),
                 allow("iot:Receive", &format!("topic/{event}")),
             ]
@@ -274,6 +272,26 @@ mod tests {
         ] {
             assert!(!policy.allows_all_of(&odd), "{odd}");
         }
+    }
+
+    #[test]
+    fn the_operator_hears_and_says_nothing() {
+        let document: Value =
+            serde_json::from_str(&Policy::operator(SCOPE, "op").document).unwrap();
+        let statements = document["Statement"].as_array().unwrap();
+        let allowed: Vec<(&str, &str)> = statements
+            .iter()
+            .map(|it| (it["Action"].as_str().unwrap(), it["Resource"][0].as_str().unwrap()))
+            .map(|(action, resource)| (action, resource.strip_prefix(SCOPE).unwrap()))
+            .collect();
+        assert_eq!(
+            allowed,
+            [
+                ("iot:Connect", ":client/op-*"),
+                ("iot:Subscribe", ":topicfilter/$aws/events/presence/connected/*"),
+                ("iot:Receive", ":topic/$aws/events/presence/connected/*"),
+            ]
+        );
     }
 
     #[test]

@@ -80,7 +80,7 @@ pub fn provision(context: Context, arguments: Arguments) -> Result<()> {
     let (connections, orders): (Box<dyn Witness>, _) = if arguments.emulated {
         (Box::new(LocalEvents::new(&settings.state)), settings.state.join("updates"))
     } else {
-        (Box::new(session.operator(thing)?), things.join("updates"))
+        (Box::new(session.operator()?), things.join("updates"))
     };
     let orders = Orders::new(&orders);
     let mut witness = AfterTrial { connections, orders, folder: &folder };

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use aws_stand_in::{Account, Bed, Fault, quick_aws};
-use cloud::client::operator_options;
+use cloud::client::{MqttClient, operator_options};
 use cloud::local::LocalCloud;
 use provisioning::fleet::{Fleet, Outcome};
 use provisioning::{Certificate, Cli, Journal, OPERATOR, PresenceEvents, Rotation, Witness};
@@ -818,6 +818,8 @@ fn a_rotation_goes_on_after_a_fault_at_any_change() {
         let mut prophet = Prophet { sees: true, asked: Vec::new() };
         bed.fault(operation, Fault::AnswerLost, 1);
         rotate(&bed, &mut prophet).0.unwrap_err();
+        // A device in the field connects once in months: who has seen it does not wait for it again.
+        prophet.sees = prophet.asked.is_empty();
         let journal = rotate(&bed, &mut prophet).0.unwrap();
         let new = journal.certificate.unwrap().id;
         assert_ne!(new, old, "{operation}");
@@ -849,6 +851,48 @@ fn presence_events_tell_which_certificate_a_device_has() {
     connects_with("old");
     connects_with("new");
     assert!(events.sees("demo", &new, Duration::from_secs(5)).unwrap());
+}
+
+/// A laptop's network that blinks once in ten minutes ends nobody's rotation.
+#[test]
+fn who_looks_for_a_device_comes_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = Settings::below(folder.path(), "demo");
+    let mut cloud = LocalCloud::start(&settings, &folder.path().join("cloud")).unwrap();
+    let options = operator_options(&cloud.pki, cloud.servers.broker.operator_port());
+    let mut events = PresenceEvents::new(options.clone());
+    events.prepare("demo").unwrap();
+    let mut aws = cloud.operator().unwrap();
+    // The broker ends the older of two connections of one client.
+    drop(MqttClient::connect(&options).unwrap());
+    let event =
+        r#"{"clientId":"demo","timestamp":1,"eventType":"connected","principalIdentifier":"new"}"#;
+    aws.publish("$aws/events/presence/connected/demo", event.as_bytes(), true).unwrap();
+    let new = Certificate { id: "new".to_owned(), arn: "arn:cert/new".to_owned() };
+    assert!(events.sees("demo", &new, Duration::from_secs(20)).unwrap());
+    // One that does not come back is told, with what is to be done.
+    cloud.servers.broker.stop().unwrap();
+    let error = format!("{:#}", events.sees("demo", &new, Duration::from_millis(500)).unwrap_err());
+    assert!(error.contains("is lost") && error.contains("same command again"), "{error}");
+}
+
+/// Whoever rotates has a client of its own: two people, or two terminals, do not end each other.
+#[test]
+fn the_operator_may_look_for_any_thing_at_once() {
+    let bed = Bed::new("us-gov-east-1");
+    let operator =
+        || bed.session(|session| Ok(session.operator()?.client_id().to_owned())).unwrap();
+    let first = operator();
+    let policies = bed.account().policies;
+    bed.seen();
+    let second = operator();
+    assert!(first != second && first.starts_with(&format!("{OPERATOR}-")), "{first} {second}");
+    assert_eq!(changes(&bed.seen()), [""; 0]);
+    assert_eq!(bed.account().policies, policies);
+    // What one before this one had goes.
+    as_before_updates(&bed, &[OPERATOR]);
+    operator();
+    assert_eq!(bed.account().policies, policies);
 }
 
 /// The program itself, with the AWS CLI found on PATH.
