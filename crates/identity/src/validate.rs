@@ -32,6 +32,9 @@ pub const MAX_PASSPHRASE: usize = 63;
 pub const MAX_MODULE: usize = 32;
 /// Most certificates: the device's and three intermediates.
 pub const MAX_CERTIFICATES: usize = 4;
+/// Longest TLS message of these certificates (RFC 5246, 7.4.2) in bytes: 7, and 3 more for each
+/// certificate than it has itself. The device sends it as one record and has room for no more.
+pub const MAX_CHAIN_MESSAGE: usize = 2048;
 /// Most further roots.
 pub const MAX_ROOTS: usize = 4;
 /// Most Wi-Fi networks.
@@ -112,6 +115,12 @@ impl Identity<'_> {
             .chain(self.roots.iter().map(|der| (der, Field::Root)));
         for (der, field) in with_field {
             certificate(der).map_err(|reason| field.invalid(reason))?;
+        }
+        let message = self.certificates.iter().fold(7, |sum, der| sum + 3 + der.len());
+        if message > MAX_CHAIN_MESSAGE {
+            return Err(Field::Certificate.invalid(
+                "must have at most 2038 bytes, with its issuers and 3 more for each of them",
+            ));
         }
         private_key(self.private_key).map_err(|reason| Field::PrivateKey.invalid(reason))
     }

@@ -51,7 +51,7 @@ mod rotate;
 mod state;
 mod witness;
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -78,8 +78,11 @@ pub const OPERATOR: &str = "esp8266-operator";
 /// How far apart the clocks of AWS and of this machine may be, in seconds.
 const CLOCK_SKEW_S: i64 = 900;
 
-/// How many of the newest certificates are looked at when an answer was lost.
-const SEARCHED: &str = "500";
+/// How many certificates AWS lists at once at most; without being asked it lists 25.
+const LARGEST_PAGE: &str = "250";
+
+/// How many pages of the newest certificates are looked at when an answer was lost.
+const MOST_PAGES: usize = 8;
 
 /// Which files and which place of the journal a certificate has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,6 +123,8 @@ pub struct Session<'a> {
     scope: String,
     endpoint: Option<String>,
     policies_seen: HashSet<String>,
+    /// While a fleet is made: policies of before, to be deleted at its end and not for each thing.
+    policies_later: Option<BTreeSet<String>>,
 }
 
 impl<'a> Session<'a> {
@@ -148,6 +153,7 @@ impl<'a> Session<'a> {
             scope,
             endpoint: None,
             policies_seen: HashSet::new(),
+            policies_later: None,
         })
     }
 
@@ -216,17 +222,14 @@ impl<'a> Session<'a> {
         Ok(store)
     }
 
-    /// Whether the journal says that all is made, in this account, for these topics, and the
+    /// Whether a journal says that all is made, in this account, for these topics, and the
     /// files are there and belong together. Asks nobody.
     ///
     /// # Errors
     /// When the files cannot be read.
-    pub fn is_complete(&self, thing: &str, topics: &Topics) -> Result<bool> {
-        let Some(journal) = journal(&self.certs, thing)? else {
-            return Ok(false);
-        };
-        let policy = Policy::new(&self.scope, thing, topics)?;
-        let folder = self.certs.join(thing);
+    fn is_complete(&self, journal: &Journal, topics: &Topics) -> Result<bool> {
+        let policy = Policy::new(&self.scope, &journal.thing, topics)?;
+        let folder = self.certs.join(&journal.thing);
         let Some(key) = keys::load(&folder.join("device.key"))? else {
             return Ok(false);
         };
@@ -316,16 +319,26 @@ impl<'a> Session<'a> {
         let written = std::fs::metadata(key_path)?.modified()?;
         let written = OffsetDateTime::from(written).unix_timestamp();
         let since = store.journal.doing.as_ref().map_or(written, |doing| doing.since.min(written));
+        let recent = |listed: &Value| {
+            seconds(&listed["creationDate"]).is_none_or(|created| created >= since - CLOCK_SKEW_S)
+        };
         // The newest first.
-        let answer = self.look("list-certificates", &[("max-items", SEARCHED)])?;
-        for listed in list(&answer, "certificates") {
-            let created = seconds(&listed["creationDate"]);
-            if created.is_some_and(|created| created < since - CLOCK_SKEW_S) {
-                continue;
+        let mut marker = None;
+        for _ in 0..MOST_PAGES {
+            // The AWS CLI's own way through the pages would go through all of them.
+            let mut arguments = vec![("no-paginate", ""), ("page-size", LARGEST_PAGE)];
+            arguments.extend(marker.as_deref().map(|marker| ("marker", marker)));
+            let answer = self.look("list-certificates", &arguments)?;
+            let page = list(&answer, "certificates");
+            for listed in page.iter().filter(|listed| recent(listed)) {
+                let certificate = certificate(listed)?;
+                if self.is_of(&certificate, key)? {
+                    return Ok(Some(certificate));
+                }
             }
-            let certificate = certificate(listed)?;
-            if self.is_of(&certificate, key)? {
-                return Ok(Some(certificate));
+            marker = answer["nextMarker"].as_str().map(str::to_owned);
+            if marker.is_none() || !page.last().is_some_and(recent) {
+                break;
             }
         }
         Ok(None)

@@ -1,5 +1,7 @@
 //! Takes the steps that [`plan`] names, by the AWS CLI.
 
+use std::collections::BTreeSet;
+
 use anyhow::{Context, Result, bail};
 use process::files::{self, PUBLIC};
 use rcgen::KeyPair;
@@ -152,19 +154,34 @@ impl Session<'_> {
                 making.seen.old_policies.insert(name);
             }
             Step::DeletePolicy(name) => {
-                let gone = self.delete_policy_unless_used(&name, SHORTLY)?;
                 making.seen.old_policies.remove(&name);
-                if !gone {
-                    // It stays in the journal, and the next run deletes it.
-                    (self.say)(&format!("policy {name} stays for now: AWS still holds it"));
-                    return Ok(());
+                if let Some(later) = &mut self.policies_later {
+                    later.insert(name);
+                } else if self.delete_old_policy(&name)? {
+                    making.store.done(|journal| {
+                        journal.old_policies.remove(&name);
+                    })?;
                 }
-                making.store.done(|journal| {
-                    journal.old_policies.remove(&name);
-                })?;
             }
         }
         Ok(())
+    }
+
+    /// Deletes a policy of before unless something has it; says whether that is settled. What is not
+    /// stays in the journal, and the next run deletes it.
+    pub(super) fn delete_old_policy(&self, name: &str) -> Result<bool> {
+        let settled = self.delete_policy_unless_used(name, SHORTLY)?;
+        if !settled {
+            (self.say)(&format!("policy {name} stays for now: AWS still holds it"));
+        }
+        Ok(settled)
+    }
+
+    /// Takes policies that were dealt with out of a thing's journal.
+    pub(super) fn forget_policies(&self, thing: &str, settled: &BTreeSet<String>) -> Result<()> {
+        let mut store = self.store(thing)?;
+        store.journal.old_policies.retain(|name| !settled.contains(name));
+        store.save()
     }
 
     /// Looks how a certificate is; one that is as it should be is written down.

@@ -210,13 +210,13 @@ impl Session<'_> {
     /// Deletes a policy of ours that no certificate has any more, its further versions first. Says
     /// whether all is done that can be: `false` while AWS still holds it.
     pub(super) fn delete_policy_unless_used(&self, name: &str, limit: Duration) -> Result<bool> {
-        let Some(answer) = self.look_for("list-targets-for-policy", &[("policy-name", name)])?
-        else {
+        // Whether there is one: a fleet's policy has so many that listing them would not end.
+        let arguments = [("policy-name", name), ("max-items", "1")];
+        let Some(answer) = self.look_for("list-targets-for-policy", &arguments)? else {
             return Ok(true);
         };
-        let targets = list(&answer, "targets").len();
-        if targets > 0 {
-            (self.say)(&format!("policy {name} stays: {targets} other certificate(s) have it"));
+        if !list(&answer, "targets").is_empty() {
+            (self.say)(&format!("policy {name} stays: other certificates have it"));
             return Ok(true);
         }
         // A person may have edited it: AWS deletes no policy that has other versions than one.

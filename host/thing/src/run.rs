@@ -19,7 +19,7 @@ use things::folder::ThingFolder;
 use things::settings::Settings;
 
 use crate::context::{Configured, Context};
-use crate::smoke;
+use crate::{release, smoke};
 
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -87,15 +87,12 @@ pub fn identity_given(state: &Path) -> PathBuf {
 /// Lets a device that nobody else has trust the signing key of this working copy, if there is one and
 /// nobody has said whom it trusts.
 pub fn trust_own(things: &Path, device: &mut DeviceIdentity) -> Result<()> {
-    let public = things.join(SIGNING_KEY);
+    let public = release::own_public_key(things);
     if device.update_keys.is_empty() && public.exists() {
         device.update_keys.push(*PublicKey::read(&public)?.point());
     }
     Ok(())
 }
-
-/// The public half of the key that signs, below the folder of things.
-const SIGNING_KEY: &str = "signing/signing.pub";
 
 /// Lets the device trust the signing key of this working copy, if there is one and nobody has said
 /// whom it trusts. Says in words what updates it takes.
@@ -105,7 +102,7 @@ fn trust(
     board: &Board,
     device: &mut DeviceIdentity,
 ) -> Result<String> {
-    let public = things.join(SIGNING_KEY);
+    let public = release::own_public_key(things);
     Ok(if let Some(reason) = board.no_updates() {
         format!("none: {reason}")
     } else if !device.update_keys.is_empty() {

@@ -344,7 +344,7 @@ pub fn update(context: &Context, arguments: Arguments) -> Result<()> {
         Some(order) => order,
         None => {
             let release = arguments.image.read()?;
-            let public = arguments.key.folder.join("signing.pub");
+            let public = arguments.key.public(&context.things);
             release.verify(&PublicKey::read(&public)?).with_context(|| {
                 format!("devices that trust {} would refuse this release", public.display())
             })?;
@@ -380,7 +380,7 @@ pub fn update_identity(mut context: Context, arguments: IdentityArguments) -> Re
     let order = match going_on(&orders, &meant, true)? {
         Some(order) => order,
         None => {
-            let signer = arguments.key.signer(arguments.signer.as_deref())?;
+            let signer = arguments.key.signer(&context.things, arguments.signer.as_deref())?;
             let file = match meant.cloud {
                 CloudName::Aws => written_identity(context)?,
                 CloudName::Local => local_identity(context, &meant)?,

@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use aws_stand_in::{Account, Bed, Fault, quick_aws};
 use cloud::client::operator_options;
@@ -351,11 +351,19 @@ fn what_others_use_stays() {
     let second = bed.provision("second", &Topics::default()).unwrap();
     assert_eq!(first.policy, second.policy);
     bed.deprovision("first").unwrap();
-    assert!(bed.said().contains("stays: 1 other certificate(s) have it"));
+    assert!(bed.said().contains("stays: other certificates have it"));
     let account = bed.account();
     assert_eq!(account.things, ["second"]);
     assert_eq!(account.policies, [second.policy.clone().unwrap()]);
     assert_eq!(account.certificates, [second.certificate.unwrap().id]);
+    // A fleet's policy has as many targets as the fleet has things: they are not listed.
+    let page = r#"{"targets":["arn:aws:iot:us-east-2:123456789012:cert/x"],"nextMarker":"x"}"#;
+    bed.fault("list-targets-for-policy", Fault::Answer(page), 1);
+    bed.provision("third", &Topics::default()).unwrap();
+    bed.seen();
+    bed.deprovision("third").unwrap();
+    let seen = bed.seen();
+    assert_eq!(seen.iter().filter(|call| *call == "list-targets-for-policy").count(), 1);
     bed.deprovision("second").unwrap();
     assert_eq!(bed.account(), Account::default());
 }
@@ -506,9 +514,12 @@ fn a_fleet_stops_goes_on_and_reports() {
     };
     let report = || std::fs::read_to_string(fleet.report()).unwrap();
 
-    // The second thing's certificate is made, but nobody hears of it.
+    // The second thing's certificate is made, but nobody hears of it, and others were made since.
     bed.provision("a", &Topics::default()).unwrap();
     bed.fault("create-certificate-from-csr", Fault::AnswerLost, 1);
+    let page = r#"{"certificates":[{"certificateArn":"arn:aws:iot:r:1:cert/x","creationDate":9999999999,
+        "certificateId":"0123456789012345678901234567890123456789012345678901234567890123"}],"nextMarker":"x"}"#;
+    bed.fault("list-certificates", Fault::Answer(page), 1);
     let (outcome, told) = run();
     let error = format!("{:#}", outcome.unwrap_err());
     assert!(error.contains("stopped at b; 1 of 3 are complete"), "{error}");
@@ -530,6 +541,77 @@ fn a_fleet_stops_goes_on_and_reports() {
     bed.seen();
     run().0.unwrap();
     assert_eq!(bed.seen(), ["get-caller-identity"]);
+}
+
+#[test]
+fn a_fleets_old_policy_goes_once_at_the_end() {
+    let bed = Bed::new("us-gov-west-1");
+    let list = bed.folder.path().join("things.csv");
+    std::fs::write(&list, "thing\na\nb\nc\n").unwrap();
+    let fleet = Fleet::read(&list).unwrap();
+    let provision = |topics: &Topics| {
+        bed.session(|session| fleet.provision(session, &|_| Ok(topics.clone()), &|_, _| ()))
+    };
+    provision(&Topics::default()).unwrap();
+    let old = bed.account().policies;
+    let other = own_topics("x");
+    // Stopped on the way, it is not forgotten.
+    bed.fault("detach-policy", Fault::AnswerLost, 1);
+    provision(&other).unwrap_err();
+    bed.fault("get-policy", Fault::Lost, 1);
+    provision(&other).unwrap_err();
+    bed.seen();
+    provision(&other).unwrap();
+    let seen = bed.seen();
+    for operation in ["list-targets-for-policy", "delete-policy"] {
+        assert_eq!(seen.iter().filter(|call| *call == operation).count(), 1, "{seen:?}");
+    }
+    let policies = bed.account().policies;
+    assert!(policies.len() == 1 && policies != old, "{policies:?}");
+    for thing in ["a", "b", "c"] {
+        assert_eq!(bed.journal(thing).unwrap().old_policies.len(), 0, "{thing}");
+    }
+    provision(&other).unwrap();
+    assert_eq!(bed.seen(), ["get-caller-identity"]);
+}
+
+/// With a fleet's size grows what one thing costs, if all journals are read and the whole report is
+/// written for each.
+#[test]
+fn the_report_is_written_now_and_then() {
+    let bed = Bed::new("cn-north-1");
+    bed.provision("t0", &Topics::default()).unwrap();
+    let notes = std::fs::read_to_string(bed.file("t0", "thing.json")).unwrap();
+    let mut lines = "thing\nt0\n".to_owned();
+    for index in 1..200 {
+        let thing = format!("t{index}");
+        lines += &format!("{thing}\n");
+        std::fs::create_dir(bed.certs().join(&thing)).unwrap();
+        for file in ["device.key", "device.pem"] {
+            std::fs::copy(bed.file("t0", file), bed.file(&thing, file)).unwrap();
+        }
+        let notes = notes.replace("\"t0\"", &format!("{thing:?}"));
+        std::fs::write(bed.file(&thing, "thing.json"), notes).unwrap();
+    }
+    let list = bed.folder.path().join("things.csv");
+    std::fs::write(&list, lines).unwrap();
+    let fleet = Fleet::read(&list).unwrap();
+    let (mut versions, begun) = (RefCell::new(Vec::new()), Instant::now());
+    let outcomes = bed.session(|session| {
+        fleet.provision(session, &|_| Ok(Topics::default()), &|thing, _| {
+            // It is not looked at again.
+            std::fs::remove_file(bed.file(thing, "thing.json")).unwrap();
+            let modified = std::fs::metadata(fleet.report()).unwrap().modified().unwrap();
+            versions.borrow_mut().push(modified);
+        })
+    });
+    assert!(outcomes.unwrap().iter().all(|outcome| *outcome == Outcome::Complete));
+    versions.get_mut().dedup();
+    let written = versions.get_mut().len();
+    assert!(written as u64 <= 2 + begun.elapsed().as_secs(), "{written} times");
+    let report = std::fs::read_to_string(fleet.report()).unwrap();
+    assert_eq!(report.matches(",complete,").count(), 200);
+    assert_eq!(report.matches(".amazonaws.com").count(), 200);
 }
 
 #[test]
