@@ -18,6 +18,9 @@ pub struct Arguments {
     /// CSV file with a header; the column `thing` has the names
     #[arg(long)]
     file: PathBuf,
+    /// Add a certificate also to things that were made elsewhere
+    #[arg(long)]
+    foreign: bool,
 }
 
 /// Provisions all things of a list.
@@ -32,6 +35,9 @@ pub fn provision(context: &Context, arguments: Arguments) -> Result<()> {
         if started.get() { bar.set_message(line.to_owned()) } else { println!("{line}") }
     };
     let mut session = arguments.account.open(&context.things, &say)?;
+    if arguments.foreign {
+        session.join_foreign_things();
+    }
     println!("things       {}", fleet.things().len());
     started.set(true);
     let topics = |thing: &str| Ok(config.topics(thing, Topics::default())?);

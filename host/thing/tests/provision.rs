@@ -345,6 +345,42 @@ fn a_certificate_that_stays_keeps_its_key() {
 }
 
 #[test]
+fn a_name_that_is_taken_is_joined_only_when_asked() {
+    let bed = Bed::new("cn-northwest-1");
+    let first = bed.provision("demo", &Topics::default()).unwrap().certificate.unwrap();
+    std::fs::rename(bed.file("demo", ""), bed.certs().join("elsewhere")).unwrap();
+    let before = bed.account();
+    bed.seen();
+    refused(&bed, &["demo was made elsewhere", &first.id[..12], "FOREIGN=1"]);
+    // Another key changes nothing.
+    std::fs::create_dir_all(bed.file("demo", "")).unwrap();
+    let other = rcgen::KeyPair::generate().unwrap().serialize_pem();
+    std::fs::write(bed.file("demo", "device.key"), other).unwrap();
+    bed.seen();
+    refused(&bed, &["demo was made elsewhere"]);
+    assert_eq!(changes(&bed.seen()), [""; 0]);
+    assert_eq!(bed.account(), before);
+    assert!(bed.journal("demo").is_none());
+    let joined = bed.session(|session| {
+        session.join_foreign_things();
+        session.provision("demo", &Topics::default())
+    });
+    let second = joined.unwrap().certificate.unwrap();
+    assert!(bed.is_active(&first.id) && bed.is_active(&second.id));
+    // From now on it is known here.
+    bed.provision("demo", &Topics::default()).unwrap();
+    // One without certificates is nobody's.
+    bed.tell("POST", "/things/by-hand");
+    bed.provision("by-hand", &Topics::default()).unwrap();
+    // Somebody else is as quick.
+    let both = r#"{"principals":["arn:aws:iot:eu-west-1:123456789012:cert/stranger"]}"#;
+    bed.fault("list-thing-principals", Fault::Answer(both), 1);
+    let error = bed.provision("quick", &Topics::default()).unwrap_err().to_string();
+    assert!(error.contains("at the same time, with stranger"), "{error}");
+    bed.provision("quick", &Topics::default()).unwrap();
+}
+
+#[test]
 fn what_others_use_stays() {
     let bed = Bed::new("us-east-2");
     let first = bed.provision("first", &Topics::default()).unwrap();
