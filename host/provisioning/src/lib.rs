@@ -132,6 +132,8 @@ pub struct Session<'a> {
     policies_compared: HashMap<(String, String), bool>,
     /// Whether policies of earlier topics go, whatever is known of the device.
     end_old_topics: bool,
+    /// Whether things that were made elsewhere get a certificate from here, too.
+    joins: bool,
     /// While a fleet is made: policies of before, to be deleted at its end and not for each thing.
     policies_later: Option<BTreeSet<String>>,
 }
@@ -164,8 +166,15 @@ impl<'a> Session<'a> {
             policies_seen: HashSet::new(),
             policies_compared: HashMap::new(),
             end_old_topics: false,
+            joins: false,
             policies_later: None,
         })
+    }
+
+    /// From now on a thing that was made elsewhere gets a certificate from here as well: the person
+    /// says that it is meant.
+    pub fn join_foreign_things(&mut self) {
+        self.joins = true;
     }
 
     /// From now on policies of earlier topics go: the person says that the devices have the present
@@ -361,13 +370,9 @@ impl<'a> Session<'a> {
     /// Finds the certificate of `key` among those of the thing and those that the account got
     /// since the key was made.
     fn search(&self, store: &Store, key_path: &Path, key: &KeyPair) -> Result<Option<Certificate>> {
-        for arn in self.principals(&store.journal.thing)? {
-            if let Some((_, id)) = arn.split_once(":cert/") {
-                let certificate = Certificate { id: id.to_owned(), arn: arn.clone() };
-                if self.is_of(&certificate, key)? {
-                    return Ok(Some(certificate));
-                }
-            }
+        let attached = self.principals(&store.journal.thing)?;
+        if let Some(certificate) = self.search_among(&attached, key)? {
+            return Ok(Some(certificate));
         }
         let written = std::fs::metadata(key_path)?.modified()?;
         let written = OffsetDateTime::from(written).unix_timestamp();
@@ -392,6 +397,19 @@ impl<'a> Session<'a> {
             marker = answer["nextMarker"].as_str().map(str::to_owned);
             if marker.is_none() || !page.last().is_some_and(recent) {
                 break;
+            }
+        }
+        Ok(None)
+    }
+
+    /// Finds the certificate of `key` among these ARNs.
+    fn search_among(&self, arns: &[String], key: &KeyPair) -> Result<Option<Certificate>> {
+        for arn in arns {
+            if let Some((_, id)) = arn.split_once(":cert/") {
+                let certificate = Certificate { id: id.to_owned(), arn: arn.clone() };
+                if self.is_of(&certificate, key)? {
+                    return Ok(Some(certificate));
+                }
             }
         }
         Ok(None)
@@ -451,6 +469,12 @@ fn seconds(value: &Value) -> Option<i64> {
         }
         _ => None,
     }
+}
+
+/// What is attached to a thing, for a person to recognise it.
+fn in_short(arns: &[String]) -> String {
+    let names = arns.iter().map(|arn| arn.split_once(":cert/").map_or(&**arn, |(_, id)| short(id)));
+    names.collect::<Vec<_>>().join(", ")
 }
 
 /// Enough of a certificate's id to recognise it.

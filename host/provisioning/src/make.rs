@@ -9,7 +9,8 @@ use rcgen::KeyPair;
 use crate::plan::{self, CertificateState, Extent, Key, PolicyState, Refusal, Seen, Step, Wanted};
 use crate::state::Store;
 use crate::{
-    Cause, Certificate, Failure, Policy, SHORTLY, Session, Slot, certificate, keys, short, text,
+    Cause, Certificate, Failure, OPERATOR, Policy, SHORTLY, Session, Slot, certificate, in_short,
+    keys, short, text,
 };
 
 /// A thing in the making.
@@ -63,6 +64,7 @@ impl Session<'_> {
                 making.seen.thing = Some(found.is_some());
                 if let Some(answer) = found {
                     (self.say)(&format!("thing {thing} exists"));
+                    self.refuse_somebody_elses(making)?;
                     let arn = text(&answer, "thingArn")?;
                     making.store.done(|journal| journal.thing_arn = Some(arn))?;
                 }
@@ -150,6 +152,7 @@ impl Session<'_> {
                 making.store.done(|_| ())?;
                 making.seen.attached = Some(true);
                 (self.say)("certificate attached to the thing");
+                self.tell_of_a_race(making)?;
             }
             Step::DetachPolicy(certificate, name) => {
                 // Written down before it is detached: afterwards nothing leads to it any more.
@@ -219,6 +222,52 @@ impl Session<'_> {
         let mut store = self.store(thing)?;
         store.journal.old_policies.retain(|name| !settled.contains(name));
         store.save()
+    }
+
+    /// Fails when a thing that this machine does not know was made elsewhere: it has certificates,
+    /// and none of them is of a key here. One that has none is taken, whoever made it.
+    fn refuse_somebody_elses(&self, making: &Making<'_>) -> Result<()> {
+        let journal = &making.store.journal;
+        let thing = journal.thing.as_str();
+        // The operator is the same one for all who rotate in an account.
+        if journal.thing_arn.is_some() || self.joins || thing == OPERATOR {
+            return Ok(());
+        }
+        let principals = self.principals(thing)?;
+        let key = keys::load(&making.path("key"))?;
+        let known = key.map(|key| self.search_among(&principals, &key)).transpose()?.flatten();
+        if principals.is_empty() || known.is_some() {
+            return Ok(());
+        }
+        bail!(
+            "{thing} was made elsewhere: it has certificates ({}) of which there is no key in {}. Two \
+             devices of one name push each other out for ever: choose another name, or bring its \
+             folder from where it was made. FOREIGN=1 with the same command adds a certificate to it \
+             all the same",
+            in_short(&principals),
+            making.store.folder().display()
+        );
+    }
+
+    /// Fails when a thing has got a certificate from elsewhere while this one was made.
+    fn tell_of_a_race(&self, making: &Making<'_>) -> Result<()> {
+        let journal = &making.store.journal;
+        let thing = journal.thing.as_str();
+        if making.slot != Slot::Current || self.joins || thing == OPERATOR {
+            return Ok(());
+        }
+        let mut others = self.principals(thing)?;
+        let own = journal.certificate_arns();
+        others.retain(|arn| !own.contains(arn));
+        if others.is_empty() {
+            return Ok(());
+        }
+        bail!(
+            "somebody else has made {thing} at the same time, with {}: two devices of one name push \
+             each other out for ever. If both certificates are meant, run the same command again; if \
+             not, `make deprovision THING={thing} FOREIGN=1` removes them both",
+            in_short(&others)
+        );
     }
 
     /// Looks how a certificate is; one that is as it should be is written down.

@@ -83,6 +83,14 @@ pub struct Journal {
     pub complete: bool,
 }
 
+impl Journal {
+    /// ARNs of the certificates that it knows.
+    pub(super) fn certificate_arns(&self) -> BTreeSet<String> {
+        let known = [&self.certificate, &self.next, &self.retiring];
+        known.into_iter().flatten().map(|certificate| certificate.arn.clone()).collect()
+    }
+}
+
 const VERSION: u32 = 1;
 
 /// The folder of one thing, locked against a second program, and its journal.

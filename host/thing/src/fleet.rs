@@ -21,6 +21,9 @@ pub struct Arguments {
     /// Topics of before end: the devices have their new identities
     #[arg(long)]
     retire: bool,
+    /// Add a certificate also to things that were made elsewhere
+    #[arg(long)]
+    foreign: bool,
 }
 
 /// Provisions all things of a list.
@@ -37,6 +40,9 @@ pub fn provision(context: &Context, arguments: Arguments) -> Result<()> {
     let mut session = arguments.account.open(&context.things, &say)?;
     if arguments.retire {
         session.end_old_topics();
+    }
+    if arguments.foreign {
+        session.join_foreign_things();
     }
     println!("things       {}", fleet.things().len());
     started.set(true);

@@ -52,6 +52,9 @@ pub struct Arguments {
     /// The device is the emulated one, which connects to the local cloud and not to AWS
     #[arg(long, requires = "rotate")]
     emulated: bool,
+    /// Add a certificate also to a thing that was made elsewhere
+    #[arg(long)]
+    foreign: bool,
     /// Seconds to wait for that
     #[arg(long, default_value_t = 600)]
     wait: u64,
@@ -65,6 +68,9 @@ fn say(line: &str) {
 pub fn provision(context: Context, arguments: Arguments) -> Result<()> {
     let Configured { settings, config, folder, things } = context.configure()?;
     let mut session = arguments.account.open(&things, &say)?;
+    if arguments.foreign {
+        session.join_foreign_things();
+    }
     let (thing, topics) = (&settings.thing, &settings.topics);
     if !arguments.rotate {
         if arguments.retire {

@@ -2,15 +2,18 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use aws_stand_in::{Account, Bed, Fault, quick_aws};
 use cloud::client::{MqttClient, operator_options};
 use cloud::local::LocalCloud;
+use process::files;
+use process::programs::Owned;
 use provisioning::fleet::{Fleet, Outcome};
 use provisioning::{Certificate, Cli, Journal, OPERATOR, PresenceEvents, Rotation, Witness};
 use things::folder::ThingFolder;
@@ -300,7 +303,7 @@ fn what_was_not_made_here_is_removed_only_when_asked() {
 }
 
 /// A thing's folder but for the lock: names and bytes.
-fn files(bed: &Bed, thing: &str) -> BTreeMap<String, Vec<u8>> {
+fn folder(bed: &Bed, thing: &str) -> BTreeMap<String, Vec<u8>> {
     let listed = std::fs::read_dir(bed.file(thing, "")).into_iter().flatten().flatten();
     let files = listed.filter(|entry| entry.file_name() != ".lock").map(|entry| {
         (entry.file_name().into_string().unwrap(), std::fs::read(entry.path()).unwrap())
@@ -325,11 +328,11 @@ fn a_key_whose_certificate_is_elsewhere_goes_only_when_asked() {
     };
     let pair = ["device.key", "device.pem"];
     let refused = || {
-        let before = files(&bed, "demo");
+        let before = folder(&bed, "demo");
         bed.seen();
         let error = bed.deprovision("demo").unwrap_err().to_string();
         assert!(error.contains("FOREIGN=1") && error.contains("Nothing was removed"), "{error}");
-        assert_eq!(files(&bed, "demo"), before);
+        assert_eq!(folder(&bed, "demo"), before);
         assert_eq!(changes(&bed.seen()), [""; 0]);
     };
     for names in [&pair[..], &["device.key"], &["device.pem"], &["identity.bin"]] {
@@ -343,7 +346,7 @@ fn a_key_whose_certificate_is_elsewhere_goes_only_when_asked() {
     bed.provision("demo", &Topics::default()).unwrap_err();
     refused();
     bed.session(|session| session.deprovision("demo", true)).unwrap();
-    assert_eq!(files(&bed, "demo"), BTreeMap::new());
+    assert_eq!(folder(&bed, "demo"), BTreeMap::new());
     assert_eq!(bed.account(), Account::default());
     // In its own account it is found by the key.
     assert!(right.is_active(&certificate));
@@ -371,11 +374,47 @@ fn a_certificate_that_stays_keeps_its_key() {
         bed.deprovision("demo").unwrap();
         assert!(bed.said().contains("stays: other has it, too"));
         assert!(bed.is_active(&certificate.id));
-        let left = files(&bed, "demo");
+        let left = folder(&bed, "demo");
         assert_eq!(left.keys().collect::<Vec<_>>(), ["device.csr", "device.key", "device.pem"]);
         assert_eq!(left["device.key"], key);
     }
     assert_eq!(bed.account().things, ["other"]);
+}
+
+#[test]
+fn a_name_that_is_taken_is_joined_only_when_asked() {
+    let bed = Bed::new("cn-northwest-1");
+    let first = bed.provision("demo", &Topics::default()).unwrap().certificate.unwrap();
+    std::fs::rename(bed.file("demo", ""), bed.certs().join("elsewhere")).unwrap();
+    let before = bed.account();
+    bed.seen();
+    refused(&bed, &["demo was made elsewhere", &first.id[..12], "FOREIGN=1"]);
+    // Another key changes nothing.
+    std::fs::create_dir_all(bed.file("demo", "")).unwrap();
+    let other = rcgen::KeyPair::generate().unwrap().serialize_pem();
+    std::fs::write(bed.file("demo", "device.key"), other).unwrap();
+    bed.seen();
+    refused(&bed, &["demo was made elsewhere"]);
+    assert_eq!(changes(&bed.seen()), [""; 0]);
+    assert_eq!(bed.account(), before);
+    assert!(bed.journal("demo").is_none());
+    let joined = bed.session(|session| {
+        session.join_foreign_things();
+        session.provision("demo", &Topics::default())
+    });
+    let second = joined.unwrap().certificate.unwrap();
+    assert!(bed.is_active(&first.id) && bed.is_active(&second.id));
+    // From now on it is known here.
+    bed.provision("demo", &Topics::default()).unwrap();
+    // One without certificates is nobody's.
+    bed.tell("POST", "/things/by-hand");
+    bed.provision("by-hand", &Topics::default()).unwrap();
+    // Somebody else is as quick.
+    let both = r#"{"principals":["arn:aws:iot:eu-west-1:123456789012:cert/stranger"]}"#;
+    bed.fault("list-thing-principals", Fault::Answer(both), 1);
+    let error = bed.provision("quick", &Topics::default()).unwrap_err().to_string();
+    assert!(error.contains("at the same time, with stranger"), "{error}");
+    bed.provision("quick", &Topics::default()).unwrap();
 }
 
 #[test]
@@ -906,6 +945,47 @@ fn succeeds(bed: &Bed, arguments: &[&str]) -> String {
     let output = thing(bed, arguments).output().unwrap();
     assert!(output.status.success(), "{output:?}");
     String::from_utf8(output.stdout).unwrap()
+}
+
+/// A profile with an MFA device: the AWS CLI asks for its code at the terminal, as Python's getpass
+/// does, which only a program in the foreground may.
+#[test]
+fn the_aws_cli_may_ask_for_a_code() {
+    let bed = Bed::new("eu-west-1");
+    let folder = bed.folder.path().join("bin");
+    std::fs::create_dir(&folder).unwrap();
+    let asking = format!(
+        "#!/bin/sh\nset -e\ncase $* in *get-caller-identity*)\n\
+         stty -echo </dev/tty; printf 'MFA code: ' >/dev/tty; read code </dev/tty\n\
+         stty echo </dev/tty; test \"$code\" = 654321\nesac\nexec '{}' \"$@\"\n",
+        quick_aws().display()
+    );
+    files::write_program(&folder.join("aws"), &asking).unwrap();
+    let path = std::env::var_os("PATH").unwrap();
+    let path = std::iter::once(folder).chain(std::env::split_paths(&path));
+    let mut command = Command::new("script");
+    command.args(["-qefc", concat!(env!("CARGO_BIN_EXE_thing"), " deprovision"), "/dev/null"]);
+    command.env("PATH", std::env::join_paths(path).unwrap()).envs(bed.environment());
+    command.env("AWS_REGION", "eu-west-1").env("THING", "demo").env_remove("AWS_PROFILE");
+    command.current_dir(bed.folder.path()).stdin(Stdio::piped());
+    let mut terminal = Owned::spawn(command.stdout(Stdio::piped())).unwrap();
+    let mut screen = terminal.child().stdout.take().unwrap();
+    let mut keyboard = terminal.child().stdin.take().unwrap();
+    let mut shown = String::new();
+    let mut read = |until: &str| {
+        let mut some = [0; 256];
+        while !shown.contains(until) {
+            let count = screen.read(&mut some).unwrap();
+            assert_ne!(count, 0, "{shown}");
+            shown.push_str(&String::from_utf8_lossy(&some[..count]));
+        }
+        shown.clone()
+    };
+    read("MFA code: ");
+    keyboard.write_all(b"654321\n").unwrap();
+    let shown = read("nothing to remove");
+    assert!(!shown.contains("654321"), "{shown}");
+    assert!(terminal.wait(Duration::from_secs(20)).unwrap().unwrap().success());
 }
 
 #[test]

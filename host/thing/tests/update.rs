@@ -124,7 +124,9 @@ impl Place {
         while child.try_wait().unwrap().is_none() {
             assert!(Instant::now() < deadline, "no job is made");
             if self.bed.seen().iter().any(|operation| operation == "list-job-executions-for-job") {
-                kill(Pid::from_raw(i32::try_from(child.id()).unwrap()), Signal::SIGINT).unwrap();
+                // Its whole group, so that the AWS CLI, if it runs, is interrupted, too.
+                let group = -i32::try_from(child.id()).unwrap();
+                kill(Pid::from_raw(group), Signal::SIGINT).unwrap();
                 break;
             }
             std::thread::sleep(Duration::from_millis(50));
