@@ -201,14 +201,17 @@ identity: tools ## THING=name: its identity region from config.toml and certs/na
 identity-info: tools ## THING=name: what is in it, without the secrets
 	@$(THING_TOOL) identity-info
 
-provision: tools ## make THING on AWS (AWS_PROFILE, AWS_REGION), or complete or confirm it; ROTATE=1 renews its certificate
-	@$(AWS) $(THING_TOOL) provision $(if $(filter-out 0,$(ROTATE)),--rotate $(if $(filter-out 0,$(EMULATED)),--emulated))
+foreign = $(if $(filter-out 0,$(FOREIGN)),--foreign)
+retire = $(if $(filter-out 0,$(RETIRE)),--retire)
+
+provision: tools ## make THING on AWS (AWS_PROFILE, AWS_REGION), or complete or confirm it; ROTATE=1 renews its certificate, RETIRE=1 ends topics of before
+	@$(AWS) $(THING_TOOL) provision $(foreign) $(retire) $(if $(filter-out 0,$(ROTATE)),--rotate $(if $(filter-out 0,$(EMULATED)),--emulated))
 
 deprovision: tools ## remove THING from AWS; FOREIGN=1 also what was not made here
-	@$(AWS) $(THING_TOOL) deprovision $(if $(filter-out 0,$(FOREIGN)),--foreign)
+	@$(AWS) $(THING_TOOL) deprovision $(foreign)
 
 provision-fleet: tools ## make all things of FILE (CSV with a header and a column `thing`)
-	@$(AWS) $(THING_TOOL) provision-fleet --file '$(or $(FILE),$(error name the list: make provision-fleet FILE=things.csv))'
+	@$(AWS) $(THING_TOOL) provision-fleet $(foreign) $(retire) --file '$(or $(FILE),$(error name the list: make provision-fleet FILE=things.csv))'
 
 aws-stand-in: setup ## an empty AWS account on this machine, for the verbs above in a second terminal
 	@$(call host_program,aws-stand-in,aws-stand-in)

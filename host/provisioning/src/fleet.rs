@@ -2,7 +2,7 @@
 //!
 //! The list is a CSV file with a header. The column `thing` has the names; others (serial
 //! number, place, …) are carried into the report as they are. The report lies beside the list as
-//! `<name>.report.csv`. It is written anew at the end, whatever ends it, and meanwhile every second,
+//! `<name>.report.csv`. It is written anew at the end, after a failure, too, and meanwhile every second,
 //! or less often where that would take long: what one thing costs must not grow with their number.
 
 use std::collections::{BTreeSet, HashMap};
@@ -109,6 +109,12 @@ impl Fleet {
     /// The things' names.
     pub fn things(&self) -> impl ExactSizeIterator<Item = &str> {
         self.rows.iter().map(|(thing, _)| thing.as_str())
+    }
+
+    /// How many things may use topics of before, because their devices may not have the new ones.
+    #[must_use]
+    pub fn with_old_topics(&self, session: &Session<'_>) -> usize {
+        self.things().filter(|thing| !read(session, thing).staying.is_empty()).count()
     }
 
     /// Where the report is written.

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 
-use crate::state::{Journal, Store};
+use crate::state::Store;
 use crate::{
-    Cause, Certificate, Failure, Options, Session, Slot, keys, list, policy, short, texts,
+    Cause, Certificate, Failure, Options, Session, Slot, in_short, keys, list, policy, short, texts,
 };
 
 /// The first pause before a further attempt at a deletion; each is twice the one before, up to the
@@ -53,12 +53,13 @@ impl Session<'_> {
         store.journal.removing = true;
         store.journal.complete = false;
         store.save()?;
-        let arns: BTreeSet<String> = own(&store.journal).into_iter().chain(attached).collect();
+        let arns: BTreeSet<String> =
+            store.journal.certificate_arns().into_iter().chain(attached).collect();
         for arn in arns {
             self.remove_certificate(&mut store, thing, &arn, found)?;
         }
         let mut policies = store.journal.old_policies.clone();
-        policies.extend(store.journal.policy.clone());
+        policies.extend(store.journal.staying.iter().chain(&store.journal.policy).cloned());
         for name in policies {
             if !self.delete_policy_unless_used(&name, self.cli.patience().let_go)? {
                 // The journal stays: it is what leads to the policy.
@@ -74,7 +75,7 @@ impl Session<'_> {
             (self.say)(&format!("thing {thing} deleted"));
         }
         let folder = store.folder().display().to_string();
-        let stays = !own(&store.journal).is_empty();
+        let stays = !store.journal.certificate_arns().is_empty();
         store.remove()?;
         (self.say)(&if stays {
             format!("key and certificate in {folder} stay with it, all else there is deleted")
@@ -103,17 +104,14 @@ impl Session<'_> {
                 self.certs.display()
             );
         }
-        let own = own(&store.journal);
-        let others: Vec<&str> = attached
-            .iter()
-            .filter(|arn| !own.contains(*arn))
-            .map(|arn| arn.split_once(":cert/").map_or(arn.as_str(), |(_, id)| short(id)))
-            .collect();
+        let own = store.journal.certificate_arns();
+        let mut others = attached.to_vec();
+        others.retain(|arn| !own.contains(arn));
         if !others.is_empty() {
             bail!(
                 "{thing} has certificates that were not made on this machine: {}. Nothing was \
                  removed. {ANYWAY}",
-                others.join(", ")
+                in_short(&others)
             );
         }
         // Once a removal was begun, the certificate may be gone already.
@@ -272,10 +270,4 @@ impl Session<'_> {
             }
         }
     }
-}
-
-/// ARNs of the certificates that the journal knows.
-fn own(journal: &Journal) -> BTreeSet<String> {
-    let known = [&journal.certificate, &journal.next, &journal.retiring];
-    known.into_iter().flatten().map(|certificate| certificate.arn.clone()).collect()
 }

@@ -172,6 +172,7 @@ impl Bed {
                 tries: 3,
                 pause: Duration::from_millis(10),
                 let_go: Duration::from_secs(4),
+                ..Patience::default()
             })
     }
 
