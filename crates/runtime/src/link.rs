@@ -388,9 +388,7 @@ fn carry(
             match client.turn() {
                 Ok(Some(Event::Message(message))) => {
                     let taken = updates.as_mut().is_some_and(|updates| updates.message(&message));
-                    if !taken {
-                        plan.deliver(&message, &mut ignored);
-                    }
+                    plan.deliver(&message, taken, &mut ignored);
                 }
                 Ok(Some(Event::Published)) => {
                     if let Some(updates) = updates {

@@ -443,6 +443,16 @@ impl Machine {
         Some(request.to_cbor())
     }
 
+    /// Whether messages on this topic are for updates: those about the thing's jobs and streams. What
+    /// else is below its `$aws/things/…`, such as its shadow, is the application's.
+    #[must_use]
+    pub fn is_for_updates(&self, topic: &str) -> bool {
+        topic
+            .strip_prefix("$aws/things/")
+            .and_then(|topic| topic.strip_prefix(&*self.thing))
+            .is_some_and(|path| path.starts_with("/jobs/") || path.starts_with("/streams/"))
+    }
+
     /// A message came. A block of it is to be stored.
     #[inline(never)]
     pub fn message<'m>(&mut self, topic: &str, payload: &'m [u8], now: u64) -> Option<Store<'m>> {

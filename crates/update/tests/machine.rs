@@ -534,3 +534,23 @@ fn a_trial_ends_before_the_next_update_begins() {
     device.prove(&mut server);
     assert_eq!(device.installed, Some(server.what()));
 }
+
+/// The rest below the thing's own `$aws/things/…` is its application's.
+#[test]
+fn what_is_about_jobs_and_streams_of_the_thing_is_for_updates() {
+    let machine = Machine::new("lamp", LIMITS, None);
+    for (path, own) in [
+        ("lamp/jobs/notify-next", true),
+        ("lamp/jobs/start-next/rejected", true),
+        ("lamp/streams/AFR_OTA-1/data/cbor", true),
+        ("lamp/shadow/update/delta", false),
+        ("lamp/shadow/name/jobs/get/accepted", false),
+        ("lamp/jobs", false),
+        ("lamp2/jobs/notify-next", false),
+        ("lam/jobs/notify-next", false),
+        ("", false),
+    ] {
+        assert_eq!(machine.is_for_updates(&format!("$aws/things/{path}")), own, "{path}");
+    }
+    assert!(!machine.is_for_updates("lamp/jobs/notify-next"));
+}
