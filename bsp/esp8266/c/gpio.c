@@ -115,7 +115,11 @@ bool chip_gpio_wait(unsigned pin, enum chip_gpio_event event, uint32_t milliseco
 {
     configASSERT(pin < GPIO_PINS);
     lx106_irq_attach(GPIO_IRQ, on_interrupt, NULL);
-    TickType_t left = milliseconds == UINT32_MAX ? portMAX_DELAY : pdMS_TO_TICKS(milliseconds);
+    /* Of a time shorter than a tick, the tick: no wait would let no other task run. */
+    TickType_t left = milliseconds / portTICK_PERIOD_MS + (milliseconds % portTICK_PERIOD_MS != 0);
+    if (milliseconds == UINT32_MAX) {
+        left = portMAX_DELAY;
+    }
     TimeOut_t start;
     vTaskSetTimeOutState(&start);
     portENTER_CRITICAL();

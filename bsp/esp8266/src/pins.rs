@@ -141,8 +141,8 @@ impl Output {
 }
 
 impl Input {
-    /// Blocks the calling task until `event` happens at the pin, `milliseconds` at most; whether
-    /// it happened. An edge from before the call does not count.
+    /// Blocks the calling task until `event` happens at the pin, `milliseconds` at most (in steps of
+    /// 5); whether it happened. An edge from before the call does not count.
     pub fn wait(&mut self, event: Event, milliseconds: u32) -> bool {
         // SAFETY: a pin of ours, so that no other task waits for it.
         unsafe { chip_gpio_wait(self.gpio.into(), event as u32, milliseconds) }

@@ -54,9 +54,9 @@ impl Uart0 {
         Some(Self(()))
     }
 
-    /// No line of the log goes to the console any more.
+    /// No line of the log goes to the console any more; called before `runtime::start`, none at all.
     pub fn silence(&mut self) {
-        log::set_max_level(log::LevelFilter::Off);
+        rtos::log::silence();
     }
 }
 

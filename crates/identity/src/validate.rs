@@ -75,8 +75,8 @@ impl Identity<'_> {
         if let Some(name) = self.thing_name {
             thing_name(name).map_err(|reason| Field::ThingName.invalid(reason))?;
         }
-        topic(self.status_topic).map_err(|reason| Field::StatusTopic.invalid(reason))?;
-        topic(self.control_topic).map_err(|reason| Field::ControlTopic.invalid(reason))?;
+        check_topic(self.status_topic).map_err(|reason| Field::StatusTopic.invalid(reason))?;
+        check_topic(self.control_topic).map_err(|reason| Field::ControlTopic.invalid(reason))?;
         if self.status_topic == self.control_topic {
             return Err(Field::ControlTopic.invalid("must differ from the status topic"));
         }
@@ -241,12 +241,22 @@ fn thing_name(name: &str) -> Result<(), &'static str> {
     Ok(())
 }
 
-/// Checks a topic to publish to, or to subscribe to without wildcards.
-fn topic(topic: &str) -> Result<(), &'static str> {
+/// Checks a topic to publish to, or to subscribe to without wildcards: over any other AWS IoT Core
+/// ends the connection. Of topics with `$` in front there are its own only.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check_topic(topic: &str) -> Result<(), &'static str> {
     if !(1..=MAX_TOPIC).contains(&topic.len()) {
         return Err("must have 1 to 256 bytes");
     }
-    if topic.bytes().filter(|byte| *byte == b'/').count() > MAX_TOPIC_SLASHES {
+    // AWS does not count the first three of $aws/rules/NAME/...
+    let own = topic.starts_with("$aws/");
+    if topic.starts_with('$') && !own {
+        return Err("must not begin with $, but for $aws/");
+    }
+    let slashes = topic.bytes().filter(|byte| *byte == b'/').count();
+    if slashes > MAX_TOPIC_SLASHES + if own { 3 } else { 0 } {
         return Err("must not have more than 7 slashes");
     }
     if topic.contains(['+', '#']) {

@@ -429,11 +429,26 @@ fn client_ids_thing_names_and_topics() {
         refused(&Identity { thing_name, ..base() }, Field::ThingName);
     }
 
-    for good in ["x", &text[..256], "1/2/3/4/5/6/7/8", "/a b/ü"] {
+    for good in
+        ["x", &text[..256], "1/2/3/4/5/6/7/8", "/a b/ü", "a/$b", "$aws/rules/r/1/2/3/4/5/6/7/8"]
+    {
         let topics = Identity { status_topic: good, ..base() };
         assert_eq!(topics.validate(), Ok(()));
     }
-    for bad in ["", &text, "1/2/3/4/5/6/7/8/", "a/+", "#", "a\u{85}", "a\0"] {
+    for bad in [
+        "",
+        &text,
+        "1/2/3/4/5/6/7/8/",
+        "a/+",
+        "#",
+        "a\u{85}",
+        "a\0",
+        "$x",
+        "$SYS/a",
+        "$aws",
+        "$awsome/a",
+        "$aws/rules/r/1/2/3/4/5/6/7/8/",
+    ] {
         refused(&Identity { status_topic: bad, ..base() }, Field::StatusTopic);
         refused(&Identity { control_topic: bad, ..base() }, Field::ControlTopic);
     }

@@ -51,6 +51,14 @@ pub mod priority {
     pub const PROMPT: TaskPriority = TaskPriority(4);
 }
 
+/// Time to wait for so many milliseconds, in whole ticks of the kernel's clock (5 ms), the first of
+/// which is under way. What is shorter than one is one: none would be no wait at all, in which no task
+/// of less priority runs. `Duration::ms` rounds down.
+pub fn at_least(milliseconds: u32) -> Duration {
+    const TICK_MS: u32 = 1000 / sys::configTICK_RATE_HZ;
+    Duration::ms(milliseconds.saturating_add(TICK_MS - 1))
+}
+
 /// Milliseconds since the scheduler started, in 64 bits: the 32-bit tick count alone would
 /// wrap within a year.
 pub fn uptime_ms() -> u64 {

@@ -6,7 +6,7 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt::Write;
-use core::sync::atomic::{AtomicPtr, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
 use log::{Level, LevelFilter, Metadata, Record};
 
@@ -59,7 +59,17 @@ pub fn set_levels(levels: Levels) {
     LEVELS.store(levels, Ordering::Release);
 }
 
+static SILENT: AtomicBool = AtomicBool::new(false);
+
+/// From here on no line goes to the console, of Rust or of C, whatever the levels are or will be.
+pub fn silence() {
+    SILENT.store(true, Ordering::Release);
+}
+
 fn enabled(module: &str, level: Level) -> bool {
+    if SILENT.load(Ordering::Acquire) {
+        return false;
+    }
     // SAFETY: either null or a leaked box that is never changed again.
     let levels = unsafe { LEVELS.load(Ordering::Acquire).as_ref() };
     level <= levels.map_or(LevelFilter::Info, |levels| levels.of(module))

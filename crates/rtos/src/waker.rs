@@ -2,7 +2,9 @@
 
 use alloc::sync::Arc;
 
-use freertos_rust::{Duration, FreeRtosError, Semaphore};
+use freertos_rust::{FreeRtosError, Semaphore};
+
+use crate::at_least;
 
 /// Wakes the task that waits on it. Cloned freely; several wakes before a wait count as one.
 #[derive(Clone)]
@@ -23,9 +25,9 @@ impl Waker {
         self.0.give();
     }
 
-    /// Waits until the flag is set or `milliseconds` have passed, and clears it. Whether it
-    /// was set.
+    /// Waits until the flag is set or `milliseconds` have passed ([`at_least`]), and clears it.
+    /// Whether it was set.
     pub fn wait(&self, milliseconds: u32) -> bool {
-        self.0.take(Duration::ms(milliseconds)).is_ok()
+        self.0.take(at_least(milliseconds)).is_ok()
     }
 }

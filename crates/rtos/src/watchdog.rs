@@ -6,7 +6,8 @@
 use vendor_sys as sys;
 
 /// The calling task shows life and promises to do so again within `seconds`: longer than any
-/// of its waits until then. The first call puts the task under watch.
+/// of its waits until then. The first call puts the task under watch: one of 16 at a time, of which
+/// the runtime has four. One more is a crash that says so.
 pub fn alive(seconds: u16) {
     // SAFETY: callable from any task; keeps no more than the task's handle.
     unsafe { sys::fw_alive(seconds) };

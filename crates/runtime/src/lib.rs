@@ -45,7 +45,7 @@ pub use thing::Thing;
 use alloc::string::String;
 
 use identity::Stored;
-use rtos::{Duration, Task, watchdog};
+use rtos::{Task, watchdog};
 
 /// The version of the application that says it: that of its crate, unless who builds the firmware
 /// says another.
@@ -186,7 +186,7 @@ fn main<W: wifi::Wifi>(
             let thing = thing.clone();
             // Who sleeps keeps the address when it leaves a connection.
             let in_vain = reset_reason == GAVE_UP || plan.nap.is_some() && !net::is_address_kept();
-            move || wifi::run(&thing, networks, radio, random, in_vain)
+            move || wifi::run(&thing, networks, radio, random, in_vain, give_up)
         });
     }
     link::run(
@@ -227,13 +227,14 @@ pub fn made<T>(result: Result<T, rtos::FreeRtosError>) -> T {
     }
 }
 
-/// Sleeps so many milliseconds. A task under watch shows life meanwhile.
+/// Sleeps so many milliseconds, in steps of the kernel's clock: 5 ms, of which the first is under way
+/// (`chip::Delay` is for shorter ones). A task under watch shows life meanwhile.
 pub fn pause(milliseconds: u32) {
     let mut left = milliseconds;
     while left > 0 {
         watchdog::renew();
         let piece = left.min(LOOK_MS);
-        rtos::CurrentTask::delay(Duration::ms(piece));
+        rtos::CurrentTask::delay(rtos::at_least(piece));
         left -= piece;
     }
     watchdog::renew();

@@ -107,6 +107,9 @@ const STEP_MS: u64 = 20_000;
 /// Milliseconds without an address after which a connection is of no use.
 const ADDRESS_MS: u64 = 20_000;
 
+/// What is told of a radio that does not answer, and why the device is then reset.
+const DEAD: &str = "the radio does not answer";
+
 /// What the status tells of the radio.
 pub(crate) struct Facts {
     access_point: Mutex<Option<AccessPoint>>,
@@ -171,13 +174,14 @@ impl Known {
 }
 
 /// Keeps the radio connected, for ever. `in_vain`: the time before this boot ended without a
-/// connection.
+/// connection. `give_up` resets the device, with the reason.
 pub(crate) fn run(
     thing: &Thing,
     networks: Networks,
     mut radio: impl Wifi,
     random: fn() -> u32,
     in_vain: bool,
+    give_up: fn(&str) -> !,
 ) {
     let Some(facts) = thing.wifi() else { return };
     let Networks { mut known, backoff_cap_s, modem_sleep } = networks;
@@ -208,21 +212,18 @@ pub(crate) fn run(
             log::warn!("{trouble}");
         }
         step = match step {
-            Step::Scan if radio.scan() => match wait(&mut radio, STEP_MS) {
-                Some(Event::Scanned) => {
-                    let mut found = Vec::new();
-                    radio.found(&mut |one| {
-                        let AccessPoint { ssid, channel, rssi, security, .. } = one;
-                        log::debug!("{ssid}: channel {channel}, {rssi} dBm, {security:?}");
-                        if station.wants(&found, &one) {
-                            found.push(one);
-                        }
-                    });
-                    station.scanned(&found, random())
-                }
-                _ => station.scan_failed(random()),
-            },
-            Step::Scan => station.scan_failed(random()),
+            Step::Scan if scan(&mut radio) => {
+                let mut found = Vec::new();
+                radio.found(&mut |one| {
+                    let AccessPoint { ssid, channel, rssi, security, .. } = one;
+                    log::debug!("{ssid}: channel {channel}, {rssi} dBm, {security:?}");
+                    if station.wants(&found, &one) {
+                        found.push(one);
+                    }
+                });
+                station.scanned(&found, random())
+            }
+            Step::Scan => unanswered(&mut station, random(), give_up),
             Step::Join { network, bssid, channel } => {
                 let target = Target {
                     ssid: known[network].ssid,
@@ -244,7 +245,8 @@ pub(crate) fn run(
                         }
                         stay(thing, facts, &mut radio, &mut station, random)
                     }
-                    Err(reason) => station.failed(reason, random()),
+                    Err(Some(reason)) => station.failed(reason, random()),
+                    Err(None) => unanswered(&mut station, random(), give_up),
                 }
             }
             Step::Pause(milliseconds) => {
@@ -256,6 +258,12 @@ pub(crate) fn run(
             Step::Stay(_) => Step::Scan,
         };
     }
+}
+
+/// Goes on after a step that the radio has not answered, or gives up.
+fn unanswered(station: &mut Station, random: u32, give_up: fn(&str) -> !) -> Step {
+    log::warn!("{DEAD}");
+    station.unanswered(random).unwrap_or_else(|| give_up(DEAD))
 }
 
 fn told(ssid: &Ssid, current: Option<&AccessPoint>) {
@@ -289,20 +297,36 @@ fn wait(radio: &mut impl Wifi, milliseconds: u64) -> Option<Event> {
     None
 }
 
-fn join(radio: &mut impl Wifi, target: &Target) -> Result<(), Reason> {
-    let nothing = Reason { code: 1, key_unproven: false };
-    if !radio.join(target) {
-        return Err(nothing);
+/// Looks around. False when the radio does not, or never ends it.
+fn scan(radio: &mut impl Wifi) -> bool {
+    if !radio.scan() {
+        return false;
     }
     loop {
         match wait(radio, STEP_MS) {
-            Some(Event::Connected) => return Ok(()),
-            Some(Event::Disconnected(reason)) => return Err(reason),
-            Some(Event::Scanned) => {}
+            Some(Event::Scanned) => return true,
+            // Of what was before.
+            Some(_) => {}
+            None => return false,
+        }
+    }
+}
+
+/// Joins; or why not, unless the radio does not say.
+fn join(radio: &mut impl Wifi, target: &Target) -> Result<(), Option<Reason>> {
+    if !radio.join(target) {
+        return Err(Some(Reason { code: 1, key_unproven: false }));
+    }
+    let mut left = false;
+    loop {
+        match wait(radio, STEP_MS) {
+            Some(Event::Connected) if !left => return Ok(()),
+            Some(Event::Disconnected(reason)) => return Err(Some(reason)),
+            Some(_) => {}
+            None if left => return Err(None),
             None => {
                 radio.leave();
-                let _ = wait(radio, STEP_MS);
-                return Err(nothing);
+                left = true;
             }
         }
     }

@@ -56,6 +56,7 @@ pub fn run(context: Context, arguments: &Arguments) -> Result<()> {
     output::line(introduction(&cloud, &settings, &folder, &arguments.firmware.board, &trust))?;
     let mut machine = arguments.firmware.start(&region, &settings.state, true, &network)?;
     announced.board_runs()?;
+    let mut forbidden = cloud.servers.broker.forbidden();
     let outcome = loop {
         if interrupt.happened() {
             break Ok(());
@@ -65,6 +66,9 @@ pub fn run(context: Context, arguments: &Arguments) -> Result<()> {
         }
         if let Err(error) = cloud.servers.broker.check() {
             break Err(error);
+        }
+        for deed in &mut forbidden {
+            output::line(format!("AWS IoT would end the connection here: {deed}"))?;
         }
         if let Some(status) = machine.process.wait(Duration::from_millis(100))? {
             break Err(anyhow::anyhow!("the board ended by itself ({status})"));

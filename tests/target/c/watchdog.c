@@ -21,17 +21,19 @@ static void patient(void *argument)
     vTaskSuspend(NULL);
 }
 
-/* Of two promises the later counts, one that was taken back binds nobody, and they are as
- * many as there are tasks: more than the table holds, one after another. */
+/* Of two promises the later counts, one that was taken back binds nobody, and twelve
+ * tasks of an application may have one each at the same time. */
+#define PATIENTS 12U
+
 void test_promises(void);
 void test_promises(void)
 {
-    for (unsigned i = 0; i < 3; i++) {
+    for (unsigned i = 0; i < PATIENTS; i++) {
         (void)start_task(patient, "patient", xTaskGetCurrentTaskHandle(), TEST_PRIORITY + 1);
     }
     fw_alive(1);
     fw_alive(30);
-    for (unsigned i = 0; i < 3; i++) {
+    for (unsigned i = 0; i < PATIENTS; i++) {
         CHECK(ulTaskNotifyTake(pdFALSE, 10 * configTICK_RATE_HZ) != 0);
     }
     vTaskDelay(5 * configTICK_RATE_HZ);
@@ -115,10 +117,20 @@ static void greedy(void *argument)
     hog();
 }
 
+static void sleeper(void *argument)
+{
+    (void)argument;
+    vTaskSuspend(NULL);
+}
+
+/* It is found among many. */
 void victim_hog(void);
 void victim_hog(void)
 {
     lx106_watchdog_idle_s = 2;
+    for (unsigned i = 0; i < PATIENTS; i++) {
+        (void)start_task(sleeper, "sleeper", NULL, TEST_PRIORITY + 1);
+    }
     (void)start_task(greedy, "greedy", NULL, TEST_PRIORITY + 1);
     vTaskDelay(20 * configTICK_RATE_HZ);
 }

@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 use core::hint::black_box;
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU32, AtomicUsize, Ordering};
 
-use rtos::{CurrentTask, Duration, Mutex, Task, TaskPriority};
+use rtos::{CurrentTask, Duration, Mutex, Task, TaskPriority, Waker};
 
 use crate::{Ends, Test, say};
 
@@ -26,6 +26,7 @@ pub const TESTS: &[Test] = &[
     Test::new("rust-wide-arithmetic", wide_arithmetic),
     Test::new("rust-atomics-preempted", atomics_preempted),
     Test::new("rust-mutex-preempted", mutex_preempted),
+    Test::new("rust-short-waits", short_waits),
     Test {
         ends: Ends::Shows(&[
             ") test: rrrrrrrr",
@@ -36,6 +37,24 @@ pub const TESTS: &[Test] = &[
         ..Test::new("log-lines-cut", log_lines_cut)
     },
 ];
+
+/// What is shorter than a tick of 5 ms leaves the CPU to others all the same.
+fn short_waits() {
+    let waker = Waker::new().unwrap();
+    let start = rtos::uptime_ms();
+    (0..20).for_each(|_| assert!(!waker.wait(0)));
+    assert!(rtos::uptime_ms() - start < 50);
+    let start = rtos::uptime_ms();
+    for _ in 0..20 {
+        assert!(!waker.wait(1));
+        CurrentTask::delay(rtos::at_least(4));
+    }
+    let slept = rtos::uptime_ms() - start;
+    assert!((195..400).contains(&slept), "{slept} ms");
+    let start = rtos::uptime_ms();
+    CurrentTask::delay(rtos::at_least(6));
+    assert!(rtos::uptime_ms() - start >= 6);
+}
 
 /// Checks that all memory comes back.
 fn leaves_no_trace(body: fn()) {

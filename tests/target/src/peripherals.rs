@@ -1,6 +1,7 @@
 //! SPI, pulses, the converter, the UARTs and deep sleep. What is wired to the board, and what the
 //! host sees at its pins, is `tests/board/src/wiring.rs`.
 
+use core::ffi::{c_char, c_int};
 use core::time::Duration as Time;
 
 use chip::adc::Adc;
@@ -171,8 +172,18 @@ fn uart0() {
         count += uart.read(&mut line).unwrap();
     }
     assert_eq!(count, 256, "those before are kept");
+    uart.flush().unwrap();
     uart.silence();
+    // An application may have said so before the runtime begins.
+    rtos::log::init();
+    rtos::log::set_levels(rtos::log::Levels::default());
     log::error!("a line that nobody wants");
+    // SAFETY: formats texts that end in NUL; asks C.
+    let unsent = unsafe {
+        fw_log(1, c"c".as_ptr(), c"nor this one".as_ptr());
+        chip_console_unsent()
+    };
+    assert_eq!(unsent, 0, "bytes that nobody wants");
 }
 
 fn uart1() {
@@ -184,6 +195,13 @@ fn uart1() {
         uart.flush().unwrap();
     });
     assert!((25_000..60_000).contains(&took), "300 bytes took {took} us");
+}
+
+unsafe extern "C" {
+    // vendor/include/fw_hooks.h
+    fn fw_log(level: c_int, module: *const c_char, format: *const c_char, ...);
+    // bsp/esp8266/include/chip.h
+    fn chip_console_unsent() -> usize;
 }
 
 /// The host has wired GPIO16 to RST.

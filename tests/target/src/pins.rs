@@ -69,6 +69,9 @@ fn an_event_wakes_the_task_that_waits() {
     assert!(!seen.wait(Event::Falling, 50), "an edge counts once");
     assert!(!seen.wait(Event::Rising, 50));
     assert!(!seen.wait(Event::High, 50));
+    let start = rtos::uptime_ms();
+    (0..20).for_each(|_| assert!(!seen.wait(Event::High, 1)));
+    assert!(rtos::uptime_ms() - start >= 95, "what is shorter than a tick leaves the CPU to others");
     assert!(seen.wait(Event::Low, 0), "it is low already");
     assert!(seen.wait(Event::Low, u32::MAX), "and a level that lasts keeps nobody from going on");
 

@@ -221,6 +221,11 @@ impl fmt::Display for Trouble {
     }
 }
 
+/// Rounds in a row that the radio may end without an answer, and the least pause after each in
+/// milliseconds: two minutes at least. Whatever is on the air or is not, a radio that works says so.
+const MOST_UNANSWERED: u32 = 12;
+const UNANSWERED_MS: u32 = 10_000;
+
 /// A connection that was shorter than this in milliseconds is not worth an immediate new try.
 const BRIEF_MS: u32 = 5_000;
 
@@ -257,6 +262,8 @@ pub struct Station {
     looked: bool,
     /// Whether the present connection has had an address.
     addressed: bool,
+    /// Rounds in a row that ended without an answer of the radio.
+    unanswered: u32,
     /// Trouble that was told and has not changed since.
     told: Vec<Trouble>,
     trouble: Vec<Trouble>,
@@ -275,6 +282,7 @@ impl Station {
             useless: None,
             looked: false,
             addressed: false,
+            unanswered: 0,
             told: Vec::new(),
             trouble: Vec::new(),
         }
@@ -354,14 +362,11 @@ impl Station {
             candidates[place..].rotate_left(1);
         }
         candidates.reverse();
+        if candidates.is_empty() {
+            self.unanswered = 0;
+        }
         self.candidates = candidates;
         self.looked = true;
-        self.next(random)
-    }
-
-    /// The radio could not look around.
-    pub fn scan_failed(&mut self, random: u32) -> Step {
-        self.candidates.clear();
         self.next(random)
     }
 
@@ -373,6 +378,7 @@ impl Station {
         }
         self.remembered = self.current;
         self.addressed = false;
+        self.unanswered = 0;
         // What is mended may break again, and is then worth a line again.
         self.mended(false);
     }
@@ -398,8 +404,20 @@ impl Station {
         });
     }
 
+    /// The radio did not look around, or never said what came of that or of joining. `None`: for so
+    /// long now that it will not by itself any more.
+    pub fn unanswered(&mut self, random: u32) -> Option<Step> {
+        let mut step = self.next(random);
+        if let Step::Pause(milliseconds) = &mut step {
+            *milliseconds = (*milliseconds).max(UNANSWERED_MS);
+            self.unanswered += 1;
+        }
+        (self.unanswered < MOST_UNANSWERED).then_some(step)
+    }
+
     /// Joining failed.
     pub fn failed(&mut self, reason: Reason, random: u32) -> Step {
+        self.unanswered = 0;
         let Some(current) = self.current.take() else { return self.next(random) };
         let ssid = self.networks[current.network].ssid;
         if self.remembered == Some(current) && self.candidates.is_empty() {

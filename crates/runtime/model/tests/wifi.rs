@@ -218,7 +218,7 @@ fn no_address_where_it_was_before_is_a_reason_to_look_around() {
     station.start(Some((0, bssid(1), 1)), false);
     station.connected(None);
     assert_eq!(station.no_address(0), Step::Scan);
-    pause(station.scan_failed(0));
+    pause(station.unanswered(0).unwrap());
     assert_eq!(station.paused(), Step::Scan);
     assert_eq!(station.scanned(&both(), 0), join(1, 2));
 
@@ -228,6 +228,53 @@ fn no_address_where_it_was_before_is_a_reason_to_look_around() {
     station.connected(None);
     station.no_address(0);
     assert_eq!(station.scanned(&[access_point("", 7, -40), both()[1]], 0), join(1, 2));
+}
+
+/// A radio that refuses each scan or never ends one, or a join. One that says anything goes on for ever.
+#[test]
+fn a_radio_that_does_not_answer_is_given_up_after_minutes() {
+    const ROUNDS: usize = 12;
+    let silent = |station: &mut Station, rounds: usize| {
+        for _ in 0..rounds {
+            assert_eq!(pause(station.unanswered(0).unwrap()), 10_000);
+            assert_eq!(station.paused(), Step::Scan);
+        }
+    };
+    let mut station = home_and_office();
+    station.start(None, false);
+    silent(&mut station, ROUNDS - 1);
+    assert_eq!(station.unanswered(0), None);
+
+    for answer in 0..3 {
+        let mut station = home_and_office();
+        station.start(None, false);
+        silent(&mut station, ROUNDS - 1);
+        match answer {
+            0 => drop(station.scanned(&[], 0)),
+            1 => {
+                station.scanned(&[access_point("home", 1, -40)], 0);
+                station.failed(because(1), 0);
+            }
+            _ => {
+                station.scanned(&[access_point("home", 1, -40)], 0);
+                station.connected(None);
+                station.lost(because(reason::BEACONS_STOPPED), 60_000, 0);
+            }
+        }
+        silent(&mut station, ROUNDS - 1);
+        assert_eq!(station.unanswered(0), None);
+    }
+
+    // A join is one of a round.
+    let mut station = home_and_office();
+    station.start(None, false);
+    for round in 1..=ROUNDS {
+        assert_eq!(station.scanned(&both(), 0), join(0, 1));
+        assert_eq!(station.unanswered(0), Some(join(1, 2)));
+        let step = station.unanswered(0);
+        assert_eq!(step.is_none(), round == ROUNDS, "round {round}");
+        station.paused();
+    }
 }
 
 /// An access point that throws out whoever has just joined holds nobody who could be elsewhere.
