@@ -313,10 +313,10 @@ fn folder(bed: &Bed, thing: &str) -> BTreeMap<String, Vec<u8>> {
 
 #[test]
 fn a_key_whose_certificate_is_elsewhere_goes_only_when_asked() {
-    let right = Bed::new("us-gov-east-1");
+    let right = Bed::new("eu-test-1");
     let certificate = right.provision("demo", &Topics::default()).unwrap().certificate.unwrap().id;
     std::fs::remove_file(right.file("demo", "thing.json")).unwrap();
-    let bed = Bed::new("us-gov-west-1");
+    let bed = Bed::new("eu-test-2");
     let keep = |names: &[&str]| {
         let _ = std::fs::remove_dir_all(bed.file("demo", ""));
         std::fs::create_dir_all(bed.file("demo", "")).unwrap();
@@ -357,13 +357,13 @@ fn a_key_whose_certificate_is_elsewhere_goes_only_when_asked() {
 
 #[test]
 fn a_certificate_that_stays_keeps_its_key() {
-    let bed = Bed::new("cn-north-1");
+    let bed = Bed::new("eu-test-3");
     let certificate = bed.provision("demo", &Topics::default()).unwrap().certificate.unwrap();
     bed.provision("other", &Topics::default()).unwrap();
     let by_hand = Command::new(quick_aws())
         .env_clear()
         .envs(bed.environment())
-        .args(["--region", "cn-north-1", "--endpoint-url", bed.url()])
+        .args(["--region", "eu-test-3", "--endpoint-url", bed.url()])
         .args(["iot", "attach-thing-principal", "--thing-name", "other"])
         .args(["--principal", &certificate.arn])
         .output()
@@ -383,7 +383,7 @@ fn a_certificate_that_stays_keeps_its_key() {
 
 #[test]
 fn a_name_that_is_taken_is_joined_only_when_asked() {
-    let bed = Bed::new("cn-northwest-1");
+    let bed = Bed::new("eu-test-4");
     let first = bed.provision("demo", &Topics::default()).unwrap().certificate.unwrap();
     std::fs::rename(bed.file("demo", ""), bed.certs().join("elsewhere")).unwrap();
     let before = bed.account();
