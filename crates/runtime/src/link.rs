@@ -405,7 +405,7 @@ fn carry(
         }
         if plan.nap.is_some() {
             thing.hold(updates);
-            if thing.is_leaving() {
+            if thing.is_leaving(sent.is_some()) {
                 return None;
             }
         }

@@ -179,6 +179,11 @@ impl Outbox {
         })
     }
 
+    /// How many messages wait.
+    pub fn waiting(&self) -> usize {
+        self.with(|waiting| waiting.len())
+    }
+
     /// The sender waits no more. False when the message is on its way.
     pub fn withdraw(&self, delivery: &Arc<Delivery>) -> bool {
         let own = |one: &Outgoing| matches!(&one.kind, Kind::Waited(other) if Arc::ptr_eq(other, delivery));

@@ -20,6 +20,9 @@ pub struct Thing(Arc<Shared>);
 
 /// Milliseconds between looks whether the connection has ended.
 const LEAVE_LOOK_MS: u32 = 5;
+/// Milliseconds of the time to leave in which no message is waited for any more: to say so to the
+/// server and keep what is kept.
+const LEAVE_AT_ONCE_MS: u64 = 100;
 
 /// What is known of this boot.
 pub(crate) struct Facts {
@@ -43,6 +46,8 @@ struct Shared {
     crash_told: AtomicBool,
     /// The application wants the connection to end for good.
     leaving: AtomicBool,
+    /// Its time is nearly over.
+    late: AtomicBool,
     /// It has to wait for an update.
     held: AtomicBool,
     /// It has, and what is kept over a sleep is kept.
@@ -61,6 +66,7 @@ impl Thing {
             connections: AtomicU32::new(0),
             crash_told: AtomicBool::new(false),
             leaving: AtomicBool::new(false),
+            late: AtomicBool::new(false),
             held: AtomicBool::new(false),
             left: AtomicBool::new(false),
             update_proved: AtomicBool::new(false),
@@ -186,6 +192,9 @@ impl Thing {
     /// There is no connection after that until the next boot. Whether it went so within so many
     /// milliseconds: where there is no connection, or no such plan, it does not.
     ///
+    /// What was posted or reported goes first, as far as it does in that time; the log tells of messages
+    /// that did not, and they do not outlast the sleep.
+    ///
     /// An update comes first, and its time does not count: the connection stays until the jobs service
     /// has answered (10 s at most), while an update is fetched (15 minutes at most), and, connected or
     /// not, until a firmware on trial has proved itself or its time is up. So a thing that sleeps calls
@@ -194,22 +203,37 @@ impl Thing {
         self.0.leaving.store(true, Ordering::Release);
         self.0.link.wake();
         let mut end = rtos::uptime_ms() + u64::from(milliseconds);
-        while !self.0.left.load(Ordering::Acquire) {
+        let left = loop {
+            if self.0.left.load(Ordering::Acquire) {
+                break true;
+            }
             let now = rtos::uptime_ms();
             if self.0.held.load(Ordering::Acquire) {
                 end = now + u64::from(milliseconds);
             } else if now >= end {
-                return false;
+                break false;
+            }
+            let late = now + LEAVE_AT_ONCE_MS >= end;
+            if self.0.late.swap(late, Ordering::AcqRel) != late {
+                self.0.link.wake();
             }
             watchdog::renew();
             crate::pause(LEAVE_LOOK_MS);
+        };
+        let lost = self.0.outbox.waiting();
+        if lost > 0 {
+            log::warn!(target: "link", "messages not sent: {lost}");
         }
-        true
+        left
     }
 
-    /// Whether the application wants no connection any more, and nothing holds it.
-    pub(crate) fn is_leaving(&self) -> bool {
-        self.0.leaving.load(Ordering::Acquire) && !self.0.held.load(Ordering::Acquire)
+    /// Whether the application wants no connection any more, and nothing holds it: no update, and, as
+    /// long as there is time, no message. One may be on its way.
+    pub(crate) fn is_leaving(&self, sending: bool) -> bool {
+        let is = |flag: &AtomicBool| flag.load(Ordering::Acquire);
+        is(&self.0.leaving)
+            && !is(&self.0.held)
+            && (is(&self.0.late) || !sending && self.0.outbox.waiting() == 0)
     }
 
     /// Lets a thing that sleeps wait where an update wants that.

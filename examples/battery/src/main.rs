@@ -28,8 +28,7 @@ const SLEEP: Duration = Duration::from_secs(600);
 /// Milliseconds after which it sleeps again although nobody answers: the battery is worth more than
 /// this measurement.
 const CONNECT_MS: u32 = 30_000;
-const PUBLISH_MS: u32 = 10_000;
-const LEAVE_MS: u32 = 1_000;
+const LEAVE_MS: u32 = 10_000;
 /// Stack of the task, in words of four bytes.
 const STACK: u16 = 384;
 
@@ -52,13 +51,13 @@ fn run(thing: &Thing, topic: &'static str, connected: &Waker) {
             Ok(level) => format!("{{\"level\":{level},\"woken_by\":\"{woken_by}\"}}"),
             Err(dead) => format!("{{\"error\":\"{dead}\",\"woken_by\":\"{woken_by}\"}}"),
         };
-        if let Err(error) = thing.publish(topic, payload, PUBLISH_MS) {
+        if let Err(error) = thing.post(topic, payload) {
             log::warn!(target: "app", "not published: {error}");
         }
     } else {
         log::warn!(target: "app", "no connection within {} s", CONNECT_MS / 1000);
     }
-    // A new firmware on trial is given its time here, connected or not.
+    // The message goes first. A new firmware on trial is given its time here, connected or not.
     thing.leave(if connected { LEAVE_MS } else { 0 });
     loop {
         let error = sleep::deep(Wake::After(SLEEP, &pins.d0));

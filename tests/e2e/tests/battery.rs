@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use e2e::server::{PUBLISH, Server, tls_config};
 use e2e::{Sleeper, Stage};
 
 /// For a message that was sent already.
@@ -88,4 +89,27 @@ fn another_servers_certificate_is_refused_after_a_sleep_too() {
     sleeper.wake();
     sleeper.run().unwrap();
     watcher.payload(SOON);
+}
+
+/// A server that takes the message and never says so: it sleeps in time, and tells what it knows.
+#[test]
+fn a_message_that_is_not_acknowledged_keeps_it_awake_for_its_time_alone() {
+    let mut stage = Stage::new();
+    let config = tls_config(&stage.cloud.pki, &stage.cloud.pki.server);
+    let server = Server::tls(config, |session| {
+        session.welcome(0)?;
+        loop {
+            let (kind, body) = session.receive()?;
+            if kind != PUBLISH {
+                session.answer_to(kind, &body, 1)?;
+            }
+        }
+    });
+    stage.identity.endpoints.port = server.port();
+    let mut sleeper = Sleeper::new(&image(), &stage.region(), &[]).unwrap();
+    let awake = sleeper.run().unwrap();
+    assert!(awake.said.contains("link: messages not sent: 1"), "{}", awake.said);
+    assert!(awake.said.contains("link: left"), "{}", awake.said);
+    // Boot, clock and connect are in it.
+    assert!((10..20).contains(&awake.time.as_secs()), "{:?}\n{}", awake.time, awake.said);
 }
