@@ -99,7 +99,11 @@ DRAM_MAX ?= $(if $(with_radio),81920,51200)
 # Espressif's libraries for the radio, which a board's firmware is linked with when they are there:
 # `make sdk` fetches them. RADIO=0 leaves them out.
 SDK = $(CURDIR)/sdk/ESP8266_RTOS_SDK
-ESP8266_SDK ?= $(firstword $(wildcard $(SDK) $(HOME)/esp/ESP8266_RTOS_SDK))
+ifeq ($(origin ESP8266_SDK),undefined)
+# By the shell: make takes a folder's name with a blank for two.
+ESP8266_SDK := $(shell for sdk in '$(SDK)' "$$HOME/esp/ESP8266_RTOS_SDK"; do \
+	if [ -d "$$sdk" ]; then echo "$$sdk"; break; fi; done)
+endif
 RADIO ?= $(if $(ESP8266_SDK),1,0)
 export ESP8266_SDK
 radio = $(filter 1,$(RADIO))
@@ -118,7 +122,8 @@ CHIP_BOARD = $(if $(filter qemu,$(BOARD)),nodemcu,$(BOARD))
 CHIP_ELF = $(CHIP)/$(or $(APP_NAME),firmware-$(CHIP_BOARD))
 BOOT_ELF = $(CHIP)/boot-stage
 IMAGE = target/$(if $(own),apps/$(APP_NAME)/image,image/$(CHIP_BOARD))$(if $(fast),-$(CPU_MHZ))$(if $(radio),-wifi)$(if $(without_updates),-no-updates)
-IDENTITY ?= $(if $(outside),$(APP_FOLDER)/)certs/$(THING)/identity.bin
+things = $(if $(outside),$(APP_FOLDER)/)certs
+IDENTITY ?= $(things)/$(THING)/identity.bin
 # Builds the firmware of a board ($(1)), or that of an application of one's own, with features ($(2)).
 firmware = $(if $(own),$(call own_cargo,build,$(2)),$(FIRMWARE) build --release $(LOCKED) -p firmware-$(1) $(2))
 # From the root, where no other .cargo/config.toml is found than the one that is named.
@@ -147,7 +152,7 @@ AWS = $(if $(AWS_PROFILE),AWS_PROFILE='$(AWS_PROFILE)') $(if $(AWS_REGION),AWS_R
 
 .PHONY: foreign help setup build tools fmt doc port host-crates run on off send watch smoke provision deprovision provision-fleet aws-stand-in \
 	new identity identity-info signing-key release update update-identity update-status update-cancel update-policy update-fleet test lint unit virtual-test virtual-bench fuzz target-test board-test boot-test \
-	app-test foreign-test rom-compare flash-test update-test update-powercut update-soak e2e image flash flash-identity erase monitor esptool virtual-board boards nodemcu-image new-board \
+	app-test foreign-test rom-compare flash-test update-test update-powercut update-soak e2e image flash flash-identity whose erase monitor esptool virtual-board boards nodemcu-image new-board \
 	page-packages page-test crate-test chip-tests curve-test constant-time curve-fuzz container audit soak bench size vendor env clean sdk radio-test radio-soak hostapd-test \
 	battery battery-test
 .DEFAULT_GOAL := help
@@ -196,14 +201,17 @@ identity: tools ## THING=name: its identity region from config.toml and certs/na
 identity-info: tools ## THING=name: what is in it, without the secrets
 	@$(THING_TOOL) identity-info
 
-provision: tools ## make THING on AWS (AWS_PROFILE, AWS_REGION), or complete or confirm it; ROTATE=1 renews its certificate
-	@$(AWS) $(THING_TOOL) provision $(if $(filter-out 0,$(ROTATE)),--rotate $(if $(filter-out 0,$(EMULATED)),--emulated))
+foreign = $(if $(filter-out 0,$(FOREIGN)),--foreign)
+retire = $(if $(filter-out 0,$(RETIRE)),--retire)
 
-deprovision: tools ## remove THING from AWS; FOREIGN=1 also when it was not made here
-	@$(AWS) $(THING_TOOL) deprovision $(if $(filter-out 0,$(FOREIGN)),--foreign)
+provision: tools ## make THING on AWS (AWS_PROFILE, AWS_REGION), or complete or confirm it; ROTATE=1 renews its certificate, RETIRE=1 ends topics of before
+	@$(AWS) $(THING_TOOL) provision $(foreign) $(retire) $(if $(filter-out 0,$(ROTATE)),--rotate $(if $(filter-out 0,$(EMULATED)),--emulated))
+
+deprovision: tools ## remove THING from AWS; FOREIGN=1 also what was not made here
+	@$(AWS) $(THING_TOOL) deprovision $(foreign)
 
 provision-fleet: tools ## make all things of FILE (CSV with a header and a column `thing`)
-	@$(AWS) $(THING_TOOL) provision-fleet --file '$(or $(FILE),$(error name the list: make provision-fleet FILE=things.csv))'
+	@$(AWS) $(THING_TOOL) provision-fleet $(foreign) $(retire) --file '$(or $(FILE),$(error name the list: make provision-fleet FILE=things.csv))'
 
 aws-stand-in: setup ## an empty AWS account on this machine, for the verbs above in a second terminal
 	@$(call host_program,aws-stand-in,aws-stand-in)
@@ -480,10 +488,19 @@ else ifeq ($(findstring ://,$(ESPPORT))$(wildcard $(ESPPORT)),)
 	@echo "$(ESPPORT) does not exist. Plugged in: $(or $(wildcard /dev/ttyUSB* /dev/ttyACM*),no USB serial port)" >&2; exit 1
 endif
 
-flash: port image ## write them and the thing's identity to a board: ESPPORT=/dev/ttyUSB0 [ESPBAUD=] [THING=]
+# Nobody said whose identity is meant, and there are several: the usual one would be written over a board's own.
+identities = $(patsubst $(things)/%/identity.bin,%,$(wildcard $(things)/*/identity.bin))
+whose:
+ifeq ($(origin THING)$(origin IDENTITY),filefile)
+ifneq ($(and $(filter $(THING),$(identities)),$(filter-out $(THING),$(identities))),)
+	@echo "which thing is this board? There are identities of $(identities): say for example THING=$(THING)" >&2; exit 1
+endif
+endif
+
+flash: port whose image ## write them and the thing's identity to a board: ESPPORT=/dev/ttyUSB0 [ESPBAUD=] [THING=]
 	@$(THING_TOOL) flash --board $(CHIP_BOARD) --folder $(IMAGE) --baud $(ESPBAUD) --identity '$(IDENTITY)'
 
-flash-identity: port tools ## write only the identity of THING to a board: ESPPORT=/dev/ttyUSB0
+flash-identity: port whose tools ## write only the identity of THING to a board: ESPPORT=/dev/ttyUSB0
 	@$(THING_TOOL) flash-identity --board $(CHIP_BOARD) --baud $(ESPBAUD) --identity '$(IDENTITY)'
 
 erase: port tools ## erase a board's whole flash, without asking: ESPPORT=/dev/ttyUSB0

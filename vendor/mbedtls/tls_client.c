@@ -27,7 +27,7 @@
 #include "verified.h"
 
 struct tls_profile {
-    const struct tls_der *roots;
+    struct tls_der *roots;
     size_t root_count;
     const struct tls_der *chain;
     size_t chain_count;
@@ -118,24 +118,21 @@ static int parse_in_place(mbedtls_x509_crt *list, const unsigned char *der, size
     return code;
 }
 
-static int parse_certificates(mbedtls_x509_crt *list, const struct tls_der *documents,
-                              size_t count, size_t first_item, struct tls_error *error)
-{
-    for (size_t i = 0; i < count; i++) {
-        error->item = (uint8_t)(first_item + i);
-        const int code = parse_in_place(list, documents[i].data, documents[i].length);
-        if (code != 0) {
-            return code;
-        }
-    }
-    return 0;
-}
+_Static_assert(TLS_CHAIN_MESSAGE == MBEDTLS_SSL_OUT_CONTENT_LEN, "what is sent as one record");
 
 /* A list of certificates to be sent, not parsed: a handshake needs nothing of the device's own but
- * their bytes, and names and keys would take some hundred more of the heap. */
+ * their bytes, and names and keys would take some hundred more of the heap. mbedTLS's own check that
+ * they fit wraps when fewer than three bytes are left (mbedtls_ssl_write_certificate, 3.6.5), and the
+ * next is written behind the buffer. */
 static int list_chain(mbedtls_x509_crt *list, const struct tls_profile *profile)
 {
+    size_t message = 7; /* type, length, length of the list (RFC 5246, 7.4 and 7.4.2) */
+
     for (size_t i = 0; i < profile->chain_count; i++) {
+        message += 3 + profile->chain[i].length;
+        if (message > TLS_CHAIN_MESSAGE) {
+            return MBEDTLS_ERR_SSL_BUFFER_TOO_SMALL;
+        }
         if (i > 0) {
             list->next = tls_calloc(1, sizeof *list);
             if (list->next == NULL) {
@@ -155,6 +152,7 @@ static int fill_material(struct handshake_material *material,
     error->item = TLS_ITEM_RANDOM;
     int code = tls_random_seed(&material->random, profile->key.data, profile->key.length);
     if (code == 0) {
+        error->item = (uint8_t)profile->root_count;
         code = list_chain(&material->chain, profile);
     }
     if (code == 0) {
@@ -206,31 +204,54 @@ static struct handshake_material *material_new(const struct tls_profile *profile
     return material;
 }
 
-/* Whether all certificates parse, and the key belongs to the first of the device's own. Returns 0
- * or an error code, and says in `error` what it is about. */
-static int check_profile(const struct tls_profile *profile, struct tls_error *error)
+/* Whether the device's own certificate parses, the key belongs to it, and it can be sent with its
+ * issuers, of which nothing more is asked. Returns 0 or an error code, and says in `error` what it is
+ * about. */
+static int check_own(const struct tls_profile *profile, struct tls_error *error)
 {
-    mbedtls_x509_crt certificates;
+    mbedtls_x509_crt own;
 
-    mbedtls_x509_crt_init(&certificates);
-    int code = parse_certificates(&certificates, profile->roots, profile->root_count, 0, error);
-    mbedtls_x509_crt_free(&certificates);
-    if (code != 0) {
-        return code;
-    }
-    code = parse_certificates(&certificates, profile->chain, profile->chain_count,
-                              profile->root_count, error);
+    mbedtls_x509_crt_init(&own);
+    error->item = (uint8_t)profile->root_count;
+    int code = parse_in_place(&own, profile->chain[0].data, profile->chain[0].length);
     if (code == 0) {
         struct handshake_material *material = material_new(profile, error);
         code = error->code;
         if (material != NULL) {
-            code = mbedtls_pk_check_pair(&certificates.pk, &material->key,
-                                         mbedtls_ctr_drbg_random, &material->random);
+            code = mbedtls_pk_check_pair(&own.pk, &material->key, mbedtls_ctr_drbg_random,
+                                         &material->random);
         }
         material_free(material);
     }
-    mbedtls_x509_crt_free(&certificates);
+    mbedtls_x509_crt_free(&own);
     return code;
+}
+
+/* Leave out the roots that do not parse, of which the last is recorded: there are others, and a
+ * server that needs this one says so. Returns 0, or an error code when there was no memory. */
+static int keep_readable_roots(struct tls_profile *profile, struct tls_error *error)
+{
+    const uint32_t refused = tls_refused_allocations();
+    size_t kept = 0;
+
+    for (size_t i = 0; i < profile->root_count; i++) {
+        mbedtls_x509_crt root;
+
+        mbedtls_x509_crt_init(&root);
+        const int code = parse_in_place(&root, profile->roots[i].data, profile->roots[i].length);
+        mbedtls_x509_crt_free(&root);
+        if (code == 0) {
+            profile->roots[kept++] = profile->roots[i];
+        } else if (tls_refused_allocations() != refused) {
+            return code;
+        } else {
+            error->code = code;
+            error->item = (uint8_t)i;
+            record(error);
+        }
+    }
+    profile->root_count = kept;
+    return 0;
 }
 
 struct tls_profile *tls_profile_new(const struct tls_profile_config *from)
@@ -256,7 +277,10 @@ struct tls_profile *tls_profile_new(const struct tls_profile_config *from)
     /* Find out now, and not at the first connection, whether all of it is usable. */
     const uint32_t refused = tls_refused_allocations();
     error.stage = TLS_STAGE_PROFILE;
-    error.code = check_profile(profile, &error);
+    error.code = check_own(profile, &error);
+    if (error.code == 0) {
+        error.code = keep_readable_roots(profile, &error);
+    }
     error.out_of_memory = error.code != 0 && tls_refused_allocations() != refused;
     if (error.code != 0) {
         record(&error);
@@ -324,6 +348,7 @@ static uint8_t unsupported_by(int code)
     case MBEDTLS_ERR_PK_UNKNOWN_PK_ALG:
         return TLS_UNSUPPORTED_KEY;
     case MBEDTLS_ERR_X509_UNKNOWN_SIG_ALG + MBEDTLS_ERR_OID_NOT_FOUND:
+    case MBEDTLS_ERR_X509_INVALID_ALG: /* with parameters: RSA-PSS */
         return TLS_UNSUPPORTED_SIGNATURE;
     default:
         return TLS_SUPPORTED;

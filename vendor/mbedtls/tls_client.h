@@ -66,8 +66,11 @@ struct tls_der {
     size_t length;
 };
 
+/* Most bytes of the message in which the own chain is sent: 7, and 3 with each certificate. */
+#define TLS_CHAIN_MESSAGE 2048
+
 struct tls_profile_config {
-    const struct tls_der *roots; /* certificates to trust */
+    struct tls_der *roots;       /* certificates to trust */
     size_t root_count;           /* at least 1 */
     const struct tls_der *chain; /* own certificate first, then its issuers */
     size_t chain_count;          /* at least 1 */
@@ -81,8 +84,9 @@ struct tls_session;
 /* Check and note what all connections share. Nothing is copied: both arrays, all DER bytes
  * and the ALPN string must outlive the profile. They may lie in flash; they are parsed anew
  * for each handshake, so that a connection does not hold 3 KB that it never uses.
- * Checks that everything parses and that the key belongs to the first certificate of the
- * chain. NULL on failure: tls_last_error(). */
+ * Checks that the first certificate of the chain and the key parse and belong together, and that
+ * the chain can be sent: NULL on failure, and tls_last_error(). Roots that do not parse are left out
+ * of the array; tls_last_error() tells of the last of them. */
 struct tls_profile *tls_profile_new(const struct tls_profile_config *config);
 
 /* Free a profile that no session uses. NULL is allowed. */

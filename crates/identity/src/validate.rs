@@ -32,6 +32,9 @@ pub const MAX_PASSPHRASE: usize = 63;
 pub const MAX_MODULE: usize = 32;
 /// Most certificates: the device's and three intermediates.
 pub const MAX_CERTIFICATES: usize = 4;
+/// Longest TLS message of these certificates (RFC 5246, 7.4.2) in bytes: 7, and 3 more for each
+/// certificate than it has itself. The device sends it as one record and has room for no more.
+pub const MAX_CHAIN_MESSAGE: usize = 2048;
 /// Most further roots.
 pub const MAX_ROOTS: usize = 4;
 /// Most Wi-Fi networks.
@@ -72,8 +75,8 @@ impl Identity<'_> {
         if let Some(name) = self.thing_name {
             thing_name(name).map_err(|reason| Field::ThingName.invalid(reason))?;
         }
-        topic(self.status_topic).map_err(|reason| Field::StatusTopic.invalid(reason))?;
-        topic(self.control_topic).map_err(|reason| Field::ControlTopic.invalid(reason))?;
+        check_topic(self.status_topic).map_err(|reason| Field::StatusTopic.invalid(reason))?;
+        check_topic(self.control_topic).map_err(|reason| Field::ControlTopic.invalid(reason))?;
         if self.status_topic == self.control_topic {
             return Err(Field::ControlTopic.invalid("must differ from the status topic"));
         }
@@ -112,6 +115,12 @@ impl Identity<'_> {
             .chain(self.roots.iter().map(|der| (der, Field::Root)));
         for (der, field) in with_field {
             certificate(der).map_err(|reason| field.invalid(reason))?;
+        }
+        let message = self.certificates.iter().fold(7, |sum, der| sum + 3 + der.len());
+        if message > MAX_CHAIN_MESSAGE {
+            return Err(Field::Certificate.invalid(
+                "must have at most 2038 bytes, with its issuers and 3 more for each of them",
+            ));
         }
         private_key(self.private_key).map_err(|reason| Field::PrivateKey.invalid(reason))
     }
@@ -232,12 +241,22 @@ fn thing_name(name: &str) -> Result<(), &'static str> {
     Ok(())
 }
 
-/// Checks a topic to publish to, or to subscribe to without wildcards.
-fn topic(topic: &str) -> Result<(), &'static str> {
+/// Checks a topic to publish to, or to subscribe to without wildcards: over any other AWS IoT Core
+/// ends the connection. Of topics with `$` in front there are its own only.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check_topic(topic: &str) -> Result<(), &'static str> {
     if !(1..=MAX_TOPIC).contains(&topic.len()) {
         return Err("must have 1 to 256 bytes");
     }
-    if topic.bytes().filter(|byte| *byte == b'/').count() > MAX_TOPIC_SLASHES {
+    // AWS does not count the first three of $aws/rules/NAME/...
+    let own = topic.starts_with("$aws/");
+    if topic.starts_with('$') && !own {
+        return Err("must not begin with $, but for $aws/");
+    }
+    let slashes = topic.bytes().filter(|byte| *byte == b'/').count();
+    if slashes > MAX_TOPIC_SLASHES + if own { 3 } else { 0 } {
         return Err("must not have more than 7 slashes");
     }
     if topic.contains(['+', '#']) {

@@ -429,11 +429,26 @@ fn client_ids_thing_names_and_topics() {
         refused(&Identity { thing_name, ..base() }, Field::ThingName);
     }
 
-    for good in ["x", &text[..256], "1/2/3/4/5/6/7/8", "/a b/ü"] {
+    for good in
+        ["x", &text[..256], "1/2/3/4/5/6/7/8", "/a b/ü", "a/$b", "$aws/rules/r/1/2/3/4/5/6/7/8"]
+    {
         let topics = Identity { status_topic: good, ..base() };
         assert_eq!(topics.validate(), Ok(()));
     }
-    for bad in ["", &text, "1/2/3/4/5/6/7/8/", "a/+", "#", "a\u{85}", "a\0"] {
+    for bad in [
+        "",
+        &text,
+        "1/2/3/4/5/6/7/8/",
+        "a/+",
+        "#",
+        "a\u{85}",
+        "a\0",
+        "$x",
+        "$SYS/a",
+        "$aws",
+        "$awsome/a",
+        "$aws/rules/r/1/2/3/4/5/6/7/8/",
+    ] {
         refused(&Identity { status_topic: bad, ..base() }, Field::StatusTopic);
         refused(&Identity { control_topic: bad, ..base() }, Field::ControlTopic);
     }
@@ -487,6 +502,36 @@ fn credentials() {
         vec![0x30; 600],
     ] {
         refused(&Identity { private_key: &bad, ..base() }, Field::PrivateKey);
+    }
+}
+
+/// What the device sends of them has 7 bytes, and 3 more for each (RFC 5246, 7.4.2).
+#[test]
+fn certificates_that_do_not_fit_into_a_handshake() {
+    let material = Material::new();
+    let chain =
+        |sizes: &[usize]| sizes.iter().map(|size| certificate(*size, 0)).collect::<Vec<_>>();
+    let with = |chain: &[Vec<u8>], judge: &dyn Fn(&Identity<'_>)| {
+        let certificates = chain.iter().map(|der| &**der).collect();
+        judge(&Identity { certificates, ..small(&material) });
+    };
+    let too_much = |identity: &Identity<'_>| {
+        assert!(refused(identity, Field::Certificate).contains("at most 2038 bytes"));
+        let fields = identity.certificates.iter().map(|der| field(7, der));
+        let body = [field(1, b"a.b"), field(8, &material.key), fields.collect::<Vec<_>>().concat()];
+        decode_copy(&copy_with_body(&body.concat())).unwrap_err();
+    };
+    for sizes in [&[2038][..], &[512, 1523], &[128, 300, 1604], &[500, 501, 502, 526]] {
+        with(&chain(sizes), &|identity| assert_eq!(identity.validate(), Ok(())));
+        for index in 0..sizes.len() {
+            let mut more = sizes.to_vec();
+            more[index] += 1;
+            with(&chain(&more), &too_much);
+        }
+    }
+    // Where mbedTLS's own check wraps.
+    for first in 2035..=2041 {
+        with(&chain(&[first, 1523]), &too_much);
     }
 }
 

@@ -42,8 +42,9 @@ const TRIAL_CAP_S: u16 = 20;
 /// connect, [`CONNECT_TIMEOUT_MS`] and the computing of its last step.
 pub(crate) const LIFE_S: u16 = 90;
 
-// What an identity may name can be looked up.
+// What an identity may name can be looked up, and what it may show can be sent.
 const _: () = assert!(identity::MAX_TIME_SERVER <= net::MAX_TIME_SERVER);
+const _: () = assert!(identity::MAX_CHAIN_MESSAGE == tls::MAX_CHAIN_MESSAGE);
 
 /// Why the device cannot begin to connect.
 enum Fault {
@@ -133,6 +134,9 @@ fn try_run(
         port: identity.port,
     };
     let profile = patiently("tls", tls::Error::is_passing, || tls::Profile::new(&credentials))?;
+    if let Some(error) = tls::Error::last() {
+        log::warn!("tls: {error}; going on without it");
+    }
     if let Some(nap) = plan.nap {
         (nap.recall)(&profile);
     }
@@ -384,9 +388,7 @@ fn carry(
             match client.turn() {
                 Ok(Some(Event::Message(message))) => {
                     let taken = updates.as_mut().is_some_and(|updates| updates.message(&message));
-                    if !taken {
-                        plan.deliver(&message, &mut ignored);
-                    }
+                    plan.deliver(&message, taken, &mut ignored);
                 }
                 Ok(Some(Event::Published)) => {
                     if let Some(updates) = updates {

@@ -19,16 +19,15 @@ pub type Topic = Cow<'static, str>;
 /// there are 8 KB of heap left.
 const MOST_MESSAGES: usize = 8;
 const MOST_BYTES: usize = 2048;
-/// Longest topic that AWS takes, in bytes.
-const LONGEST_TOPIC: usize = 256;
 
 /// Why a message was not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refused {
     /// As much is waiting as may wait, or the message is larger than that.
     Full,
-    /// The topic is empty, longer than 256 bytes, or has a wildcard or NUL in it: the server would
-    /// end the connection.
+    /// The topic is empty, longer than 256 bytes, has more than 7 slashes, a wildcard or a control
+    /// character in it, or `$` in front and is none of AWS's own ([`identity::check_topic`]): the
+    /// server would end the connection.
     Topic,
 }
 
@@ -155,9 +154,7 @@ impl Outbox {
 
     /// Takes a message in. A report replaces the one of its topic that still waits.
     pub fn put(&self, message: Box<Outgoing>) -> Result<(), Refused> {
-        let topic = message.topic.as_bytes();
-        let odd = topic.iter().any(|byte| matches!(byte, b'+' | b'#' | 0));
-        if odd || topic.is_empty() || topic.len() > LONGEST_TOPIC {
+        if identity::check_topic(&message.topic).is_err() {
             return Err(Refused::Topic);
         }
         self.with(|waiting| {

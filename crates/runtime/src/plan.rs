@@ -35,7 +35,8 @@ impl Plan {
     /// Subscribes to a topic, or to a filter with `+` and `#`, on every connection. `handler` gets
     /// each message, in the link task: it must not wait. Of a message at least the first `longest`
     /// bytes are kept, if it has 2 KB at most. Where several filters match, the first one's
-    /// handler gets it.
+    /// handler gets it. Blocks of the thing's own streams on AWS go to updates alone, where the identity
+    /// has a key for them.
     pub fn subscribe(
         &mut self,
         filter: impl Into<Topic>,
@@ -79,8 +80,8 @@ impl Plan {
         }
     }
 
-    /// Hands a message to its handler.
-    pub(crate) fn deliver(&mut self, message: &mqtt::Message, ignored: &mut Throttle) {
+    /// Hands a message to its handler. One that updates have `taken` may have none.
+    pub(crate) fn deliver(&mut self, message: &mqtt::Message, taken: bool, ignored: &mut Throttle) {
         let mut received = Received {
             topic: &message.topic,
             payload: &message.payload,
@@ -90,6 +91,7 @@ impl Plan {
         match self.subscriptions.iter_mut().find(|one| topic::matches(&one.filter, &message.topic))
         {
             Some(subscription) => (subscription.handler)(received),
+            None if taken => {}
             // A session that the server kept may hold subscriptions of an earlier identity.
             None => received.ignore(&"no topic of this device"),
         }

@@ -87,7 +87,7 @@ pub(crate) trait Updates {
     /// The server has a message of ours.
     fn acknowledged(&mut self);
 
-    /// Takes a message, if it is one of updates.
+    /// Takes a message, if it is one of updates. The application may have subscribed to it too.
     fn message(&mut self, message: &Message) -> bool;
 
     /// Takes a block, if one has come.
@@ -314,7 +314,7 @@ impl Updates for OverTheAir {
 
     fn message(&mut self, message: &Message) -> bool {
         let Some(machine) = &mut self.machine else { return false };
-        if !message.topic.starts_with("$aws/things/") {
+        if !machine.is_for_updates(&message.topic) {
             return false;
         }
         self.closings.answered();

@@ -32,4 +32,4 @@ mod rsa;
 
 pub use curve::Sha256;
 pub use error::Error;
-pub use profile::{Credentials, Profile};
+pub use profile::{Credentials, MAX_CHAIN_MESSAGE, Profile};

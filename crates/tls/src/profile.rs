@@ -20,6 +20,9 @@ const ALPN_MQTT: &core::ffi::CStr = c"x-amzn-mqtt-ca";
 /// The port on which AWS IoT tells MQTT from HTTPS by ALPN.
 const HTTPS_PORT: u16 = 443;
 
+/// Most bytes of the message in which [`Credentials::certificates`] are sent: 7, and 3 with each.
+pub const MAX_CHAIN_MESSAGE: usize = sys::TLS_CHAIN_MESSAGE as usize;
+
 /// Certificates and key, as DER. They are kept by address, hence `'static`.
 #[derive(Clone, Copy)]
 pub struct Credentials<'a> {
@@ -50,18 +53,20 @@ static VERIFIED: Kept<{ sys::TLS_KEPT_WORDS as usize }> = Kept::new();
 unsafe impl Send for Profile {}
 
 impl Profile {
-    /// Checks that the credentials parse and belong together.
+    /// Checks that the device's certificate and key parse and belong together, and that the chain
+    /// can be sent. A further root that does not parse is left out: [`Error::last`] then tells of it,
+    /// the last of several.
     ///
     /// # Errors
-    /// Which certificate or key is bad, and why.
+    /// Whether certificate or key is bad, and why.
     pub fn new(credentials: &Credentials) -> Result<Self, Error> {
         let der =
             |bytes: &&'static [u8]| sys::tls_der { data: bytes.as_ptr(), length: bytes.len() as _ };
-        let roots: Box<[_]> =
+        let mut roots: Box<[_]> =
             BUILT_IN_ROOTS.iter().chain(credentials.extra_roots).map(der).collect();
         let chain: Box<[_]> = credentials.certificates.iter().map(der).collect();
         let config = sys::tls_profile_config {
-            roots: roots.as_ptr(),
+            roots: roots.as_mut_ptr(),
             root_count: roots.len() as _,
             chain: chain.as_ptr(),
             chain_count: chain.len() as _,

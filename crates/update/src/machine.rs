@@ -222,6 +222,11 @@ pub struct Machine {
     named: bool,
     /// What may be asked of `$next/get`.
     naming: Naming,
+    /// Milliseconds until a job is asked for when none was told of.
+    idle: u32,
+    /// The job that was done with last (its CRC-32), and how often in a row.
+    done: u32,
+    rounds: u32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -255,6 +260,9 @@ impl Machine {
             told: false,
             named: false,
             naming: Naming::Allowed,
+            idle: 0,
+            done: 0,
+            rounds: 0,
         }
     }
 
@@ -384,10 +392,7 @@ impl Machine {
     fn look(&mut self, now: u32) {
         let passed = now.wrapping_sub(self.since);
         match self.step {
-            // The things of a fleet do not ask all at once.
-            Step::Idle if passed >= IDLE_MS + crc32(&[self.thing.as_bytes()]) % IDLE_MS => {
-                self.ask(now);
-            }
+            Step::Idle if passed >= self.idle => self.ask(now),
             Step::Asking if passed >= (ANSWER_MS << self.silences.min(9)).min(MOST_ANSWER_MS) => {
                 self.since = now;
                 self.silences += 1;
@@ -436,6 +441,16 @@ impl Machine {
             most: self.open,
         };
         Some(request.to_cbor())
+    }
+
+    /// Whether messages on this topic are for updates: those about the thing's jobs and streams. What
+    /// else is below its `$aws/things/…`, such as its shadow, is the application's.
+    #[must_use]
+    pub fn is_for_updates(&self, topic: &str) -> bool {
+        topic
+            .strip_prefix("$aws/things/")
+            .and_then(|topic| topic.strip_prefix(&*self.thing))
+            .is_some_and(|path| path.starts_with("/jobs/") || path.starts_with("/streams/"))
     }
 
     /// A message came. A block of it is to be stored.
@@ -488,6 +503,13 @@ impl Machine {
             // Whoever was silent speaks again.
             Step::Asking if self.silences > 0 => None,
             Step::Asking => return self.told |= next.is_some(),
+            Step::Idle if self.rounds > 1 => {
+                let told = next.filter(|next| crc32(&[next.job.as_bytes()]) != self.done);
+                if told.is_some() {
+                    self.ask(now);
+                }
+                return;
+            }
             Step::Idle => None,
             _ => Some(&*self.work.job),
         };
@@ -516,7 +538,7 @@ impl Machine {
                     Outcome::Trial if installed == what => self.step = Step::Proving,
                     // The slot that it would go to has the firmware that comes back if this one is
                     // bad.
-                    Outcome::Trial => self.step = Step::Idle,
+                    Outcome::Trial => self.rest(now),
                     _ if installed != what => self.begin(&document, now),
                     Outcome::Good => self.close(Status::Succeeded, "100", ["", ""], now),
                     Outcome::Failed(reason) => {
@@ -534,8 +556,33 @@ impl Machine {
         if self.told {
             return self.ask(now);
         }
+        self.rounds = 0;
+        self.rest(now);
+    }
+
+    /// Nothing is to be done. The things of a fleet do not ask all at once.
+    fn rest(&mut self, now: u32) {
+        self.idle(IDLE_MS + crc32(&[self.thing.as_bytes()]) % IDLE_MS, now);
+    }
+
+    fn idle(&mut self, ms: u32, now: u32) {
         self.since = now;
+        self.idle = ms;
         self.step = Step::Idle;
+    }
+
+    /// Done with a job, one way or the other. A server that has the same one again at once is asked
+    /// later each time: what an attempt erases does not last for ever.
+    fn next_job(&mut self, now: u32) {
+        let job = crc32(&[self.work.job.as_bytes()]);
+        if core::mem::replace(&mut self.done, job) != job {
+            self.rounds = 0;
+        }
+        self.rounds += 1;
+        match self.rounds {
+            1 => self.ask(now),
+            rounds => self.idle((ANSWER_MS << (rounds - 2).min(9)).min(MOST_ANSWER_MS), now),
+        }
     }
 
     /// The answer to `$next/get`: which job is next, without its document. When start-next brings that
@@ -702,7 +749,7 @@ impl Machine {
                 self.installed.take_if(|last| {
                     last.what == self.work.what && matches!(last.outcome, Outcome::Failed(_))
                 });
-                self.ask(now);
+                self.next_job(now);
             }
             _ => {}
         }
@@ -717,7 +764,7 @@ impl Machine {
         // Cancelled, timed out, or another version: what the server knows of it is asked anew.
         // What else is wrong (too many at once) may be right when the time is up.
         if about && job::is_over(payload) {
-            self.ask(now);
+            self.next_job(now);
         }
     }
 

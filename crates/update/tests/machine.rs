@@ -184,6 +184,29 @@ fn a_stream_that_is_refused_is_a_failure_with_the_servers_word() {
     }
 }
 
+/// Each attempt erases what does not last for ever.
+#[test]
+fn a_job_that_returns_is_done_with_less_and_less_often() {
+    let image = image(20_000);
+    for fault in [Fault::Returns, Fault::Mismatches] {
+        let mut server = Server::new(Job::of_aws(&image), &image);
+        server.fault = Some(fault);
+        let mut device = Device::new();
+        device.verdict = Err("the signature is not that of a key that this device trusts");
+        device.run_until(&mut server, |server| server.starts > 50);
+        // At once, then after 10, 20, 40 and 80 s; the bench does not wait for the next.
+        assert!((5..=7).contains(&server.starts), "{fault:?}: {} times", server.starts);
+        assert!(device.now > 150_000, "{fault:?}: in {} ms", device.now);
+        // Another job does not wait.
+        let notice = br#"{"execution":{"jobId":"job-2","status":"QUEUED","versionNumber":1}}"#;
+        device.machine.message("$aws/things/lamp/jobs/notify-next", notice, device.now);
+        assert!(matches!(
+            device.machine.poll(device.now),
+            Some(Action::Publish { topic, .. }) if topic.ends_with("jobs/start-next")
+        ));
+    }
+}
+
 /// One server of AWS's has a bad minute, or does not know yet what its role may read.
 #[test]
 fn a_refusal_that_passes_is_waited_out() {
@@ -510,4 +533,24 @@ fn a_trial_ends_before_the_next_update_begins() {
     assert_eq!((server.blocks_sent, server.verdict(), device.installed), (0, None, None));
     device.prove(&mut server);
     assert_eq!(device.installed, Some(server.what()));
+}
+
+/// The rest below the thing's own `$aws/things/…` is its application's.
+#[test]
+fn what_is_about_jobs_and_streams_of_the_thing_is_for_updates() {
+    let machine = Machine::new("lamp", LIMITS, None);
+    for (path, own) in [
+        ("lamp/jobs/notify-next", true),
+        ("lamp/jobs/start-next/rejected", true),
+        ("lamp/streams/AFR_OTA-1/data/cbor", true),
+        ("lamp/shadow/update/delta", false),
+        ("lamp/shadow/name/jobs/get/accepted", false),
+        ("lamp/jobs", false),
+        ("lamp2/jobs/notify-next", false),
+        ("lam/jobs/notify-next", false),
+        ("", false),
+    ] {
+        assert_eq!(machine.is_for_updates(&format!("$aws/things/{path}")), own, "{path}");
+    }
+    assert!(!machine.is_for_updates("lamp/jobs/notify-next"));
 }

@@ -83,11 +83,20 @@ impl VirtualNetwork {
         Self { ssid: "virtual".to_owned(), passphrase: "no secret at all".to_owned() }
     }
 
-    /// As `virtual-nodemcu --ap` takes it.
-    #[must_use]
-    pub fn option(&self) -> String {
-        let Self { ssid, passphrase } = self;
-        let key = if passphrase.is_empty() { String::new() } else { format!(",psk={passphrase}") };
+    /// What `virtual-nodemcu --ap` takes: by a file, for everybody on this machine may read command
+    /// lines.
+    fn option(&self, file: &Path) -> Result<String> {
+        files::write(file, self.settings().as_bytes(), SECRET)?;
+        Ok(format!("@{}", file.display()))
+    }
+
+    fn settings(&self) -> String {
+        let protected = |text: &str| text.replace('\\', r"\\").replace(',', r"\,");
+        let ssid = protected(&self.ssid);
+        let key = match &*protected(&self.passphrase) {
+            "" => String::new(),
+            passphrase => format!(",psk={passphrase}"),
+        };
         format!("ssid={ssid}{key},channel=6,rssi=-50")
     }
 }
@@ -124,7 +133,8 @@ impl Firmware {
         );
         options.echo = echo;
         if self.radio {
-            options.further.extend(["--ap".into(), network.option().into()]);
+            let settings = folder.join(format!("{}-access-point", self.board.name));
+            options.further.extend(["--ap".into(), network.option(&settings)?.into()]);
             if let Some(file) = &self.pcap {
                 options.further.extend(["--pcap".into(), file.into()]);
             }
@@ -162,6 +172,29 @@ fn holds(flash: &Path, image: &Image) -> Result<bool> {
 mod tests {
     use super::*;
     use crate::image::{self, FIRMWARE_OFFSET};
+
+    /// With each character that one may have; and none of them where others can read it.
+    #[test]
+    fn the_virtual_board_gets_the_network_whole_and_by_a_file() {
+        use std::os::unix::fs::PermissionsExt as _;
+
+        use virtual_nodemcu::board::radio::settings::Settings;
+
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("nodemcu-access-point");
+        let printable: Vec<u8> = (b' '..=b'~').collect();
+        for characters in printable.chunks(16) {
+            let passphrase = String::from_utf8(characters.to_vec()).unwrap();
+            let network = VirtualNetwork { ssid: format!("a,b=\\{passphrase}"), passphrase };
+            let option = network.option(&file).unwrap();
+            let settings = Settings::given(&option).unwrap();
+            assert_eq!((&settings.ssid, &settings.psk), (&network.ssid, &network.passphrase));
+            assert!(!option.contains(&network.passphrase));
+            assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+        }
+        let open = VirtualNetwork { ssid: "cafe".to_owned(), passphrase: String::new() };
+        assert!(Settings::given(&open.option(&file).unwrap()).unwrap().psk.is_empty());
+    }
 
     #[test]
     fn a_flash_file_holds_an_image_or_does_not() {

@@ -9,7 +9,7 @@ fn refusal(arguments: &[&str]) -> String {
     make.current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../.."));
     // As at a person's prompt, not as within `make test`. Nothing that is built is found.
     for variable in
-        ["MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "MADE", "BOARD", "ESPPORT"]
+        ["MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "MADE", "BOARD", "ESPPORT", "THING"]
     {
         make.env_remove(variable);
     }
@@ -38,6 +38,31 @@ fn a_port_that_is_missing_or_wrong_is_told() {
         assert!(said.starts_with("which port? Say for example ESPPORT="), "{verb}: {said}");
         let said = refusal(&[verb, "ESPPORT=/dev/nope"]);
         assert!(said.starts_with("/dev/nope does not exist. Plugged in: "), "{verb}: {said}");
+    }
+}
+
+/// Flashed with what is meant when nobody says it, a lamp becomes a second demo.
+#[test]
+fn whose_identity_is_flashed_is_asked_when_there_are_several() {
+    let folder = tempfile::tempdir().unwrap();
+    let things = format!("things={}", folder.path().display());
+    let identity = |thing: &str| {
+        std::fs::create_dir_all(folder.path().join(thing)).unwrap();
+        std::fs::write(folder.path().join(thing).join("identity.bin"), "").unwrap();
+    };
+    identity("demo");
+    for verb in ["flash", "flash-identity"] {
+        let flash = |more: &[&str]| {
+            refusal(&[&[verb, "ESPPORT=rfc2217://127.0.0.1:9", &*things], more].concat())
+        };
+        // Nothing is built without cargo: what comes next fails.
+        assert!(!flash(&[]).contains("which thing"));
+        identity("lamp");
+        let said = flash(&[]);
+        assert!(said.starts_with("which thing is this board? There are identities of "), "{said}");
+        assert!(said.contains("demo") && said.contains("lamp"), "{said}");
+        assert!(!flash(&["THING=demo"]).contains("which thing"));
+        std::fs::remove_dir_all(folder.path().join("lamp")).unwrap();
     }
 }
 

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use nix::sys::signal::Signal;
 
+use crate::forbidden::Forbidden;
 use crate::pki::OPERATOR;
 use certificates::Credential;
 use process::programs::{self, Owned};
@@ -92,6 +93,7 @@ pub struct Broker {
     process: Owned,
     folder: PathBuf,
     program: PathBuf,
+    grants: Vec<Grant>,
     device_port: u16,
     operator_port: u16,
 }
@@ -120,6 +122,7 @@ impl Broker {
                 process,
                 folder: folder.to_owned(),
                 program: program.clone(),
+                grants: options.grants.clone(),
                 device_port,
                 operator_port,
             };
@@ -215,6 +218,12 @@ impl Broker {
         self.log().lines().filter_map(Connection::parse).collect()
     }
 
+    /// What devices do, from its start, that Mosquitto passes over and AWS IoT ends the connection for.
+    #[must_use]
+    pub fn forbidden(&self) -> Forbidden {
+        Forbidden::new(log_path(&self.folder), self.grants.clone())
+    }
+
     /// Its log so far.
     #[must_use]
     pub fn log(&self) -> String {
@@ -258,7 +267,7 @@ pub struct Connection {
 
 impl Connection {
     /// Reads `…: New client connected from ADDRESS as ID (p2, c1, k60, u'NAME').`
-    fn parse(line: &str) -> Option<Self> {
+    pub(crate) fn parse(line: &str) -> Option<Self> {
         let (_, rest) = line.split_once(": New client connected from ")?;
         let (_, rest) = rest.split_once(" as ")?;
         let (client_id, rest) = rest.rsplit_once(" (p")?;

@@ -16,6 +16,7 @@
 pub mod broker;
 pub mod client;
 pub mod dns;
+pub mod forbidden;
 pub mod gate;
 pub mod local;
 pub mod pki;

@@ -87,6 +87,44 @@ fn policy_is_enforced() {
     assert_eq!(device.next(QUIET).unwrap(), None);
 }
 
+/// Mosquitto says yes to all of it.
+#[test]
+fn what_aws_ends_the_connection_for_is_named() {
+    let (_folder, cloud) = start();
+    let allowed = ClientOptions {
+        last_will: Some(("esp8266/status".to_owned(), b"gone".to_vec())),
+        ..device(&cloud)
+    };
+    let mut client = MqttClient::connect(&allowed).unwrap();
+    client.subscribe("esp8266/control").unwrap();
+    client.subscribe("$aws/things/a-thing/jobs/notify-next").unwrap();
+    client.publish("esp8266/status", b"x", true).unwrap();
+    client.publish("$aws/things/a-thing/jobs/7/update", b"x", false).unwrap();
+    let mut operator = cloud.operator().unwrap();
+    operator.subscribe("#").unwrap();
+    operator.publish("a/b", b"x", false).unwrap();
+    let mut forbidden = cloud.servers.broker.forbidden();
+    assert_eq!(forbidden.next(), None);
+    drop(client);
+    let with_will =
+        ClientOptions { last_will: Some(("lamp/gone".to_owned(), b"x".to_vec())), ..allowed };
+    let mut client = MqttClient::connect(&with_will).unwrap();
+    for _ in 0..2 {
+        client.publish("lamp/it's, pressed", b"x", false).unwrap();
+    }
+    client.publish("1/2/3/4/5/6/7/8/9", b"x", false).unwrap();
+    client.subscribe("esp8266/+").unwrap();
+    assert_eq!(
+        forbidden.collect::<Vec<_>>(),
+        [
+            "a-thing: a last will for lamp/gone, which its policy does not allow",
+            "a-thing: a message to lamp/it's, pressed, which its policy does not allow",
+            "a-thing: a message to 1/2/3/4/5/6/7/8/9: it must not have more than 7 slashes",
+            "a-thing: a subscription to esp8266/+, which its policy does not allow",
+        ]
+    );
+}
+
 #[test]
 fn only_known_certificates_come_in() {
     let (_folder, cloud) = start();

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use nix::sys::prctl;
 use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::{Pid, getppid};
 
 /// Folders that Debian keeps out of a plain user's `PATH`, where daemons such as
@@ -37,7 +38,8 @@ pub fn find(program: &str, debian_package: &str) -> Result<PathBuf> {
 /// dropped, and by the kernel when the thread that started it ends without dropping it.
 ///
 /// It runs in its own process group, so that Ctrl-C in the terminal reaches only this
-/// program, which then stops its children in order.
+/// program, which then stops its children in order. One that may ask the person something is
+/// an exception: see [`Owned::spawn_asking`].
 #[derive(Debug)]
 pub struct Owned {
     child: Child,
@@ -50,6 +52,11 @@ impl Owned {
     /// # Errors
     /// When the operating system cannot start it.
     pub fn spawn(command: &mut Command) -> Result<Self> {
+        Self::start(command.process_group(0), Signal::SIGKILL)
+    }
+
+    /// Starts `command`, which gets the signal `orphaned` when its owner ends.
+    fn start(command: &mut Command, orphaned: Signal) -> Result<Self> {
         let name = command
             .get_program()
             .to_string_lossy()
@@ -58,13 +65,12 @@ impl Owned {
             .unwrap_or_default()
             .to_owned();
         let parent = nix::unistd::getpid();
-        command.process_group(0);
         // SAFETY: the closure runs in the child between fork and exec, where only
         // async-signal-safe calls are allowed; prctl and getppid are plain system calls
         // and nothing allocates or takes a lock.
         unsafe {
             command.pre_exec(move || {
-                prctl::set_pdeathsig(Signal::SIGKILL)?;
+                prctl::set_pdeathsig(orphaned)?;
                 // The parent may have died before the line above took effect.
                 if getppid() != parent {
                     return Err(nix::Error::ESRCH.into());
@@ -82,9 +88,25 @@ impl Owned {
     /// # Errors
     /// As [`Owned::spawn`].
     pub fn spawn_read(command: &mut Command) -> Result<(Self, ChildStdout)> {
-        let mut owned = Self::spawn(command.stdin(Stdio::null()).stdout(Stdio::piped()))?;
-        let output = owned.child.stdout.take().context("no standard output")?;
-        Ok((owned, output))
+        let owned = Self::spawn(command.stdin(Stdio::null()).stdout(Stdio::piped()))?;
+        owned.with_output()
+    }
+
+    /// As [`Owned::spawn_read`], for a program that may ask the person something at the terminal.
+    /// There only this program's own process group may do so: the child stays in it, Ctrl-C
+    /// reaches both, and the end of its owner is one to the child, which then puts the terminal
+    /// in order.
+    ///
+    /// # Errors
+    /// As [`Owned::spawn`].
+    pub fn spawn_asking(command: &mut Command) -> Result<(Self, ChildStdout)> {
+        let command = command.stdin(Stdio::null()).stdout(Stdio::piped());
+        Self::start(command, Signal::SIGINT)?.with_output()
+    }
+
+    fn with_output(mut self) -> Result<(Self, ChildStdout)> {
+        let output = self.child.stdout.take().context("no standard output")?;
+        Ok((self, output))
     }
 
     /// The process id.
@@ -121,6 +143,17 @@ impl Owned {
             }
             std::thread::sleep(Duration::from_millis(10));
         }
+    }
+
+    /// Whether the child stands still now, as after Ctrl-Z, or because it wants to ask something
+    /// at a terminal that is not its own.
+    #[must_use]
+    pub fn is_stopped(&self) -> bool {
+        let flags = WaitPidFlag::WSTOPPED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
+        i32::try_from(self.child.id()).is_ok_and(|id| {
+            // One that has ended is no longer waited for in this way: an error.
+            matches!(waitid(Id::Pid(Pid::from_raw(id)), flags), Ok(WaitStatus::Stopped(..)))
+        })
     }
 
     /// CPU time that the child has used so far, to a hundredth of a second.
@@ -211,6 +244,28 @@ mod tests {
         }
         let idle = Owned::spawn(Command::new("sleep").arg("600")).unwrap();
         assert!(idle.cpu_time().unwrap() < Duration::from_millis(50));
+    }
+
+    #[test]
+    fn one_that_is_stopped_is_told_until_it_goes_on() {
+        let await_that = |what: &dyn Fn() -> bool| {
+            let deadline = Instant::now() + Duration::from_secs(20);
+            while !what() {
+                assert!(Instant::now() < deadline, "nothing changes");
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        };
+        let mut child = Owned::spawn(Command::new("sleep").arg("600")).unwrap();
+        assert!(!child.is_stopped());
+        for _ in 0..2 {
+            child.signal(Signal::SIGSTOP).unwrap();
+            await_that(&|| child.is_stopped());
+            assert!(child.is_stopped(), "told once only");
+            child.signal(Signal::SIGCONT).unwrap();
+            await_that(&|| !child.is_stopped());
+        }
+        child.kill();
+        assert!(!child.is_stopped());
     }
 
     #[test]

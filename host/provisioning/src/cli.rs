@@ -1,14 +1,18 @@
 //! The AWS CLI as a child process.
 //!
 //! The person's own is taken, with the person's own configuration: credentials, profiles,
-//! SSO and proxies stay its business and never pass through this program.
+//! SSO and proxies stay its business and never pass through this program. So it, or a program
+//! that it starts, may ask something at the terminal at any call: the code of an MFA device.
 
 use std::io::Read;
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{ChildStderr, ChildStdout, Command, Output, Stdio};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, bail};
+use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use crate::failure::{Cause, Failure};
@@ -18,6 +22,25 @@ use process::python;
 /// AWS detaches later than it says so: a deletion right afterwards may find the attachment still
 /// there, of a policy for up to five minutes (DeletePolicy, AWS IoT API Reference).
 const LET_GO: Duration = Duration::from_secs(310);
+
+/// A call has time limits of its own, of well under a minute, but what it starts has none: a program
+/// for credentials that asks a person, for instance. Long enough for that person to find a code.
+const ANSWER: Duration = Duration::from_secs(180);
+
+/// How often a call under way is looked at.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// So many looks in a row must find the AWS CLI stopped: after Ctrl-Z and `fg` it goes on at once.
+const STOPPED: u32 = 10;
+
+/// How the AWS CLI ends after Ctrl-C: 128 and the signal's number.
+const INTERRUPTED: i32 = 128 + Signal::SIGINT as i32;
+
+/// Signals by which a person ends something.
+const INTERRUPTS: [i32; 3] = [Signal::SIGINT as i32, Signal::SIGTERM as i32, Signal::SIGHUP as i32];
+
+/// How long an AWS CLI that is to end may take to put the terminal in order.
+const IN_ORDER: Duration = Duration::from_secs(2);
 
 /// Where the AWS CLI finds its account: a stand-in for AWS, mostly.
 const ENDPOINT: &str = "AWS_ENDPOINT_URL";
@@ -34,11 +57,13 @@ pub struct Patience {
     pub pause: Duration,
     /// How long a deletion is tried that AWS refuses because of an attachment just taken off.
     pub let_go: Duration,
+    /// How long a call may take, a question of the AWS CLI and its answer included.
+    pub answer: Duration,
 }
 
 impl Default for Patience {
     fn default() -> Self {
-        Self { tries: 6, pause: Duration::from_secs(1), let_go: LET_GO }
+        Self { tries: 6, pause: Duration::from_secs(1), let_go: LET_GO, answer: ANSWER }
     }
 }
 
@@ -206,6 +231,10 @@ impl Cli {
         value.filter(|value| !value.is_empty())
     }
 
+    /// Runs the AWS CLI to its end, whether it succeeds or not.
+    ///
+    /// # Errors
+    /// [`Failure`] when it is interrupted, stands still or does not end in time.
     fn run(&self, words: &[&str]) -> Result<Output> {
         let mut command = Command::new(&self.program);
         command.args(words).args(["--output", "json"]);
@@ -224,20 +253,60 @@ impl Cli {
         // come of it.
         command.env("AWS_PAGER", "").env("AWS_RETRY_MODE", "standard").env("AWS_MAX_ATTEMPTS", "1");
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
-        let (mut process, mut output) = Owned::spawn_read(command.stderr(Stdio::piped()))?;
-        let mut errors = process.child().stderr.take().context("no pipe")?;
-        let reader = std::thread::spawn(move || {
-            let mut text = Vec::new();
-            // What was read before an error is what there is to show.
-            let _ = errors.read_to_end(&mut text);
-            text
-        });
-        let mut stdout = Vec::new();
-        output.read_to_end(&mut stdout)?;
+        let call = words.iter().take(2).copied().collect::<Vec<_>>().join(" ");
+        let failure = |cause, said| Failure { call, cause, said };
+        let (mut process, output) = Owned::spawn_asking(command.stderr(Stdio::piped()))?;
+        let errors = process.child().stderr.take().context("no pipe")?;
+        let texts = collect(output, errors);
+        let (mut looks, mut stopped) = (0, 0);
+        let [stdout, stderr] = loop {
+            match texts.recv_timeout(LOOK) {
+                Ok(texts) => break texts,
+                Err(RecvTimeoutError::Disconnected) => bail!("reading from the AWS CLI failed"),
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+            // Looks are counted instead of time, which goes on after Ctrl-Z.
+            looks += 1;
+            stopped = if process.is_stopped() { stopped + 1 } else { 0 };
+            if stopped == STOPPED {
+                bail!(failure(Cause::Asks, String::new()));
+            }
+            if LOOK * looks >= self.patience.answer {
+                // As Ctrl-C does: a question ends with the terminal's echo on again.
+                process.signal(Signal::SIGINT)?;
+                process.wait(IN_ORDER)?;
+                let said = format!(
+                    "nothing for {} s. If a program of its asks for something, \
+                     `aws sts get-caller-identity` shows it",
+                    self.patience.answer.as_secs()
+                );
+                bail!(failure(Cause::Unanswered, said));
+            }
+        };
         let status = process.child().wait()?;
-        let stderr = reader.join().map_err(|_| anyhow!("reading from the AWS CLI failed"))?;
+        let by_signal = status.signal().is_some_and(|signal| INTERRUPTS.contains(&signal));
+        if by_signal || status.code() == Some(INTERRUPTED) {
+            bail!(failure(Cause::Interrupted, String::new()));
+        }
         Ok(Output { status, stdout, stderr })
     }
+}
+
+/// Reads both pipes to their ends.
+fn collect(output: ChildStdout, errors: ChildStderr) -> Receiver<[Vec<u8>; 2]> {
+    fn all(mut pipe: impl Read) -> Vec<u8> {
+        let mut text = Vec::new();
+        // What was read before an error is what there is to show.
+        let _ = pipe.read_to_end(&mut text);
+        text
+    }
+    let (done, texts) = mpsc::channel();
+    std::thread::spawn(move || {
+        let errors = std::thread::spawn(move || all(errors));
+        // Nobody waits any more when it took too long.
+        let _ = done.send([all(output), errors.join().unwrap_or_default()]);
+    });
+    texts
 }
 
 /// `--name=value`, so that no value can be taken for an option.
@@ -262,6 +331,46 @@ fn starts(program: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use process::files;
+
+    /// What comes of a call of an AWS CLI that is this script.
+    fn called(script: &str, limit_ms: u64) -> (Cause, String) {
+        let folder = tempfile::tempdir().unwrap();
+        let program = folder.path().join("aws");
+        files::write_program(&program, &format!("#!/bin/sh\n{script}\n")).unwrap();
+        let patience = Patience { answer: Duration::from_millis(limit_ms), ..Patience::default() };
+        let cli = Cli::new(program).with_patience(patience);
+        let error = cli.call("iot", "create-thing", &[], &|_| ()).unwrap_err();
+        (error.downcast_ref::<Failure>().unwrap().cause.clone(), error.to_string())
+    }
+
+    #[test]
+    fn one_that_stands_still_is_told() {
+        let (cause, text) = called("kill -STOP $$", 60_000);
+        assert_eq!(cause, Cause::Asks);
+        assert!(
+            text.contains("`aws sts get-caller-identity`") && text.contains("same command again"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn one_that_does_not_end_is_ended() {
+        let (cause, text) = called("exec sleep 600", 300);
+        assert_eq!(cause, Cause::Unanswered);
+        assert!(text.contains("says: nothing for 0 s"), "{text}");
+        // What it started holds its pipes.
+        assert_eq!(called("sleep 2 & exit 0", 300).0, Cause::Unanswered);
+    }
+
+    #[test]
+    fn one_that_is_interrupted_is_told() {
+        for script in ["kill -INT $$", "kill -HUP $$", "exit 130"] {
+            assert_eq!(called(script, 60_000).0, Cause::Interrupted, "{script}");
+        }
+        let (_, text) = called("exit 130", 60_000);
+        assert!(text.contains("makes nothing twice") && !text.contains("says:"), "{text}");
+    }
 
     #[test]
     fn values_cannot_be_options() {

@@ -25,6 +25,10 @@ pub enum Cause {
     Unreachable(String),
     /// What answers is not AWS, by its certificate.
     Untrusted,
+    /// The AWS CLI wants to ask the person something, and cannot.
+    Asks,
+    /// The AWS CLI was ended from outside, as by Ctrl-C: the call may or may not have taken effect.
+    Interrupted,
     /// The call may or may not have taken effect: no answer, or an internal error of AWS.
     Unanswered,
     /// What the call is about does not exist.
@@ -142,6 +146,18 @@ impl Failure {
                  elsewhere, do not go on in this network",
                 false,
             ),
+            Cause::Asks => (
+                "the AWS CLI wants to ask you something, a code for instance, and cannot from here"
+                    .to_owned(),
+                "run `aws sts get-caller-identity` (with the same AWS_PROFILE) in a terminal and \
+                 answer",
+                true,
+            ),
+            Cause::Interrupted => (
+                "it was interrupted".to_owned(),
+                "run the same command again: it looks first and makes nothing twice",
+                false,
+            ),
             Cause::Unanswered => (
                 "it is unknown whether the call took effect".to_owned(),
                 "run the same command again: it looks first and makes nothing twice",
@@ -160,6 +176,7 @@ impl fmt::Display for Failure {
         let (meaning, remedy, goes_on) = self.explain();
         write!(f, "`aws {}` failed: ", self.call)?;
         match meaning {
+            Some(meaning) if self.said.is_empty() => f.write_str(&meaning)?,
             Some(meaning) => write!(f, "{meaning}\n  the AWS CLI says: {}", self.said)?,
             None => f.write_str(&self.said)?,
         }
@@ -245,6 +262,9 @@ fn cause(call: &str, said: &str) -> Cause {
         "Connection reset",
     ]) {
         Cause::Unanswered
+    } else if has(&["Can not control echo on the terminal"]) {
+        // Python's getpass, where there is no terminal.
+        Cause::Asks
     } else {
         Cause::Other
     }
@@ -370,6 +390,7 @@ mod tests {
                 Cause::Unreachable("https://iot.eu-wset-1.amazonaws.com".to_owned()),
             ),
             ("Connection was closed before we received a valid response", Cause::Unanswered),
+            ("GetPassWarning: Can not control echo on the terminal.", Cause::Asks),
             ("Unknown options: --x", Cause::Other),
         ] {
             assert_eq!(of(said), cause, "{said}");

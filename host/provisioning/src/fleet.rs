@@ -2,16 +2,18 @@
 //!
 //! The list is a CSV file with a header. The column `thing` has the names; others (serial
 //! number, place, …) are carried into the report as they are. The report lies beside the list as
-//! `<name>.report.csv` and is written anew after each thing, so that it is right at any moment.
+//! `<name>.report.csv`. It is written anew at the end, after a failure, too, and meanwhile every second,
+//! or less often where that would take long: what one thing costs must not grow with their number.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
 use crate::state::check_name;
-use crate::{Failure, Session};
+use crate::{Failure, Journal, Session};
 use process::files;
 use things::problem;
 use things::topics::Topics;
@@ -109,6 +111,12 @@ impl Fleet {
         self.rows.iter().map(|(thing, _)| thing.as_str())
     }
 
+    /// How many things may use topics of before, because their devices may not have the new ones.
+    #[must_use]
+    pub fn with_old_topics(&self, session: &Session<'_>) -> usize {
+        self.things().filter(|thing| !read(session, thing).staying.is_empty()).count()
+    }
+
     /// Where the report is written.
     #[must_use]
     pub fn report(&self) -> &Path {
@@ -127,68 +135,159 @@ impl Fleet {
         topics: &dyn Fn(&str) -> Result<Topics>,
         progress: &dyn Fn(&str, &Outcome),
     ) -> Result<Vec<Outcome>> {
-        let mut outcomes = vec![Outcome::Waiting; self.rows.len()];
         // All topics first: a mistake in them must show before anything is made.
         let topics: Vec<Topics> =
             self.rows.iter().map(|(thing, _)| topics(thing)).collect::<Result<_>>()?;
-        for (index, ((thing, _), topics)) in self.rows.iter().zip(&topics).enumerate() {
-            let attempt = match session.is_complete(thing, topics) {
-                Ok(true) => Ok(Outcome::Complete),
-                Ok(false) => session.provision(thing, topics).map(|_| Outcome::Provisioned),
-                Err(error) => Err(error),
-            };
-            let (outcome, fatal) = match attempt {
-                Ok(outcome) => (outcome, None),
+        let mut report = Report::begin(self, session);
+        session.policies_later = Some(BTreeSet::new());
+        let ended = report.fill(session, &topics, progress);
+        let policies = session.policies_later.take().unwrap_or_default();
+        let settled = ended.and_then(|()| report.delete_policies(session, policies));
+        report.write()?;
+        settled?;
+        Ok(report.rows.into_iter().map(|row| row.outcome).collect())
+    }
+}
+
+/// How often the report is written while things are made.
+const REPORT_PAUSE: Duration = Duration::from_secs(1);
+
+/// How much longer than writing the report the pause before the next writing is at least.
+const REPORT_SHARE: u32 = 20;
+
+/// What came of one thing, and what its journal says that the report or the end needs.
+struct Row {
+    outcome: Outcome,
+    certificate: String,
+    endpoint: String,
+    account: String,
+    region: String,
+    old_policies: BTreeSet<String>,
+}
+
+impl Row {
+    fn new(outcome: Outcome, journal: Journal) -> Self {
+        let Journal { certificate, endpoint, account, region, old_policies, .. } = journal;
+        let certificate = certificate.map(|certificate| certificate.id).unwrap_or_default();
+        let endpoint = endpoint.unwrap_or_default();
+        Self { outcome, certificate, endpoint, account, region, old_policies }
+    }
+}
+
+/// What came of all things of a fleet.
+struct Report<'f> {
+    fleet: &'f Fleet,
+    rows: Vec<Row>,
+    due: Instant,
+}
+
+impl<'f> Report<'f> {
+    /// Nothing yet but what the journals say.
+    fn begin(fleet: &'f Fleet, session: &Session<'_>) -> Self {
+        let waiting = |thing| Row::new(Outcome::Waiting, read(session, thing));
+        Self { fleet, rows: fleet.things().map(waiting).collect(), due: Instant::now() }
+    }
+
+    /// Makes one thing after the other.
+    fn fill(
+        &mut self,
+        session: &mut Session<'_>,
+        topics: &[Topics],
+        progress: &dyn Fn(&str, &Outcome),
+    ) -> Result<()> {
+        for (index, (thing, topics)) in self.fleet.things().zip(topics).enumerate() {
+            let (row, fatal) = match provision(session, thing, topics) {
+                Ok((outcome, journal)) => (Row::new(outcome, journal), None),
                 Err(error) => {
                     let outcome = Outcome::Failed(format!("{error:#}"));
                     let all = error.downcast_ref::<Failure>().is_some_and(Failure::concerns_all);
-                    (outcome, all.then_some(error))
+                    (Row::new(outcome, read(session, thing)), all.then_some(error))
                 }
             };
-            outcomes[index] = outcome;
-            self.write_report(session, &outcomes)?;
-            progress(thing, &outcomes[index]);
+            self.rows[index] = row;
+            if Instant::now() >= self.due {
+                self.write()?;
+            }
+            progress(thing, &self.rows[index].outcome);
             if let Some(error) = fatal {
-                let done = outcomes.iter().filter(|outcome| outcome.is_done()).count();
+                let done = self.rows.iter().filter(|row| row.outcome.is_done()).count();
                 return Err(error).with_context(|| {
                     format!("stopped at {thing}; {done} of {} are complete", self.rows.len())
                 });
             }
         }
-        Ok(outcomes)
+        Ok(())
     }
 
-    fn write_report(&self, session: &Session<'_>, outcomes: &[Outcome]) -> Result<()> {
+    /// Deletes policies that the things had before, as far as nobody else has them: `later`, and
+    /// those that a run before this one has left to its end, which it did not reach.
+    fn delete_policies(
+        &mut self,
+        session: &Session<'_>,
+        mut later: BTreeSet<String>,
+    ) -> Result<()> {
+        later.extend(self.rows.iter().flat_map(|row| row.old_policies.iter().cloned()));
+        let mut settled = BTreeSet::new();
+        for name in later {
+            if session.delete_old_policy(&name)? {
+                settled.insert(name);
+            }
+        }
+        for (thing, row) in self.fleet.things().zip(&mut self.rows) {
+            if !row.old_policies.is_disjoint(&settled) {
+                session.forget_policies(thing, &settled)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn write(&mut self) -> Result<()> {
+        let begun = Instant::now();
         let mut writer = csv::Writer::from_writer(Vec::new());
         let added = ["outcome", "certificate", "endpoint", "account", "region", "error"];
-        writer.write_record(self.header.iter().chain(added))?;
-        for ((thing, record), outcome) in self.rows.iter().zip(outcomes) {
-            let journal = session.journal(thing).ok().flatten().unwrap_or_default();
-            let certificate = journal.certificate.map(|certificate| certificate.id);
-            let error = match outcome {
+        writer.write_record(self.fleet.header.iter().chain(added))?;
+        for ((_, record), row) in self.fleet.rows.iter().zip(&self.rows) {
+            let error = match &row.outcome {
                 Outcome::Failed(error) => error.as_str(),
                 _ => "",
             };
-            let word = outcome.to_string();
-            writer.write_record(record.iter().chain([
-                word.as_str(),
-                certificate.as_deref().unwrap_or_default(),
-                journal.endpoint.as_deref().unwrap_or_default(),
-                journal.account.as_str(),
-                journal.region.as_str(),
-                error,
-            ]))?;
+            let word = row.outcome.to_string();
+            let Row { certificate, endpoint, account, region, .. } = row;
+            let added = [word.as_str(), certificate, endpoint, account, region, error];
+            writer.write_record(record.iter().chain(added))?;
         }
         let text = writer.into_inner().context("cannot write the report")?;
-        files::write(&self.report, &text, 0o644)
+        files::write(&self.fleet.report, &text, 0o644)?;
+        let end = Instant::now();
+        self.due = end + REPORT_PAUSE.max((end - begun) * REPORT_SHARE);
+        Ok(())
     }
+}
+
+/// Provisions a thing that is not complete.
+fn provision(
+    session: &mut Session<'_>,
+    thing: &str,
+    topics: &Topics,
+) -> Result<(Outcome, Journal)> {
+    if let Some(journal) = session.journal(thing)?
+        && session.is_complete(&journal, topics)?
+    {
+        return Ok((Outcome::Complete, journal));
+    }
+    Ok((Outcome::Provisioned, session.provision(thing, topics)?))
+}
+
+/// A thing's journal, as far as there is one.
+fn read(session: &Session<'_>, thing: &str) -> Journal {
+    session.journal(thing).ok().flatten().unwrap_or_default()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn read(text: &str) -> Result<Fleet> {
+    fn fleet(text: &str) -> Result<Fleet> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("things.csv");
         std::fs::write(&path, text).unwrap();
@@ -197,7 +296,7 @@ mod tests {
 
     #[test]
     fn names_are_read_with_whatever_is_beside_them() {
-        let fleet = read("\u{FEFF}place,thing\n\"hall, left\",a\nhall, b \n").unwrap();
+        let fleet = fleet("\u{FEFF}place,thing\n\"hall, left\",a\nhall, b \n").unwrap();
         let things: Vec<&str> = fleet.rows.iter().map(|(thing, _)| thing.as_str()).collect();
         assert_eq!(things, ["a", "b"]);
         assert!(fleet.report().ends_with("things.report.csv"));
@@ -218,7 +317,7 @@ mod tests {
             ("thing,place\na\n", "not a CSV file"),
             ("thing\nlocal\n", "line 2"),
         ] {
-            let error = format!("{:#}", read(text).unwrap_err());
+            let error = format!("{:#}", fleet(text).unwrap_err());
             assert!(error.contains(wanted), "{text:?}: {error}");
         }
     }

@@ -15,6 +15,7 @@
 //! | `thing.json` | the journal ([`Journal`]): endpoint, ARNs, topics, and how far things are; no secret |
 //! | `device.next.*` | key and certificate that a rotation is making |
 //! | `device.old.*` | those before, until the device was seen with the new ones |
+//! | `proved.topics` | the topics with which the device proved itself when its identity came by a job |
 //! | `identity.bin` | the identity region, written by `make identity`; holds the key, mode 0600 |
 //!
 //! # How a certificate is never made twice
@@ -51,7 +52,7 @@ mod rotate;
 mod state;
 mod witness;
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -70,6 +71,7 @@ pub use witness::{LocalEvents, PresenceEvents, Witness};
 
 use plan::Extent;
 use state::Store;
+use things::folder::ThingFolder;
 use things::topics::Topics;
 
 /// The thing that is this program's own client.
@@ -78,8 +80,14 @@ pub const OPERATOR: &str = "esp8266-operator";
 /// How far apart the clocks of AWS and of this machine may be, in seconds.
 const CLOCK_SKEW_S: i64 = 900;
 
-/// How many of the newest certificates are looked at when an answer was lost.
-const SEARCHED: &str = "500";
+/// How long another program may be at work on [`OPERATOR`].
+const OPERATOR_PATIENCE: Duration = Duration::from_secs(60);
+
+/// How many certificates AWS lists at once at most; without being asked it lists 25.
+const LARGEST_PAGE: &str = "250";
+
+/// How many pages of the newest certificates are looked at when an answer was lost.
+const MOST_PAGES: usize = 8;
 
 /// Which files and which place of the journal a certificate has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,6 +128,14 @@ pub struct Session<'a> {
     scope: String,
     endpoint: Option<String>,
     policies_seen: HashSet<String>,
+    /// Of a policy and the one that takes its place: whether that allows as much.
+    policies_compared: HashMap<(String, String), bool>,
+    /// Whether policies of earlier topics go, whatever is known of the device.
+    end_old_topics: bool,
+    /// Whether things that were made elsewhere get a certificate from here, too.
+    joins: bool,
+    /// While a fleet is made: policies of before, to be deleted at its end and not for each thing.
+    policies_later: Option<BTreeSet<String>>,
 }
 
 impl<'a> Session<'a> {
@@ -148,16 +164,40 @@ impl<'a> Session<'a> {
             scope,
             endpoint: None,
             policies_seen: HashSet::new(),
+            policies_compared: HashMap::new(),
+            end_old_topics: false,
+            joins: false,
+            policies_later: None,
         })
     }
 
-    /// Makes the thing, or completes or confirms it.
+    /// From now on a thing that was made elsewhere gets a certificate from here as well: the person
+    /// says that it is meant.
+    pub fn join_foreign_things(&mut self) {
+        self.joins = true;
+    }
+
+    /// From now on policies of earlier topics go: the person says that the devices have the present
+    /// ones.
+    pub fn end_old_topics(&mut self) {
+        self.end_old_topics = true;
+    }
+
+    /// Makes the thing, or completes or confirms it. Where its topics are others than before, the
+    /// device may use both until it was seen with the new ones.
     ///
     /// # Errors
     /// When a call fails, or what is there is not what it should be; the same command goes on
     /// once that is mended.
     pub fn provision(&mut self, thing: &str, topics: &Topics) -> Result<Journal> {
         let journal = self.complete(thing, topics)?;
+        if !journal.staying.is_empty() {
+            (self.say)(&format!(
+                "{thing} may use its topics of before, too, until its device has the new ones: give it \
+                 its identity by `make update-identity THING={thing}` and run this command again, or by \
+                 its cable, and run this command with RETIRE=1"
+            ));
+        }
         if journal.next.is_some() || journal.retiring.is_some() {
             (self.say)(&format!(
                 "a rotation of {thing} is under way: `make provision THING={thing} ROTATE=1` goes on \
@@ -172,23 +212,42 @@ impl<'a> Session<'a> {
             bail!("{OPERATOR} is the name of this program's own client: choose another one");
         }
         let policy = Policy::new(&self.scope, thing, topics)?;
-        let store = self.make(thing, topics, &policy)?;
+        let before = self.journal(thing)?.and_then(|journal| journal.policy);
+        if self.end_old_topics && before.is_some_and(|before| before != policy.name) {
+            bail!(
+                "{thing} may not use the topics of config.toml yet, so no device of it can have them: run \
+                 `make provision THING={thing}` without RETIRE=1, and give the device its identity, first"
+            );
+        }
+        let end_old_topics = self.old_topics_end(thing, topics)?;
+        let store = self.make(thing, topics, &policy, end_old_topics)?;
         Ok(store.journal.clone())
     }
 
-    /// Makes the client with which this program sees `thing` connect.
+    /// Makes the client with which this program sees things connect. Several may look at once.
     ///
     /// # Errors
     /// As [`Session::provision`].
-    pub fn operator(&mut self, thing: &str) -> Result<PresenceEvents> {
-        let policy = Policy::operator(&self.scope, thing);
+    pub fn operator(&mut self) -> Result<PresenceEvents> {
+        let policy = Policy::operator(&self.scope, OPERATOR);
         let nothing = Topics { status: String::new(), control: String::new() };
-        let store = self.make(OPERATOR, &nothing, &policy)?;
+        let store = self.make(OPERATOR, &nothing, &policy, true)?;
         let endpoint = store.journal.endpoint.as_deref().unwrap_or_default();
         PresenceEvents::on_aws(endpoint, OPERATOR, store.folder())
     }
 
-    fn make(&mut self, thing: &str, topics: &Topics, policy: &Policy) -> Result<Store> {
+    /// Whether policies of other topics than these may go.
+    fn old_topics_end(&self, thing: &str, topics: &Topics) -> Result<bool> {
+        Ok(self.end_old_topics || ThingFolder::new(&self.certs, thing)?.has_proved(topics))
+    }
+
+    fn make(
+        &mut self,
+        thing: &str,
+        topics: &Topics,
+        policy: &Policy,
+        end_old_topics: bool,
+    ) -> Result<Store> {
         let mut store = self.store(thing)?;
         if store.journal.removing {
             bail!("{thing} is half removed: `make deprovision THING={thing}` finishes that");
@@ -200,14 +259,20 @@ impl<'a> Session<'a> {
         // Before it exists: what its name says cannot be mistaken, so that a policy whose making
         // was not heard of can be removed, too.
         let before = journal.policy.replace(policy.name.clone());
-        journal.old_policies.extend(before.filter(|before| *before != policy.name));
+        if before.as_ref() != Some(&policy.name) {
+            // Whatever the device has proved, it has proved under that policy.
+            ThingFolder::new(&self.certs, thing)?.forget_proved()?;
+        }
+        journal.old_policies.extend(before);
+        journal.old_policies.remove(&policy.name);
+        journal.staying.remove(&policy.name);
         (self.say)(&format!("thing        {}:thing/{thing}", self.scope));
         (self.say)(&format!("policy       {}:policy/{}", self.scope, policy.name));
         let endpoint = self.endpoint()?;
         (self.say)(&format!("endpoint     {endpoint}"));
         store.journal.endpoint = Some(endpoint);
         store.finish_swap()?;
-        self.make_all(&mut store, policy, Slot::Current, Extent::Whole)?;
+        self.make_all(&mut store, policy, Slot::Current, Extent::Whole, end_old_topics)?;
         store.done(|journal| {
             topics.status.clone_into(&mut journal.status_topic);
             topics.control.clone_into(&mut journal.control_topic);
@@ -216,17 +281,14 @@ impl<'a> Session<'a> {
         Ok(store)
     }
 
-    /// Whether the journal says that all is made, in this account, for these topics, and the
+    /// Whether a journal says that all is made, in this account, for these topics, and the
     /// files are there and belong together. Asks nobody.
     ///
     /// # Errors
     /// When the files cannot be read.
-    pub fn is_complete(&self, thing: &str, topics: &Topics) -> Result<bool> {
-        let Some(journal) = journal(&self.certs, thing)? else {
-            return Ok(false);
-        };
-        let policy = Policy::new(&self.scope, thing, topics)?;
-        let folder = self.certs.join(thing);
+    fn is_complete(&self, journal: &Journal, topics: &Topics) -> Result<bool> {
+        let policy = Policy::new(&self.scope, &journal.thing, topics)?;
+        let folder = self.certs.join(&journal.thing);
         let Some(key) = keys::load(&folder.join("device.key"))? else {
             return Ok(false);
         };
@@ -238,6 +300,7 @@ impl<'a> Session<'a> {
             && journal.account == self.account
             && journal.region == self.region
             && journal.policy.as_deref() == Some(&policy.name)
+            && (journal.staying.is_empty() || !self.old_topics_end(&journal.thing, topics)?)
             && keys::belong_together(&certificate, &key)?)
     }
 
@@ -251,7 +314,9 @@ impl<'a> Session<'a> {
 
     /// Opens the thing's folder; refuses one that belongs to another account or region.
     fn store(&self, thing: &str) -> Result<Store> {
-        let store = Store::open(&self.certs, thing)?;
+        // Several rotations may begin at once, and each makes the operator.
+        let patience = if thing == OPERATOR { OPERATOR_PATIENCE } else { Duration::ZERO };
+        let store = Store::open_within(&self.certs, thing, patience)?;
         let journal = &store.journal;
         let elsewhere = (!journal.account.is_empty() && journal.account != self.account)
             || (!journal.region.is_empty() && journal.region != self.region);
@@ -305,27 +370,46 @@ impl<'a> Session<'a> {
     /// Finds the certificate of `key` among those of the thing and those that the account got
     /// since the key was made.
     fn search(&self, store: &Store, key_path: &Path, key: &KeyPair) -> Result<Option<Certificate>> {
-        for arn in self.principals(&store.journal.thing)? {
+        let attached = self.principals(&store.journal.thing)?;
+        if let Some(certificate) = self.search_among(&attached, key)? {
+            return Ok(Some(certificate));
+        }
+        let written = std::fs::metadata(key_path)?.modified()?;
+        let written = OffsetDateTime::from(written).unix_timestamp();
+        let since = store.journal.doing.as_ref().map_or(written, |doing| doing.since.min(written));
+        let recent = |listed: &Value| {
+            seconds(&listed["creationDate"]).is_none_or(|created| created >= since - CLOCK_SKEW_S)
+        };
+        // The newest first.
+        let mut marker = None;
+        for _ in 0..MOST_PAGES {
+            // The AWS CLI's own way through the pages would go through all of them.
+            let mut arguments = vec![("no-paginate", ""), ("page-size", LARGEST_PAGE)];
+            arguments.extend(marker.as_deref().map(|marker| ("marker", marker)));
+            let answer = self.look("list-certificates", &arguments)?;
+            let page = list(&answer, "certificates");
+            for listed in page.iter().filter(|listed| recent(listed)) {
+                let certificate = certificate(listed)?;
+                if self.is_of(&certificate, key)? {
+                    return Ok(Some(certificate));
+                }
+            }
+            marker = answer["nextMarker"].as_str().map(str::to_owned);
+            if marker.is_none() || !page.last().is_some_and(recent) {
+                break;
+            }
+        }
+        Ok(None)
+    }
+
+    /// Finds the certificate of `key` among these ARNs.
+    fn search_among(&self, arns: &[String], key: &KeyPair) -> Result<Option<Certificate>> {
+        for arn in arns {
             if let Some((_, id)) = arn.split_once(":cert/") {
                 let certificate = Certificate { id: id.to_owned(), arn: arn.clone() };
                 if self.is_of(&certificate, key)? {
                     return Ok(Some(certificate));
                 }
-            }
-        }
-        let written = std::fs::metadata(key_path)?.modified()?;
-        let written = OffsetDateTime::from(written).unix_timestamp();
-        let since = store.journal.doing.as_ref().map_or(written, |doing| doing.since.min(written));
-        // The newest first.
-        let answer = self.look("list-certificates", &[("max-items", SEARCHED)])?;
-        for listed in list(&answer, "certificates") {
-            let created = seconds(&listed["creationDate"]);
-            if created.is_some_and(|created| created < since - CLOCK_SKEW_S) {
-                continue;
-            }
-            let certificate = certificate(listed)?;
-            if self.is_of(&certificate, key)? {
-                return Ok(Some(certificate));
             }
         }
         Ok(None)
@@ -385,6 +469,12 @@ fn seconds(value: &Value) -> Option<i64> {
         }
         _ => None,
     }
+}
+
+/// What is attached to a thing, for a person to recognise it.
+fn in_short(arns: &[String]) -> String {
+    let names = arns.iter().map(|arn| arn.split_once(":cert/").map_or(&**arn, |(_, id)| short(id)));
+    names.collect::<Vec<_>>().join(", ")
 }
 
 /// Enough of a certificate's id to recognise it.

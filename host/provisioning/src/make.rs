@@ -1,5 +1,7 @@
 //! Takes the steps that [`plan`] names, by the AWS CLI.
 
+use std::collections::BTreeSet;
+
 use anyhow::{Context, Result, bail};
 use process::files::{self, PUBLIC};
 use rcgen::KeyPair;
@@ -7,7 +9,8 @@ use rcgen::KeyPair;
 use crate::plan::{self, CertificateState, Extent, Key, PolicyState, Refusal, Seen, Step, Wanted};
 use crate::state::Store;
 use crate::{
-    Cause, Certificate, Failure, Policy, SHORTLY, Session, Slot, certificate, keys, short, text,
+    Cause, Certificate, Failure, OPERATOR, Policy, SHORTLY, Session, Slot, certificate, in_short,
+    keys, short, text,
 };
 
 /// A thing in the making.
@@ -15,6 +18,7 @@ struct Making<'m> {
     store: &'m mut Store,
     policy: &'m Policy,
     slot: Slot,
+    extent: Extent,
     seen: Seen,
     key: Option<KeyPair>,
 }
@@ -30,6 +34,7 @@ impl Session<'_> {
         policy: &Policy,
         slot: Slot,
         extent: Extent,
+        end_old_topics: bool,
     ) -> Result<()> {
         let mut seen = Seen {
             certificate: slot.of(&mut store.journal).clone(),
@@ -39,8 +44,8 @@ impl Session<'_> {
         if self.policies_seen.contains(&policy.name) {
             seen.policy = Some(PolicyState::Right);
         }
-        let mut making = Making { store, policy, slot, seen, key: None };
-        let wanted = Wanted { policy: &policy.name, extent };
+        let mut making = Making { store, policy, slot, extent, seen, key: None };
+        let wanted = Wanted { policy: &policy.name, extent, end_old_topics };
         loop {
             match plan::next(wanted, &making.seen) {
                 Ok(Some(step)) => self.take(step, &mut making)?,
@@ -59,6 +64,7 @@ impl Session<'_> {
                 making.seen.thing = Some(found.is_some());
                 if let Some(answer) = found {
                     (self.say)(&format!("thing {thing} exists"));
+                    self.refuse_somebody_elses(making)?;
                     let arn = text(&answer, "thingArn")?;
                     making.store.done(|journal| journal.thing_arn = Some(arn))?;
                 }
@@ -123,8 +129,13 @@ impl Session<'_> {
             Step::RequestCertificate => self.request_certificate(making)?,
             Step::LookAtPolicies(certificate) => {
                 let attached = self.attached_policies(&certificate.arn)?;
-                making.seen.policies = Some(attached.into_iter().collect());
+                let attached = attached.into_iter().collect();
+                if making.extent == Extent::Whole {
+                    making.note_what_stays(&attached)?;
+                }
+                making.seen.policies = Some(attached);
             }
+            Step::LookAtPolicy(name) => self.look_at_policy(making, name)?,
             Step::AttachPolicy(certificate) => {
                 let arguments = [("policy-name", policy), ("target", &certificate.arn)];
                 self.change(making.store, "attach-policy", &arguments)?;
@@ -141,30 +152,122 @@ impl Session<'_> {
                 making.store.done(|_| ())?;
                 making.seen.attached = Some(true);
                 (self.say)("certificate attached to the thing");
+                self.tell_of_a_race(making)?;
             }
             Step::DetachPolicy(certificate, name) => {
                 // Written down before it is detached: afterwards nothing leads to it any more.
                 making.store.journal.old_policies.insert(name.clone());
                 let arguments = [("policy-name", name.as_str()), ("target", &certificate.arn)];
-                self.change(making.store, "detach-policy", &arguments)?;
-                (self.say)(&format!("policy {name} (other topics) detached"));
+                self.unless_gone(making.store, "detach-policy", &arguments)?;
+                making.store.done(|journal| {
+                    journal.staying.remove(&name);
+                })?;
+                (self.say)(&format!("policy {name} of before detached"));
                 making.seen.policies.get_or_insert_default().remove(&name);
                 making.seen.old_policies.insert(name);
             }
             Step::DeletePolicy(name) => {
-                let gone = self.delete_policy_unless_used(&name, SHORTLY)?;
                 making.seen.old_policies.remove(&name);
-                if !gone {
-                    // It stays in the journal, and the next run deletes it.
-                    (self.say)(&format!("policy {name} stays for now: AWS still holds it"));
-                    return Ok(());
+                if let Some(later) = &mut self.policies_later {
+                    later.insert(name);
+                } else if self.delete_old_policy(&name)? {
+                    making.store.done(|journal| {
+                        journal.old_policies.remove(&name);
+                    })?;
                 }
-                making.store.done(|journal| {
-                    journal.old_policies.remove(&name);
-                })?;
             }
         }
         Ok(())
+    }
+
+    /// Looks whether another policy of ours allows what the one that is wanted does not. If so it stays,
+    /// and that is written down.
+    fn look_at_policy(&mut self, making: &mut Making<'_>, name: String) -> Result<()> {
+        let pair = (name, making.policy.name.clone());
+        let covered = match self.policies_compared.get(&pair) {
+            Some(covered) => *covered,
+            None => {
+                // One that is gone allows nothing.
+                let found = self.look_for("get-policy", &[("policy-name", &pair.0)])?;
+                let document = found.map(|answer| text(&answer, "policyDocument")).transpose()?;
+                let covered = document.is_none_or(|it| making.policy.allows_all_of(&it));
+                self.policies_compared.insert(pair.clone(), covered);
+                covered
+            }
+        };
+        let (name, _) = pair;
+        if !covered {
+            making.seen.old_policies.remove(&name);
+            making.store.done(|journal| {
+                journal.old_policies.remove(&name);
+                journal.staying.insert(name.clone());
+            })?;
+        }
+        making.seen.covered.insert(name, covered);
+        Ok(())
+    }
+
+    /// Deletes a policy of before unless something has it; says whether that is settled. What is not
+    /// stays in the journal, and the next run deletes it.
+    pub(super) fn delete_old_policy(&self, name: &str) -> Result<bool> {
+        let settled = self.delete_policy_unless_used(name, SHORTLY)?;
+        if !settled {
+            (self.say)(&format!("policy {name} stays for now: AWS still holds it"));
+        }
+        Ok(settled)
+    }
+
+    /// Takes policies that were dealt with out of a thing's journal.
+    pub(super) fn forget_policies(&self, thing: &str, settled: &BTreeSet<String>) -> Result<()> {
+        let mut store = self.store(thing)?;
+        store.journal.old_policies.retain(|name| !settled.contains(name));
+        store.save()
+    }
+
+    /// Fails when a thing that this machine does not know was made elsewhere: it has certificates,
+    /// and none of them is of a key here. One that has none is taken, whoever made it.
+    fn refuse_somebody_elses(&self, making: &Making<'_>) -> Result<()> {
+        let journal = &making.store.journal;
+        let thing = journal.thing.as_str();
+        // The operator is the same one for all who rotate in an account.
+        if journal.thing_arn.is_some() || self.joins || thing == OPERATOR {
+            return Ok(());
+        }
+        let principals = self.principals(thing)?;
+        let key = keys::load(&making.path("key"))?;
+        let known = key.map(|key| self.search_among(&principals, &key)).transpose()?.flatten();
+        if principals.is_empty() || known.is_some() {
+            return Ok(());
+        }
+        bail!(
+            "{thing} was made elsewhere: it has certificates ({}) of which there is no key in {}. Two \
+             devices of one name push each other out for ever: choose another name, or bring its \
+             folder from where it was made. FOREIGN=1 with the same command adds a certificate to it \
+             all the same",
+            in_short(&principals),
+            making.store.folder().display()
+        );
+    }
+
+    /// Fails when a thing has got a certificate from elsewhere while this one was made.
+    fn tell_of_a_race(&self, making: &Making<'_>) -> Result<()> {
+        let journal = &making.store.journal;
+        let thing = journal.thing.as_str();
+        if making.slot != Slot::Current || self.joins || thing == OPERATOR {
+            return Ok(());
+        }
+        let mut others = self.principals(thing)?;
+        let own = journal.certificate_arns();
+        others.retain(|arn| !own.contains(arn));
+        if others.is_empty() {
+            return Ok(());
+        }
+        bail!(
+            "somebody else has made {thing} at the same time, with {}: two devices of one name push \
+             each other out for ever. If both certificates are meant, run the same command again; if \
+             not, `make deprovision THING={thing} FOREIGN=1` removes them both",
+            in_short(&others)
+        );
     }
 
     /// Looks how a certificate is; one that is as it should be is written down.
@@ -224,6 +327,20 @@ impl Making<'_> {
         self.store.path(&format!("{}.{extension}", self.slot.stem()))
     }
 
+    /// Of the policies that stay for the device's sake, one that was taken off otherwise is to be
+    /// deleted. While a rotation is under way the old certificate has them.
+    fn note_what_stays(&mut self, attached: &BTreeSet<String>) -> Result<()> {
+        let journal = &mut self.store.journal;
+        if journal.retiring.is_some() || journal.staying.is_subset(attached) {
+            return Ok(());
+        }
+        let gone: Vec<String> = journal.staying.difference(attached).cloned().collect();
+        journal.staying.retain(|name| attached.contains(name));
+        journal.old_policies.extend(gone);
+        self.seen.old_policies.clone_from(&journal.old_policies);
+        self.store.save()
+    }
+
     fn key(&self) -> Result<&KeyPair> {
         self.key.as_ref().context("no key was looked for")
     }
@@ -271,6 +388,11 @@ impl Making<'_> {
                  and provision again",
                 certificate.id,
                 key.display(),
+            ),
+            Refusal::TooManyPolicies => format!(
+                "the certificate has as many policies as AWS lets it have, of topics that were changed \
+                 again and again: give the device its present identity, then run `make provision \
+                 THING={thing} RETIRE=1` with the topics of that, and only then change them"
             ),
         }
     }

@@ -5,7 +5,7 @@
 //! the AWS CLI) writes down what came of it and asks again. A run that was interrupted anywhere
 //! begins with an empty [`Seen`] and ends where the interrupted one would have.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::Certificate;
 use crate::policy::PREFIX;
@@ -13,7 +13,7 @@ use crate::policy::PREFIX;
 /// How much is to be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Extent {
-    /// Thing, policy and certificate; policies of other topics go.
+    /// Thing, policy and certificate; policies of before go, unless the device may need them.
     Whole,
     /// A further certificate of a thing that is complete.
     Certificate,
@@ -25,6 +25,8 @@ pub(super) struct Wanted<'w> {
     /// Name of the policy.
     pub policy: &'w str,
     pub extent: Extent,
+    /// Whether policies of other topics go: the device does not need them any more.
+    pub end_old_topics: bool,
 }
 
 /// What this run has seen so far; `None` where it has not looked yet.
@@ -42,6 +44,8 @@ pub(super) struct Seen {
     pub searched: bool,
     /// Policies attached to the certificate.
     pub policies: Option<BTreeSet<String>>,
+    /// Of other policies of ours that it has: whether the one that is wanted allows as much.
+    pub covered: BTreeMap<String, bool>,
     /// Whether the certificate is attached to the thing.
     pub attached: Option<bool>,
     /// Policies that the thing had before.
@@ -100,7 +104,9 @@ pub(super) enum Step {
     AttachPolicy(Certificate),
     LookAtAttachment(Certificate),
     AttachCertificate(Certificate),
-    /// Of other topics: it would go on allowing those.
+    /// Another policy of ours, that the certificate has: of the same topics?
+    LookAtPolicy(String),
+    /// It allows what the device does not need.
     DetachPolicy(Certificate, String),
     /// Unless another thing has it.
     DeletePolicy(String),
@@ -117,7 +123,12 @@ pub(super) enum Refusal {
     CertificateOff(Certificate, String),
     /// This certificate is of another key.
     CertificateForeign(Certificate),
+    /// A certificate has as many policies as AWS lets it have.
+    TooManyPolicies,
 }
+
+/// How many policies AWS attaches to a certificate (AWS IoT Core quotas).
+const MOST_POLICIES: usize = 10;
 
 /// What comes next; `None` when all is made.
 pub(super) fn next(wanted: Wanted<'_>, seen: &Seen) -> Result<Option<Step>, Refusal> {
@@ -161,6 +172,9 @@ pub(super) fn next(wanted: Wanted<'_>, seen: &Seen) -> Result<Option<Step>, Refu
         return Ok(Some(Step::LookAtPolicies(certificate)));
     };
     if !policies.contains(wanted.policy) {
+        if policies.len() >= MOST_POLICIES {
+            return Err(Refusal::TooManyPolicies);
+        }
         return Ok(Some(Step::AttachPolicy(certificate)));
     }
     match seen.attached {
@@ -169,11 +183,18 @@ pub(super) fn next(wanted: Wanted<'_>, seen: &Seen) -> Result<Option<Step>, Refu
         Some(true) => {}
     }
     if wanted.extent == Extent::Whole && seen.state == Some(CertificateState::Active) {
-        let other = policies.iter().find(|name| name.starts_with(PREFIX) && *name != wanted.policy);
-        if let Some(name) = other {
-            return Ok(Some(Step::DetachPolicy(certificate, name.clone())));
+        let others = policies.iter().filter(|name| name.starts_with(PREFIX));
+        for name in others.filter(|name| *name != wanted.policy) {
+            let goes = match (wanted.end_old_topics, seen.covered.get(name)) {
+                (true, _) => true,
+                (false, Some(covered)) => *covered,
+                (false, None) => return Ok(Some(Step::LookAtPolicy(name.clone()))),
+            };
+            if goes {
+                return Ok(Some(Step::DetachPolicy(certificate, name.clone())));
+            }
         }
-        if let Some(name) = seen.old_policies.first() {
+        if let Some(name) = seen.old_policies.iter().find(|name| !policies.contains(*name)) {
             return Ok(Some(Step::DeletePolicy(name.clone())));
         }
     }
@@ -197,6 +218,8 @@ mod tests {
         certificates: Vec<Certificate>,
         /// Of the only certificate.
         policies: BTreeSet<String>,
+        /// Those that allow no more than the one that is wanted.
+        covered: BTreeSet<String>,
         attached: bool,
         /// In the journal.
         known: Option<Certificate>,
@@ -204,7 +227,7 @@ mod tests {
     }
 
     fn whole() -> Wanted<'static> {
-        Wanted { policy: POLICY, extent: Extent::Whole }
+        Wanted { policy: POLICY, extent: Extent::Whole, end_old_topics: false }
     }
 
     impl World {
@@ -273,6 +296,9 @@ mod tests {
                 Step::AttachCertificate(_) => {
                     (self.attached, answer.attached) = (true, Some(true));
                 }
+                Step::LookAtPolicy(name) => {
+                    answer.covered.insert(name.clone(), self.covered.contains(&name));
+                }
                 Step::DetachPolicy(_, name) => {
                     // Written down first, as the real one does.
                     self.old_policies.insert(name.clone());
@@ -281,6 +307,7 @@ mod tests {
                     answer.policies.get_or_insert_default().remove(&name);
                 }
                 Step::DeletePolicy(name) => {
+                    assert!(!self.policies.contains(&name), "the device's");
                     answer.old_policies.remove(&name);
                     if heard {
                         self.old_policies.remove(&name);
@@ -295,9 +322,13 @@ mod tests {
         /// Runs to the end, or until the step `stop`, whose answer is lost or which is not even
         /// taken; says how many steps were taken.
         fn run(&mut self, stop: Option<(usize, bool)>) -> usize {
+            self.run_to(whole(), stop)
+        }
+
+        fn run_to(&mut self, wanted: Wanted<'_>, stop: Option<(usize, bool)>) -> usize {
             let mut seen = self.begin();
             for count in 0..50 {
-                let Some(step) = next(whole(), &seen).unwrap() else { return count };
+                let Some(step) = next(wanted, &seen).unwrap() else { return count };
                 match stop {
                     Some((at, taken)) if at == count => {
                         if taken {
@@ -368,12 +399,19 @@ mod tests {
         }
     }
 
-    #[test]
-    fn other_topics_take_their_old_policy_along() {
+    /// A thing whose certificate has a policy of before as well, and one of a person's own.
+    fn with_a_policy_of_before() -> World {
         let mut world = World::default();
         world.run(None);
         world.policies = BTreeSet::from([BEFORE.to_owned(), "mine".to_owned()]);
         world.old_policies = BTreeSet::from([BEFORE.to_owned()]);
+        world
+    }
+
+    #[test]
+    fn a_policy_of_the_same_topics_goes_at_once() {
+        let mut world = with_a_policy_of_before();
+        world.covered = BTreeSet::from([BEFORE.to_owned()]);
         for stop in 0..12 {
             let mut world = world.clone();
             world.run(Some((stop, true)));
@@ -392,6 +430,39 @@ mod tests {
         };
         let wanted = Wanted { extent: Extent::Certificate, ..whole() };
         assert_eq!(next(wanted, &seen), Ok(None));
+    }
+
+    /// A device with the old topics is cut off without their policy, and with it from the job that
+    /// would bring it the new ones.
+    #[test]
+    fn a_policy_of_other_topics_stays_until_the_device_has_the_new_ones() {
+        let end = Wanted { end_old_topics: true, ..whole() };
+        let both = [POLICY, BEFORE, "mine"].map(str::to_owned);
+        for (first, second) in (0..12).flat_map(|first| (0..12).map(move |second| (first, second)))
+        {
+            let mut world = with_a_policy_of_before();
+            world.run(Some((first, true)));
+            assert!(world.policies.contains(BEFORE), "{first}");
+            world.run(None);
+            assert_eq!(world.policies, BTreeSet::from(both.clone()));
+            assert!(world.old_policies.contains(BEFORE), "forgotten");
+            world.run_to(end, Some((second, true)));
+            assert!(world.policies.contains(POLICY), "{second}");
+            world.run_to(end, None);
+            assert_eq!(world.policies, BTreeSet::from([POLICY.to_owned(), "mine".to_owned()]));
+            assert!(world.old_policies.is_empty());
+        }
+        // AWS has no room for them without end.
+        let mut world = with_a_policy_of_before();
+        world.policies.extend((0..8).map(|index| format!("{PREFIX}{index}")));
+        let mut seen = world.begin();
+        let refusal = loop {
+            match next(whole(), &seen) {
+                Ok(step) => world.take(step.unwrap(), &mut seen, true),
+                Err(refusal) => break refusal,
+            }
+        };
+        assert_eq!(refusal, Refusal::TooManyPolicies);
     }
 
     #[test]

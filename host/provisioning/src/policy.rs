@@ -16,11 +16,14 @@
 //! Where a level of a topic is the thing's own name, the policy has the variable instead.
 //! Such a policy is the same for a whole fleet. Its name holds a hash of its content, so that
 //! one name never means two things and an existing policy is never changed under another
-//! device: other topics make another policy.
+//! device: other topics make another policy. The certificate has both of them until the device was
+//! seen with the new topics: AWS checks the last will of the old ones when it connects.
+
+use std::collections::BTreeSet;
 
 use anyhow::{Result, bail};
+use cloud::presence;
 use serde_json::{Value, json};
-
 use things::topics::{Topics, UPDATE_ANSWERS, UPDATE_REQUESTS};
 
 /// The names of all policies made here begin so.
@@ -75,18 +78,16 @@ impl Policy {
         Ok(policy)
     }
 
-    /// The policy of this program's own client: it may connect as the thing that it is attached
-    /// to, and hear when `thing` connects.
+    /// The policy of this program's own client: it may connect by names that begin with `name`, as often
+    /// at once as there are people who look, and hear when any thing connects.
     #[must_use]
-    pub fn operator(scope: &str, thing: &str) -> Self {
-        let event = format!("$aws/events/presence/connected/{thing}");
-        let allow = |action: &str, resource: &str| json!({"Effect": "Allow", "Action": action, "Resource": format!("{scope}:{resource}")});
-        let mut connect = allow("iot:Connect", &format!("client/{THING}"));
-        connect["Condition"] = json!({"Bool": {"iot:Connection.Thing.IsAttached": "true"}});
+    pub fn operator(scope: &str, name: &str) -> Self {
+        let event = presence::topic("*");
+        let allow = |action: &str, resource: &str| json!({"Effect": "Allow", "Action": action, "Resource": [format!("{scope}:{resource}")]});
         Self::named_by_content(&json!({
             "Version": "2012-10-17",
             "Statement": [
-                connect,
+                allow("iot:Connect", &format!("client/{name}-*")),
                 allow("iot:Subscribe", &format!("topicfilter/{event}")),
                 allow("iot:Receive", &format!("topic/{event}")),
             ]
@@ -99,12 +100,42 @@ impl Policy {
         Self { name: format!("{PREFIX}{}", hex::encode(&hash.as_ref()[..6])), document }
     }
 
+    /// Whether this policy allows all that `document` allows, as far as that can be told: a policy of
+    /// ours has only lists of what is allowed.
+    #[must_use]
+    pub fn allows_all_of(&self, document: &str) -> bool {
+        match (grants(&self.document), grants(document)) {
+            (Some(own), Some(others)) => others.is_subset(&own),
+            _ => false,
+        }
+    }
+
     /// Whether `document`, as AWS gives it back, says the same.
     #[must_use]
     pub fn says_the_same_as(&self, document: &str) -> bool {
         let parse = |text: &str| serde_json::from_str::<Value>(text).ok();
         parse(document).is_some_and(|other| Some(other) == parse(&self.document))
     }
+}
+
+/// What a policy document of ours allows: action, resource and condition. `None` when there is
+/// anything else in it.
+fn grants(document: &str) -> Option<BTreeSet<(String, String, String)>> {
+    let document: Value = serde_json::from_str(document).ok()?;
+    let mut grants = BTreeSet::new();
+    for statement in document["Statement"].as_array()? {
+        let known = ["Effect", "Action", "Resource", "Condition"];
+        let plain = statement.as_object()?.keys().all(|key| known.contains(&key.as_str()));
+        if !plain || statement["Effect"] != "Allow" {
+            return None;
+        }
+        let (action, condition) =
+            (statement["Action"].as_str()?, statement["Condition"].to_string());
+        for resource in statement["Resource"].as_array()? {
+            grants.insert((action.to_owned(), resource.as_str()?.to_owned(), condition.clone()));
+        }
+    }
+    Some(grants)
 }
 
 /// A topic as a policy names it.
@@ -214,6 +245,53 @@ mod tests {
             assert!(Policy::new(SCOPE, "demo", &topics("s", bad)).is_err(), "{bad:?}");
         }
         assert!(Policy::new(SCOPE, "demo", &topics(&"x".repeat(257), "c")).is_err());
+    }
+
+    #[test]
+    fn only_what_allows_no_more_is_covered() {
+        let policy = Policy::new(SCOPE, "demo", &topics("s", "c")).unwrap();
+        assert!(policy.allows_all_of(&policy.document));
+        // As before there were updates.
+        let mut older: Value = serde_json::from_str(&policy.document).unwrap();
+        for statement in older["Statement"].as_array_mut().unwrap() {
+            statement["Resource"].as_array_mut().unwrap().truncate(1);
+        }
+        assert!(policy.allows_all_of(&older.to_string()));
+        for (status, control) in [("s2", "c"), ("s", "c2"), ("c", "s")] {
+            let other = Policy::new(SCOPE, "demo", &topics(status, control)).unwrap();
+            assert!(!policy.allows_all_of(&other.document), "{status} {control}");
+        }
+        let document = |from: &str, to: &str| policy.document.replacen(from, to, 1);
+        for odd in [
+            document("Allow", "Deny"),
+            document("\"Action\"", "\"NotAction\""),
+            document("IsAttached\":\"true", "IsAttached\":\"false"),
+            document("iot:Connect", "iot:*"),
+            "{}".to_owned(),
+            String::new(),
+        ] {
+            assert!(!policy.allows_all_of(&odd), "{odd}");
+        }
+    }
+
+    #[test]
+    fn the_operator_hears_and_says_nothing() {
+        let document: Value =
+            serde_json::from_str(&Policy::operator(SCOPE, "op").document).unwrap();
+        let statements = document["Statement"].as_array().unwrap();
+        let allowed: Vec<(&str, &str)> = statements
+            .iter()
+            .map(|it| (it["Action"].as_str().unwrap(), it["Resource"][0].as_str().unwrap()))
+            .map(|(action, resource)| (action, resource.strip_prefix(SCOPE).unwrap()))
+            .collect();
+        assert_eq!(
+            allowed,
+            [
+                ("iot:Connect", ":client/op-*"),
+                ("iot:Subscribe", ":topicfilter/$aws/events/presence/connected/*"),
+                ("iot:Receive", ":topic/$aws/events/presence/connected/*"),
+            ]
+        );
     }
 
     #[test]

@@ -6,7 +6,9 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 
 use crate::state::Store;
-use crate::{Cause, Certificate, Failure, Options, Session, keys, list, policy, short, texts};
+use crate::{
+    Cause, Certificate, Failure, Options, Session, Slot, in_short, keys, list, policy, short, texts,
+};
 
 /// The first pause before a further attempt at a deletion; each is twice the one before, up to the
 /// longest.
@@ -18,10 +20,12 @@ const TOLD_FROM: Duration = Duration::from_secs(2);
 
 impl Session<'_> {
     /// Removes the thing, its certificates, its policy when no other certificate has it, and
-    /// the files on this machine; says each step. What is gone already is passed over.
+    /// the files on this machine; says each step. What is gone already is passed over. A
+    /// certificate that other things have as well stays, and its files with it.
     ///
     /// What was not made here (a thing that this machine has no files of, a certificate on it
-    /// that these files do not know) is removed only when `foreign` says so.
+    /// that these files do not know, a key or certificate here that is not of this account) is
+    /// removed only when `foreign` says so.
     ///
     /// # Errors
     /// When a call fails; the same command goes on once that is mended. When there is something
@@ -29,8 +33,7 @@ impl Session<'_> {
     pub fn deprovision(&mut self, thing: &str, foreign: bool) -> Result<()> {
         let mut store = self.store(thing)?;
         let found = self.look_for("describe-thing", &[("thing-name", thing)])?.is_some();
-        let known = store.path("thing.json").exists() || store.path("device.key").exists();
-        if !found && !known {
+        if !found && !store.has_files() {
             (self.say)(&format!(
                 "there is no {thing} in account {}, region {}, nor in {}: nothing to remove",
                 self.account,
@@ -40,8 +43,9 @@ impl Session<'_> {
             return store.remove();
         }
         let attached = if found { self.principals(thing)? } else { Vec::new() };
+        self.note_certificates(&mut store)?;
         if !foreign {
-            self.refuse_what_is_foreign(&store, thing, known, &attached)?;
+            self.refuse_what_is_foreign(&store, found, &attached)?;
         }
         self.account.clone_into(&mut store.journal.account);
         self.region.clone_into(&mut store.journal.region);
@@ -49,11 +53,13 @@ impl Session<'_> {
         store.journal.removing = true;
         store.journal.complete = false;
         store.save()?;
-        for arn in self.everything_of(&store, &attached)? {
+        let arns: BTreeSet<String> =
+            store.journal.certificate_arns().into_iter().chain(attached).collect();
+        for arn in arns {
             self.remove_certificate(&mut store, thing, &arn, found)?;
         }
         let mut policies = store.journal.old_policies.clone();
-        policies.extend(store.journal.policy.clone());
+        policies.extend(store.journal.staying.iter().chain(&store.journal.policy).cloned());
         for name in policies {
             if !self.delete_policy_unless_used(&name, self.cli.patience().let_go)? {
                 // The journal stays: it is what leads to the policy.
@@ -69,21 +75,27 @@ impl Session<'_> {
             (self.say)(&format!("thing {thing} deleted"));
         }
         let folder = store.folder().display().to_string();
+        let stays = !store.journal.certificate_arns().is_empty();
         store.remove()?;
-        (self.say)(&format!("keys and certificates in {folder} deleted"));
+        (self.say)(&if stays {
+            format!("key and certificate in {folder} stay with it, all else there is deleted")
+        } else {
+            format!("keys and certificates in {folder} deleted")
+        });
         Ok(())
     }
 
-    /// Fails when something of the thing was not made by the files on this machine.
+    /// Fails when something of the thing was not made by the files on this machine, or these
+    /// files are not of this account.
     fn refuse_what_is_foreign(
         &self,
         store: &Store,
-        thing: &str,
-        known: bool,
+        found: bool,
         attached: &[String],
     ) -> Result<()> {
         const ANYWAY: &str = "FOREIGN=1 with the same command removes it all the same";
-        if !known {
+        let thing = &store.journal.thing;
+        if !store.has_files() {
             bail!(
                 "{thing} is in account {}, region {}, but was not made on this machine: there is \
                  nothing of it in {}. Nothing was removed. {ANYWAY}, with its certificates",
@@ -92,40 +104,44 @@ impl Session<'_> {
                 self.certs.display()
             );
         }
-        let own = self.everything_of(store, &[])?;
-        let others: Vec<&str> = attached
-            .iter()
-            .filter(|arn| !own.contains(*arn))
-            .map(|arn| arn.split_once(":cert/").map_or(arn.as_str(), |(_, id)| short(id)))
-            .collect();
+        let own = store.journal.certificate_arns();
+        let mut others = attached.to_vec();
+        others.retain(|arn| !own.contains(arn));
         if !others.is_empty() {
             bail!(
                 "{thing} has certificates that were not made on this machine: {}. Nothing was \
                  removed. {ANYWAY}",
-                others.join(", ")
+                in_short(&others)
+            );
+        }
+        // Once a removal was begun, the certificate may be gone already.
+        if !store.journal.removing && store.has_strange_files() {
+            bail!(
+                "{} has a key or a certificate that does not lead to any in account {}, region {}: \
+                 it is from elsewhere, or of another account or region (AWS_PROFILE=…, \
+                 AWS_REGION=…){}. Nothing was removed. {ANYWAY}, and a key cannot be had back",
+                store.folder().display(),
+                self.account,
+                self.region,
+                if found { "" } else { ", and there is no such thing" }
             );
         }
         Ok(())
     }
 
-    /// ARNs of all certificates of the thing: attached, in the journal, or made by a call whose
-    /// answer was lost.
-    fn everything_of(&self, store: &Store, attached: &[String]) -> Result<BTreeSet<String>> {
-        let journal = &store.journal;
-        let mut arns: BTreeSet<String> = attached.iter().cloned().collect();
-        let known = [&journal.certificate, &journal.next, &journal.retiring];
-        arns.extend(known.into_iter().flatten().map(|certificate| certificate.arn.clone()));
-        for (stem, known) in [("device", &journal.certificate), ("device.next", &journal.next)] {
-            let path = store.path(&format!("{stem}.key"));
-            // A key that cannot be read cannot be searched for; it is removed with the rest.
-            if known.is_none()
+    /// Notes certificates that the journal does not know, but that a key here leads to: made by a
+    /// call whose answer was lost, or of a journal that was moved away.
+    fn note_certificates(&self, store: &mut Store) -> Result<()> {
+        for slot in [Slot::Current, Slot::Next] {
+            let path = store.path(&format!("{}.key", slot.stem()));
+            // A key that cannot be read cannot be searched for.
+            if slot.of(&mut store.journal).is_none()
                 && let Ok(Some(key)) = keys::load(&path)
-                && let Some(certificate) = self.search(store, &path, &key)?
             {
-                arns.insert(certificate.arn);
+                *slot.of(&mut store.journal) = self.search(store, &path, &key)?;
             }
         }
-        Ok(arns)
+        Ok(())
     }
 
     /// Detaches, deactivates and deletes. A certificate that other things have as well is
@@ -192,13 +208,13 @@ impl Session<'_> {
     /// Deletes a policy of ours that no certificate has any more, its further versions first. Says
     /// whether all is done that can be: `false` while AWS still holds it.
     pub(super) fn delete_policy_unless_used(&self, name: &str, limit: Duration) -> Result<bool> {
-        let Some(answer) = self.look_for("list-targets-for-policy", &[("policy-name", name)])?
-        else {
+        // Whether there is one: a fleet's policy has so many that listing them would not end.
+        let arguments = [("policy-name", name), ("max-items", "1")];
+        let Some(answer) = self.look_for("list-targets-for-policy", &arguments)? else {
             return Ok(true);
         };
-        let targets = list(&answer, "targets").len();
-        if targets > 0 {
-            (self.say)(&format!("policy {name} stays: {targets} other certificate(s) have it"));
+        if !list(&answer, "targets").is_empty() {
+            (self.say)(&format!("policy {name} stays: other certificates have it"));
             return Ok(true);
         }
         // A person may have edited it: AWS deletes no policy that has other versions than one.

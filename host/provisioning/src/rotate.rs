@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::plan::Extent;
 use crate::witness::Witness;
-use crate::{Journal, Policy, Session, Slot, short};
+use crate::{Certificate, Journal, Policy, Session, Slot, short};
 use things::topics::Topics;
 
 /// What a rotation needs besides the account.
@@ -42,14 +42,47 @@ impl Session<'_> {
         if store.journal.retiring.is_some() {
             (self.say)("a rotation is under way: going on with it");
         } else {
-            self.make_all(&mut store, &policy, Slot::Next, Extent::Certificate)?;
+            self.make_all(&mut store, &policy, Slot::Next, Extent::Certificate, false)?;
             store.begin_swap()?;
         }
         let current =
             store.journal.certificate.clone().context("the journal has no certificate")?;
         let old = store.journal.retiring.clone().context("the journal has no old certificate")?;
+        if store.journal.seen.as_ref() != Some(&current.id) {
+            self.await_device(&store.journal, rotation, &current, &old)?;
+            // A device that stays connected is not seen a second time.
+            store.done(|journal| journal.seen = Some(current.id.clone()))?;
+        }
+        (self.say)(&format!("{thing} is connected with certificate {}", short(&current.id)));
+        let arguments = [("thing-name", thing), ("principal", old.arn.as_str())];
+        self.unless_gone(&mut store, "detach-thing-principal", &arguments)?;
+        self.retire(&mut store, &old)?;
+        store.done(|journal| {
+            (journal.retiring, journal.seen) = (None, None);
+            // The new certificate has this policy; it is not on its way out.
+            journal.old_policies.remove(&policy.name);
+        })?;
+        store.remove_pair("device.old")?;
+        if !store.journal.old_policies.is_empty() || !store.journal.staying.is_empty() {
+            // Those of before that the old certificate alone had are nobody's any more.
+            self.make_all(&mut store, &policy, Slot::Current, Extent::Whole, false)?;
+        }
+        (self.say)("the old certificate and its key are gone");
+        Ok(store.journal.clone())
+    }
+
+    /// Lets the device have the identity with the present certificate, and waits until it was seen
+    /// with that.
+    fn await_device(
+        &self,
+        journal: &Journal,
+        rotation: &mut Rotation<'_>,
+        current: &Certificate,
+        old: &Certificate,
+    ) -> Result<()> {
+        let thing = &journal.thing;
         rotation.witness.prepare(thing)?;
-        (rotation.write_identity)(&store.journal)?;
+        (rotation.write_identity)(journal)?;
         (self.say)(&format!(
             "identity with certificate {} written\n{}\nwaiting up to {} s for it to connect \
              (Ctrl-C is safe: the same command goes on)",
@@ -57,26 +90,16 @@ impl Session<'_> {
             rotation.witness.advice(thing),
             rotation.limit.as_secs()
         ));
-        if !rotation.witness.sees(thing, &current, rotation.limit)? {
+        if !rotation.witness.sees(thing, current, rotation.limit)? {
             bail!(
                 "{thing} was not seen connecting with certificate {} within {} s; its old certificate {} \
-                 stays valid. Give the device its new identity, then run the same command again",
+                 stays valid. Give the device its new identity (one that has it must connect anew, to be \
+                 seen), then run the same command again",
                 short(&current.id),
                 rotation.limit.as_secs(),
                 short(&old.id)
             );
         }
-        (self.say)(&format!("{thing} is connected with certificate {}", short(&current.id)));
-        let arguments = [("thing-name", thing), ("principal", old.arn.as_str())];
-        self.unless_gone(&mut store, "detach-thing-principal", &arguments)?;
-        self.retire(&mut store, &old)?;
-        store.done(|journal| {
-            journal.retiring = None;
-            // The new certificate has this policy; it is not on its way out.
-            journal.old_policies.remove(&policy.name);
-        })?;
-        store.remove_pair("device.old")?;
-        (self.say)("the old certificate and its key are gone");
-        Ok(store.journal.clone())
+        Ok(())
     }
 }

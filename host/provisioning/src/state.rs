@@ -4,11 +4,13 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
+use crate::keys;
 use process::files;
 use things::folder;
 
@@ -59,12 +61,18 @@ pub struct Journal {
     pub policy: Option<String>,
     /// Policies that this thing had before, not deleted yet.
     pub old_policies: BTreeSet<String>,
+    /// Policies of earlier topics that its certificate still has: the device may still use those.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub staying: BTreeSet<String>,
     /// The certificate of `device.pem`.
     pub certificate: Option<Certificate>,
     /// The certificate of `device.next.pem`, while a rotation makes it.
     pub next: Option<Certificate>,
     /// The certificate of `device.old.pem`, until the device was seen with its successor.
     pub retiring: Option<Certificate>,
+    /// Id of the certificate with which a rotation has seen the device, until its predecessor is gone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seen: Option<String>,
     /// Whether the files of a rotation are changing places.
     pub swapping: bool,
     /// The call under way, or the one that was under way when something went wrong.
@@ -73,6 +81,14 @@ pub struct Journal {
     pub removing: bool,
     /// Whether all is made.
     pub complete: bool,
+}
+
+impl Journal {
+    /// ARNs of the certificates that it knows.
+    pub(super) fn certificate_arns(&self) -> BTreeSet<String> {
+        let known = [&self.certificate, &self.next, &self.retiring];
+        known.into_iter().flatten().map(|certificate| certificate.arn.clone()).collect()
+    }
 }
 
 const VERSION: u32 = 1;
@@ -99,12 +115,13 @@ impl Drop for Lock {
 }
 
 impl Store {
-    /// Opens `<certs>/<thing>`; makes the folder when there is none.
+    /// Opens `<certs>/<thing>`; makes the folder when there is none. Waits up to `limit` for another
+    /// program that is at work on it.
     ///
     /// # Errors
-    /// When the name is not one of a thing, another program is at work on it, or the journal
-    /// is damaged.
-    pub(super) fn open(certs: &Path, thing: &str) -> Result<Self> {
+    /// When the name is not one of a thing, the other program goes on for longer, or the journal is
+    /// damaged.
+    pub(super) fn open_within(certs: &Path, thing: &str, limit: Duration) -> Result<Self> {
         check_name(thing)?;
         let folder = certs.join(thing);
         fs::DirBuilder::new()
@@ -112,16 +129,25 @@ impl Store {
             .mode(0o700)
             .create(&folder)
             .with_context(|| format!("cannot make {}", folder.display()))?;
-        let lock_path = folder.join(".lock");
+        let lock_path = folder.join(LOCK);
         let lock = fs::File::create(&lock_path)
             .with_context(|| format!("cannot write {}", lock_path.display()))?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(fs::TryLockError::WouldBlock) => {
-                bail!("another program is at work on {thing} right now: wait until it has ended")
-            }
-            Err(fs::TryLockError::Error(error)) => {
-                return Err(error).with_context(|| format!("cannot lock {}", lock_path.display()));
+        let deadline = Instant::now() + limit;
+        loop {
+            match lock.try_lock() {
+                Ok(()) => break,
+                Err(fs::TryLockError::WouldBlock) if Instant::now() < deadline => {
+                    std::thread::sleep(LOOK);
+                }
+                Err(fs::TryLockError::WouldBlock) => {
+                    bail!(
+                        "another program is at work on {thing} right now: wait until it has ended"
+                    )
+                }
+                Err(fs::TryLockError::Error(error)) => {
+                    let what = || format!("cannot lock {}", lock_path.display());
+                    return Err(error).with_context(what);
+                }
             }
         }
         let lock = Lock(lock);
@@ -231,16 +257,44 @@ impl Store {
         })
     }
 
-    /// Removes the files that provisioning made, and the folder when nothing else is in it.
+    /// Whether there is any file of the thing.
+    pub(super) fn has_files(&self) -> bool {
+        let pairs = STEMS.iter().flat_map(|stem| {
+            PAIR.iter().map(move |(extension, _)| self.path(&format!("{stem}.{extension}")))
+        });
+        pairs.chain(REST.iter().map(|name| self.path(name))).any(|path| path.exists())
+    }
+
+    /// Whether of the thing's files a key or a certificate is not known to be of the journal's
+    /// account. A key that has no certificate yet is, when there is a journal: both were made here.
+    pub(super) fn has_strange_files(&self) -> bool {
+        let Journal { account, certificate, next, .. } = &self.journal;
+        let strange = |stem: &str| {
+            let key = self.path(&format!("{stem}.key"));
+            // What cannot be read as a key was not made here.
+            self.path(&format!("{stem}.pem")).exists()
+                || key.exists() && !matches!(keys::load(&key), Ok(Some(_)))
+        };
+        // The journal has its account before anything is made.
+        (account.is_empty() && certificate.is_none())
+            || (certificate.is_none() && strange("device"))
+            || (next.is_none() && strange("device.next"))
+    }
+
+    /// Removes the files that provisioning made, and the folder when nothing else is in it. Key
+    /// and certificate stay when the journal still knows the certificate: so it is in the account.
     ///
     /// # Errors
     /// When a file cannot be removed.
     pub(super) fn remove(self) -> Result<()> {
-        for stem in ["device", "device.next", "device.old"] {
-            self.remove_pair(stem)?;
+        let Journal { certificate, next, retiring, .. } = &self.journal;
+        for (stem, known) in STEMS.iter().zip([certificate, next, retiring]) {
+            if known.is_none() {
+                self.remove_pair(stem)?;
+            }
         }
         // The journal goes last: as long as it is there, the rest can be removed again.
-        for name in ["identity.bin", "proved.der", JOURNAL, ".lock"] {
+        for name in REST.iter().chain(&[LOCK]) {
             files::remove(&self.path(name))?;
         }
         // Not empty: the person keeps something of their own there.
@@ -249,12 +303,24 @@ impl Store {
     }
 }
 
+/// Of the certificate in use, of the one in the making and of the one before.
+const STEMS: [&str; 3] = ["device", "device.next", "device.old"];
+
 /// Key, request and certificate, with their modes. The certificate first: should a program
 /// read them in the middle of a swap, its check that the two belong together tells.
 const PAIR: [(&str, u32); 3] = [("pem", 0o644), ("csr", 0o644), ("key", 0o600)];
 
 /// The journal's name in the folder.
 const JOURNAL: &str = "thing.json";
+
+/// How often it is looked whether another program is still at work.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// The lock's.
+const LOCK: &str = ".lock";
+
+/// What else there is of a thing.
+const REST: [&str; 4] = ["identity.bin", "proved.der", "proved.topics", JOURNAL];
 
 /// Reads a journal.
 fn read(text: &[u8], thing: &str) -> Result<Journal> {
@@ -301,6 +367,10 @@ pub(super) fn check_name(thing: &str) -> Result<()> {
 mod tests {
     use super::*;
 
+    fn open(certs: &Path, thing: &str) -> Result<Store> {
+        Store::open_within(certs, thing, Duration::ZERO)
+    }
+
     #[test]
     fn names_that_are_none_are_refused() {
         let long = "x".repeat(129);
@@ -315,7 +385,7 @@ mod tests {
     #[test]
     fn what_is_written_is_read_back() {
         let certs = tempfile::tempdir().unwrap();
-        let mut store = Store::open(certs.path(), "demo").unwrap();
+        let mut store = open(certs.path(), "demo").unwrap();
         store.about_to("iot create-thing").unwrap();
         assert_eq!(
             journal(certs.path(), "demo").unwrap().unwrap().doing.unwrap().call,
@@ -323,7 +393,7 @@ mod tests {
         );
         store.done(|journal| journal.thing_arn = Some("arn".to_owned())).unwrap();
         drop(store);
-        let store = Store::open(certs.path(), "demo").unwrap();
+        let store = open(certs.path(), "demo").unwrap();
         assert_eq!(store.journal.thing_arn.as_deref(), Some("arn"));
         assert_eq!(store.journal.doing, None);
     }
@@ -331,28 +401,34 @@ mod tests {
     #[test]
     fn a_second_program_has_to_wait() {
         let certs = tempfile::tempdir().unwrap();
-        let _first = Store::open(certs.path(), "demo").unwrap();
-        let error = Store::open(certs.path(), "demo").unwrap_err();
+        let first = open(certs.path(), "demo").unwrap();
+        let error = open(certs.path(), "demo").unwrap_err();
         assert!(error.to_string().contains("another program"), "{error}");
+        let ends = std::thread::spawn(move || {
+            std::thread::sleep(2 * LOOK);
+            drop(first);
+        });
+        Store::open_within(certs.path(), "demo", Duration::from_secs(20)).unwrap();
+        ends.join().unwrap();
     }
 
     #[test]
     fn the_lock_ends_with_its_owner_whoever_has_the_file_open_too() {
         let certs = tempfile::tempdir().unwrap();
-        let store = Store::open(certs.path(), "demo").unwrap();
+        let store = open(certs.path(), "demo").unwrap();
         // What a child has between its start and its program's.
         let _inherited = store._lock.0.try_clone().unwrap();
         drop(store);
-        Store::open(certs.path(), "demo").unwrap();
+        open(certs.path(), "demo").unwrap();
     }
 
     #[test]
     fn a_damaged_journal_says_what_to_do() {
         let certs = tempfile::tempdir().unwrap();
-        drop(Store::open(certs.path(), "demo").unwrap());
+        drop(open(certs.path(), "demo").unwrap());
         for text in ["", "{", r#"{"version":9,"thing":"demo"}"#, r#"{"version":1,"thing":"x"}"#] {
             fs::write(certs.path().join("demo/thing.json"), text).unwrap();
-            let error = Store::open(certs.path(), "demo").unwrap_err();
+            let error = open(certs.path(), "demo").unwrap_err();
             assert!(error.to_string().contains("move it away"), "{error}");
         }
     }
@@ -364,7 +440,7 @@ mod tests {
         // How many of the file operations were made before the power went.
         for made in 0..=6 {
             let certs = tempfile::tempdir().unwrap();
-            let mut store = Store::open(certs.path(), "demo").unwrap();
+            let mut store = open(certs.path(), "demo").unwrap();
             store.journal.certificate = certificate("a");
             store.journal.next = certificate("b");
             store.journal.swapping = true;
@@ -381,7 +457,7 @@ mod tests {
             }
             store.save().unwrap();
             drop(store);
-            let mut store = Store::open(certs.path(), "demo").unwrap();
+            let mut store = open(certs.path(), "demo").unwrap();
             store.finish_swap().unwrap();
             for (extension, _) in PAIR {
                 let read = |stem: &str| {
@@ -400,11 +476,11 @@ mod tests {
     #[test]
     fn removing_keeps_what_is_not_ours() {
         let certs = tempfile::tempdir().unwrap();
-        let store = Store::open(certs.path(), "demo").unwrap();
+        let store = open(certs.path(), "demo").unwrap();
         store.save().unwrap();
         store.remove().unwrap();
         assert!(!certs.path().join("demo").exists());
-        let store = Store::open(certs.path(), "demo").unwrap();
+        let store = open(certs.path(), "demo").unwrap();
         fs::write(certs.path().join("demo/notes"), "mine").unwrap();
         store.remove().unwrap();
         assert!(certs.path().join("demo/notes").exists());

@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
+use ring::rand::{SecureRandom, SystemRandom};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
@@ -47,6 +48,9 @@ pub struct PresenceEvents {
     client: Option<MqttClient>,
 }
 
+/// The pause before a lost connection is made again.
+const PAUSE: Duration = Duration::from_secs(2);
+
 impl PresenceEvents {
     /// Looks on by a connection with these options.
     #[must_use]
@@ -54,11 +58,14 @@ impl PresenceEvents {
         Self { options, client: None }
     }
 
-    /// Looks on at an account's endpoint, with the pair in `folder`.
+    /// Looks on at an account's endpoint, with the pair in `folder`, by a client id that begins with
+    /// `name` and is this one's own: AWS ends the older of two connections of one.
     ///
     /// # Errors
     /// When the pair cannot be read.
-    pub(super) fn on_aws(endpoint: &str, client_id: &str, folder: &Path) -> Result<Self> {
+    pub(super) fn on_aws(endpoint: &str, name: &str, folder: &Path) -> Result<Self> {
+        let mut own = [0; 4];
+        SystemRandom::new().fill(&mut own).ok().context("this machine has no random numbers")?;
         let roots = ROOTS
             .iter()
             .map(|pem| CertificateDer::from_pem_slice(pem.as_bytes()))
@@ -69,7 +76,7 @@ impl PresenceEvents {
             port: identity::DEFAULT_PORT,
             roots,
             credential: Some(Credential::load(folder, "device")?),
-            client_id: client_id.to_owned(),
+            client_id: format!("{name}-{}", hex::encode(own)),
             keep_alive_s: 30,
             clean_session: true,
             last_will: None,
@@ -77,15 +84,47 @@ impl PresenceEvents {
     }
 }
 
+impl PresenceEvents {
+    /// By which name it looks on.
+    #[must_use]
+    pub fn client_id(&self) -> &str {
+        &self.options.client_id
+    }
+
+    fn connect(&self, thing: &str) -> Result<MqttClient> {
+        let mut client = MqttClient::connect(&self.options)?;
+        client.subscribe(&presence::topic(thing))?;
+        Ok(client)
+    }
+
+    /// Makes a connection that was lost again. What a device did meanwhile is not told.
+    fn connect_again(&self, thing: &str, deadline: Instant) -> Result<MqttClient> {
+        loop {
+            match self.connect(thing) {
+                Ok(client) => return Ok(client),
+                Err(error) if Instant::now() + PAUSE >= deadline => {
+                    return Err(error).with_context(|| {
+                        format!(
+                            "the connection to {}:{} by which {thing} would be seen is lost; its old \
+                             certificate stays valid: run the same command again",
+                            self.options.host, self.options.port
+                        )
+                    });
+                }
+                Err(_) => std::thread::sleep(PAUSE),
+            }
+        }
+    }
+}
+
 impl Witness for PresenceEvents {
     fn prepare(&mut self, thing: &str) -> Result<()> {
-        let mut client = MqttClient::connect(&self.options).with_context(|| {
+        let client = self.connect(thing).with_context(|| {
             format!(
                 "cannot connect to {}:{} to see the device connect: is that port open from here?",
                 self.options.host, self.options.port
             )
         })?;
-        client.subscribe(&presence::topic(thing))?;
         self.client = Some(client);
         Ok(())
     }
@@ -98,14 +137,17 @@ impl Witness for PresenceEvents {
     }
 
     fn sees(&mut self, thing: &str, certificate: &Certificate, limit: Duration) -> Result<bool> {
-        let Some(client) = &mut self.client else {
-            bail!("nobody was looking");
-        };
         let deadline = Instant::now() + limit;
         loop {
+            let client = self.client.as_mut().context("nobody was looking")?;
             let left = deadline.saturating_duration_since(Instant::now());
-            let Some(message) = client.next(left)? else {
-                return Ok(false);
+            let message = match client.next(left) {
+                Ok(Some(message)) => message,
+                Ok(None) => return Ok(false),
+                Err(_) => {
+                    self.client = Some(self.connect_again(thing, deadline)?);
+                    continue;
+                }
             };
             let event = Event::parse(&message.payload);
             if event.is_some_and(|event| event.is_connection_of(thing, &certificate.id)) {

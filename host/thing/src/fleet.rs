@@ -18,6 +18,12 @@ pub struct Arguments {
     /// CSV file with a header; the column `thing` has the names
     #[arg(long)]
     file: PathBuf,
+    /// Topics of before end: the devices have their new identities
+    #[arg(long)]
+    retire: bool,
+    /// Add a certificate also to things that were made elsewhere
+    #[arg(long)]
+    foreign: bool,
 }
 
 /// Provisions all things of a list.
@@ -32,6 +38,12 @@ pub fn provision(context: &Context, arguments: Arguments) -> Result<()> {
         if started.get() { bar.set_message(line.to_owned()) } else { println!("{line}") }
     };
     let mut session = arguments.account.open(&context.things, &say)?;
+    if arguments.retire {
+        session.end_old_topics();
+    }
+    if arguments.foreign {
+        session.join_foreign_things();
+    }
     println!("things       {}", fleet.things().len());
     started.set(true);
     let topics = |thing: &str| Ok(config.topics(thing, Topics::default())?);
@@ -48,6 +60,14 @@ pub fn provision(context: &Context, arguments: Arguments) -> Result<()> {
     let (made, complete) = (count(Outcome::Provisioned), count(Outcome::Complete));
     let failed = outcomes.len() - made - complete;
     println!("{made} provisioned, {complete} complete before, {failed} failed");
+    let old_topics = fleet.with_old_topics(&session);
+    if old_topics > 0 {
+        println!(
+            "{old_topics} may use their topics of before, too, until their devices have the new ones: give \
+             them their identities, then run the same command again (after `make update-identity`) or \
+             with RETIRE=1 (after their cables)"
+        );
+    }
     if failed > 0 {
         bail!(
             "{failed} things failed: the report says why; mend that and run the same command again"

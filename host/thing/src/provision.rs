@@ -46,9 +46,15 @@ pub struct Arguments {
     /// connected with them
     #[arg(long)]
     rotate: bool,
+    /// Topics of before end: the device has its new identity
+    #[arg(long, conflicts_with = "rotate")]
+    retire: bool,
     /// The device is the emulated one, which connects to the local cloud and not to AWS
     #[arg(long, requires = "rotate")]
     emulated: bool,
+    /// Add a certificate also to a thing that was made elsewhere
+    #[arg(long)]
+    foreign: bool,
     /// Seconds to wait for that
     #[arg(long, default_value_t = 600)]
     wait: u64,
@@ -62,8 +68,14 @@ fn say(line: &str) {
 pub fn provision(context: Context, arguments: Arguments) -> Result<()> {
     let Configured { settings, config, folder, things } = context.configure()?;
     let mut session = arguments.account.open(&things, &say)?;
+    if arguments.foreign {
+        session.join_foreign_things();
+    }
     let (thing, topics) = (&settings.thing, &settings.topics);
     if !arguments.rotate {
+        if arguments.retire {
+            session.end_old_topics();
+        }
         session.provision(thing, topics)?;
         println!(
             "{thing} is complete; its key and certificate are in {}",
@@ -74,7 +86,7 @@ pub fn provision(context: Context, arguments: Arguments) -> Result<()> {
     let (connections, orders): (Box<dyn Witness>, _) = if arguments.emulated {
         (Box::new(LocalEvents::new(&settings.state)), settings.state.join("updates"))
     } else {
-        (Box::new(session.operator(thing)?), things.join("updates"))
+        (Box::new(session.operator()?), things.join("updates"))
     };
     let orders = Orders::new(&orders);
     let mut witness = AfterTrial { connections, orders, folder: &folder };

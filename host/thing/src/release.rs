@@ -1,6 +1,6 @@
 //! `thing signing-key`, `thing release`, `thing release-info`: signed images.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail, ensure};
 use board::image::Image;
@@ -8,24 +8,45 @@ use board_facts::Board;
 use process::output;
 use releases::{PublicKey, Release, Signer};
 
+use crate::context::Context;
+
 #[derive(clap::Args)]
 pub struct KeyArguments {
-    /// Folder of the key, which git ignores
-    #[arg(long = "keys", default_value = "certs/signing")]
-    pub folder: PathBuf,
+    /// Folder of the key, which git ignores; `signing` beside the folders of things when it is not named
+    #[arg(long = "keys")]
+    folder: Option<PathBuf>,
 }
 
 impl KeyArguments {
+    fn folder(&self, things: &Path) -> PathBuf {
+        self.folder.clone().unwrap_or_else(|| things.join(SIGNING))
+    }
+
+    /// The public half.
+    pub fn public(&self, things: &Path) -> PathBuf {
+        self.folder(things).join(PUBLIC)
+    }
+
     /// The folder's key, or a command that signs in its place.
-    pub fn signer(&self, command: Option<&str>) -> Result<Signer> {
+    pub fn signer(&self, things: &Path, command: Option<&str>) -> Result<Signer> {
         match command {
-            None => Signer::with_key(&self.folder.join("signing.key")),
+            None => Signer::with_key(&self.folder(things).join("signing.key")),
             Some(command) => {
-                let public = PublicKey::read(&self.folder.join("signing.pub"))?;
+                let public = PublicKey::read(&self.public(things))?;
                 Ok(Signer::Command { command: command.to_owned(), public })
             }
         }
     }
+}
+
+/// The folder of the signing key, beside the folders of things.
+const SIGNING: &str = "signing";
+/// The public half of the key, in that folder.
+const PUBLIC: &str = "signing.pub";
+
+/// The public half of the key of this working copy, or of an application's folder outside it.
+pub fn own_public_key(things: &Path) -> PathBuf {
+    things.join(SIGNING).join(PUBLIC)
 }
 
 #[derive(clap::Args)]
@@ -56,23 +77,23 @@ pub struct InfoArguments {
 }
 
 /// Makes the signing key.
-pub fn make_key(arguments: &KeyArguments) -> Result<()> {
-    let key = releases::make_key(&arguments.folder)?;
+pub fn make_key(context: &Context, arguments: &KeyArguments) -> Result<()> {
+    let key = releases::make_key(&arguments.folder(&context.things))?;
     output::line(format!(
         "The signing key is {}: whoever has it makes firmware that your devices take. Keep a copy \
          where nobody else gets it.\nDevices that take updates trust {}.",
         key.display(),
-        arguments.folder.join("signing.pub").display()
+        arguments.public(&context.things).display()
     ))
 }
 
 /// Signs a board's image.
-pub fn make(arguments: &Arguments) -> Result<()> {
+pub fn make(context: &Context, arguments: &Arguments) -> Result<()> {
     let Arguments { board, image, to, key, signer } = arguments;
     if let Some(reason) = board.no_updates() {
         bail!("{} takes no updates over the air: {reason}", board.title);
     }
-    let signer = key.signer(signer.as_deref())?;
+    let signer = key.signer(&context.things, signer.as_deref())?;
     let image = Image::in_folder(image);
     image.verify()?;
     let release = Release::sign(std::fs::read(&image.firmware)?, &signer)?;
@@ -91,10 +112,10 @@ pub fn make(arguments: &Arguments) -> Result<()> {
 }
 
 /// Checks a release and says what it is.
-pub fn describe(arguments: &InfoArguments) -> Result<()> {
+pub fn describe(context: &Context, arguments: &InfoArguments) -> Result<()> {
     let InfoArguments { file, key } = arguments;
     let release = Release::read(file)?;
-    let public = key.folder.join("signing.pub");
+    let public = key.public(&context.things);
     release.verify(&PublicKey::read(&public)?)?;
     output::line(format!("{}\nsigned by the key of {}", release.summary(), public.display()))
 }

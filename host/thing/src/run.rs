@@ -19,7 +19,7 @@ use things::folder::ThingFolder;
 use things::settings::Settings;
 
 use crate::context::{Configured, Context};
-use crate::smoke;
+use crate::{release, smoke};
 
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -56,6 +56,7 @@ pub fn run(context: Context, arguments: &Arguments) -> Result<()> {
     output::line(introduction(&cloud, &settings, &folder, &arguments.firmware.board, &trust))?;
     let mut machine = arguments.firmware.start(&region, &settings.state, true, &network)?;
     announced.board_runs()?;
+    let mut forbidden = cloud.servers.broker.forbidden();
     let outcome = loop {
         if interrupt.happened() {
             break Ok(());
@@ -65,6 +66,9 @@ pub fn run(context: Context, arguments: &Arguments) -> Result<()> {
         }
         if let Err(error) = cloud.servers.broker.check() {
             break Err(error);
+        }
+        for deed in &mut forbidden {
+            output::line(format!("AWS IoT would end the connection here: {deed}"))?;
         }
         if let Some(status) = machine.process.wait(Duration::from_millis(100))? {
             break Err(anyhow::anyhow!("the board ended by itself ({status})"));
@@ -87,15 +91,12 @@ pub fn identity_given(state: &Path) -> PathBuf {
 /// Lets a device that nobody else has trust the signing key of this working copy, if there is one and
 /// nobody has said whom it trusts.
 pub fn trust_own(things: &Path, device: &mut DeviceIdentity) -> Result<()> {
-    let public = things.join(SIGNING_KEY);
+    let public = release::own_public_key(things);
     if device.update_keys.is_empty() && public.exists() {
         device.update_keys.push(*PublicKey::read(&public)?.point());
     }
     Ok(())
 }
-
-/// The public half of the key that signs, below the folder of things.
-const SIGNING_KEY: &str = "signing/signing.pub";
 
 /// Lets the device trust the signing key of this working copy, if there is one and nobody has said
 /// whom it trusts. Says in words what updates it takes.
@@ -105,7 +106,7 @@ fn trust(
     board: &Board,
     device: &mut DeviceIdentity,
 ) -> Result<String> {
-    let public = things.join(SIGNING_KEY);
+    let public = release::own_public_key(things);
     Ok(if let Some(reason) = board.no_updates() {
         format!("none: {reason}")
     } else if !device.update_keys.is_empty() {

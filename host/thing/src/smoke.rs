@@ -123,7 +123,6 @@ impl Check<'_> {
             "smoke: status received after {} s on the device's clock",
             first.uptime_s
         ))?;
-        self.connection()?;
         for led in [Led::On, Led::Off] {
             let mark = self.machine.console.mark();
             self.operator.publish(&self.cloud.topics.control, led.word().as_bytes(), false)?;
@@ -135,7 +134,7 @@ impl Check<'_> {
             self.machine.console.wait_for(mark, left, &what, |line| line == wanted)?;
             output::line(format!("smoke: LED {}", led.word()))?;
         }
-        Ok(())
+        self.connection()
     }
 
     /// Waits for the first message, wherever it goes.
@@ -146,7 +145,7 @@ impl Check<'_> {
         self.connection()
     }
 
-    /// Checks what the broker lets pass but AWS IoT would change.
+    /// Checks what the broker lets pass but AWS IoT would change or not take.
     fn connection(&self) -> Result<()> {
         let connections = self.cloud.servers.broker.connections();
         let device = connections
@@ -160,6 +159,9 @@ impl Check<'_> {
                 KEEP_ALIVE.start(),
                 KEEP_ALIVE.end()
             );
+        }
+        if let Some(deed) = self.cloud.servers.broker.forbidden().next() {
+            bail!("AWS IoT would end the connection: {deed}");
         }
         Ok(())
     }

@@ -21,6 +21,7 @@ use things::device_identity::DeviceIdentity;
 use things::endpoints::Endpoints;
 use things::folder::ThingFolder;
 use things::identity_region;
+use things::topics::Topics;
 use updates::{
     Account, Aws, Content, End, Goal, Limits, Local, Order, Orders, Place, Standing, Targets,
     Update, Watcher,
@@ -344,7 +345,7 @@ pub fn update(context: &Context, arguments: Arguments) -> Result<()> {
         Some(order) => order,
         None => {
             let release = arguments.image.read()?;
-            let public = arguments.key.folder.join("signing.pub");
+            let public = arguments.key.public(&context.things);
             release.verify(&PublicKey::read(&public)?).with_context(|| {
                 format!("devices that trust {} would refuse this release", public.display())
             })?;
@@ -380,7 +381,7 @@ pub fn update_identity(mut context: Context, arguments: IdentityArguments) -> Re
     let order = match going_on(&orders, &meant, true)? {
         Some(order) => order,
         None => {
-            let signer = arguments.key.signer(arguments.signer.as_deref())?;
+            let signer = arguments.key.signer(&context.things, arguments.signer.as_deref())?;
             let file = match meant.cloud {
                 CloudName::Aws => written_identity(context)?,
                 CloudName::Local => local_identity(context, &meant)?,
@@ -526,10 +527,29 @@ fn follow(
                 && folder.exists()
             {
                 files::write(&folder.proved(), certificate, PUBLIC)?;
+                if meant.cloud == CloudName::Aws {
+                    note_topics(folder, &identity)?;
+                }
             }
             output::line(format!("done         {} on {}", standing.line(), order.what()))
         }
     }
+}
+
+/// Writes down which topics the device has now; says whether its policy allows others as well.
+fn note_topics(folder: &ThingFolder, identity: &identity::Identity<'_>) -> Result<()> {
+    let topics = Topics {
+        status: identity.status_topic.to_owned(),
+        control: identity.control_topic.to_owned(),
+    };
+    folder.note_proved(&topics)?;
+    if folder.notes()?.is_some_and(|notes| !notes.staying.is_empty()) {
+        let thing = folder.thing();
+        say(&format!(
+            "topics       those of before are still allowed: `make provision THING={thing}` ends that"
+        ));
+    }
+    Ok(())
 }
 
 /// Shows the updates that are not over.

@@ -443,6 +443,48 @@ fn certificates_that_do_not_serve() {
 }
 
 #[test]
+fn certificates_of_a_kind_that_the_device_does_not_know() {
+    let place = Place::new();
+    place.write("config.toml", "[certificate]\nroots = [\"root.pem\"]");
+    let good = place.authority.pem();
+    for (options, words) in [
+        (
+            "ec -pkeyopt ec_paramgen_curve:secp384r1",
+            "this root has a key on another elliptic curve",
+        ),
+        ("rsa:1024", "this root has an RSA key of another size than 2048 to 4096 bits"),
+        ("rsa:2048 -sha512", "does not know (sha512WithRSAEncryption)"),
+        ("rsa:2048 -sha256 -sigopt rsa_padding_mode:pss", "does not know (rsassa-pss)"),
+        ("rsa:2048 -sha1", "does not know (sha1WithRSAEncryption)"),
+        ("ed25519", "does not know ("),
+    ] {
+        let root =
+            openssl(&format!("req -x509 -nodes -keyout /dev/null -subj /CN=a -newkey {options}"));
+        place.write("root.pem", &(good.clone() + &String::from_utf8(root).unwrap()));
+        // Behind a good one of so many lines.
+        let line = format!("root.pem:{}: ", 1 + good.lines().count());
+        place.refused(&[&line, words]);
+    }
+    // The device's own issuers are bytes to it.
+    fs::remove_file(place.file("config.toml")).unwrap();
+    let file = |name: &str| place.file(name).display().to_string();
+    let (key, root) = (file("issuer.key"), file("issuer.pem"));
+    let (own, request) = (file("certs/lamp/device.key"), file("request"));
+    openssl(&format!("req -new -key {own} -subj /CN=lamp -out {request}"));
+    let issuer = "req -x509 -nodes -subj /CN=a -newkey ec -pkeyopt ec_paramgen_curve:secp384r1";
+    openssl(&format!("{issuer} -sha512 -keyout {key} -out {root}"));
+    let signed = |hash: &str| {
+        let sign = format!("x509 -req -in {request} -CA {root} -CAkey {key} -set_serial 1 {hash}");
+        let chain = String::from_utf8(openssl(&sign)).unwrap();
+        place.write("certs/lamp/device.pem", &(chain + &fs::read_to_string(&root).unwrap()));
+    };
+    signed("-sha512");
+    place.refused(&["device.pem:1: ", "does not know (ecdsa-with-SHA512)"]);
+    signed("-sha384");
+    place.make();
+}
+
+#[test]
 fn keys_that_do_not_serve() {
     let place = Place::new();
     let other = place.authority.issue(&LeafRequest::client("lamp")).unwrap();
@@ -565,13 +607,26 @@ fn sec1_keys_serve_as_openssl_writes_them() {
 fn an_identity_that_is_too_large_is_refused() {
     let place = Place::new();
     let mut request = LeafRequest::client("lamp");
-    request.padding = 5_000;
-    place.put(&place.authority.issue(&request).unwrap());
-    request.padding = 3_500;
-    let other = place.authority.issue(&request).unwrap();
-    place.write("root.pem", &other.chain_pem());
+    let mut roots = String::new();
+    for padding in [5_000, 3_500] {
+        request.padding = padding;
+        roots += &place.authority.issue(&request).unwrap().chain_pem();
+    }
+    place.write("root.pem", &roots);
     place.write("config.toml", "[certificate]\nroots = [\"root.pem\"]");
     place.refused(&["identity.bin: the identity would take ", " bytes of 8192", "leave out"]);
+}
+
+#[test]
+fn a_chain_that_the_device_cannot_send_is_refused() {
+    let place = Place::new();
+    let between = place.authority.intermediate("between", KeyKind::P256, Validity::for_days(9));
+    let mut request = LeafRequest::client("lamp");
+    request.padding = 1_600;
+    place.put(&between.unwrap().issue(&request).unwrap());
+    place.refused(&[
+        "device.pem: the identity's certificate must have at most 2038 bytes, with its",
+    ]);
 }
 
 #[test]

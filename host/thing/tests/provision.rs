@@ -1,17 +1,22 @@
 //! Provisioning with the real AWS CLI against moto, with faults at every call.
 
 use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use aws_stand_in::{Account, Bed, Fault, quick_aws};
-use cloud::client::operator_options;
+use cloud::client::{MqttClient, operator_options};
 use cloud::local::LocalCloud;
+use process::files;
+use process::programs::Owned;
 use provisioning::fleet::{Fleet, Outcome};
 use provisioning::{Certificate, Cli, Journal, OPERATOR, PresenceEvents, Rotation, Witness};
+use things::folder::ThingFolder;
 use things::settings::Settings;
 use things::topics::Topics;
 
@@ -202,21 +207,57 @@ fn without_its_journal_a_thing_is_found_by_its_key() {
     assert!(bed.file("demo", "device.pem").exists());
 }
 
+/// A person's own `aws iot …`.
+#[track_caller]
+fn by_hand(bed: &Bed, words: &[&str]) -> serde_json::Value {
+    let output = Command::new(quick_aws())
+        .env_clear()
+        .envs(bed.environment())
+        // Not every version knows AWS_ENDPOINT_URL.
+        .args(["--endpoint-url", bed.url(), "--output", "json", "iot"])
+        .args(words)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    serde_json::from_slice(&output.stdout).unwrap_or_default()
+}
+
+/// Names of the policies of a thing's certificate.
+fn attached(bed: &Bed, thing: &str) -> BTreeSet<String> {
+    let arn = bed.journal(thing).unwrap().certificate.unwrap().arn;
+    let answer = by_hand(bed, &["list-attached-policies", "--target", &arn]);
+    let policies = answer["policies"].as_array().unwrap();
+    policies.iter().map(|policy| policy["policyName"].as_str().unwrap().to_owned()).collect()
+}
+
+/// Makes things that are complete those of a time before there were updates: what their policy
+/// allows was less. Returns its name.
+fn as_before_updates(bed: &Bed, things: &[&str]) -> &'static str {
+    const BEFORE: &str = "esp8266-thing-000000000000";
+    let now = bed.journal(things[0]).unwrap().policy.unwrap();
+    let document = bed.ask(&format!("/policies/{now}"))["policyDocument"].clone();
+    let mut document: serde_json::Value = serde_json::from_str(document.as_str().unwrap()).unwrap();
+    for statement in document["Statement"].as_array_mut().unwrap() {
+        statement["Resource"].as_array_mut().unwrap().truncate(1);
+    }
+    let document = document.to_string();
+    by_hand(bed, &["create-policy", "--policy-name", BEFORE, "--policy-document", &document]);
+    for thing in things {
+        let arn = bed.journal(thing).unwrap().certificate.unwrap().arn;
+        for (operation, policy) in [("attach-policy", BEFORE), ("detach-policy", &now)] {
+            by_hand(bed, &[operation, "--policy-name", policy, "--target", &arn]);
+        }
+        let notes = std::fs::read_to_string(bed.file(thing, "thing.json")).unwrap();
+        std::fs::write(bed.file(thing, "thing.json"), notes.replace(&now, BEFORE)).unwrap();
+    }
+    BEFORE
+}
+
 #[test]
 fn a_policy_that_a_person_edited_goes_with_its_versions() {
     let bed = Bed::new("ap-southeast-5");
     let policy = bed.provision("demo", &Topics::default()).unwrap().policy.unwrap();
-    let by_hand = |words: &[&str]| {
-        let output = Command::new(quick_aws())
-            .env_clear()
-            .envs(bed.environment())
-            // Not every version knows AWS_ENDPOINT_URL.
-            .args(["--region", "ap-southeast-5", "--endpoint-url", bed.url(), "iot"])
-            .args(words)
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "{output:?}");
-    };
+    let by_hand = |words: &[&str]| by_hand(&bed, words);
     let document = r#"{"Version":"2012-10-17","Statement":[]}"#;
     let version =
         ["create-policy-version", "--policy-name", &policy, "--policy-document", document];
@@ -261,6 +302,121 @@ fn what_was_not_made_here_is_removed_only_when_asked() {
     assert_eq!(bed.account(), Account::default());
 }
 
+/// A thing's folder but for the lock: names and bytes.
+fn folder(bed: &Bed, thing: &str) -> BTreeMap<String, Vec<u8>> {
+    let listed = std::fs::read_dir(bed.file(thing, "")).into_iter().flatten().flatten();
+    let files = listed.filter(|entry| entry.file_name() != ".lock").map(|entry| {
+        (entry.file_name().into_string().unwrap(), std::fs::read(entry.path()).unwrap())
+    });
+    files.collect()
+}
+
+#[test]
+fn a_key_whose_certificate_is_elsewhere_goes_only_when_asked() {
+    let right = Bed::new("eu-test-1");
+    let certificate = right.provision("demo", &Topics::default()).unwrap().certificate.unwrap().id;
+    std::fs::remove_file(right.file("demo", "thing.json")).unwrap();
+    let bed = Bed::new("eu-test-2");
+    let keep = |names: &[&str]| {
+        let _ = std::fs::remove_dir_all(bed.file("demo", ""));
+        std::fs::create_dir_all(bed.file("demo", "")).unwrap();
+        for name in names {
+            // Whatever is in an identity.
+            let from = right.file("demo", &name.replace("identity.bin", "device.key"));
+            std::fs::copy(from, bed.file("demo", name)).unwrap();
+        }
+    };
+    let pair = ["device.key", "device.pem"];
+    let refused = || {
+        let before = folder(&bed, "demo");
+        bed.seen();
+        let error = bed.deprovision("demo").unwrap_err().to_string();
+        assert!(error.contains("FOREIGN=1") && error.contains("Nothing was removed"), "{error}");
+        assert_eq!(folder(&bed, "demo"), before);
+        assert_eq!(changes(&bed.seen()), [""; 0]);
+    };
+    for names in [&pair[..], &["device.key"], &["device.pem"], &["identity.bin"]] {
+        keep(names);
+        refused();
+    }
+    // A thing of that name is there, and a journal: provisioning was refused, as the key is none
+    // that it knows.
+    keep(&pair);
+    std::fs::write(bed.file("demo", "device.key"), "-----BEGIN EC PRIVATE KEY-----").unwrap();
+    bed.provision("demo", &Topics::default()).unwrap_err();
+    refused();
+    bed.session(|session| session.deprovision("demo", true)).unwrap();
+    assert_eq!(folder(&bed, "demo"), BTreeMap::new());
+    assert_eq!(bed.account(), Account::default());
+    // In its own account it is found by the key.
+    assert!(right.is_active(&certificate));
+    right.deprovision("demo").unwrap();
+    assert_eq!(right.account(), Account::default());
+    assert!(!right.certs().join("demo").exists());
+}
+
+#[test]
+fn a_certificate_that_stays_keeps_its_key() {
+    let bed = Bed::new("eu-test-3");
+    let certificate = bed.provision("demo", &Topics::default()).unwrap().certificate.unwrap();
+    bed.provision("other", &Topics::default()).unwrap();
+    let by_hand = Command::new(quick_aws())
+        .env_clear()
+        .envs(bed.environment())
+        .args(["--region", "eu-test-3", "--endpoint-url", bed.url()])
+        .args(["iot", "attach-thing-principal", "--thing-name", "other"])
+        .args(["--principal", &certificate.arn])
+        .output()
+        .unwrap();
+    assert!(by_hand.status.success(), "{by_hand:?}");
+    let key = std::fs::read(bed.file("demo", "device.key")).unwrap();
+    for _ in 0..2 {
+        bed.deprovision("demo").unwrap();
+        assert!(bed.said().contains("stays: other has it, too"));
+        assert!(bed.is_active(&certificate.id));
+        let left = folder(&bed, "demo");
+        assert_eq!(left.keys().collect::<Vec<_>>(), ["device.csr", "device.key", "device.pem"]);
+        assert_eq!(left["device.key"], key);
+    }
+    assert_eq!(bed.account().things, ["other"]);
+}
+
+#[test]
+fn a_name_that_is_taken_is_joined_only_when_asked() {
+    let bed = Bed::new("eu-test-4");
+    let first = bed.provision("demo", &Topics::default()).unwrap().certificate.unwrap();
+    std::fs::rename(bed.file("demo", ""), bed.certs().join("elsewhere")).unwrap();
+    let before = bed.account();
+    bed.seen();
+    refused(&bed, &["demo was made elsewhere", &first.id[..12], "FOREIGN=1"]);
+    // Another key changes nothing.
+    std::fs::create_dir_all(bed.file("demo", "")).unwrap();
+    let other = rcgen::KeyPair::generate().unwrap().serialize_pem();
+    std::fs::write(bed.file("demo", "device.key"), other).unwrap();
+    bed.seen();
+    refused(&bed, &["demo was made elsewhere"]);
+    assert_eq!(changes(&bed.seen()), [""; 0]);
+    assert_eq!(bed.account(), before);
+    assert!(bed.journal("demo").is_none());
+    let joined = bed.session(|session| {
+        session.join_foreign_things();
+        session.provision("demo", &Topics::default())
+    });
+    let second = joined.unwrap().certificate.unwrap();
+    assert!(bed.is_active(&first.id) && bed.is_active(&second.id));
+    // From now on it is known here.
+    bed.provision("demo", &Topics::default()).unwrap();
+    // One without certificates is nobody's.
+    bed.tell("POST", "/things/by-hand");
+    bed.provision("by-hand", &Topics::default()).unwrap();
+    // Somebody else is as quick.
+    let both = r#"{"principals":["arn:aws:iot:eu-west-1:123456789012:cert/stranger"]}"#;
+    bed.fault("list-thing-principals", Fault::Answer(both), 1);
+    let error = bed.provision("quick", &Topics::default()).unwrap_err().to_string();
+    assert!(error.contains("at the same time, with stranger"), "{error}");
+    bed.provision("quick", &Topics::default()).unwrap();
+}
+
 #[test]
 fn what_others_use_stays() {
     let bed = Bed::new("us-east-2");
@@ -268,24 +424,85 @@ fn what_others_use_stays() {
     let second = bed.provision("second", &Topics::default()).unwrap();
     assert_eq!(first.policy, second.policy);
     bed.deprovision("first").unwrap();
-    assert!(bed.said().contains("stays: 1 other certificate(s) have it"));
+    assert!(bed.said().contains("stays: other certificates have it"));
     let account = bed.account();
     assert_eq!(account.things, ["second"]);
     assert_eq!(account.policies, [second.policy.clone().unwrap()]);
     assert_eq!(account.certificates, [second.certificate.unwrap().id]);
+    // A fleet's policy has as many targets as the fleet has things: they are not listed.
+    let page = r#"{"targets":["arn:aws:iot:us-east-2:123456789012:cert/x"],"nextMarker":"x"}"#;
+    bed.fault("list-targets-for-policy", Fault::Answer(page), 1);
+    bed.provision("third", &Topics::default()).unwrap();
+    bed.seen();
+    bed.deprovision("third").unwrap();
+    let seen = bed.seen();
+    assert_eq!(seen.iter().filter(|call| *call == "list-targets-for-policy").count(), 1);
     bed.deprovision("second").unwrap();
     assert_eq!(bed.account(), Account::default());
 }
 
+/// A device that has the old topics needs their policy, also to hear of the job that brings the new.
 #[test]
-fn other_topics_make_another_policy_in_place_of_the_first() {
+fn earlier_topics_stay_allowed_until_the_device_has_the_new_ones() {
     let bed = Bed::new("us-west-1");
-    let first = bed.provision("demo", &Topics::default()).unwrap();
-    let second = bed.provision("demo", &own_topics("demo")).unwrap();
-    assert_ne!(first.policy, second.policy);
+    let (one, two) = (Topics::default(), own_topics("demo"));
+    let provision = |topics: &Topics, retire: bool| {
+        bed.session(|session| {
+            if retire {
+                session.end_old_topics();
+            }
+            session.provision("demo", topics)
+        })
+    };
+    let policy = |journal: &Journal| journal.policy.clone().unwrap();
+    let first = provision(&one, false).unwrap();
+    let error = provision(&two, true).unwrap_err().to_string();
+    assert!(error.contains("without RETIRE=1") && attached(&bed, "demo").len() == 1, "{error}");
+
+    let second = provision(&two, false).unwrap();
     assert_eq!(first.certificate, second.certificate);
-    assert_eq!(bed.account().policies, [second.policy.unwrap()]);
     assert_eq!(second.status_topic, "demo-status/x");
+    let both = BTreeSet::from([policy(&first), policy(&second)]);
+    assert_eq!((both.len(), attached(&bed, "demo")), (2, both.clone()));
+    assert!(bed.said().contains("make update-identity THING=demo"));
+    bed.seen();
+    provision(&two, false).unwrap();
+    assert_eq!(changes(&bed.seen()), [""; 0]);
+    let last = provision(&two, true).unwrap();
+    assert_eq!(attached(&bed, "demo"), BTreeSet::from([policy(&second)]));
+    assert_eq!(bed.account().policies, [policy(&second)]);
+    assert!(last.staying.is_empty() && last.old_policies.is_empty());
+
+    // A device that has proved itself with the new ones; and that says nothing of later ones.
+    provision(&one, false).unwrap();
+    let folder = ThingFolder::new(&bed.certs(), "demo").unwrap();
+    folder.note_proved(&one).unwrap();
+    provision(&one, false).unwrap();
+    assert_eq!(bed.account().policies, [policy(&first)]);
+    for topics in [&two, &one] {
+        provision(topics, false).unwrap();
+        assert_eq!(attached(&bed, "demo"), both);
+    }
+
+    // The next certificate has the new ones only, and the old ones go with the old certificate.
+    let mut prophet = Prophet { sees: false, asked: Vec::new() };
+    rotate(&bed, &mut prophet).0.unwrap_err();
+    assert_eq!(attached(&bed, "demo"), BTreeSet::from([policy(&first)]));
+    assert_eq!(bed.account().policies.len(), 2);
+    prophet.sees = true;
+    let journal = rotate(&bed, &mut prophet).0.unwrap();
+    assert_eq!(bed.account().policies, [policy(&first)]);
+    assert!(journal.staying.is_empty() && journal.old_policies.is_empty());
+
+    // One that allows no more than the present one is of no use to the device.
+    let before = as_before_updates(&bed, &["demo"]);
+    assert_eq!(attached(&bed, "demo"), BTreeSet::from([before.to_owned()]));
+    provision(&one, false).unwrap();
+    assert_eq!(attached(&bed, "demo"), BTreeSet::from([policy(&first)]));
+    assert_eq!(bed.account().policies, [policy(&first)]);
+    provision(&two, false).unwrap();
+    bed.deprovision("demo").unwrap();
+    assert_eq!(bed.account(), Account::default());
 }
 
 #[test]
@@ -423,9 +640,12 @@ fn a_fleet_stops_goes_on_and_reports() {
     };
     let report = || std::fs::read_to_string(fleet.report()).unwrap();
 
-    // The second thing's certificate is made, but nobody hears of it.
+    // The second thing's certificate is made, but nobody hears of it, and others were made since.
     bed.provision("a", &Topics::default()).unwrap();
     bed.fault("create-certificate-from-csr", Fault::AnswerLost, 1);
+    let page = r#"{"certificates":[{"certificateArn":"arn:aws:iot:r:1:cert/x","creationDate":9999999999,
+        "certificateId":"0123456789012345678901234567890123456789012345678901234567890123"}],"nextMarker":"x"}"#;
+    bed.fault("list-certificates", Fault::Answer(page), 1);
     let (outcome, told) = run();
     let error = format!("{:#}", outcome.unwrap_err());
     assert!(error.contains("stopped at b; 1 of 3 are complete"), "{error}");
@@ -447,6 +667,96 @@ fn a_fleet_stops_goes_on_and_reports() {
     bed.seen();
     run().0.unwrap();
     assert_eq!(bed.seen(), ["get-caller-identity"]);
+}
+
+#[test]
+fn a_fleets_old_policy_goes_once_at_the_end() {
+    let bed = Bed::new("us-gov-west-1");
+    let list = bed.folder.path().join("things.csv");
+    std::fs::write(&list, "thing\na\nb\n").unwrap();
+    let fleet = Fleet::read(&list).unwrap();
+    let provision = |topics: &Topics, retire: bool| {
+        bed.session(|session| {
+            if retire {
+                session.end_old_topics();
+            }
+            let outcomes = fleet.provision(session, &|_| Ok(topics.clone()), &|_, _| ())?;
+            Ok((outcomes, fleet.with_old_topics(session)))
+        })
+    };
+    let asked = |seen: &[String]| {
+        let asked = |operation: &str| seen.iter().filter(|call| *call == operation).count();
+        (asked("list-targets-for-policy"), asked("delete-policy"))
+    };
+    let one = Topics::default();
+    provision(&one, false).unwrap();
+    let policies = bed.account().policies;
+    as_before_updates(&bed, &["a", "b"]);
+    // Stopped on the way, it is not forgotten.
+    bed.fault("detach-policy", Fault::AnswerLost, 1);
+    provision(&one, false).unwrap_err();
+    bed.fault("list-targets-for-policy", Fault::Lost, 1);
+    provision(&one, false).unwrap_err();
+    bed.seen();
+    provision(&one, false).unwrap();
+    assert_eq!(asked(&bed.seen()), (1, 1));
+    assert_eq!(bed.account().policies, policies);
+    for thing in ["a", "b"] {
+        assert_eq!(bed.journal(thing).unwrap().old_policies.len(), 0, "{thing}");
+    }
+    provision(&one, false).unwrap();
+    assert_eq!(bed.seen(), ["get-caller-identity"]);
+
+    // Of other topics it stays, until a person says or a device has proved that it has the new ones.
+    let two = own_topics("x");
+    assert_eq!(provision(&two, false).unwrap().1, 2);
+    ThingFolder::new(&bed.certs(), "a").unwrap().note_proved(&two).unwrap();
+    bed.seen();
+    let (outcomes, old_topics) = provision(&two, false).unwrap();
+    assert_eq!(outcomes, [Outcome::Provisioned, Outcome::Complete]);
+    assert_eq!((old_topics, asked(&bed.seen())), (1, (1, 0)));
+    assert_eq!(provision(&two, true).unwrap().1, 0);
+    assert_eq!(asked(&bed.seen()), (1, 1));
+    assert_eq!(bed.account().policies.len(), 1);
+}
+
+/// With a fleet's size grows what one thing costs, if all journals are read and the whole report is
+/// written for each.
+#[test]
+fn the_report_is_written_now_and_then() {
+    let bed = Bed::new("cn-north-1");
+    bed.provision("t0", &Topics::default()).unwrap();
+    let notes = std::fs::read_to_string(bed.file("t0", "thing.json")).unwrap();
+    let mut lines = "thing\nt0\n".to_owned();
+    for index in 1..100 {
+        let thing = format!("t{index}");
+        lines += &format!("{thing}\n");
+        std::fs::create_dir(bed.certs().join(&thing)).unwrap();
+        for file in ["device.key", "device.pem"] {
+            std::fs::copy(bed.file("t0", file), bed.file(&thing, file)).unwrap();
+        }
+        let notes = notes.replace("\"t0\"", &format!("{thing:?}"));
+        std::fs::write(bed.file(&thing, "thing.json"), notes).unwrap();
+    }
+    let list = bed.folder.path().join("things.csv");
+    std::fs::write(&list, lines).unwrap();
+    let fleet = Fleet::read(&list).unwrap();
+    let (mut versions, begun) = (RefCell::new(Vec::new()), Instant::now());
+    let outcomes = bed.session(|session| {
+        fleet.provision(session, &|_| Ok(Topics::default()), &|thing, _| {
+            // It is not looked at again.
+            std::fs::remove_file(bed.file(thing, "thing.json")).unwrap();
+            let modified = std::fs::metadata(fleet.report()).unwrap().modified().unwrap();
+            versions.borrow_mut().push(modified);
+        })
+    });
+    assert!(outcomes.unwrap().iter().all(|outcome| *outcome == Outcome::Complete));
+    versions.get_mut().dedup();
+    let written = versions.get_mut().len();
+    assert!(written as u64 <= 2 + begun.elapsed().as_secs(), "{written} times");
+    let report = std::fs::read_to_string(fleet.report()).unwrap();
+    assert_eq!(report.matches(",complete,").count(), 100);
+    assert_eq!(report.matches(".amazonaws.com").count(), 100);
 }
 
 #[test]
@@ -547,6 +857,8 @@ fn a_rotation_goes_on_after_a_fault_at_any_change() {
         let mut prophet = Prophet { sees: true, asked: Vec::new() };
         bed.fault(operation, Fault::AnswerLost, 1);
         rotate(&bed, &mut prophet).0.unwrap_err();
+        // A device in the field connects once in months: who has seen it does not wait for it again.
+        prophet.sees = prophet.asked.is_empty();
         let journal = rotate(&bed, &mut prophet).0.unwrap();
         let new = journal.certificate.unwrap().id;
         assert_ne!(new, old, "{operation}");
@@ -580,6 +892,48 @@ fn presence_events_tell_which_certificate_a_device_has() {
     assert!(events.sees("demo", &new, Duration::from_secs(5)).unwrap());
 }
 
+/// A laptop's network that blinks once in ten minutes ends nobody's rotation.
+#[test]
+fn who_looks_for_a_device_comes_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = Settings::below(folder.path(), "demo");
+    let mut cloud = LocalCloud::start(&settings, &folder.path().join("cloud")).unwrap();
+    let options = operator_options(&cloud.pki, cloud.servers.broker.operator_port());
+    let mut events = PresenceEvents::new(options.clone());
+    events.prepare("demo").unwrap();
+    let mut aws = cloud.operator().unwrap();
+    // The broker ends the older of two connections of one client.
+    drop(MqttClient::connect(&options).unwrap());
+    let event =
+        r#"{"clientId":"demo","timestamp":1,"eventType":"connected","principalIdentifier":"new"}"#;
+    aws.publish("$aws/events/presence/connected/demo", event.as_bytes(), true).unwrap();
+    let new = Certificate { id: "new".to_owned(), arn: "arn:cert/new".to_owned() };
+    assert!(events.sees("demo", &new, Duration::from_secs(20)).unwrap());
+    // One that does not come back is told, with what is to be done.
+    cloud.servers.broker.stop().unwrap();
+    let error = format!("{:#}", events.sees("demo", &new, Duration::from_millis(500)).unwrap_err());
+    assert!(error.contains("is lost") && error.contains("same command again"), "{error}");
+}
+
+/// Whoever rotates has a client of its own: two people, or two terminals, do not end each other.
+#[test]
+fn the_operator_may_look_for_any_thing_at_once() {
+    let bed = Bed::new("us-gov-east-1");
+    let operator =
+        || bed.session(|session| Ok(session.operator()?.client_id().to_owned())).unwrap();
+    let first = operator();
+    let policies = bed.account().policies;
+    bed.seen();
+    let second = operator();
+    assert!(first != second && first.starts_with(&format!("{OPERATOR}-")), "{first} {second}");
+    assert_eq!(changes(&bed.seen()), [""; 0]);
+    assert_eq!(bed.account().policies, policies);
+    // What one before this one had goes.
+    as_before_updates(&bed, &[OPERATOR]);
+    operator();
+    assert_eq!(bed.account().policies, policies);
+}
+
 /// The program itself, with the AWS CLI found on PATH.
 fn thing(bed: &Bed, arguments: &[&str]) -> Command {
     bed.thing(Path::new(env!("CARGO_BIN_EXE_thing")), arguments)
@@ -591,6 +945,47 @@ fn succeeds(bed: &Bed, arguments: &[&str]) -> String {
     let output = thing(bed, arguments).output().unwrap();
     assert!(output.status.success(), "{output:?}");
     String::from_utf8(output.stdout).unwrap()
+}
+
+/// A profile with an MFA device: the AWS CLI asks for its code at the terminal, as Python's getpass
+/// does, which only a program in the foreground may.
+#[test]
+fn the_aws_cli_may_ask_for_a_code() {
+    let bed = Bed::new("eu-west-1");
+    let folder = bed.folder.path().join("bin");
+    std::fs::create_dir(&folder).unwrap();
+    let asking = format!(
+        "#!/bin/sh\nset -e\ncase $* in *get-caller-identity*)\n\
+         stty -echo </dev/tty; printf 'MFA code: ' >/dev/tty; read code </dev/tty\n\
+         stty echo </dev/tty; test \"$code\" = 654321\nesac\nexec '{}' \"$@\"\n",
+        quick_aws().display()
+    );
+    files::write_program(&folder.join("aws"), &asking).unwrap();
+    let path = std::env::var_os("PATH").unwrap();
+    let path = std::iter::once(folder).chain(std::env::split_paths(&path));
+    let mut command = Command::new("script");
+    command.args(["-qefc", concat!(env!("CARGO_BIN_EXE_thing"), " deprovision"), "/dev/null"]);
+    command.env("PATH", std::env::join_paths(path).unwrap()).envs(bed.environment());
+    command.env("AWS_REGION", "eu-west-1").env("THING", "demo").env_remove("AWS_PROFILE");
+    command.current_dir(bed.folder.path()).stdin(Stdio::piped());
+    let mut terminal = Owned::spawn(command.stdout(Stdio::piped())).unwrap();
+    let mut screen = terminal.child().stdout.take().unwrap();
+    let mut keyboard = terminal.child().stdin.take().unwrap();
+    let mut shown = String::new();
+    let mut read = |until: &str| {
+        let mut some = [0; 256];
+        while !shown.contains(until) {
+            let count = screen.read(&mut some).unwrap();
+            assert_ne!(count, 0, "{shown}");
+            shown.push_str(&String::from_utf8_lossy(&some[..count]));
+        }
+        shown.clone()
+    };
+    read("MFA code: ");
+    keyboard.write_all(b"654321\n").unwrap();
+    let shown = read("nothing to remove");
+    assert!(!shown.contains("654321"), "{shown}");
+    assert!(terminal.wait(Duration::from_secs(20)).unwrap().unwrap().success());
 }
 
 #[test]

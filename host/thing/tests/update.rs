@@ -16,6 +16,8 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use releases::{Release, Signer};
 use serde_json::Value;
+use things::folder::ThingFolder;
+use things::topics::Topics;
 use update::job::{Execution, Kind};
 
 /// What describe-job says once all is over.
@@ -122,7 +124,9 @@ impl Place {
         while child.try_wait().unwrap().is_none() {
             assert!(Instant::now() < deadline, "no job is made");
             if self.bed.seen().iter().any(|operation| operation == "list-job-executions-for-job") {
-                kill(Pid::from_raw(i32::try_from(child.id()).unwrap()), Signal::SIGINT).unwrap();
+                // Its whole group, so that the AWS CLI, if it runs, is interrupted, too.
+                let group = -i32::try_from(child.id()).unwrap();
+                kill(Pid::from_raw(group), Signal::SIGINT).unwrap();
                 break;
             }
             std::thread::sleep(Duration::from_millis(50));
@@ -314,10 +318,16 @@ fn an_identity_goes_to_its_thing_and_is_cleared_away() {
     // An update of the firmware has to wait.
     let firmware = text(&place.update(&[]));
     assert!(firmware.contains("`make update-identity THING=lamp` goes on with it"), "{firmware}");
+    // What the device has proved itself with is known afterwards.
+    let lamp = ThingFolder::new(&folder.join("certs"), "lamp").unwrap();
+    std::fs::write(lamp.notes_file(), r#"{"staying": ["esp8266-thing-before"]}"#).unwrap();
+    assert!(!lamp.has_proved(&Topics::default()));
     place.bed.fault("describe-job", Fault::Answer(COMPLETED), 1);
     let done = place.command("update-identity", &[]).output().unwrap();
     assert!(done.status.success(), "{}", text(&done));
     says(&done, "done         1 updated on identity 2");
+    says(&done, "`make provision THING=lamp` ends that");
+    assert!(lamp.has_proved(&Topics::default()));
     assert!(place.is_clear());
 }
 

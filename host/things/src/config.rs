@@ -246,7 +246,7 @@ impl Config {
         }
         for root in &certificate.roots {
             let file = self.beside(&self.filled(root, &thing)?);
-            identity.roots.extend(pem_file::certificates(&file, "correct `roots` in config.toml")?);
+            identity.roots.extend(pem_file::roots(&file)?);
             self.check(identity, &root.span())?;
         }
         self.set(identity, &network.ntp, |its, server| its.endpoints.ntp.push(server.clone()))?;

@@ -2,9 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
+use process::files::{self, PUBLIC};
 use serde::Deserialize;
 
 use crate::problem::{Problem, read_text};
+use crate::topics::Topics;
 
 /// Largest notes that are read, in bytes.
 const NOTES_LIMIT: u64 = 64 * 1024;
@@ -38,6 +40,9 @@ pub struct Notes {
     pub control_topic: Option<String>,
     /// The certificate.
     pub certificate: Option<Certificate>,
+    /// Policies of earlier topics, which the device may still use.
+    #[serde(default)]
+    pub staying: Vec<String>,
     #[serde(skip)]
     text: String,
     #[serde(skip)]
@@ -120,6 +125,35 @@ impl ThingFolder {
         self.folder.join("proved.der")
     }
 
+    /// Writes down that the device proved itself with these topics, on AWS.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn note_proved(&self, topics: &Topics) -> anyhow::Result<()> {
+        files::write(&self.proved_topics(), &serde_json::to_vec(topics)?, PUBLIC)
+    }
+
+    /// Whether the device proved itself with these topics since the thing's policy was another one.
+    #[must_use]
+    pub fn has_proved(&self, topics: &Topics) -> bool {
+        let noted = std::fs::read(self.proved_topics()).ok();
+        noted
+            .and_then(|text| serde_json::from_slice(&text).ok())
+            .is_some_and(|noted: Topics| noted == *topics)
+    }
+
+    /// Forgets with which topics the device proved itself: what it has is another matter from now on.
+    ///
+    /// # Errors
+    /// When the file cannot be removed.
+    pub fn forget_proved(&self) -> anyhow::Result<()> {
+        files::remove(&self.proved_topics())
+    }
+
+    fn proved_topics(&self) -> PathBuf {
+        self.folder.join("proved.topics")
+    }
+
     /// Whether the thing was provisioned, wholly or in part.
     #[must_use]
     pub fn exists(&self) -> bool {
@@ -180,6 +214,22 @@ mod tests {
         let folder = ThingFolder::new(Path::new("certs"), "demo").unwrap();
         assert_eq!(folder.key(), Path::new("certs/demo/device.key"));
         assert!(!folder.exists());
+    }
+
+    #[test]
+    fn only_the_topics_that_were_proved_count() {
+        let certs = tempfile::tempdir().unwrap();
+        std::fs::create_dir(certs.path().join("demo")).unwrap();
+        let folder = ThingFolder::new(certs.path(), "demo").unwrap();
+        let (old, new) =
+            (Topics::default(), Topics { status: "x".to_owned(), ..Topics::default() });
+        assert!(!folder.has_proved(&old));
+        folder.note_proved(&new).unwrap();
+        assert!(folder.has_proved(&new) && !folder.has_proved(&old));
+        std::fs::write(folder.proved_topics(), "{").unwrap();
+        assert!(!folder.has_proved(&new));
+        folder.forget_proved().unwrap();
+        folder.forget_proved().unwrap();
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Certificates and keys from PEM files, checked for what the device can use.
 
+use std::ops::RangeInclusive;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
@@ -8,7 +9,12 @@ use ring::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair};
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer, PrivateSec1KeyDer};
 use time::{Duration, OffsetDateTime};
 use x509_parser::asn1_rs::{Any, Tag};
-use x509_parser::prelude::{FromDer, X509Certificate};
+use x509_parser::objects::{oid_registry, oid2sn};
+use x509_parser::oid_registry::{
+    OID_PKCS1_SHA256WITHRSA, OID_PKCS1_SHA384WITHRSA, OID_SIG_ECDSA_WITH_SHA256,
+    OID_SIG_ECDSA_WITH_SHA384,
+};
+use x509_parser::prelude::{FromDer, SubjectPublicKeyInfo, X509Certificate};
 use x509_parser::public_key::PublicKey;
 
 use crate::problem::{Problem, read_text};
@@ -203,6 +209,71 @@ pub fn certificates(file: &Path, remedy: &str) -> Result<Vec<CertificateDer<'sta
     Ok(chain(certificate_blocks(file, remedy)?))
 }
 
+/// Reads all certificates of a file of roots, which the device must be able to read.
+///
+/// # Errors
+/// As [`certificates`], and when a root has a key or a signature of a kind that the device does not
+/// know.
+pub fn roots(file: &Path) -> Result<Vec<CertificateDer<'static>>, Problem> {
+    const REMEDY: &str = "leave it out of `roots` in config.toml; the device reads roots with keys on \
+                          P-256 or of RSA with 2048 to 4096 bits";
+    let blocks = certificate_blocks(file, "correct `roots` in config.toml")?;
+    for block in &blocks {
+        check_signature(block)?;
+        let certificate = block.certificate()?;
+        let key = certificate.public_key();
+        let unknown = match key.parsed() {
+            Ok(PublicKey::RSA(key)) if RSA_BITS.contains(&bits(key.modulus)) => continue,
+            Ok(PublicKey::RSA(_)) => "an RSA key of another size than 2048 to 4096 bits",
+            Ok(PublicKey::EC(_)) if is_on_p256(key) => continue,
+            Ok(PublicKey::EC(_)) => "a key on another elliptic curve than P-256",
+            _ => "a key of another kind than RSA and ECC",
+        };
+        return Err(block.problem(format!("this root has {unknown}"), REMEDY));
+    }
+    Ok(chain(blocks))
+}
+
+/// Keys of RSA that the device takes, in bits: what mbedTLS's default profile and crates/rsa allow.
+const RSA_BITS: RangeInclusive<usize> = 2048..=4096;
+
+/// The bits of a number, the highest byte first.
+fn bits(number: &[u8]) -> usize {
+    let zeros = number.iter().take_while(|byte| **byte == 0).count();
+    let first = number.get(zeros).map_or(0, |byte| byte.leading_zeros() as usize);
+    8 * (number.len() - zeros) - first
+}
+
+/// Refuses a certificate whose signature is of a kind that the device does not know: it reads
+/// nothing of such a certificate, be the signature needed or not.
+fn check_signature(block: &Block<'_>) -> Result<(), Problem> {
+    let certificate = block.certificate()?;
+    let oid = &certificate.signature_algorithm.algorithm;
+    if [
+        OID_PKCS1_SHA256WITHRSA,
+        OID_PKCS1_SHA384WITHRSA,
+        OID_SIG_ECDSA_WITH_SHA256,
+        OID_SIG_ECDSA_WITH_SHA384,
+    ]
+    .contains(oid)
+    {
+        return Ok(());
+    }
+    let name = oid2sn(oid, oid_registry()).map_or_else(|_| oid.to_id_string(), str::to_owned);
+    Err(block.problem(
+        format!(
+            "this certificate is signed by an algorithm that the device does not know ({name})"
+        ),
+        "take one that is signed by ECDSA or RSA PKCS#1 v1.5, with SHA-256 or SHA-384",
+    ))
+}
+
+/// Whether a key is on P-256, which its certificate names.
+fn is_on_p256(key: &SubjectPublicKeyInfo<'_>) -> bool {
+    let curve = key.algorithm.parameters.as_ref().and_then(|any| any.as_oid().ok());
+    curve.is_some_and(|oid| oid.as_bytes() == P256)
+}
+
 fn chain(blocks: Vec<Block<'_>>) -> Vec<CertificateDer<'static>> {
     blocks.into_iter().map(|block| block.der.into()).collect()
 }
@@ -248,13 +319,14 @@ fn check_dates(block: &Block<'_>) -> Result<(), Problem> {
 }
 
 /// Reads the device's certificate, its chain and its private key, and checks that they are
-/// ECC P-256, valid today and belong together.
+/// ECC P-256, valid today and belong together. Of the chain the device needs nothing but the bytes.
 ///
 /// # Errors
 /// With the file and line that is wrong.
 pub fn credential(certificate: &Path, key: &Path, remedy: &str) -> Result<Credential, Problem> {
     let blocks = certificate_blocks(certificate, remedy)?;
     let point = p256_point(&blocks[0])?;
+    check_signature(&blocks[0])?;
     let (key, scalar) = private_key(key, remedy)?;
     // Rejects a scalar that does not make this point.
     EcdsaKeyPair::from_private_key_and_public_key(
@@ -289,8 +361,7 @@ fn p256_point(block: &Block<'_>) -> Result<Vec<u8>, Problem> {
             if parameters.is_some_and(|any| any.tag() == Tag::Sequence) {
                 return Err(block.problem(SPELLED_OUT, NAME_THE_CURVE));
             }
-            let curve = parameters.and_then(|any| any.as_oid().ok());
-            if curve.is_some_and(|oid| oid.as_bytes() == P256) {
+            if is_on_p256(key) {
                 Ok(point.data().to_vec())
             } else {
                 refused("this certificate has an elliptic-curve key of another curve than P-256")

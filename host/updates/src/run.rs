@@ -96,18 +96,21 @@ impl Update<'_> {
             };
             match step {
                 Step::LookAtJob => {
-                    let job = self.job(order)?;
-                    seen.job = Some(match &job {
-                        None => Job::Missing,
-                        Some(job) if job.is_over() => Job::Over,
-                        Some(_) => Job::Running,
-                    });
-                    if let Some(mut now) = job {
-                        self.ask_things(order, &mut now, &mut told)?;
-                        standing = now;
-                        if !watcher.stands(&standing) && seen.job == Some(Job::Running) {
+                    let looked = self.look_at_job(order, &mut seen, &mut told, &mut standing);
+                    let made = !standing.status.is_empty() || seen.stream == Some(true);
+                    let running = made && seen.job != Some(Job::Over);
+                    match looked {
+                        // Ctrl-C reaches the AWS CLI, too.
+                        Err(error) if running && Failure::is(&error, &Cause::Interrupted) => {
                             return Ok(End::Left);
                         }
+                        looked => looked?,
+                    }
+                    if seen.job != Some(Job::Missing)
+                        && !watcher.stands(&standing)
+                        && seen.job == Some(Job::Running)
+                    {
+                        return Ok(End::Left);
                     }
                 }
                 Step::Wait => {
@@ -148,6 +151,27 @@ impl Update<'_> {
                 step => self.take(step, order, &mut seen, watcher)?,
             }
         }
+    }
+
+    /// How the job stands, as far as that can be asked.
+    fn look_at_job(
+        &mut self,
+        order: &Order,
+        seen: &mut Seen,
+        told: &mut HashSet<String>,
+        standing: &mut Standing,
+    ) -> Result<()> {
+        let job = self.job(order)?;
+        seen.job = Some(match &job {
+            None => Job::Missing,
+            Some(job) if job.is_over() => Job::Over,
+            Some(_) => Job::Running,
+        });
+        if let Some(now) = job {
+            *standing = now;
+            self.ask_things(order, standing, told)?;
+        }
+        Ok(())
     }
 
     /// The steps that are one command each.

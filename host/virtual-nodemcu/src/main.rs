@@ -129,9 +129,10 @@ struct Options {
     #[arg(long, value_enum, default_value_t = Network::usual())]
     net: Network,
 
-    /// A virtual access point, as ssid=home,psk=passphrase,channel=6,rssi=-50; may be given several
-    /// times. The host is 10.0.2.2 behind it. More keys: docs/virtual-nodemcu.md
-    #[arg(long, value_name = "KEY=VALUE,...", value_parser = Settings::parse)]
+    /// A virtual access point, as ssid=home,psk=passphrase,channel=6,rssi=-50, or as @FILE, which has
+    /// that in it (other users of this machine can read a command line); may be given several times.
+    /// The host is 10.0.2.2 behind it. More keys: docs/virtual-nodemcu.md
+    #[arg(long, value_name = "KEY=VALUE,...", value_parser = Settings::given)]
     ap: Vec<Settings>,
 
     /// Serve the air to other boards at this Unix socket; they join it by --join-air

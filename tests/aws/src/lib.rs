@@ -84,7 +84,7 @@ pub struct Bed {
 }
 
 impl Bed {
-    /// `region` keeps tests apart: they share one moto. It must be one that moto knows.
+    /// `region` keeps tests apart: they share one moto. AWS need not have it.
     ///
     /// # Panics
     /// When moto does not start, as everything here does when the stand-in itself fails.
@@ -172,6 +172,7 @@ impl Bed {
                 tries: 3,
                 pause: Duration::from_millis(10),
                 let_go: Duration::from_secs(4),
+                ..Patience::default()
             })
     }
 
@@ -395,6 +396,7 @@ fn moto() -> u16 {
             TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
         let mut server = Command::new(programs.join("moto_server"));
         server.args(["-H", "127.0.0.1", "-p", &port.to_string()]);
+        server.env("MOTO_ALLOW_NONEXISTENT_REGION", "true");
         stay(server);
         await_that("moto", || TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok());
         port

@@ -340,6 +340,11 @@ fn a_new_application_with_a_sensors_crate_publishes_and_sleeps() {
     fs::write(&main, text.replace("from_secs(600)", "from_secs(3)")).unwrap();
     succeeds(&mut verb("image"));
 
+    // Its devices' key is its own, where its config.toml and `make run` look for it.
+    let key = folder.join("certs/signing/signing.pub");
+    let (success, text) = output(&mut verb("signing-key"));
+    assert!(success && key.exists() && text.contains(key.to_str().unwrap()), "{text}");
+
     let part = "bme280:D2+D1,name=room,temperature=21.5";
     let mut set = Set::new("my-lamp", &["--wake-wire", "--part", part]);
     assert_eq!(set.message(), json!({"celsius": 21.5}));

@@ -131,7 +131,16 @@ impl Field {
 
     /// A field with the image in this folder, and further options for the board.
     fn of(folder_of_image: &str, further: &[&str], change: impl FnOnce(&mut Stage)) -> Self {
-        let mut stage = Stage::new();
+        Self::on(Stage::new(), folder_of_image, further, change)
+    }
+
+    /// The same on this stage.
+    fn on(
+        mut stage: Stage,
+        folder_of_image: &str,
+        further: &[&str],
+        change: impl FnOnce(&mut Stage),
+    ) -> Self {
         stage.cloud.serve_updates(&[]).unwrap();
         let folder = process::scratch::folder().unwrap();
         let key = make_key(folder.path()).unwrap();
@@ -615,6 +624,41 @@ fn without_a_key_no_update_is_taken() {
         field.watcher.online();
     }
     assert_eq!(field.execution(&job)["status"], "QUEUED");
+}
+
+/// A thing that is updated, whose application hears this topic below its own `$aws/things/…`.
+fn hearing(path: &str) -> Field {
+    let topic = format!("$aws/things/{THING}/{path}");
+    let stage = Stage::with(|_, broker| {
+        broker.grants[0].receive.push(topic.clone());
+        Ok(())
+    });
+    let mut field = Field::on(stage, "image/nodemcu", &[], |stage| {
+        stage.cloud.topics.control = topic.clone();
+        stage.identity.topics.control = topic.clone();
+    });
+    field.watcher.online();
+    field
+}
+
+#[test]
+fn an_application_hears_its_shadow_beside_updates() {
+    let mut field = hearing("shadow/update/delta");
+    field.watcher.send(b"on");
+    field.status(|status| status["led"] == "on");
+    let job = field.order(&[0], "", |document| *document = json!({ "reboot": true }));
+    assert_eq!(field.ended(&job).0, "REJECTED", "{}", field.board.console.tail(80));
+}
+
+/// What is for updates is heard by both.
+#[test]
+fn an_application_hears_of_jobs_beside_updates() {
+    let mut field = hearing("jobs/notify-next");
+    let job = field.order(&[0], "", |document| *document = json!({ "reboot": true }));
+    assert_eq!(field.ended(&job).0, "REJECTED", "{}", field.board.console.tail(80));
+    let wanted = "jobs/notify-next: ignored: ";
+    let found = field.board.console.wait_for(0, UPDATE, wanted, |line| line.contains(wanted));
+    assert!(found.is_ok(), "{}", field.board.console.tail(80));
 }
 
 /// Loses its power after so many bytes written or erased, and again, until the update is done.

@@ -249,6 +249,10 @@ pub enum Fault {
     NoCbor,
     EndsAfter(u32),
     CancelsAfter(u32),
+    /// What was ended is there again at once, and it says so.
+    Returns,
+    /// It knows of no report what it is about.
+    Mismatches,
     /// So many requests, by the member `o` or `code` and with this word.
     Refuses(u32, &'static str, &'static str),
 }
@@ -270,6 +274,8 @@ pub struct Server {
     pub fault: Option<Fault>,
     pub cancel_silently_at_announcement: bool,
     requests: u32,
+    /// How often the job was handed out.
+    pub starts: u32,
 }
 
 impl Server {
@@ -290,6 +296,7 @@ impl Server {
             fault: None,
             cancel_silently_at_announcement: false,
             requests: 0,
+            starts: 0,
         }
     }
 
@@ -351,6 +358,7 @@ impl Server {
                 if self.over() {
                     return self.send("jobs/start-next/accepted", r#"{"timestamp":1}"#);
                 }
+                self.starts += 1;
                 if !self.started {
                     self.started = true;
                     self.version += 1;
@@ -377,7 +385,8 @@ impl Server {
             self.cancelled = true;
         }
         let expected: u32 = text(json, "expectedVersion").parse().unwrap();
-        if self.over() || expected != self.version {
+        let lost = matches!(self.fault, Some(Fault::Mismatches));
+        if self.over() || lost || expected != self.version {
             self.mismatches += u32::from(!self.over());
             let code = if self.over() { "InvalidStateTransition" } else { "VersionMismatch" };
             let mut answer = String::new();
@@ -398,6 +407,11 @@ impl Server {
         }
         self.reason = details.get("reason").and_then(Json::text).unwrap_or("").to_owned();
         self.send("jobs/job-1/update/accepted", r#"{"timestamp":1}"#);
+        if status != Status::InProgress && matches!(self.fault, Some(Fault::Returns)) {
+            self.again();
+            let next = r#"{"execution":{"jobId":"job-1","status":"QUEUED","versionNumber":1},"timestamp":1}"#;
+            self.send("jobs/notify-next", next);
+        }
     }
 
     fn blocks(&mut self, request: &[u8]) {

@@ -10,7 +10,8 @@ use certificates::{Authority, Credential, KeyKind, LeafRequest, Validity};
 use cloud::broker::Connection;
 use cloud::pki::SERVER_NAME;
 use e2e::server::{Server, tls_config};
-use e2e::{CLIENT_ID, Device, SOON, Stage, seconds};
+use e2e::{CLIENT_ID, Device, SOON, Stage, THING, seconds};
+use identity::MAX_CHAIN_MESSAGE;
 use rustls::pki_types::CertificateDer;
 use serde_json::Value;
 use time::{Duration, OffsetDateTime};
@@ -198,6 +199,32 @@ fn rsa_chain_is_accepted() {
         Ok(())
     });
     stage.identity.roots = vec![root];
+    let mut watcher = stage.watch();
+    let mut device = stage.boot();
+    device.expect_connected();
+    watcher.switch(&mut device, Led::On);
+    device.assert_sound();
+}
+
+/// A device certificate with its issuer, as just-in-time registration wants them, of as many bytes
+/// as an identity may have.
+#[test]
+fn longest_chain_of_the_device_is_sent() {
+    let mut stage = Stage::new();
+    let year = Validity::for_days(365);
+    let issuer = stage.cloud.pki.clients.intermediate("Maker", KeyKind::P256, year).unwrap();
+    let mut request = LeafRequest::client(THING);
+    request.padding = 1_000;
+    // Signatures differ by a byte or two.
+    stage.identity.credential = loop {
+        let made = issuer.issue(&request).unwrap();
+        let message = made.chain.iter().fold(7, |sum, der| sum + 3 + der.len());
+        if message == MAX_CHAIN_MESSAGE {
+            break made;
+        }
+        request.padding = request.padding + MAX_CHAIN_MESSAGE - message;
+    };
+    assert_eq!(stage.identity.credential.chain.len(), 2);
     let mut watcher = stage.watch();
     let mut device = stage.boot();
     device.expect_connected();

@@ -460,6 +460,21 @@ fn unneeded_certificate_of_another_curve() {
     device.assert_sound();
 }
 
+/// Of a further root, which is left out, and of who issued the device's certificate, which is sent as
+/// it is.
+#[test]
+fn unneeded_certificates_of_another_curve_in_the_identity() {
+    let mut stage = Stage::new();
+    stage.identity.roots.insert(0, stranger("Root").0);
+    stage.identity.credential.chain.push(stranger("Maker").0);
+    let mut device = stage.boot();
+    let line = device.expect(SOON, "certificate 2 (roots first) in the identity cannot be read");
+    assert_eq!(line.level, 'W', "{line:?}");
+    device.expect_connected();
+    assert_eq!(device.count("cannot be read"), 1);
+    device.assert_sound();
+}
+
 #[test]
 fn certificate_of_another_curve() {
     let mut stage = Stage::new();

@@ -175,6 +175,16 @@ impl Settings {
         Ok(settings)
     }
 
+    /// Reads what stands on a command line: the settings, or `@FILE` for those that a file has.
+    ///
+    /// # Errors
+    /// As [`Self::parse`], or when the file cannot be read.
+    pub fn given(text: &str) -> Result<Self, String> {
+        let Some(file) = text.strip_prefix('@') else { return Self::parse(text) };
+        let content = std::fs::read_to_string(file).map_err(|error| format!("{file}: {error}"))?;
+        Self::parse(content.trim_end_matches(['\n', '\r']))
+    }
+
     /// Changes one setting while the access point runs.
     ///
     /// # Errors
@@ -333,6 +343,16 @@ mod tests {
         assert!(!settings.mute.association);
         assert_eq!(settings.security, Security::Wpa2);
         assert_eq!(Settings::parse("ssid=x").unwrap().security, Security::Open);
+    }
+
+    #[test]
+    fn a_file_may_have_the_settings() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("home");
+        std::fs::write(&file, "ssid=home,psk=kept from all eyes\n").unwrap();
+        let given = Settings::given(&format!("@{}", file.display())).unwrap();
+        assert_eq!(given, Settings::parse("ssid=home,psk=kept from all eyes").unwrap());
+        assert!(Settings::given("@/is/not/there").unwrap_err().contains("/is/not/there: "));
     }
 
     #[test]
