@@ -177,7 +177,8 @@ fn try_run(
     // Whether this client has had SUBACK for all of the plan since it booted. A session exists
     // from CONNECT on, so that the server kept one says nothing about that.
     let mut subscribed = false;
-    let mut patience = Patience::new(rtos::uptime_ms(), thing.wifi().is_some(), random());
+    let looks_around = thing.wifi().is_some() && !identity.wifi.is_empty();
+    let mut patience = Patience::new(rtos::uptime_ms(), looks_around, random());
     wait_for_network(thing, &interface, &mut patience, updates, give_up);
     // Who wakes does so by a clock of his own, and is awake for as short as can be.
     let woke = plan.nap.is_some() && thing.reset_reason() == WOKE;

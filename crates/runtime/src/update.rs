@@ -5,7 +5,7 @@ use alloc::boxed::Box;
 use alloc::format;
 
 use ::update::install::{Flash, GaveUp, Installer, Own};
-use ::update::machine::{Action, Installed, Limits, Machine, Outcome, Store};
+use ::update::machine::{Action, Done, Installed, Limits, Machine, Outcome, Store};
 use identity::Stored;
 use mqtt::{Client, Error, Message, Qos};
 use runtime_model::closings::{ANSWER_MS, Closings};
@@ -111,6 +111,8 @@ struct OverTheAir {
     installed: Option<Installed>,
     /// The jobs service was told in this boot that it failed.
     told: bool,
+    /// The job that was ended last in this boot.
+    done: Done,
     /// On trial: the uptime in milliseconds by which this firmware must have proved itself.
     deadline: Option<u64>,
     /// On trial: what it has not come to yet.
@@ -159,6 +161,7 @@ impl OverTheAir {
             shared: false,
             installed,
             told: false,
+            done: Done::default(),
             deadline: trial.then_some(u64::from(identity::DEFAULT_TRIAL_S) * 1000),
             lacks: GaveUp::NotConnected,
             give_up,
@@ -259,6 +262,7 @@ impl Updates for OverTheAir {
         }
         let installed = self.installed.clone().filter(|_| !self.told);
         let mut machine = Box::new(Machine::new(self.own.thing, LIMITS, installed));
+        machine.comes_after(self.done);
         if self.nameless {
             machine.forbid_naming();
         }
@@ -298,6 +302,7 @@ impl Updates for OverTheAir {
     fn disconnected(&mut self, end: &Error) {
         if let Some(machine) = self.machine.take() {
             self.told |= machine.is_told();
+            self.done = machine.done();
             self.nameless |= end.is_close() && machine.is_naming_in_vain();
         }
         let (closed, now) = (end.is_close(), rtos::uptime_ms() as u32);

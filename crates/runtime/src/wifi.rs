@@ -315,7 +315,7 @@ fn scan(radio: &mut impl Wifi) -> bool {
 /// Joins; or why not, unless the radio does not say.
 fn join(radio: &mut impl Wifi, target: &Target) -> Result<(), Option<Reason>> {
     if !radio.join(target) {
-        return Err(Some(Reason { code: 1, key_unproven: false }));
+        return Err(None);
     }
     let mut left = false;
     loop {

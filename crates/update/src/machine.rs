@@ -224,9 +224,17 @@ pub struct Machine {
     naming: Naming,
     /// Milliseconds until a job is asked for when none was told of.
     idle: u32,
-    /// The job that was done with last (its CRC-32), and how often in a row.
-    done: u32,
+    done: Done,
+}
+
+/// The job that was ended last: kept over connections ([`Machine::done`]).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Done {
+    /// CRC-32 of its id.
+    job: u32,
+    /// How often in a row.
     rounds: u32,
+    since: u32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -261,9 +269,19 @@ impl Machine {
             named: false,
             naming: Naming::Allowed,
             idle: 0,
-            done: 0,
-            rounds: 0,
+            done: Done::default(),
         }
+    }
+
+    /// Comes after another machine, which was done with this.
+    pub fn comes_after(&mut self, done: Done) {
+        self.done = done;
+    }
+
+    /// What it was done with last.
+    #[must_use]
+    pub fn done(&self) -> Done {
+        self.done
     }
 
     /// The connection is there: whether the session is old or new, everything is asked anew.
@@ -503,13 +521,6 @@ impl Machine {
             // Whoever was silent speaks again.
             Step::Asking if self.silences > 0 => None,
             Step::Asking => return self.told |= next.is_some(),
-            Step::Idle if self.rounds > 1 => {
-                let told = next.filter(|next| crc32(&[next.job.as_bytes()]) != self.done);
-                if told.is_some() {
-                    self.ask(now);
-                }
-                return;
-            }
             Step::Idle => None,
             _ => Some(&*self.work.job),
         };
@@ -524,6 +535,9 @@ impl Machine {
         let Some(Execution { job, version, document }) = execution else {
             return self.no_job(now);
         };
+        if self.waits(job, now) {
+            return;
+        }
         self.work = Work::of(job.to_string(), version);
         self.unanswered = false;
         let document = match document {
@@ -556,7 +570,7 @@ impl Machine {
         if self.told {
             return self.ask(now);
         }
-        self.rounds = 0;
+        self.done.rounds = 0;
         self.rest(now);
     }
 
@@ -571,18 +585,28 @@ impl Machine {
         self.step = Step::Idle;
     }
 
-    /// Done with a job, one way or the other. A server that has the same one again at once is asked
-    /// later each time: what an attempt erases does not last for ever.
-    fn next_job(&mut self, now: u32) {
+    /// Done with the job, one way or the other.
+    #[inline(never)]
+    fn end(&mut self, now: u32) {
         let job = crc32(&[self.work.job.as_bytes()]);
-        if core::mem::replace(&mut self.done, job) != job {
-            self.rounds = 0;
+        let rounds = if self.done.job == job { self.done.rounds + 1 } else { 1 };
+        self.done = Done { job, rounds, since: now };
+    }
+
+    /// Whether this job, of which the server told once more, has to wait, each time longer: what an
+    /// attempt erases does not last for ever.
+    #[inline(never)]
+    fn waits(&mut self, job: &str, now: u32) -> bool {
+        let Done { job: done, rounds, since } = self.done;
+        if rounds == 0 || done != crc32(&[job.as_bytes()]) {
+            return false;
         }
-        self.rounds += 1;
-        match self.rounds {
-            1 => self.ask(now),
-            rounds => self.idle((ANSWER_MS << (rounds - 2).min(9)).min(MOST_ANSWER_MS), now),
+        let pause = (ANSWER_MS << (rounds - 1).min(9)).min(MOST_ANSWER_MS);
+        let passed = now.wrapping_sub(since);
+        if passed < pause {
+            self.idle(pause - passed, now);
         }
+        passed < pause
     }
 
     /// The answer to `$next/get`: which job is next, without its document. When start-next brings that
@@ -590,6 +614,9 @@ impl Machine {
     fn named(&mut self, payload: &[u8], now: u32) {
         let Ok(execution) = Execution::read(payload) else { return };
         let Some(Execution { job, version, .. }) = execution else { return self.no_job(now) };
+        if self.waits(job, now) {
+            return;
+        }
         let again = self.named && job == self.work.job;
         self.work = Work::of(job.to_string(), version);
         self.unanswered = false;
@@ -749,7 +776,7 @@ impl Machine {
                 self.installed.take_if(|last| {
                     last.what == self.work.what && matches!(last.outcome, Outcome::Failed(_))
                 });
-                self.next_job(now);
+                self.ask(now);
             }
             _ => {}
         }
@@ -764,7 +791,10 @@ impl Machine {
         // Cancelled, timed out, or another version: what the server knows of it is asked anew.
         // What else is wrong (too many at once) may be right when the time is up.
         if about && job::is_over(payload) {
-            self.next_job(now);
+            if self.step != Step::Closing {
+                self.end(now);
+            }
+            self.ask(now);
         }
     }
 
@@ -811,6 +841,7 @@ impl Machine {
 
     /// Says the last word about the job.
     fn close(&mut self, status: Status, state: &str, reason: [&str; 2], now: u32) {
+        self.end(now);
         self.say(status, state, reason, now);
         self.step = Step::Closing;
     }

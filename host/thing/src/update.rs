@@ -522,14 +522,14 @@ fn follow(
                 order.what(),
                 standing.line()
             );
-            // What a virtual board took from the local cloud says nothing about the device in the field.
-            if meant.cloud == CloudName::Aws
-                && let Ok(identity) = identity::decode_copy(&brought)
+            if let Ok(identity) = identity::decode_copy(&brought)
                 && let (Some(certificate), Some(folder)) = (identity.certificates.first(), folder)
                 && folder.exists()
             {
                 files::write(&folder.proved(), certificate, PUBLIC)?;
-                note_topics(folder, &identity)?;
+                if meant.cloud == CloudName::Aws {
+                    note_topics(folder, &identity)?;
+                }
             }
             output::line(format!("done         {} on {}", standing.line(), order.what()))
         }

@@ -216,9 +216,7 @@ fn a_day_without_an_access_point_has_one_reset() {
     let mut lab = lab();
     lab.act(&Action::Off(None));
     let before = lab.now();
-    while lab.count("*** ") == 0 {
-        lab.pass(SECOND * 60);
-    }
+    lab.until("a reset", HOUR * 21, |lab| lab.count("*** ") > 0);
     let taken = lab.now() - before;
     println!("given up after {taken:?}");
     assert!((HOUR * 16..HOUR * 41 / 2).contains(&taken), "{taken:?}");

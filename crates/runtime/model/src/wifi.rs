@@ -222,7 +222,7 @@ impl fmt::Display for Trouble {
 }
 
 /// Rounds in a row that the radio may end without an answer, and the least pause after each in
-/// milliseconds: two minutes at least. Whatever is on the air or is not, a radio that works says so.
+/// milliseconds: nearly two minutes. Whatever is on the air or is not, a radio that works says so.
 const MOST_UNANSWERED: u32 = 12;
 const UNANSWERED_MS: u32 = 10_000;
 

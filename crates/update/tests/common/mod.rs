@@ -85,6 +85,8 @@ pub struct Device {
     /// What a check of the image says.
     pub verdict: Result<(), &'static str>,
     pub now: u64,
+    /// How often a file was begun.
+    pub begins: u32,
     size: usize,
 }
 
@@ -98,7 +100,7 @@ impl Device {
             spent: 0,
         };
         let machine = Machine::new("lamp", LIMITS, None);
-        Self { machine, flash, installed: None, verdict: Ok(()), now: 0, size: 0 }
+        Self { machine, flash, installed: None, verdict: Ok(()), now: 0, begins: 0, size: 0 }
     }
 
     /// After a reset; the boot record is about the last image that was installed.
@@ -175,6 +177,7 @@ impl Device {
             Action::Subscribe(topic) => server.subscribed.push(topic),
             Action::Publish { topic, payload } => server.hear(&topic, &payload),
             Action::Begin(fetch) => {
+                self.begins += 1;
                 self.size = fetch.size as usize;
                 let words: Vec<u32> = (0..40).map(|index| self.flash.word(index)).collect();
                 let missing = Missing::resume(fetch, &words).unwrap_or_else(|| self.prepare(fetch));
@@ -274,8 +277,6 @@ pub struct Server {
     pub fault: Option<Fault>,
     pub cancel_silently_at_announcement: bool,
     requests: u32,
-    /// How often the job was handed out.
-    pub starts: u32,
 }
 
 impl Server {
@@ -296,7 +297,6 @@ impl Server {
             fault: None,
             cancel_silently_at_announcement: false,
             requests: 0,
-            starts: 0,
         }
     }
 
@@ -358,7 +358,6 @@ impl Server {
                 if self.over() {
                     return self.send("jobs/start-next/accepted", r#"{"timestamp":1}"#);
                 }
-                self.starts += 1;
                 if !self.started {
                     self.started = true;
                     self.version += 1;
