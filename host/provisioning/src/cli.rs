@@ -23,8 +23,9 @@ use process::python;
 /// there, of a policy for up to five minutes (DeletePolicy, AWS IoT API Reference).
 const LET_GO: Duration = Duration::from_secs(310);
 
-/// A call has time limits of its own, of well under a minute, but what it starts has none: a program
-/// for credentials that asks a person, for instance. Long enough for that person to find a code.
+/// A request has time limits of its own, of well under a minute, but what the AWS CLI starts has none: a
+/// program for credentials that asks a person, for instance. Long enough for that person to find a code,
+/// and for a listing in hundreds of pages.
 const ANSWER: Duration = Duration::from_secs(180);
 
 /// How often a call under way is looked at.

@@ -212,14 +212,26 @@ impl<'a> Session<'a> {
             bail!("{OPERATOR} is the name of this program's own client: choose another one");
         }
         let policy = Policy::new(&self.scope, thing, topics)?;
-        let before = self.journal(thing)?.and_then(|journal| journal.policy);
-        if self.end_old_topics && before.is_some_and(|before| before != policy.name) {
+        let before = self.journal(thing)?;
+        let same_policy = |journal: &Journal| journal.policy.as_deref() == Some(&policy.name);
+        // The journal's policy is what was meant to be: an interrupted run got no further. Its topics are
+        // those that stand.
+        let allowed = |journal: &Journal| {
+            if journal.status_topic.is_empty() {
+                journal.policy.is_none() || same_policy(journal)
+            } else {
+                (&journal.status_topic, &journal.control_topic) == (&topics.status, &topics.control)
+            }
+        };
+        if self.end_old_topics && !before.as_ref().is_none_or(allowed) {
             bail!(
                 "{thing} may not use the topics of config.toml yet, so no device of it can have them: run \
                  `make provision THING={thing}` without RETIRE=1, and give the device its identity, first"
             );
         }
-        let end_old_topics = self.old_topics_end(thing, topics)?;
+        // What was proved under another policy may not be so any more.
+        let end_old_topics = self.end_old_topics
+            || before.as_ref().is_some_and(same_policy) && self.old_topics_end(thing, topics)?;
         let store = self.make(thing, topics, &policy, end_old_topics)?;
         Ok(store.journal.clone())
     }

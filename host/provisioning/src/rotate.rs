@@ -64,8 +64,15 @@ impl Session<'_> {
         })?;
         store.remove_pair("device.old")?;
         if !store.journal.old_policies.is_empty() || !store.journal.staying.is_empty() {
-            // Those of before that the old certificate alone had are nobody's any more.
-            self.make_all(&mut store, &policy, Slot::Current, Extent::Whole, false)?;
+            // Those of before that the old certificate alone had are nobody's any more. The rotation is
+            // over: to be given again, it would be another one.
+            let tidied = self.make_all(&mut store, &policy, Slot::Current, Extent::Whole, false);
+            if let Err(error) = tidied {
+                (self.say)(&format!(
+                    "the rotation is complete, but policies of before are left: `make provision \
+                     THING={thing}` takes them away ({error:#})"
+                ));
+            }
         }
         (self.say)("the old certificate and its key are gone");
         Ok(store.journal.clone())

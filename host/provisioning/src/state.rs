@@ -275,9 +275,21 @@ impl Store {
             self.path(&format!("{stem}.pem")).exists()
                 || key.exists() && !matches!(keys::load(&key), Ok(Some(_)))
         };
+        // Beside the certificate, which the journal knows, the key of another one. While a pair changes
+        // its place the two differ.
+        let mismatched = || {
+            let (key, pem) = (self.path("device.key"), fs::read_to_string(self.path("device.pem")));
+            let belongs = |key| match &pem {
+                Ok(pem) => keys::belong_together(pem, &key).unwrap_or(false),
+                Err(_) => true,
+            };
+            !self.journal.swapping
+                && key.exists()
+                && !keys::load(&key).is_ok_and(|key| key.is_some_and(belongs))
+        };
         // The journal has its account before anything is made.
         (account.is_empty() && certificate.is_none())
-            || (certificate.is_none() && strange("device"))
+            || if certificate.is_none() { strange("device") } else { mismatched() }
             || (next.is_none() && strange("device.next"))
     }
 

@@ -536,14 +536,24 @@ fn follow(
     }
 }
 
-/// Writes down which topics the device has now; says whether its policy allows others as well.
+/// Writes down which topics the device has now, if they are those of its policy; says whether that allows
+/// others as well.
 fn note_topics(folder: &ThingFolder, identity: &identity::Identity<'_>) -> Result<()> {
+    let Some(notes) = folder.notes()? else { return Ok(()) };
+    let present = [notes.status_topic, notes.control_topic];
     let topics = Topics {
         status: identity.status_topic.to_owned(),
         control: identity.control_topic.to_owned(),
     };
+    if present != [Some(topics.status.clone()), Some(topics.control.clone())] {
+        say(
+            "topics       that identity was ordered with those of before: the same command once more \
+             brings the present ones",
+        );
+        return Ok(());
+    }
     folder.note_proved(&topics)?;
-    if folder.notes()?.is_some_and(|notes| !notes.staying.is_empty()) {
+    if !notes.staying.is_empty() {
         let thing = folder.thing();
         say(&format!(
             "topics       those of before are still allowed: `make provision THING={thing}` ends that"
@@ -680,5 +690,26 @@ impl Watcher for Shown {
             self.last = line;
         }
         !self.interrupt.happened()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An update that somebody left, and that ends after the topics were changed, proves the old ones.
+    #[test]
+    fn only_the_topics_of_the_policy_are_proved() {
+        let room = tempfile::tempdir().unwrap();
+        let folder = ThingFolder::new(room.path(), "lamp").unwrap();
+        std::fs::create_dir_all(room.path().join("lamp")).unwrap();
+        let identity = identity::Identity::new("a1b2c3-ats.iot.eu-west-1.amazonaws.com", b"", b"");
+        for (status, proved) in [("lamp/other", false), (identity::DEFAULT_STATUS_TOPIC, true)] {
+            let control = identity::DEFAULT_CONTROL_TOPIC;
+            let notes = format!(r#"{{"status_topic": "{status}", "control_topic": "{control}"}}"#);
+            std::fs::write(folder.notes_file(), notes).unwrap();
+            note_topics(&folder, &identity).unwrap();
+            assert_eq!(folder.has_proved(&Topics::default()), proved);
+        }
     }
 }

@@ -348,6 +348,15 @@ fn a_key_whose_certificate_is_elsewhere_goes_only_when_asked() {
     bed.session(|session| session.deprovision("demo", true)).unwrap();
     assert_eq!(folder(&bed, "demo"), BTreeMap::new());
     assert_eq!(bed.account(), Account::default());
+    // Nor does one beside the certificate of another.
+    let own = bed.provision("demo", &Topics::default()).unwrap().certificate.unwrap().id;
+    for key in [&std::fs::read(right.file("demo", "device.key")).unwrap()[..], b""] {
+        std::fs::write(bed.file("demo", "device.key"), key).unwrap();
+        refused();
+        assert!(bed.is_active(&own));
+    }
+    bed.session(|session| session.deprovision("demo", true)).unwrap();
+    assert_eq!(bed.account(), Account::default());
     // In its own account it is found by the key.
     assert!(right.is_active(&certificate));
     right.deprovision("demo").unwrap();
@@ -458,6 +467,12 @@ fn earlier_topics_stay_allowed_until_the_device_has_the_new_ones() {
     let first = provision(&one, false).unwrap();
     let error = provision(&two, true).unwrap_err().to_string();
     assert!(error.contains("without RETIRE=1") && attached(&bed, "demo").len() == 1, "{error}");
+    // Nor after a run that got as far as the new policy only: no identity with it can have been made.
+    bed.fault("attach-policy", Fault::AnswerLost, 1);
+    provision(&two, false).unwrap_err();
+    let error = provision(&two, true).unwrap_err().to_string();
+    assert!(error.contains("without RETIRE=1"), "{error}");
+    assert!(attached(&bed, "demo").contains(first.policy.as_ref().unwrap()));
 
     let second = provision(&two, false).unwrap();
     assert_eq!(first.certificate, second.certificate);
@@ -493,6 +508,15 @@ fn earlier_topics_stay_allowed_until_the_device_has_the_new_ones() {
     let journal = rotate(&bed, &mut prophet).0.unwrap();
     assert_eq!(bed.account().policies, [policy(&first)]);
     assert!(journal.staying.is_empty() && journal.old_policies.is_empty());
+
+    // Where only the tidying fails, the rotation is over, and is not begun again.
+    provision(&two, false).unwrap();
+    provision(&one, false).unwrap();
+    bed.fault("list-targets-for-policy", Fault::AnswerLost, 1);
+    rotate(&bed, &mut prophet).0.unwrap();
+    assert!(bed.said().contains("policies of before are left"));
+    provision(&one, false).unwrap();
+    assert_eq!(bed.account().policies, [policy(&first)]);
 
     // One that allows no more than the present one is of no use to the device.
     let before = as_before_updates(&bed, &["demo"]);

@@ -320,7 +320,14 @@ fn an_identity_goes_to_its_thing_and_is_cleared_away() {
     assert!(firmware.contains("`make update-identity THING=lamp` goes on with it"), "{firmware}");
     // What the device has proved itself with is known afterwards.
     let lamp = ThingFolder::new(&folder.join("certs"), "lamp").unwrap();
-    std::fs::write(lamp.notes_file(), r#"{"staying": ["esp8266-thing-before"]}"#).unwrap();
+    let notes = |topics: &Topics| {
+        let Topics { status, control } = topics;
+        let notes = serde_json::json!({
+            "status_topic": status, "control_topic": control, "staying": ["esp8266-thing-before"],
+        });
+        std::fs::write(lamp.notes_file(), notes.to_string()).unwrap();
+    };
+    notes(&Topics::default());
     assert!(!lamp.has_proved(&Topics::default()));
     place.bed.fault("describe-job", Fault::Answer(COMPLETED), 1);
     let done = place.command("update-identity", &[]).output().unwrap();

@@ -327,7 +327,8 @@ impl Update<'_> {
         standing: &mut Standing,
         told: &mut HashSet<String>,
     ) -> Result<()> {
-        let arguments = [("job-id", order.id.as_str())];
+        // In the largest pages: the AWS CLI goes through them all in this call.
+        let arguments = [("job-id", order.id.as_str()), ("page-size", "250")];
         let list = self.account.look_for("iot", "list-job-executions-for-job", &arguments)?;
         let list = list.unwrap_or_default();
         let mut under_way = 0;
