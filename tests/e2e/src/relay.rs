@@ -212,8 +212,9 @@ fn pump(
                 while shared.stalled.load(Ordering::Acquire) && !link.over.load(Ordering::Acquire) {
                     std::thread::sleep(POLL);
                 }
-                to.write_all(&buffer[..length])?;
+                // Counted first: whoever has received them finds them counted.
                 shared.carried.fetch_add(length as u64, Ordering::AcqRel);
+                to.write_all(&buffer[..length])?;
             }
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
             Err(error) => return Err(error),
