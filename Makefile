@@ -204,7 +204,7 @@ identity-info: tools ## THING=name: what is in it, without the secrets
 foreign = $(if $(filter-out 0,$(FOREIGN)),--foreign)
 retire = $(if $(filter-out 0,$(RETIRE)),--retire)
 
-provision: tools ## make THING on AWS (AWS_PROFILE, AWS_REGION), or complete or confirm it; ROTATE=1 renews its certificate, RETIRE=1 ends topics of before
+provision: tools ## make THING on AWS (AWS_PROFILE, AWS_REGION), or complete or confirm it; ROTATE=1 renews its certificate, RETIRE=1 ends topics of before, FOREIGN=1 joins a thing that was made elsewhere
 	@$(AWS) $(THING_TOOL) provision $(foreign) $(retire) $(if $(filter-out 0,$(ROTATE)),--rotate $(if $(filter-out 0,$(EMULATED)),--emulated))
 
 deprovision: tools ## remove THING from AWS; FOREIGN=1 also what was not made here
