@@ -346,17 +346,20 @@ fn stay(
     let step = loop {
         watchdog::alive(LIFE_S);
         facts.set(radio.current());
-        if let Some(Event::Disconnected(reason)) = radio.next_event(LOOK_MS) {
+        let event = radio.next_event(LOOK_MS);
+        // The address of the network before says nothing about this one, a connection does. Both may have
+        // come since the last look, when it has ended already.
+        let of_use = net::is_address_confirmed() || thing.is_connected();
+        if of_use {
+            station.addressed();
+        }
+        if let Some(Event::Disconnected(reason)) = event {
             let lasted = u32::try_from(rtos::uptime_ms() - since).unwrap_or(u32::MAX);
             break station.lost(reason, lasted, random());
         }
         let now = rtos::uptime_ms();
         useless_at = match useless_at {
-            // The address of the network before says nothing about this one, a connection does.
-            _ if net::is_address_confirmed() || thing.is_connected() => {
-                station.addressed();
-                None
-            }
+            _ if of_use => None,
             None => Some(now + ADDRESS_MS),
             Some(at) if now >= at => match station.no_address(random()) {
                 Step::Stay(milliseconds) => Some(now + u64::from(milliseconds)),
