@@ -465,17 +465,20 @@ impl Machine {
     /// else is below its `$aws/things/…`, such as its shadow, is the application's.
     #[must_use]
     pub fn is_for_updates(&self, topic: &str) -> bool {
-        topic
-            .strip_prefix("$aws/things/")
-            .and_then(|topic| topic.strip_prefix(&*self.thing))
+        self.below_thing(topic)
             .is_some_and(|path| path.starts_with("/jobs/") || path.starts_with("/streams/"))
+    }
+
+    /// What of a topic comes behind `$aws/things/<thing>`.
+    fn below_thing<'t>(&self, topic: &'t str) -> Option<&'t str> {
+        topic.strip_prefix("$aws/things/")?.strip_prefix(&*self.thing)
     }
 
     /// A message came. A block of it is to be stored.
     #[inline(never)]
     pub fn message<'m>(&mut self, topic: &str, payload: &'m [u8], now: u64) -> Option<Store<'m>> {
         let now = now as u32;
-        let topic = topic.strip_prefix("$aws/things/")?.strip_prefix(&*self.thing)?;
+        let topic = self.below_thing(topic)?;
         if let Some(topic) = topic.strip_prefix("/streams/") {
             if self.step == Step::Fetching {
                 match topic.strip_prefix(&*self.work.stream)? {

@@ -122,23 +122,18 @@ impl<'a> Members<'a> {
     /// sends is refused: lists, maps in it, other items without a length.
     fn read(cbor: &'a [u8]) -> Option<Self> {
         let mut rest = cbor;
-        let mut left = None;
-        if let [OPEN_MAP, inner @ ..] = rest {
+        let (open, count) = if let [OPEN_MAP, inner @ ..] = rest {
             rest = inner;
+            (true, u32::MAX)
         } else {
             let (MAP, count, _) = item(&mut rest)? else { return None };
-            left = Some(count);
-        }
+            (false, count)
+        };
         let mut members = Self::default();
-        loop {
-            match (&mut left, rest) {
-                (Some(0), _) => break,
-                (Some(left), _) => *left -= 1,
-                (None, [BREAK, behind @ ..]) => {
-                    rest = behind;
-                    break;
-                }
-                (None, _) => {}
+        for _ in 0..count {
+            if open && let [BREAK, behind @ ..] = rest {
+                rest = behind;
+                break;
             }
             let (TEXT, _, name) = item(&mut rest)? else { return None };
             let (major, value, content) = item(&mut rest)?;
