@@ -359,6 +359,36 @@ fn a_missing_permission_is_named_with_the_policy_that_has_it() {
     says(&policy, &format!("arn:aws:s3:::{}/updates/*", place.bucket));
 }
 
+/// Names of stores are one space for all accounts, and the usual one can be guessed.
+#[test]
+fn nothing_goes_into_a_strangers_store() {
+    let mut place = Place::prepared("sa-east-1");
+    place.bucket = "esp8266-updates-of-a-stranger".to_owned();
+    place.bed.make_strangers_store(&place.bucket);
+    let update = || place.command("update", &["--bucket", &place.bucket]);
+    let refused = place.interrupted(update());
+    assert!(!refused.status.success());
+    says(&refused, "esp8266-updates-of-a-stranger is another account's");
+    says(&refused, "name one of your own by BUCKET=");
+    assert!(!place.bed.seen().contains(&"put-object".to_owned()));
+    assert!(place.is_clear());
+    // One that became a stranger's a moment ago.
+    let refused = |operation: &str, faults: &[(&str, Fault)], command: Command| {
+        for (operation, fault) in faults {
+            place.bed.fault(operation, fault.clone(), 1);
+        }
+        let refused = place.interrupted(command);
+        says(&refused, &format!("`aws s3api {operation}` failed: "));
+        says(&refused, "name one of your own by BUCKET=");
+    };
+    let found = ("head-bucket", Fault::Answer(""));
+    let no_object = ("head-object", Fault::Error(404, "404", "Not Found"));
+    refused("head-object", &[found.clone()], update());
+    refused("put-object", &[found, no_object], update());
+    refused("delete-object", &[], place.command("update-cancel", &[]));
+    assert_eq!(place.objects(), 0);
+}
+
 #[test]
 fn what_cannot_be_is_told_before_anything_is_made() {
     let place = Place::prepared("ap-southeast-1");

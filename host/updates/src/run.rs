@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
-use provisioning::{Cause, Failure};
+use anyhow::{Context as _, Result, bail, ensure};
+use provisioning::{Cause, Failure, Options};
 use serde_json::{Value, json};
 
 use crate::account::{Account, Place};
@@ -61,7 +61,7 @@ impl Update<'_> {
             self.orders.forget(order)?;
         }
         if let Err(error) = &result
-            && let Some(Failure { cause: Cause::Denied(_), .. }) = error.downcast_ref()
+            && Failure::is_denial(error)
         {
             watcher.say(&format!(
                 "whoever orders updates needs this policy:\n{}",
@@ -182,13 +182,12 @@ impl Update<'_> {
         seen: &mut Seen,
         watcher: &mut dyn Watcher,
     ) -> Result<()> {
-        let (id, key, bucket) = (order.id.clone(), order.key(), order.bucket.clone());
+        let (id, key) = (order.id.clone(), order.key());
         let id = id.as_str();
-        let object = [("bucket", bucket.as_str()), ("key", &key)];
+        let key = ("key", key.as_str());
         match step {
             Step::LookForBucket => {
-                let arguments = [("bucket", order.bucket.as_str())];
-                seen.bucket = self.account.has("s3api", "head-bucket", &arguments)?;
+                seen.bucket = Some(self.store(order, "head-bucket", &[])?);
             }
             Step::LookForRole => {
                 let arguments = [("role-name", order.role.as_str())];
@@ -199,15 +198,15 @@ impl Update<'_> {
                 seen.targets = Some(true);
             }
             Step::LookForObject => {
-                seen.object = self.account.has("s3api", "head-object", &object)?;
+                seen.object = Some(self.store(order, "head-object", &[key])?);
             }
             Step::Upload => {
                 order.begun = true;
                 self.orders.keep(order)?;
                 let image = self.orders.image(order);
                 let body = std::path::absolute(&image)?.display().to_string();
-                let [bucket, key] = object;
-                self.account.call("s3api", "put-object", &[bucket, key, ("body", &body)])?;
+                let put = self.store(order, "put-object", &[key, ("body", &body)])?;
+                ensure!(put, "there is no store {} any more", order.bucket);
                 watcher.say(&format!("{} uploaded, {} bytes", order.file_kind(), order.size));
                 seen.object = Some(true);
             }
@@ -215,7 +214,7 @@ impl Update<'_> {
                 seen.stream = self.account.has("iot", "describe-stream", &[("stream-id", id)])?;
             }
             Step::MakeStream => {
-                let location = json!({ "bucket": order.bucket, "key": key });
+                let location = json!({ "bucket": order.bucket, "key": key.1 });
                 let files = json!([{ "fileId": 0, "s3Location": location }]).to_string();
                 let role = self.place.role_arn(&order.role);
                 let arguments = [("stream-id", id), ("files", &files), ("role-arn", &role)];
@@ -233,7 +232,7 @@ impl Update<'_> {
                 seen.stream = Some(false);
             }
             Step::DeleteObject => {
-                self.account.look_for("s3api", "delete-object", &object)?;
+                self.store(order, "delete-object", &[key])?;
                 seen.object = Some(false);
             }
             Step::DeleteJob => {
@@ -245,6 +244,24 @@ impl Update<'_> {
             _ => {}
         }
         Ok(())
+    }
+
+    /// A command about the order's store, which must be the account's own; whether what it is about is there.
+    /// S3's names are one space for all accounts, and a stranger may have made a store of the usual one.
+    fn store(&mut self, order: &Order, operation: &str, more: &Options<'_>) -> Result<bool> {
+        let bucket = order.bucket.as_str();
+        let own = [("bucket", bucket), ("expected-bucket-owner", &self.place.account)];
+        let found = self.account.look_for("s3api", operation, &[&own, more].concat());
+        match found {
+            Err(error) if Failure::is_denial(&error) => {
+                // S3 has one answer for both.
+                Err(error.context(format!(
+                    "either the store {bucket} is another account's (then name one of your own by \
+                     BUCKET=…), or you lack a permission"
+                )))
+            }
+            found => Ok(found?.is_some()),
+        }
     }
 
     fn look_for_targets(&mut self, targets: &Targets) -> Result<()> {

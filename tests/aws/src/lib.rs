@@ -18,7 +18,7 @@
 //! assert!(bed.seen().contains(&"create-thing".to_owned()));
 //! ```
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::{BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
@@ -41,6 +41,8 @@ use things::topics::Topics;
 
 /// The stand-in's account id; moto's.
 pub const ACCOUNT: &str = "123456789012";
+/// Another account, which has a store as well.
+const STRANGER: &str = "999999999999";
 
 /// What the proxy does to a call.
 #[derive(Clone, Debug)]
@@ -67,6 +69,8 @@ struct Rules {
     signed: HashMap<String, String>,
     /// Streams, which moto does not have, by id: what they were made of.
     streams: HashMap<String, Value>,
+    /// Stores of the other account, which lets everybody do everything with them.
+    strangers: HashSet<String>,
     /// The endpoint: moto has another one each time, AWS the same.
     endpoint: Option<Value>,
     /// Whether certificates are left as moto makes them.
@@ -276,6 +280,18 @@ impl Bed {
     #[must_use]
     pub fn streams(&self) -> Vec<String> {
         self.rules.lock().unwrap().streams.keys().cloned().collect()
+    }
+
+    /// Makes a store in another account, which lets everybody do everything with it.
+    pub fn make_strangers_store(&self, bucket: &str) {
+        let request = format!(
+            "PUT /{bucket} HTTP/1.1\r\nHost: s3\r\nContent-Length: 0\r\nConnection: close\r\n\
+             x-moto-account-id: {STRANGER}\r\nAuthorization: AWS4-HMAC-SHA256 \
+             Credential=test/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=x\r\n\r\n"
+        );
+        let answer = exchange(moto(), request.as_bytes());
+        assert!(answer.status < 300, "{bucket}: {}", answer.text());
+        self.rules.lock().unwrap().strangers.insert(bucket.to_owned());
     }
 
     /// A question to moto, past the proxy.
@@ -492,6 +508,9 @@ fn serve(stream: TcpStream, moto: u16, rules: &Mutex<Rules>, authority: &Issuer<
         Some(Fault::Error(status, code, message)) => error(&operation, *status, code, message),
         Some(Fault::Answer(body)) => plain(200, body),
         _ if operation.ends_with("-stream") => streams(&head, &body, &operation, rules),
+        _ if is_owner_wrong(&head, &operation, rules) => {
+            error(&operation, 403, "AccessDenied", "Access Denied")
+        }
         _ => forward(&head, &body, moto, rules, authority, &operation),
     };
     match &fault {
@@ -602,6 +621,19 @@ fn streams(head: &str, body: &[u8], operation: &str, rules: &Mutex<Rules>) -> An
             plain(200, "{}")
         }
     }
+}
+
+/// Whether a call about a store expects another owner than it has, which moto does not look at.
+fn is_owner_wrong(head: &str, operation: &str, rules: &Mutex<Rules>) -> bool {
+    if !["head-bucket", "head-object", "put-object", "delete-object"].contains(&operation) {
+        return false;
+    }
+    let bucket = head.split(['/', ' ', '?']).nth(2).unwrap_or_default();
+    let owner = if rules.lock().unwrap().strangers.contains(bucket) { STRANGER } else { ACCOUNT };
+    let mut headers = head.lines().filter_map(|line| line.split_once(':'));
+    headers.any(|(name, value)| {
+        name.eq_ignore_ascii_case("x-amz-expected-bucket-owner") && value.trim() != owner
+    })
 }
 
 fn plain(status: u16, body: &str) -> Answer {
