@@ -513,6 +513,11 @@ fn follow(
             "\nthe update goes on without you: `make {verb} {words}` follows it again, `make \
              update-status` shows it, `make update-cancel {words}` calls it off"
         )),
+        End::Deleted => bail!(
+            "somebody else has deleted the job, which stops the update: it is not made again, and what \
+             was uploaded for it is cleared away. To order {} anew, give the command once more",
+            order.what()
+        ),
         End::Over(counts) => {
             let standing = Standing { counts, ..Standing::default() };
             let updated = standing.count("updated");
@@ -584,6 +589,12 @@ pub fn status(context: &Context, account: provision::Account) -> Result<()> {
         for order in all {
             let title = order.targets.title();
             match opened.update(&orders).standing(&order)? {
+                None if order.had_job() && order.ended.is_none() => say(&format!(
+                    "{title}: {}, somebody else has deleted its job: `make {} {}` clears the rest away",
+                    order.what(),
+                    order.verb(),
+                    order.targets.words()
+                )),
                 None => say(&format!(
                     "{title}: {}, not begun or not cleared away: `make {} {}` goes on",
                     order.what(),
@@ -625,6 +636,7 @@ pub fn cancel(context: &Context, arguments: CancelArguments) -> Result<()> {
             "things that had begun are still at it: the same command waits for them again, FORCE=1 \
              does not wait",
         ),
+        End::Deleted => output::line("called off   somebody else has deleted the job"),
         End::Over(counts) => {
             let standing = Standing { counts, ..Standing::default() };
             output::line(format!("called off   {}", standing.line()))

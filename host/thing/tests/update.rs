@@ -23,6 +23,7 @@ use update::job::{Execution, Kind};
 /// What describe-job says once all is over.
 const COMPLETED: &str = r#"{"job": {"jobId": "x", "status": "COMPLETED", "jobProcessDetails": {
     "numberOfSucceededThings": 1, "numberOfFailedThings": 0}}}"#;
+const BEING_DELETED: &str = r#"{"job": {"jobId": "x", "status": "DELETION_IN_PROGRESS"}}"#;
 const FAILED: &str = r#"{"job": {"jobId": "x", "status": "COMPLETED", "jobProcessDetails": {
     "numberOfSucceededThings": 0, "numberOfFailedThings": 1}}}"#;
 const DONE_EXECUTIONS: &str = r#"{"executionSummaries": [{
@@ -357,6 +358,28 @@ fn a_missing_permission_is_named_with_the_policy_that_has_it() {
     assert!(place.is_clear(), "{said}");
     let policy = place.thing(&["update-policy"]).output().unwrap();
     says(&policy, &format!("arn:aws:s3:::{}/updates/*", place.bucket));
+}
+
+/// Which AWS does over some time: its own answers first, then none.
+#[test]
+fn a_job_that_somebody_deleted_is_not_made_again() {
+    let place = Place::prepared("ca-central-1");
+    for (verb, is_through) in [("update", false), ("update-cancel", true)] {
+        place.begin(&["--named"]);
+        let (id, ..) = place.ordered();
+        if !is_through {
+            place.bed.fault("describe-job", Fault::Answer(BEING_DELETED), 1);
+        }
+        place.bed.tell("DELETE", &format!("/jobs/{id}?force=true"));
+        if is_through {
+            let status = place.thing(&["update-status"]).output().unwrap();
+            says(&status, "lamp: version 1.2.3, somebody else has deleted its job");
+        }
+        let done = place.interrupted(place.command(verb, &[]));
+        assert_eq!(done.status.success(), verb == "update-cancel", "{}", text(&done));
+        says(&done, "somebody else has deleted the job");
+        assert!(place.is_clear(), "{}", text(&done));
+    }
 }
 
 /// Names of stores are one space for all accounts, and the usual one can be guessed.

@@ -190,6 +190,12 @@ pub struct Order {
     /// Whether anything was made for it in the account.
     #[serde(default)]
     pub(crate) begun: bool,
+    /// Whether its job was made, or found: no other is made then.
+    #[serde(default)]
+    pub(crate) job_known: bool,
+    /// Whether somebody else has deleted the job.
+    #[serde(default)]
+    pub(crate) deleted: bool,
     /// How it ended: how many things succeeded, failed and so on.
     #[serde(default)]
     pub ended: Option<BTreeMap<String, u64>>,
@@ -252,6 +258,8 @@ impl Order {
             role: role.unwrap_or_else(|| "esp8266-updates".to_owned()),
             limits,
             begun: false,
+            job_known: false,
+            deleted: false,
             ended: None,
         })
     }
@@ -272,6 +280,12 @@ impl Order {
     /// What the things are to fetch, in a word.
     pub(crate) fn file_kind(&self) -> &'static str {
         if self.identity { "identity" } else { "image" }
+    }
+
+    /// Whether an order without a job has had one, which is then deleted.
+    #[must_use]
+    pub fn had_job(&self) -> bool {
+        self.job_known
     }
 
     /// The key in the store.
@@ -444,6 +458,8 @@ mod tests {
             role: text("x"),
             limits: Limits::default(),
             begun: false,
+            job_known: false,
+            deleted: false,
             ended: None,
         }
     }

@@ -31,6 +31,8 @@ pub trait Watcher {
 pub enum End {
     /// The job is over and everything is cleared away.
     Over(BTreeMap<String, u64>),
+    /// Somebody else has deleted the job; what else was made is cleared away.
+    Deleted,
     /// The watcher did not want to follow it any longer; it goes on.
     Left,
 }
@@ -86,7 +88,8 @@ impl Update<'_> {
     }
 
     fn all(&mut self, order: &mut Order, goal: Goal, watcher: &mut dyn Watcher) -> Result<End> {
-        let mut seen = Seen { ended: order.ended.is_some(), ..Seen::default() };
+        let (job_known, ended) = (order.job_known, order.ended.is_some());
+        let mut seen = Seen { job_known, ended, ..Seen::default() };
         let mut told = HashSet::new();
         let mut standing = Standing::default();
         loop {
@@ -127,8 +130,10 @@ impl Update<'_> {
                         arguments.push(("force", ""));
                     }
                     match self.account.call("iot", "cancel-job", &arguments) {
-                        // It ended a moment ago, as the next look at it will show.
-                        Err(error) if Failure::is(&error, &Cause::Other) => {}
+                        // It ended or was deleted a moment ago, as the next look at it will show.
+                        Err(error)
+                            if Failure::is(&error, &Cause::Other)
+                                || Failure::is(&error, &Cause::NotFound) => {}
                         Err(error) => return Err(error),
                         Ok(_) if force => {
                             watcher.say("the job is called off, for things that have begun too");
@@ -140,13 +145,17 @@ impl Update<'_> {
                     (seen.canceled, seen.job) = (true, None);
                 }
                 Step::Note => {
+                    order.deleted = seen.job == Some(Job::Missing);
                     order.ended = Some(standing.counts.clone());
                     self.orders.keep(order)?;
                     seen.ended = true;
                 }
                 Step::Forget => {
                     self.orders.forget(order)?;
-                    return Ok(End::Over(order.ended.clone().unwrap_or_default()));
+                    return Ok(match &order.ended {
+                        _ if order.deleted => End::Deleted,
+                        ended => End::Over(ended.clone().unwrap_or_default()),
+                    });
                 }
                 step => self.take(step, order, &mut seen, watcher)?,
             }
@@ -156,12 +165,16 @@ impl Update<'_> {
     /// How the job stands, as far as that can be asked.
     fn look_at_job(
         &mut self,
-        order: &Order,
+        order: &mut Order,
         seen: &mut Seen,
         told: &mut HashSet<String>,
         standing: &mut Standing,
     ) -> Result<()> {
         let job = self.job(order)?;
+        if job.is_some() {
+            self.know_job(order, seen)?;
+        }
+        let job = job.filter(|job| !job.is_being_deleted());
         seen.job = Some(match &job {
             None => Job::Missing,
             Some(job) if job.is_over() => Job::Over,
@@ -170,6 +183,16 @@ impl Update<'_> {
         if let Some(now) = job {
             *standing = now;
             self.ask_things(order, standing, told)?;
+        }
+        Ok(())
+    }
+
+    /// Writes down that the job is there, or was.
+    fn know_job(&self, order: &mut Order, seen: &mut Seen) -> Result<()> {
+        seen.job_known = true;
+        if !order.job_known {
+            order.job_known = true;
+            self.orders.keep(order)?;
         }
         Ok(())
     }
@@ -224,6 +247,7 @@ impl Update<'_> {
             }
             Step::MakeJob => {
                 self.make_job(order)?;
+                self.know_job(order, seen)?;
                 watcher.say(&format!("job {id} made"));
                 seen.job = None;
             }
@@ -319,11 +343,10 @@ impl Update<'_> {
         self.account.call("iot", "create-job", &arguments).map(drop)
     }
 
-    /// The job, unless there is none, or only its shadow.
+    /// The job, if there is one, or its shadow.
     fn job(&mut self, order: &Order) -> Result<Option<Standing>> {
         let found = self.account.look_for("iot", "describe-job", &[("job-id", &order.id)])?;
-        let standing = found.map(|answer| Standing::read(&answer["job"]));
-        Ok(standing.filter(|standing| standing.status != "DELETION_IN_PROGRESS"))
+        Ok(found.map(|answer| Standing::read(&answer["job"])))
     }
 
     /// How an order stands, things included; `None` when it has no job yet, or none any more.
@@ -332,7 +355,8 @@ impl Update<'_> {
     /// As [`Update::run`].
     pub fn standing(&mut self, order: &Order) -> Result<Option<Standing>> {
         self.check_place(order)?;
-        let Some(mut standing) = self.job(order)? else { return Ok(None) };
+        let job = self.job(order)?.filter(|job| !job.is_being_deleted());
+        let Some(mut standing) = job else { return Ok(None) };
         self.ask_things(order, &mut standing, &mut HashSet::new())?;
         Ok(Some(standing))
     }
