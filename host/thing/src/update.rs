@@ -14,6 +14,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use process::files::{self, PUBLIC, SECRET};
 use process::interrupt::Interrupt;
 use process::output;
+use provisioning::Failure;
 use provisioning::fleet::Fleet;
 use releases::{PublicKey, Release, SignedIdentity};
 use slots::Version;
@@ -646,9 +647,18 @@ pub fn cancel(context: &Context, arguments: CancelArguments) -> Result<()> {
 
 /// Prints the policy of whoever orders updates.
 pub fn policy(context: &Context, arguments: PolicyArguments) -> Result<()> {
-    let opened = Opened::open(context, CloudName::Aws, arguments.account)?;
+    let mut opened = Opened::open(context, CloudName::Aws, arguments.account)?;
     let bucket = arguments.bucket.unwrap_or_else(|| opened.place.bucket());
     let role = arguments.role.unwrap_or_else(|| "esp8266-updates".to_owned());
+    let found = match updates::find_role(&mut *opened.account, &role) {
+        // Whoever asks for the policy may lack this as well.
+        Err(error) if Failure::is_denial(&error) => {
+            say(&format!("role         {role} could not be looked at: below it has no path"));
+            None
+        }
+        found => found?,
+    };
+    let role = found.unwrap_or_else(|| opened.place.role_arn(&role));
     output::line(updates::operator_policy(&opened.place, &bucket, &role))
 }
 

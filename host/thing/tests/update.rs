@@ -360,6 +360,34 @@ fn a_missing_permission_is_named_with_the_policy_that_has_it() {
     says(&policy, &format!("arn:aws:s3:::{}/updates/*", place.bucket));
 }
 
+/// As the console makes them for a service, and many companies all of theirs.
+#[test]
+fn a_role_may_have_a_path() {
+    let mut place = Place::prepared("ap-northeast-1");
+    place.role = "updates-of-a-team".to_owned();
+    let role = ["--path", "/team/", "--role-name", &place.role];
+    let made = Command::new(quick_aws())
+        .args(["iam", "create-role", "--assume-role-policy-document", "{}"])
+        .args(role)
+        .args(["--endpoint-url", place.bed.url(), "--region", place.region])
+        .envs(place.bed.environment())
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{}", text(&made));
+    let arn = "arn:aws:iam::123456789012:role/team/updates-of-a-team";
+    let policy = place.thing(&["update-policy", "--role", &place.role]).output().unwrap();
+    says(&policy, arn);
+    place.begin(&["--named"]);
+    let (id, ..) = place.ordered();
+    assert_eq!(place.bed.stream(&id)["roleArn"], arn);
+    // Of one that cannot be looked at, or is not there yet, the name is all that is known.
+    for (code, status) in [("AccessDenied", 403), ("NoSuchEntity", 404)] {
+        place.bed.fault("get-role", Fault::Error(status, code, "no"), 1);
+        let policy = place.thing(&["update-policy", "--role", &place.role]).output().unwrap();
+        says(&policy, "arn:aws:iam::123456789012:role/updates-of-a-team");
+    }
+}
+
 /// Which AWS does over some time: its own answers first, then none.
 #[test]
 fn a_job_that_somebody_deleted_is_not_made_again() {

@@ -185,6 +185,9 @@ pub struct Order {
     pub bucket: String,
     /// The role by which AWS IoT reads the store.
     pub role: String,
+    /// Its ARN, once it was looked for.
+    #[serde(default)]
+    pub(crate) role_arn: Option<String>,
     /// How fast, and when it is given up.
     pub limits: Limits,
     /// Whether anything was made for it in the account.
@@ -256,6 +259,7 @@ impl Order {
             region: place.region.clone(),
             bucket: bucket.unwrap_or_else(|| place.bucket()),
             role: role.unwrap_or_else(|| "esp8266-updates".to_owned()),
+            role_arn: None,
             limits,
             begun: false,
             job_known: false,
@@ -269,6 +273,11 @@ impl Order {
     pub fn what(&self) -> String {
         let kind = if self.identity { "identity" } else { "version" };
         format!("{kind} {}", self.version)
+    }
+
+    /// The role's ARN, as far as it is known.
+    pub(crate) fn role_arn(&self, place: &Place) -> String {
+        self.role_arn.clone().unwrap_or_else(|| place.role_arn(&self.role))
     }
 
     /// The verb that orders such a one, and goes on with it.
@@ -456,6 +465,7 @@ mod tests {
             region: text("r"),
             bucket: text("b"),
             role: text("x"),
+            role_arn: None,
             limits: Limits::default(),
             begun: false,
             job_known: false,

@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use provisioning::{Cause, Failure, Options};
 use serde_json::{Value, json};
 
-use crate::account::{Account, Place};
+use crate::account::{Account, Place, find_role};
 use crate::order::{Order, Orders, Targets};
 use crate::plan::{self, Goal, Job, Seen, Step};
 use crate::setup;
@@ -67,7 +67,7 @@ impl Update<'_> {
         {
             watcher.say(&format!(
                 "whoever orders updates needs this policy:\n{}",
-                setup::operator_policy(self.place, &order.bucket, &order.role)
+                setup::operator_policy(self.place, &order.bucket, &order.role_arn(self.place))
             ));
         }
         result
@@ -213,8 +213,8 @@ impl Update<'_> {
                 seen.bucket = Some(self.store(order, "head-bucket", &[])?);
             }
             Step::LookForRole => {
-                let arguments = [("role-name", order.role.as_str())];
-                seen.role = self.account.has("iam", "get-role", &arguments)?;
+                order.role_arn = find_role(self.account, &order.role)?;
+                seen.role = Some(order.role_arn.is_some());
             }
             Step::LookForTargets => {
                 self.look_for_targets(&order.targets)?;
@@ -234,12 +234,14 @@ impl Update<'_> {
                 seen.object = Some(true);
             }
             Step::LookForStream => {
-                seen.stream = self.account.has("iot", "describe-stream", &[("stream-id", id)])?;
+                let stream = [("stream-id", id)];
+                let found = self.account.look_for("iot", "describe-stream", &stream)?;
+                seen.stream = Some(found.is_some());
             }
             Step::MakeStream => {
                 let location = json!({ "bucket": order.bucket, "key": key.1 });
                 let files = json!([{ "fileId": 0, "s3Location": location }]).to_string();
-                let role = self.place.role_arn(&order.role);
+                let role = order.role_arn(self.place);
                 let arguments = [("stream-id", id), ("files", &files), ("role-arn", &role)];
                 self.account.call("iot", "create-stream", &arguments)?;
                 watcher.say(&format!("stream {id} made"));

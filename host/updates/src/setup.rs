@@ -44,11 +44,11 @@ fn reading(place: &Place, bucket: &str) -> Value {
     policy(&[allow_in_own_store(place, &actions, objects(place, bucket))])
 }
 
-/// What whoever orders updates may: the policy, as JSON in lines.
+/// What whoever orders updates may: the policy, as JSON in lines. `role` is the role's ARN.
 #[must_use]
 pub fn operator_policy(place: &Place, bucket: &str, role: &str) -> String {
     let arn = |kind: &str| place.arn(kind, "*");
-    let mut pass = allow(&["iam:PassRole"], &[place.role_arn(role)]);
+    let mut pass = allow(&["iam:PassRole"], &[role.to_owned()]);
     pass["Condition"] = json!({ "StringEquals": { "iam:PassedToService": "iot.amazonaws.com" } });
     let document = policy(&[
         allow(
@@ -74,7 +74,7 @@ pub fn operator_policy(place: &Place, bucket: &str, role: &str) -> String {
             &["s3:PutObject", "s3:GetObject", "s3:DeleteObject"],
             objects(place, bucket),
         ),
-        allow(&["iam:GetRole"], &[place.role_arn(role)]),
+        allow(&["iam:GetRole"], &[role.to_owned()]),
         pass,
     ]);
     serde_json::to_string_pretty(&document).unwrap_or_default()
@@ -133,7 +133,7 @@ mod tests {
     #[test]
     fn no_action_is_a_wildcard_and_no_resource_is_all() {
         let policies = [
-            operator_policy(&place(), "bucket", "role"),
+            operator_policy(&place(), "bucket", &place().role_arn("role")),
             reading(&place(), "bucket").to_string(),
             trust(&place()).to_string(),
         ];

@@ -294,6 +294,12 @@ impl Bed {
         self.rules.lock().unwrap().strangers.insert(bucket.to_owned());
     }
 
+    /// What a stream was made of.
+    #[must_use]
+    pub fn stream(&self, id: &str) -> Value {
+        self.rules.lock().unwrap().streams[id].clone()
+    }
+
     /// A question to moto, past the proxy.
     #[must_use]
     pub fn ask(&self, path: &str) -> Value {
