@@ -410,6 +410,39 @@ fn a_job_that_somebody_deleted_is_not_made_again() {
     }
 }
 
+/// The commands of docs/fleet.md, with either version of the AWS CLI.
+#[test]
+fn a_job_by_awss_own_tool_has_the_releases_signature() {
+    let place = Place::prepared("eu-south-1");
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/fleet.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let behind = page.split_once("**By AWS's own tool**").unwrap().1.lines();
+    let shown = behind.skip_while(|line| !line.starts_with("    "));
+    let shown: Vec<&str> =
+        shown.take_while(|line| !line.is_empty()).map(|line| &line[4..]).collect();
+    let endpoint = "aws --endpoint-url \"$AWS_ENDPOINT_URL\"";
+    let commands = ["s3api", "iot"].iter().fold(shown.join("\n"), |all, service| {
+        all.replace(&format!("aws {service} "), &format!("{endpoint} {service} "))
+    });
+    let mut shell = place.bed.thing(Path::new("sh"), &["-e", "-c", &commands]);
+    shell.env("RELEASE", &place.release).env("BUCKET", &place.bucket);
+    shell.env("TARGET", "arn:aws:iot:eu-south-1:123456789012:thing/lamp");
+    let done = shell.env("ROLE", "arn:aws:iam::123456789012:role/ota").output().unwrap();
+    assert!(done.status.success(), "{}", text(&done));
+    let document = place.bed.ota_document("nodemcu-1-2-3");
+    let release = Release::read(&place.release).unwrap();
+    let file = &document["afr_ota"]["files"][0];
+    assert_eq!(file["sig-sha256-ecdsa"], release.signature());
+    assert_eq!(file["filesize"], release.image().len());
+    // As a device reads it.
+    let told = serde_json::json!({ "execution": {
+        "jobId": "AFR_OTA-nodemcu-1-2-3", "versionNumber": 1, "jobDocument": document,
+    } });
+    let told = told.to_string();
+    let read = Execution::read(told.as_bytes()).unwrap().unwrap().document.unwrap();
+    assert_eq!((read.kind, read.size as usize), (Kind::Firmware, release.image().len()));
+}
+
 /// Names of stores are one space for all accounts, and the usual one can be guessed.
 #[test]
 fn nothing_goes_into_a_strangers_store() {
