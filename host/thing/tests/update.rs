@@ -457,7 +457,7 @@ fn nothing_goes_into_a_strangers_store() {
     assert!(!place.bed.seen().contains(&"put-object".to_owned()));
     assert!(place.is_clear());
     // One that became a stranger's a moment ago.
-    let refused = |operation: &str, faults: &[(&str, Fault)], command: Command| {
+    let refused = |operation: &str, faults: &[&(&str, Fault)], command: Command| {
         for (operation, fault) in faults {
             place.bed.fault(operation, fault.clone(), 1);
         }
@@ -467,8 +467,8 @@ fn nothing_goes_into_a_strangers_store() {
     };
     let found = ("head-bucket", Fault::Answer(""));
     let no_object = ("head-object", Fault::Error(404, "404", "Not Found"));
-    refused("head-object", &[found.clone()], update());
-    refused("put-object", &[found, no_object], update());
+    refused("head-object", &[&found], update());
+    refused("put-object", &[&found, &no_object], update());
     refused("delete-object", &[], place.command("update-cancel", &[]));
     assert_eq!(place.objects(), 0);
 }
