@@ -15,7 +15,7 @@ use crate::forbidden::Forbidden;
 use crate::pki::OPERATOR;
 use certificates::Credential;
 use process::programs::{self, Owned};
-use things::topics::{UPDATE_ANSWERS, UPDATE_REQUESTS};
+use things::topics::{Topics, UPDATE_ANSWERS, UPDATE_REQUESTS};
 
 /// Largest message in bytes, AWS IoT's limit (128 KB).
 const MESSAGE_LIMIT: u32 = 128 * 1024;
@@ -50,18 +50,19 @@ pub struct Grant {
 }
 
 impl Grant {
-    /// A device: it publishes its status and its own last will there, hears its control topic, and
-    /// talks to jobs and streams as the thing that it is.
+    /// A device: it publishes its status and its own last will there, hears its control topic, talks
+    /// to jobs and streams as the thing that it is, and does what its application is allowed besides.
     #[must_use]
-    pub fn device(thing: &str, status_topic: &str, control_topic: &str) -> Self {
-        let with = |own: &str, below: &[&str]| {
+    pub fn device(thing: &str, topics: &Topics) -> Self {
+        let with = |own: &str, application: &[String], below: &[&str]| {
             let below = below.iter().map(|path| format!("$aws/things/{thing}/{path}"));
-            std::iter::once(own.to_owned()).chain(below).collect()
+            let own = std::iter::once(own.to_owned()).chain(application.iter().cloned());
+            own.chain(below).collect()
         };
         Self {
             user: thing.to_owned(),
-            publish: with(status_topic, &UPDATE_REQUESTS),
-            receive: with(control_topic, &UPDATE_ANSWERS),
+            publish: with(&topics.status, &topics.publish, &UPDATE_REQUESTS),
+            receive: with(&topics.control, &topics.subscribe, &UPDATE_ANSWERS),
         }
     }
 
@@ -376,14 +377,19 @@ mod tests {
 
     #[test]
     fn acl_names_each_topic() {
-        let text = render_acl(&[Grant::device("a", "a/status", "a/control")]);
+        let mut topics = Topics::new("a/status", "a/control");
+        topics.publish = vec!["a/heat".to_owned()];
+        topics.subscribe = vec!["house/#".to_owned()];
+        let text = render_acl(&[Grant::device("a", &topics)]);
         let expected = "user a\n\
             topic write a/status\n\
+            topic write a/heat\n\
             topic write $aws/things/a/jobs/start-next\n\
             topic write $aws/things/a/jobs/$next/get\n\
             topic write $aws/things/a/jobs/+/update\n\
             topic write $aws/things/a/streams/+/get/cbor\n\
             topic read a/control\n\
+            topic read house/#\n\
             topic read $aws/things/a/jobs/#\n\
             topic read $aws/things/a/streams/#\n";
         assert!(text.ends_with(expected), "{text}");

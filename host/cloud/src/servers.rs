@@ -57,6 +57,6 @@ pub fn ordinary_options(pki: &Pki, thing: &str, topics: &Topics) -> BrokerOption
         server: pki.server.clone(),
         local_server: pki.server.clone(),
         client_authority_pem: pki.clients.pem(),
-        grants: vec![Grant::device(thing, &topics.status, &topics.control), Grant::operator()],
+        grants: vec![Grant::device(thing, topics), Grant::operator()],
     }
 }

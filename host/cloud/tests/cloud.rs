@@ -11,6 +11,7 @@ use cloud::client::{ClientOptions, Message, MqttClient};
 use cloud::local::LocalCloud;
 use rumqttc::QoS;
 use tempfile::TempDir;
+use things::config::Config;
 use things::settings::Settings;
 
 const LIMIT: Duration = Duration::from_secs(5);
@@ -85,6 +86,32 @@ fn policy_is_enforced() {
     assert_eq!(operator.next(QUIET).unwrap(), Some(message("other/control", "x")));
     assert_eq!(operator.next(QUIET).unwrap(), None);
     assert_eq!(device.next(QUIET).unwrap(), None);
+}
+
+#[test]
+fn what_the_settings_name_for_the_application_is_granted() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("config.toml");
+    let names = "[topics]\npublish = [\"{thing}/heat\"]\nsubscribe = [\"house/+/light\"]\n";
+    std::fs::write(&file, names).unwrap();
+    let mut settings = Settings::below(folder.path(), "a-thing");
+    settings.adopt(&Config::load(&file).unwrap()).unwrap();
+    let cloud = LocalCloud::start(&settings, &folder.path().join("cloud")).unwrap();
+    let mut operator = cloud.operator().unwrap();
+    operator.subscribe("#").unwrap();
+    let mut client = MqttClient::connect(&device(&cloud)).unwrap();
+    client.subscribe("house/+/light").unwrap();
+    client.publish("a-thing/heat", b"21", false).unwrap();
+    assert_eq!(operator.next(LIMIT).unwrap(), Some(message("a-thing/heat", "21")));
+    operator.publish("house/3/light", b"on", false).unwrap();
+    assert_eq!(client.next(LIMIT).unwrap(), Some(message("house/3/light", "on")));
+    assert_eq!(cloud.servers.broker.forbidden().next(), None);
+    client.publish("b-thing/heat", b"21", false).unwrap();
+    let told = cloud.servers.broker.forbidden().next();
+    assert_eq!(
+        told.as_deref(),
+        Some("a-thing: a message to b-thing/heat, which its policy does not allow")
+    );
 }
 
 /// Mosquitto says yes to all of it.

@@ -242,7 +242,7 @@ impl<'a> Session<'a> {
     /// As [`Session::provision`].
     pub fn operator(&mut self) -> Result<PresenceEvents> {
         let policy = Policy::operator(&self.scope, OPERATOR);
-        let nothing = Topics { status: String::new(), control: String::new() };
+        let nothing = Topics::new("", "");
         let store = self.make(OPERATOR, &nothing, &policy, true)?;
         let endpoint = store.journal.endpoint.as_deref().unwrap_or_default();
         PresenceEvents::on_aws(endpoint, OPERATOR, store.folder())

@@ -6,10 +6,10 @@ use std::time::Duration;
 use anyhow::Result;
 use provisioning::{Cli, LocalEvents, Rotation, Session, Witness};
 use things::identity_region;
-use updates::Orders;
 
 use crate::context::{Configured, Context};
 use crate::rotation::AfterTrial;
+use crate::update::{self, CloudName};
 
 /// The AWS account and where its things are kept
 #[derive(Clone, clap::Args)]
@@ -83,13 +83,14 @@ pub fn provision(context: Context, arguments: Arguments) -> Result<()> {
         );
         return Ok(());
     }
-    let (connections, orders): (Box<dyn Witness>, _) = if arguments.emulated {
-        (Box::new(LocalEvents::new(&settings.state)), settings.state.join("updates"))
+    let (connections, cloud): (Box<dyn Witness>, _) = if arguments.emulated {
+        (Box::new(LocalEvents::new(&settings.state)), CloudName::Local)
     } else {
-        (Box::new(session.operator()?), things.join("updates"))
+        (Box::new(session.operator()?), CloudName::Aws)
     };
-    let orders = Orders::new(&orders);
-    let mut witness = AfterTrial { connections, orders, folder: &folder };
+    let orders = update::orders(cloud, &things, &settings);
+    let proved = update::proved(cloud, &orders, &folder);
+    let mut witness = AfterTrial { connections, orders, proved, folder: &folder };
     let mut rotation = Rotation {
         write_identity: &|_| identity_region::write(&config, &folder, &folder.identity(), topics),
         witness: &mut witness,

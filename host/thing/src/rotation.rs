@@ -4,6 +4,7 @@
 //! one, which must be valid then. So a connection is not enough as long as such an update is under
 //! way; what its job says in the end is, whether somebody has watched for a connection or not.
 
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -23,6 +24,8 @@ pub struct AfterTrial<'w> {
     pub connections: Box<dyn Witness>,
     /// Where updates are written down that are not over.
     pub orders: Orders,
+    /// Where that cloud's updates note the certificate that has proved itself.
+    pub proved: PathBuf,
     /// The thing.
     pub folder: &'w ThingFolder,
 }
@@ -30,7 +33,7 @@ pub struct AfterTrial<'w> {
 impl AfterTrial<'_> {
     /// Whether the certificate in the thing's folder is that of an identity that has proved itself.
     fn proved(&self) -> Result<bool> {
-        let Ok(proved) = std::fs::read(self.folder.proved()) else { return Ok(false) };
+        let Ok(proved) = std::fs::read(&self.proved) else { return Ok(false) };
         let current = pem_file::certificates(&self.folder.certificate(), &self.folder.remedy())?;
         Ok(current.first().is_some_and(|current| proved == current.as_ref()))
     }
@@ -157,7 +160,8 @@ mod tests {
         let sees = |connected: bool| {
             let connections = Box::new(Prophet { sees: connected });
             let orders = Orders::new(&path);
-            let mut witness = AfterTrial { connections, orders, folder: &folder };
+            let proved = folder.proved();
+            let mut witness = AfterTrial { connections, orders, proved, folder: &folder };
             witness.sees("lamp", &certificate, Duration::from_secs(2)).unwrap()
         };
         // By its cable.

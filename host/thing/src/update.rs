@@ -1,6 +1,6 @@
 //! `thing update`, `thing update-status`, `thing update-cancel`: new firmware for devices.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -21,6 +21,7 @@ use things::device_identity::DeviceIdentity;
 use things::endpoints::Endpoints;
 use things::folder::ThingFolder;
 use things::identity_region;
+use things::settings::Settings;
 use things::topics::Topics;
 use updates::{
     Account, Aws, Content, End, Goal, Limits, Local, Order, Orders, Place, Standing, Targets,
@@ -210,11 +211,20 @@ impl Which {
     }
 }
 
-fn orders(context: &Context, cloud: CloudName) -> Orders {
+/// Where updates of this cloud are written down.
+pub fn orders(cloud: CloudName, things: &Path, settings: &Settings) -> Orders {
     Orders::new(&match cloud {
-        CloudName::Aws => context.things.join("updates"),
-        CloudName::Local => context.settings.state.join("updates"),
+        CloudName::Aws => things.join("updates"),
+        CloudName::Local => settings.state.join("updates"),
     })
+}
+
+/// Where the certificate is noted with which a thing has proved itself there.
+pub fn proved(cloud: CloudName, orders: &Orders, folder: &ThingFolder) -> PathBuf {
+    match cloud {
+        CloudName::Aws => folder.proved(),
+        CloudName::Local => orders.proved_locally(),
+    }
 }
 
 fn say(line: &str) {
@@ -265,7 +275,7 @@ pub fn next_version(context: &Context, arguments: &VersionArguments) -> Result<(
     let VersionArguments { which, image } = arguments;
     let meant = which.meant(context)?;
     check_board(&meant, &image.board)?;
-    let orders = orders(context, meant.cloud);
+    let orders = orders(meant.cloud, &context.things, &context.settings);
     if image.release.is_some() || orders.find(&meant.targets)?.is_some() {
         return Ok(());
     }
@@ -339,7 +349,7 @@ pub fn update(context: &Context, arguments: Arguments) -> Result<()> {
     let interrupt = Interrupt::watch()?;
     let meant = arguments.which.meant(context)?;
     check_board(&meant, &arguments.image.board)?;
-    let orders = orders(context, meant.cloud);
+    let orders = orders(meant.cloud, &context.things, &context.settings);
     let opened = Opened::open(context, meant.cloud, arguments.account)?;
     let order = match going_on(&orders, &meant, false)? {
         Some(order) => order,
@@ -376,7 +386,7 @@ pub fn update_identity(mut context: Context, arguments: IdentityArguments) -> Re
     };
     context.settings.thing.clone_from(thing);
     let folder = context.folder()?;
-    let orders = orders(&context, meant.cloud);
+    let orders = orders(meant.cloud, &context.things, &context.settings);
     let opened = Opened::open(&context, meant.cloud, arguments.account)?;
     let order = match going_on(&orders, &meant, true)? {
         Some(order) => order,
@@ -526,7 +536,7 @@ fn follow(
                 && let (Some(certificate), Some(folder)) = (identity.certificates.first(), folder)
                 && folder.exists()
             {
-                files::write(&folder.proved(), certificate, PUBLIC)?;
+                files::write(&proved(meant.cloud, orders, folder), certificate, PUBLIC)?;
                 if meant.cloud == CloudName::Aws {
                     note_topics(folder, &identity)?;
                 }
@@ -541,10 +551,7 @@ fn follow(
 fn note_topics(folder: &ThingFolder, identity: &identity::Identity<'_>) -> Result<()> {
     let Some(notes) = folder.notes()? else { return Ok(()) };
     let present = [notes.status_topic, notes.control_topic];
-    let topics = Topics {
-        status: identity.status_topic.to_owned(),
-        control: identity.control_topic.to_owned(),
-    };
+    let topics = Topics::new(identity.status_topic, identity.control_topic);
     if present != [Some(topics.status.clone()), Some(topics.control.clone())] {
         say(
             "topics       that identity was ordered with those of before: the same command once more \
@@ -567,7 +574,7 @@ pub fn status(context: &Context, account: provision::Account) -> Result<()> {
     let mut any = false;
     let local_runs = Running::find(&context.settings.state).is_ok();
     for cloud in [CloudName::Local, CloudName::Aws] {
-        let orders = orders(context, cloud);
+        let orders = orders(cloud, &context.things, &context.settings);
         let all = orders.all()?;
         if all.is_empty() {
             continue;
@@ -609,7 +616,7 @@ pub fn status(context: &Context, account: provision::Account) -> Result<()> {
 pub fn cancel(context: &Context, arguments: CancelArguments) -> Result<()> {
     let interrupt = Interrupt::watch()?;
     let meant = arguments.which.meant(context)?;
-    let orders = orders(context, meant.cloud);
+    let orders = orders(meant.cloud, &context.things, &context.settings);
     let title = meant.targets.title();
     let Some(mut order) = orders.find(&meant.targets)? else {
         let others = namesakes(&orders, &meant)?.join("\n");
@@ -698,6 +705,18 @@ mod tests {
     use super::*;
 
     /// An update that somebody left, and that ends after the topics were changed, proves the old ones.
+    /// Or a rotation on AWS would retire the certificate of the device that is there.
+    #[test]
+    fn what_the_board_of_make_run_proves_says_nothing_of_aws() {
+        let room = tempfile::tempdir().unwrap();
+        let folder = ThingFolder::new(room.path(), "lamp").unwrap();
+        let settings = Settings::below(room.path(), "lamp");
+        let [aws, local] = [CloudName::Aws, CloudName::Local]
+            .map(|cloud| proved(cloud, &orders(cloud, room.path(), &settings), &folder));
+        assert_eq!(aws, folder.proved());
+        assert_ne!(aws, local);
+    }
+
     #[test]
     fn only_the_topics_of_the_policy_are_proved() {
         let room = tempfile::tempdir().unwrap();

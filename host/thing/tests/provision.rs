@@ -102,7 +102,7 @@ fn losses() -> [(&'static str, Fault); 2] {
 
 /// Topics of a thing's own, so that its policy is, too.
 fn own_topics(thing: &str) -> Topics {
-    Topics { status: format!("{thing}-status/x"), control: format!("{thing}-control/x") }
+    Topics::new(&format!("{thing}-status/x"), &format!("{thing}-control/x"))
 }
 
 /// With a fault at one operation the command fails, says that it can be given again, and then

@@ -321,7 +321,7 @@ fn an_identity_goes_to_its_thing_and_is_cleared_away() {
     // What the device has proved itself with is known afterwards.
     let lamp = ThingFolder::new(&folder.join("certs"), "lamp").unwrap();
     let notes = |topics: &Topics| {
-        let Topics { status, control } = topics;
+        let Topics { status, control, .. } = topics;
         let notes = serde_json::json!({
             "status_topic": status, "control_topic": control, "staying": ["esp8266-thing-before"],
         });
@@ -335,6 +335,7 @@ fn an_identity_goes_to_its_thing_and_is_cleared_away() {
     says(&done, "done         1 updated on identity 2");
     says(&done, "`make provision THING=lamp` ends that");
     assert!(lamp.has_proved(&Topics::default()));
+    assert_eq!(std::fs::read(lamp.proved()).unwrap(), credential.chain[0].as_ref());
     assert!(place.is_clear());
 }
 

@@ -316,6 +316,13 @@ impl Orders {
         self.folder.join(format!("{}.json", targets.stem()))
     }
 
+    /// Where the certificate is noted with which the board of `make run` proved itself. It says nothing
+    /// of the device that AWS sees.
+    #[must_use]
+    pub fn proved_locally(&self) -> PathBuf {
+        self.folder.join("proved.der")
+    }
+
     /// The image of an order, as it is uploaded.
     pub(crate) fn image(&self, order: &Order) -> PathBuf {
         self.folder.join(format!("{}.image", order.targets.stem()))

@@ -32,6 +32,9 @@ pub struct Stage {
     /// What the next device will be given. Keep-alive and backoff are as short as they may be,
     /// so that tests are.
     pub identity: DeviceIdentity,
+    /// Whether a client is meant to do what AWS IoT would end the connection for; otherwise the test
+    /// fails when one has.
+    pub forbidden_is_meant: bool,
     /// Holds everything's files; removed after the cloud has stopped.
     _folder: TempDir,
 }
@@ -59,7 +62,7 @@ impl Stage {
         let mut identity = cloud.device_identity();
         identity.keep_alive_s = *identity::KEEP_ALIVE_S.start();
         identity.backoff_cap_s = *identity::BACKOFF_CAP_S.start();
-        Self { cloud, identity, _folder: folder }
+        Self { cloud, identity, forbidden_is_meant: false, _folder: folder }
     }
 
     /// Puts a relay between later devices and the broker.
@@ -157,6 +160,9 @@ impl Drop for Stage {
             let log: Vec<&str> = log.lines().collect();
             let tail = log[log.len().saturating_sub(TAIL)..].join("\n");
             eprintln!("--- the broker's log\n{tail}\n---");
+        } else if !self.forbidden_is_meant {
+            let forbidden: Vec<String> = self.cloud.servers.broker.forbidden().collect();
+            assert!(forbidden.is_empty(), "AWS IoT would have ended the connection: {forbidden:?}");
         }
     }
 }

@@ -20,6 +20,7 @@ use slots::{
 };
 use tempfile::TempDir;
 use things::settings::Settings;
+use things::topics::Topics;
 use update::install::{Flash, Installer, MAX_IMAGE, Own};
 use update::machine::{Action, FlashError, Limits, Machine, Outcome};
 use updates::{Content, Local, Order, Orders, Place, Standing, Targets, ThingStanding, Watcher};
@@ -87,7 +88,7 @@ impl Lab {
             LocalCloud::start_with(&settings, &self.folder.path().join("cloud"), |_, options| {
                 for thing in &things[1..] {
                     let (status, control) = (format!("{thing}/status"), format!("{thing}/control"));
-                    options.grants.push(Grant::device(thing, &status, &control));
+                    options.grants.push(Grant::device(thing, &Topics::new(&status, &control)));
                 }
                 Ok(())
             });

@@ -153,8 +153,7 @@ fn a_fleet_is_updated_by_one_job() {
     let boards: Vec<VirtualBoard> = names
         .iter()
         .map(|name| {
-            let topics =
-                Topics { status: format!("{name}/status"), control: format!("{name}/control") };
+            let topics = Topics::new(&format!("{name}/status"), &format!("{name}/control"));
             let credential = cloud.pki.clients.issue(&LeafRequest::client(name)).unwrap();
             let root = cloud.pki.root.certificate().clone();
             let endpoints = cloud.servers.as_seen_by_guest();

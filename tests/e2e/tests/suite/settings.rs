@@ -135,9 +135,11 @@ fn each_has_its_effect() {
     device.assert_sound();
 }
 
-/// What is not the emulated board's: the setting, how it stands in the identity, and the suite that
-/// sees its effect on a board that has a radio or a second slot.
-const ELSEWHERE: [(&str, &str, &str); 5] = [
+/// What is not the emulated board's: the setting, how the suite has it that sees its effect, on a board
+/// with a radio or a second slot, or at the broker.
+const ELSEWHERE: [(&str, &str, &str); 7] = [
+    ("publish", "publish = ", include_str!("../../../../host/cloud/tests/cloud.rs")),
+    ("subscribe", "subscribe = ", include_str!("../../../../host/cloud/tests/cloud.rs")),
     ("ssid", "Wifi::new(", include_str!("../radio.rs")),
     ("passphrase", "Wifi::new(", include_str!("../radio.rs")),
     ("modem_sleep", "identity.modem_sleep = ", include_str!("../radio_load.rs")),
