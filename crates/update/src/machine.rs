@@ -7,9 +7,11 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
 
+use identity::crc32;
+
 use crate::install::UNREADABLE;
 use crate::job::{self, Document, Execution, Kind, Status};
-use crate::progress::{Fetch, Missing, crc32};
+use crate::progress::{Fetch, Missing};
 use crate::stream::{self, Block, Request};
 
 /// Milliseconds after which a question to the jobs service is asked again; for a job twice as long each
