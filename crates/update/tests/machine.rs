@@ -300,6 +300,19 @@ fn a_job_that_is_cancelled_on_the_way_is_left() {
     assert_eq!(device.installed, None);
 }
 
+/// AWS puts as many blocks into a TLS record as fit, and the device keeps what it has room for.
+#[test]
+fn a_server_that_joins_blocks_is_asked_for_one_at_a_time() {
+    let image = image(60_000);
+    let mut server = Server::new(Job::of_aws(&image), &image);
+    server.fault = Some(Fault::Joins(7));
+    let mut device = Device::new();
+    device.run(&mut server);
+    assert_eq!(device.installed, Some(server.what()));
+    // Of the first four one came.
+    assert_eq!((server.blocks_sent, server.requests), (59 + 3, 59));
+}
+
 #[test]
 fn a_lost_connection_loses_no_block() {
     let image = image(60_000);
