@@ -385,16 +385,15 @@ impl Guard {
     /// down to their acknowledgement for that: those at QoS 0, and others only for what is not at QoS 0
     /// itself.
     fn make_room(&mut self, size: usize, qos: u8) -> bool {
+        (0..=qos).any(|most| self.push_out(size, most))
+    }
+
+    /// Whether `size` bytes more fit, once messages of at most this QoS are cut down.
+    #[inline(never)]
+    fn push_out(&mut self, size: usize, most: u8) -> bool {
         let mut at = self.committed;
-        let mut most = 0;
         while self.store.len() + size > CAPACITY {
-            let Some((kind, length)) = self.entry(at) else {
-                if most >= qos {
-                    return false;
-                }
-                (at, most) = (self.committed, qos);
-                continue;
-            };
+            let Some((kind, length)) = self.entry(at) else { return false };
             let end = at + ENTRY_HEAD + length;
             if kind != PACKET && kind != ASIDE {
                 at = end;
