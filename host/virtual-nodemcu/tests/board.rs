@@ -179,7 +179,7 @@ fn no_program_breaks_the_board() {
     };
     let mut bench = Bench::new(&[], Some(Net::new()));
     // Some of it sleeps lightly, and the board's time goes far.
-    bench.machine.paced = false;
+    bench.machine.pace(false);
     let ap = Settings::parse("ssid=home,psk=correct horse,channel=6").unwrap();
     bench.machine.add_access_point(ap).unwrap();
     // Where something is, and the edges.
@@ -456,7 +456,7 @@ fn what_is_not_modelled_is_named_once_and_not_without_end() {
 #[test]
 fn a_program_that_resets_itself_again_and_again_is_counted() {
     let mut bench = Bench::new(&program::images("restarts"), None);
-    bench.machine.paced = false;
+    bench.machine.pace(false);
     assert_eq!(bench.machine.run_for(Duration::from_secs(3)), None);
     let console = bench.console.borrow();
     let said = console.lines().filter(|line| line.starts_with("reset: asked")).count();
@@ -516,7 +516,7 @@ fn a_deep_sleep_is_one_however_the_board_is_run() {
         let mut bench = Bench::new(&program::images("deep_sleep"), None);
         bench.machine.wake_wire = wired;
         bench.until("deep sleep for 10.000 s");
-        bench.machine.paced = paced;
+        bench.machine.pace(paced);
         let cycles = bench.machine.cpu.cycles();
         (bench, cycles)
     };
