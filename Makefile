@@ -448,6 +448,7 @@ update_image = --board $(CHIP_BOARD) --image $(IMAGE) $(if $(RELEASE),--release 
 update: tools ## new firmware over the air for THING, GROUP or FLEET=things.csv, or for what `make run` runs [VERSION=] [RELEASE=file] [RATE=] [ABORT=] [TIMEOUT=]
 	@set -e; version=$$($(THING_TOOL) update-version $(update_of) $(update_image) $(if $(FIRMWARE_VERSION),--new-version $(FIRMWARE_VERSION))); \
 	if [ -n "$$version" ]; then $(MAKE) --no-print-directory release BOARD=$(CHIP_BOARD) VERSION="$$version"; fi; \
+	version=$${version:-$(FIRMWARE_VERSION)}; \
 	$(AWS) $(THING_TOOL) update $(update_of) $(update_image) $(update_places) $${version:+--new-version $$version} \
 		$(if $(RATE),--rate $(RATE)) $(if $(ABORT),--abort $(ABORT)) $(if $(ABORT_AFTER),--abort-after $(ABORT_AFTER)) \
 		$(if $(TIMEOUT),--timeout $(TIMEOUT)) $(if $(filter-out 0,$(DOWNGRADE)),--allow-downgrade)
@@ -588,5 +589,6 @@ env: ## what a shell needs for a plain `cargo build --release`: eval "$(make -s 
 host-crates:
 	@echo $(HOST_CRATES) $(HOST_TESTS)
 
-clean: ## remove what was built (the local PKI stays)
-	@rm -rf target
+# A release is what devices run, and cannot be built again.
+clean: ## remove what was built (releases and the local PKI stay)
+	@[ ! -d target ] || find target/ -mindepth 1 -maxdepth 1 ! -name releases -exec rm -rf {} +

@@ -378,3 +378,44 @@ fn what_cannot_be_is_told_before_anything_is_made() {
     says(&refused, "there is no thing nobody in this account");
     assert_eq!((place.objects(), place.bed.streams().len()), (0, 0));
 }
+
+/// What a fleet runs is there once, as its release: who goes back needs it as it was.
+#[test]
+fn a_release_is_not_written_over_and_its_version_brings_it() {
+    let place = Place::prepared("sa-east-1");
+    let folder = place.bed.folder.path();
+    std::fs::create_dir(folder.join("image")).unwrap();
+    let mut stage = vec![0xE9, 1, 2, 0x40, 4, 0, 0x10, 0x40];
+    stage.extend([0, 0, 0x10, 0x40, 4, 0, 0, 0, 1, 2, 3, 4]);
+    stage.resize(31, 0);
+    stage.push(0xEF ^ 1 ^ 2 ^ 3 ^ 4);
+    std::fs::write(folder.join("image/firmware-0x00000.bin"), stage).unwrap();
+    let release = |image: &[u8]| {
+        std::fs::write(folder.join("image/firmware-0x04000.bin"), image).unwrap();
+        place.thing(&["release", "--board", "nodemcu", "--image", "image"]).output().unwrap()
+    };
+    let good = fleet_tests::image([1, 0, 0], "nodemcu", 20_000);
+    says(&release(&good), "target/releases/nodemcu-1.0.0.release: nodemcu 1.0.0, ");
+    let again = release(&good);
+    assert!(again.status.success(), "{}", text(&again));
+    let refused = release(&fleet_tests::image([1, 0, 0], "nodemcu", 21_000));
+    assert!(!refused.status.success());
+    says(&refused, "nodemcu-1.0.0.release is there and holds another image: ");
+    let kept = Release::read(&folder.join("target/releases/nodemcu-1.0.0.release")).unwrap();
+    assert!(kept.image() == good);
+
+    let version = |version: &str| {
+        let words = ["update-version", "--named", "--new-version", version];
+        let told = place.thing(&words).output().unwrap();
+        assert!(told.status.success(), "{}", text(&told));
+        String::from_utf8(told.stdout).unwrap()
+    };
+    // Nothing is built for a release, and for another number it is.
+    assert_eq!((&*version("1.0.0"), &*version("1.0.1")), ("", "1.0.1\n"));
+    let words = ["update", "--named", "--role", &place.role, "--new-version", "1.0.0"];
+    let mut update = place.thing(&words);
+    update.env("THING", "lamp");
+    let begun = place.interrupted(update);
+    says(&begun, &format!("image        {}", kept.summary()));
+    assert!(std::fs::read(folder.join("certs/updates/thing-lamp.image")).unwrap() == good);
+}
