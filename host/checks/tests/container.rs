@@ -178,6 +178,67 @@ fn a_working_copy_of_root_s_serves_too() {
     assert!(copy.path().join("certs/local").is_dir());
 }
 
+/// Set-up with stand-ins for what changes the machine, where these packages are missing and can be
+/// installed or not. What systemctl was told, and what set-up said.
+fn set_up(missing: &str, installs: bool) -> (String, String) {
+    let copy = tempfile::tempdir().unwrap();
+    let (here, programs) = (copy.path(), copy.path().join("programs"));
+    for folder in ["tools", "vendor/crates", "programs", "lib/rustlib/src/rust/library"] {
+        fs::create_dir_all(here.join(folder)).unwrap();
+    }
+    for file in ["tools/debian-packages.txt", "Cargo.lock", "vendor/Cargo.lock"] {
+        fs::copy(root().join(file), here.join(file)).unwrap();
+    }
+    files::write_program(&here.join("tools/setup"), &read("tools/setup")).unwrap();
+    // Crates are here, and a compiler.
+    fs::write(here.join("vendor/crates/config.toml"), "").unwrap();
+    fs::write(here.join("lib/rustlib/src/rust/library/Cargo.lock"), "").unwrap();
+    let rustc = "case $1 in --print) echo \"${0%/*}/..\" ;; *) echo 'rustc 1.96.0' ;; esac";
+    let dpkg_query = format!(
+        "case ' {missing} ' in *\" $4 \"*) exit 1 ;; esac\n\
+         [ \"$2\" = '${{Version}}' ] && echo 1.96.0 || echo 'install ok installed'"
+    );
+    let apt_get = format!("[ \"$1\" = update ] || {installs}");
+    let systemctl = format!("echo \"$*\" >>'{}/told'", here.display());
+    for (name, text) in [
+        ("rustc", rustc),
+        ("cargo", "exit 1"),
+        ("id", "echo 0"),
+        ("dpkg", "exit 0"),
+        ("dpkg-query", &*dpkg_query),
+        ("apt-get", &*apt_get),
+        ("systemctl", &*systemctl),
+    ] {
+        files::write_program(&programs.join(name), &format!("#!/bin/sh\n{text}\n")).unwrap();
+    }
+    let output = Command::new(here.join("tools/setup"))
+        .args([programs.join("cargo"), programs.join("rustc")])
+        .env("PATH", format!("{}:/usr/bin:/bin", programs.display()))
+        .env_remove("RUST_TOOLCHAIN")
+        .output()
+        .unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.success(), installs, "{said}");
+    (fs::read_to_string(here.join("told")).unwrap_or_default(), said)
+}
+
+/// A broker that runs already is the person's, whatever else is installed.
+#[test]
+fn set_up_switches_off_no_broker_but_its_own() {
+    const OFF: &str = "disable --now mosquitto";
+    for missing in ["mosquitto-clients", "patch openssl", ""] {
+        let (told, said) = set_up(missing, true);
+        assert!(told.is_empty(), "{missing}: {told}");
+        assert_eq!(said.contains("installing"), !missing.is_empty(), "{said}");
+    }
+    // Nor does one go on running when the rest of the list could not be installed.
+    for (missing, installs) in [("mosquitto", true), ("patch mosquitto git", false)] {
+        let (told, said) = set_up(missing, installs);
+        assert!(told.lines().any(|line| line == OFF), "{told}");
+        assert!(said.contains("`systemctl enable --now mosquitto` starts it again"), "{said}");
+    }
+}
+
 /// What `make container` says where there is no engine, or one that does not answer.
 #[test]
 fn without_an_engine_the_message_says_what_to_do() {
