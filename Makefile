@@ -113,6 +113,8 @@ ELF = $(if $(own),$(CHIP_ELF),$(CHIP)/firmware-$(BOARD))
 THING_PROGRAM = target/debug/thing
 THING_TOOL = $(THING_PROGRAM)$(if $(own), --state 'target/apps/$(APP_NAME)')$(if $(outside), \
 	--config '$(APP_FOLDER)/config.toml' --things '$(APP_FOLDER)/certs')
+# What it reports and obeys is its own business.
+application = $(if $(own),--application)
 # An application of one's own has settings and credentials of its own; an example has none.
 outside = $(if $(own),$(if $(filter $(CURDIR)/examples/%,$(APP_FOLDER)),,$(APP_FOLDER)))
 
@@ -184,16 +186,19 @@ tools virtual-board: ;
 endif
 
 run: $(MACHINE) tools ## boot it on this machine with a local cloud; Ctrl-C stops all [BOARD=] [WEB=1]
-	@$(THING_TOOL) run $(FIRMWARE_ON_BOARD)
+	@$(THING_TOOL) run $(FIRMWARE_ON_BOARD) $(application)
 
-on off watch: tools ## (second terminal) light or darken the LED; watch what the device says
-	@$(THING_TOOL) $@
+on off: tools ## (second terminal) light or darken the LED
+	@$(THING_TOOL) $@ $(application)
+
+watch: tools ## (second terminal) show what the device says
+	@$(THING_TOOL) watch
 
 send: tools ## (second terminal) MESSAGE='{"led":"on"}': publish it to the device's control topic
 	@$(THING_TOOL) send '$(subst ','\'',$(MESSAGE))'
 
 smoke: $(MACHINE) tools ## the same by itself: exit 0 once the device published and obeyed on and off [BOARD=] [APP=: published]
-	@$(THING_TOOL) smoke $(FIRMWARE_ON_BOARD) $(if $(own),--application)
+	@$(THING_TOOL) smoke $(FIRMWARE_ON_BOARD) $(application)
 
 identity: tools ## THING=name: its identity region from config.toml and certs/name
 	@$(THING_TOOL) identity

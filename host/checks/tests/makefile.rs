@@ -48,6 +48,22 @@ fn a_version_that_has_a_release_is_not_built() {
     assert!(words.ends_with(" --release a.release\n"), "{words}");
 }
 
+/// Of an application nobody knows what it reports.
+#[test]
+fn the_programs_are_told_of_an_application() {
+    for (verb, more) in [("on", " --application"), ("off", " --application"), ("watch", "")] {
+        let place = "--state target/apps/hello";
+        assert_eq!(told(&[verb, "APP=examples/hello"]), format!("{place} {verb}{more}\n"));
+        assert_eq!(told(&[verb]), format!("{verb}\n"));
+    }
+    // What they would do: these build.
+    for verb in ["run", "smoke"] {
+        let does = |more: &[&str]| make(&root(), &[&["--dry-run", verb], more].concat());
+        assert!(does(&["APP=examples/hello"]).contains(" --application"), "{verb}");
+        assert!(!does(&["BOARD=nodemcu"]).contains(" --application"), "{verb}");
+    }
+}
+
 #[test]
 fn what_was_built_is_removed_and_releases_stay() {
     let copy = tempfile::tempdir().unwrap();
