@@ -158,14 +158,15 @@ fn a_working_copy_of_root_s_serves_too() {
     program("docker", "echo \"docker $*\"");
     program("chown", "echo \"chown $*\"");
     program("id", "echo 0");
-    let output = Command::new(tools.join("container"))
-        .args(["make", "lint"])
-        .env("PATH", format!("{}:/usr/bin:/bin", engine.display()))
-        .env_remove("CONTAINER_ENGINE")
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{output:?}");
-    let text = String::from_utf8(output.stdout).unwrap();
+    let run = |ci: Option<&str>| {
+        let mut command = Command::new(tools.join("container"));
+        command.args(["make", "lint"]).env_remove("CONTAINER_ENGINE").env_remove("CI");
+        command.env("PATH", format!("{}:/usr/bin:/bin", engine.display()));
+        let output = command.envs(ci.map(|ci| ("CI", ci))).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let text = run(None);
     let lines: Vec<&str> = text.lines().collect();
     assert_eq!(lines[0], "chown -R 1000:1000 target certs/local");
     for words in [
@@ -175,6 +176,10 @@ fn a_working_copy_of_root_s_serves_too() {
     ] {
         assert!(lines[1].contains(words), "no {words:?} in {text}");
     }
+    // By it the Makefile knows that the lock file is to be taken as it is.
+    assert!(!text.contains("CI "), "{text}");
+    assert!(run(Some("true")).contains(" --env CI "));
+    assert!(read("Makefile").contains("\nLOCKED = $(if $(CI),--locked)\n"));
     assert!(copy.path().join("certs/local").is_dir());
 }
 
