@@ -125,6 +125,8 @@ CHIP_ELF = $(CHIP)/$(or $(APP_NAME),firmware-$(CHIP_BOARD))
 BOOT_ELF = $(CHIP)/boot-stage
 IMAGE = target/$(if $(own),apps/$(APP_NAME)/image,image/$(CHIP_BOARD))$(if $(fast),-$(CPU_MHZ))$(if $(radio),-wifi)$(if $(without_updates),-no-updates)
 things = $(if $(outside),$(APP_FOLDER)/)certs
+# With its whole path where that is another folder than the person's.
+releases = $(if $(outside),$(CURDIR)/)target/releases
 IDENTITY ?= $(things)/$(THING)/identity.bin
 # Builds the firmware of a board ($(1)), or that of an application of one's own, with features ($(2)).
 firmware = $(if $(own),$(call own_cargo,build,$(2)),$(FIRMWARE) build --release $(LOCKED) -p firmware-$(1) $(2))
@@ -441,14 +443,14 @@ signing-key: tools ## the key that signs releases, once: certs/signing/signing.k
 	@$(THING_TOOL) signing-key
 
 release: image ## sign a board's image: one file in target/releases [BOARD=] [VERSION=1.2.3] [SIGNER=command]
-	@$(THING_TOOL) release --board $(CHIP_BOARD) --image $(IMAGE) \
+	@$(THING_TOOL) release --board $(CHIP_BOARD) --image $(IMAGE) --to '$(releases)' \
 		$(if $(SIGNER),--signer '$(subst ','\'',$(SIGNER))')
 
 # Which things: THING= counts when it was said, otherwise the one of `make run` is meant.
 update_of = $(if $(GROUP),--group '$(GROUP)',$(if $(FLEET),--fleet '$(FLEET)',$(if $(filter-out file,$(origin THING)),--named))) \
 	$(if $(CLOUD),--cloud $(CLOUD))
 update_places = $(if $(BUCKET),--bucket '$(BUCKET)') $(if $(ROLE),--role '$(ROLE)')
-update_image = --board $(CHIP_BOARD) --image $(IMAGE) $(if $(RELEASE),--release '$(RELEASE)')
+update_image = --board $(CHIP_BOARD) --image $(IMAGE) --releases '$(releases)' $(if $(RELEASE),--release '$(RELEASE)')
 
 update: tools ## new firmware over the air for THING, GROUP or FLEET=things.csv, or for what `make run` runs [VERSION=] [RELEASE=file] [RATE=] [ABORT=] [TIMEOUT=]
 	@set -e; version=$$($(THING_TOOL) update-version $(update_of) $(update_image) $(if $(FIRMWARE_VERSION),--new-version $(FIRMWARE_VERSION))); \

@@ -13,8 +13,9 @@ fn root() -> PathBuf {
 /// `make`, as at a person's prompt and not as within `make test`.
 fn make(folder: &Path, arguments: &[&str]) -> String {
     let mut make = Command::new("make");
-    make.current_dir(folder).arg("--file").arg(root().join("Makefile")).args(arguments);
-    for variable in ["MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "BOARD", "THING"] {
+    make.current_dir(folder).args(arguments);
+    for variable in ["MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "MADE", "BOARD", "THING"]
+    {
         make.env_remove(variable);
     }
     let output = make.output().unwrap();
@@ -25,13 +26,17 @@ fn make(folder: &Path, arguments: &[&str]) -> String {
 
 /// What the host program was told for a verb, a line for each call.
 fn told(arguments: &[&str]) -> String {
-    let folder = tempfile::tempdir().unwrap();
-    let (program, words) = (folder.path().join("thing"), folder.path().join("words"));
+    told_in(&root(), arguments)
+}
+
+fn told_in(folder: &Path, arguments: &[&str]) -> String {
+    let notes = tempfile::tempdir().unwrap();
+    let (program, words) = (notes.path().join("thing"), notes.path().join("words"));
     let text = format!("#!/bin/sh\necho \"$*\" >>'{}'\n", words.display());
     files::write_program(&program, &text).unwrap();
     let program = format!("THING_PROGRAM={}", program.display());
     // Nothing is built: the programs are there.
-    make(&root(), &[&["MADE=programs", "CARGO=false", &program], arguments].concat());
+    make(folder, &[&["MADE=programs", "CARGO=false", &program], arguments].concat());
     fs::read_to_string(words).unwrap()
 }
 
@@ -69,15 +74,46 @@ fn what_was_built_is_removed_and_releases_stay() {
     let copy = tempfile::tempdir().unwrap();
     std::os::unix::fs::symlink(root().join("bsp"), copy.path().join("bsp")).unwrap();
     let target = copy.path().join("target");
-    make(copy.path(), &["clean"]);
+    let makefile = root().join("Makefile").display().to_string();
+    let clean = ["--file", &makefile, "clean"];
+    make(copy.path(), &clean);
     for folder in ["debug/deps", "thing", "releases"] {
         fs::create_dir_all(target.join(folder)).unwrap();
     }
     for file in ["releases/nodemcu-1.0.0.release", ".rustc_info.json", "setup.stamp"] {
         fs::write(target.join(file), "").unwrap();
     }
-    make(copy.path(), &["clean"]);
+    make(copy.path(), &clean);
     let left: Vec<_> = fs::read_dir(&target).unwrap().map(|entry| entry.unwrap().path()).collect();
     assert_eq!(left, [target.join("releases")]);
     assert!(target.join("releases/nodemcu-1.0.0.release").is_file());
+}
+
+/// The framework's Makefile does the work, in a folder of its own, where a list of the same name may lie.
+#[test]
+fn an_application_s_files_are_looked_for_in_its_folder() {
+    let place = tempfile::tempdir().unwrap();
+    let folder = place.path().canonicalize().unwrap().join("my-lamp");
+    let mut new = Command::new(root().join("tools/new"));
+    let done = new.arg(&folder).arg("nodemcu").output().unwrap();
+    assert!(done.status.success(), "{done:?}");
+    let here = |file: &str| folder.join(file).display().to_string();
+    for (arguments, file) in [
+        (&["provision-fleet", "FILE=things.csv"][..], here("things.csv")),
+        (&["update", "FLEET=lists/my things.csv"], here("lists/my things.csv")),
+        (&["update", "THING=a", "RELEASE=../a.release"], here("../a.release")),
+        (&["update", "THING=a", "RELEASE=/a/b.release"], "/a/b.release".to_owned()),
+    ] {
+        let words = told_in(&folder, arguments);
+        assert!(words.contains(&format!(" {file}")), "{file}: {words}");
+    }
+    // Where releases lie is said so that it can be said back.
+    let words = told_in(&folder, &["update", "THING=a", "VERSION=1.0.0"]);
+    let releases = root().join("target/releases").display().to_string();
+    assert!(words.contains(&format!(" --releases {releases} ")), "{words}");
+    let does = |arguments: &[&str]| make(&folder, &[&["--dry-run"], arguments].concat());
+    assert!(does(&["release"]).contains(&format!(" --to '{releases}'")));
+    assert!(does(&["run", "PCAP=air.pcap", "RADIO=1"]).contains(&here("air.pcap")));
+    let port = "ESPPORT=rfc2217://127.0.0.1:9";
+    assert!(does(&["flash", port, "IDENTITY=id.bin"]).contains(&here("id.bin")));
 }
