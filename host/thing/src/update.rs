@@ -190,8 +190,7 @@ impl Which {
         } else if let Some(list) = &self.fleet {
             let fleet = Fleet::read(list)?;
             let things = fleet.things().map(str::to_owned).collect();
-            let name = list.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            Targets::Fleet { name, things }
+            Targets::Fleet { name: list.to_string_lossy().into_owned(), things }
         } else if self.named {
             Targets::Thing(context.folder()?.thing().to_owned())
         } else {

@@ -257,23 +257,31 @@ fn groups_and_lists_are_one_job_each() {
     let place = Place::prepared("us-east-2");
     let region = place.region;
     let _ = place.bed.tell("POST", "/thing-groups/lamps");
-    let list = place.bed.folder.path().join("things.csv");
-    std::fs::write(&list, "thing,place\nlamp,hall\ndoor,yard\n").unwrap();
-    let list = list.display().to_string();
-    let fleet = ["--fleet", list.as_str()];
+    let folder = place.bed.folder.path();
+    std::fs::create_dir(folder.join("site-b")).unwrap();
+    let list = "site-b/things.csv";
+    std::fs::write(folder.join(list), "thing,place\nlamp,hall\ndoor,yard\n").unwrap();
+    let fleet = ["--fleet", list];
     let refused = place.begin(&fleet);
     says(&refused, "there is no thing door in this account");
     let _ = place.bed.tell("POST", "/things/door");
     let arn = |name: &str| format!("arn:aws:iot:{region}:123456789012:{name}");
     for (which, targets, words) in [
         (&["--group", "lamps"][..], vec![arn("thinggroup/lamps")], "GROUP=lamps"),
-        (&fleet[..], vec![arn("thing/lamp"), arn("thing/door")], "FLEET=things.csv"),
+        (&fleet[..], vec![arn("thing/lamp"), arn("thing/door")], "FLEET=site-b/things.csv"),
     ] {
         let begun = text(&place.begin(which));
         assert!(begun.contains(&format!("`make update-cancel {words}` calls it off")), "{begun}");
         let (id, ..) = place.ordered();
         let job = place.bed.ask(&format!("/jobs/{id}"))["job"].clone();
         assert_eq!(job["targets"], serde_json::json!(targets));
+        if words.starts_with("FLEET") {
+            // The same list from elsewhere is the same order.
+            let whole = folder.join(list).display().to_string();
+            let elsewhere = text(&place.begin(&["--fleet", &whole]));
+            assert!(elsewhere.contains("going on     with version 1.2.3"), "{elsewhere}");
+            assert!(elsewhere.contains(&format!("update-cancel FLEET={whole}`")), "{elsewhere}");
+        }
         let done = place.command_of(which, "update-cancel", &[]).output().unwrap();
         assert!(done.status.success() && place.is_clear(), "{}", text(&done));
     }
