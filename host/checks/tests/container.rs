@@ -184,8 +184,9 @@ fn a_working_copy_of_root_s_serves_too() {
 }
 
 /// Set-up with stand-ins for what changes the machine, where these packages are missing and can be
-/// installed or not. What systemctl was told, and what set-up said.
-fn set_up(missing: &str, installs: bool) -> (String, String) {
+/// installed or not, and there is a broker before (not a package's, if its own is missing) or not. What
+/// systemctl was told, and what set-up said.
+fn set_up(missing: &str, installs: bool, broker: bool) -> (String, String) {
     let copy = tempfile::tempdir().unwrap();
     let (here, programs) = (copy.path(), copy.path().join("programs"));
     for folder in ["tools", "vendor/crates", "programs", "lib/rustlib/src/rust/library"] {
@@ -204,7 +205,8 @@ fn set_up(missing: &str, installs: bool) -> (String, String) {
          [ \"$2\" = '${{Version}}' ] && echo 1.96.0 || echo 'install ok installed'"
     );
     let apt_get = format!("[ \"$1\" = update ] || {installs}");
-    let systemctl = format!("echo \"$*\" >>'{}/told'", here.display());
+    let told = here.join("told");
+    let systemctl = format!("[ $1 != cat ] || exec {broker}\necho \"$*\" >>'{}'", told.display());
     for (name, text) in [
         ("rustc", rustc),
         ("cargo", "exit 1"),
@@ -224,21 +226,21 @@ fn set_up(missing: &str, installs: bool) -> (String, String) {
         .unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.success(), installs, "{said}");
-    (fs::read_to_string(here.join("told")).unwrap_or_default(), said)
+    (fs::read_to_string(told).unwrap_or_default(), said)
 }
 
 /// A broker that runs already is the person's, whatever else is installed.
 #[test]
 fn set_up_switches_off_no_broker_but_its_own() {
     const OFF: &str = "disable --now mosquitto";
-    for missing in ["mosquitto-clients", "patch openssl", ""] {
-        let (told, said) = set_up(missing, true);
+    for missing in ["mosquitto-clients", "patch openssl", "mosquitto", ""] {
+        let (told, said) = set_up(missing, true, true);
         assert!(told.is_empty(), "{missing}: {told}");
         assert_eq!(said.contains("installing"), !missing.is_empty(), "{said}");
     }
     // Nor does one go on running when the rest of the list could not be installed.
     for (missing, installs) in [("mosquitto", true), ("patch mosquitto git", false)] {
-        let (told, said) = set_up(missing, installs);
+        let (told, said) = set_up(missing, installs, false);
         assert!(told.lines().any(|line| line == OFF), "{told}");
         assert!(said.contains("`systemctl enable --now mosquitto` starts it again"), "{said}");
     }
