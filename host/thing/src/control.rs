@@ -18,6 +18,13 @@ use cloud::pki::Pki;
 /// How long the device may take to obey.
 const OBEY_LIMIT: Duration = Duration::from_secs(10);
 
+#[derive(clap::Args)]
+pub struct Switching {
+    /// The firmware is an application of one's own: what it reports, nobody knows here
+    #[arg(long)]
+    application: bool,
+}
+
 /// Publishes any message.
 ///
 /// # Errors
@@ -34,11 +41,15 @@ pub fn send(context: &Context, message: &str) -> Result<()> {
     ))
 }
 
-/// Switches the LED and waits until the device says that it did.
+/// Switches the LED and waits until the device says that it did; to an application of one's own, the
+/// command is sent like any message.
 ///
 /// # Errors
 /// When nothing runs, or the device does not answer within ten seconds.
-pub fn switch(context: &Context, led: Led) -> Result<()> {
+pub fn switch(context: &Context, led: Led, arguments: &Switching) -> Result<()> {
+    if arguments.application {
+        return send(context, led.word());
+    }
     let (running, mut operator) = join_device(&context.settings.state)?;
     operator.subscribe(&running.topics.status)?;
     operator.publish(&running.topics.control, led.word().as_bytes(), false)?;

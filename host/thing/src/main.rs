@@ -47,9 +47,9 @@ enum Verb {
     /// Run the device with its local cloud until Ctrl-C
     Run(run::Arguments),
     /// Light the LED of the running device
-    On,
+    On(control::Switching),
     /// Darken the LED of the running device
-    Off,
+    Off(control::Switching),
     /// Publish a message to the running device's control topic
     Send {
         /// What to send, as it is
@@ -132,8 +132,8 @@ fn perform(verb: Verb, context: Context) -> Result<()> {
         Verb::Identity(arguments) => identity::write(context, arguments),
         Verb::IdentityInfo(arguments) => identity::describe(&context, arguments),
         Verb::Run(arguments) => run::run(context, &arguments),
-        Verb::On => control::switch(&context, Led::On),
-        Verb::Off => control::switch(&context, Led::Off),
+        Verb::On(arguments) => control::switch(&context, Led::On, &arguments),
+        Verb::Off(arguments) => control::switch(&context, Led::Off, &arguments),
         Verb::Send { message } => control::send(&context, &message),
         Verb::Watch => control::watch(&context),
         Verb::Smoke(arguments) => smoke::smoke(context, &arguments),

@@ -31,7 +31,7 @@ use updates::{
 use crate::context::{Configured, Context};
 use crate::control;
 use crate::provision;
-use crate::release::KeyArguments;
+use crate::release::{self, KeyArguments};
 use crate::run;
 use crate::smoke;
 
@@ -191,8 +191,7 @@ impl Which {
         } else if let Some(list) = &self.fleet {
             let fleet = Fleet::read(list)?;
             let things = fleet.things().map(str::to_owned).collect();
-            let name = list.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            Targets::Fleet { name, things }
+            Targets::Fleet { name: list.to_string_lossy().into_owned(), things }
         } else if self.named {
             Targets::Thing(context.folder()?.thing().to_owned())
         } else {
@@ -269,8 +268,8 @@ impl Opened<'_> {
     }
 }
 
-/// Says which version has to be built and signed before the update: none when a release is named, or
-/// an update of these things is not over yet.
+/// Says which version has to be built and signed before the update: none when a release is named, the
+/// version has one, or an update of these things is not over yet.
 pub fn next_version(context: &Context, arguments: &VersionArguments) -> Result<()> {
     let VersionArguments { which, image } = arguments;
     let meant = which.meant(context)?;
@@ -279,10 +278,14 @@ pub fn next_version(context: &Context, arguments: &VersionArguments) -> Result<(
     if image.release.is_some() || orders.find(&meant.targets)?.is_some() {
         return Ok(());
     }
-    match image.new_version {
-        Some(version) => output::line(version),
-        None => output::line(image.next()),
+    let Some(version) = image.new_version else { return output::line(image.next()) };
+    let released = release::file(&image.releases, &image.board, version);
+    if released.try_exists()? {
+        // Standard output is for the version alone.
+        eprintln!("{} is there: it goes as it is, and nothing is built", released.display());
+        return Ok(());
     }
+    output::line(version)
 }
 
 impl ImageArguments {
@@ -309,9 +312,7 @@ impl ImageArguments {
     fn read(&self) -> Result<Release> {
         let file = match (&self.release, self.new_version) {
             (Some(file), _) => file.clone(),
-            (None, Some(version)) => {
-                self.releases.join(format!("{}-{version}.release", self.board.name))
-            }
+            (None, Some(version)) => release::file(&self.releases, &self.board, version),
             (None, None) => {
                 bail!("which image? RELEASE=file, as `make release VERSION=1.2.3` makes it")
             }
