@@ -88,8 +88,8 @@ HOST_CRATES = $(foreach crate,app-model board-facts clock crypto-tests dns fuzz 
 
 # Budgets in bytes. They hold what this project ships small; an application of your own may take
 # what the chip has room for: 950,256 bytes of code and constants. Updates over the air have an
-# allowance of their own, on top of that of a firmware without them: 24 KB, identities and what keeps an
-# image from booting that was not found good included.
+# allowance of their own, on top of that of a firmware without them: 24 KB, with the radio 18 KB,
+# identities and what keeps an image from booting that was not found good included.
 with_radio = $(if $(filter qemu,$(BOARD)),,$(radio))
 without_updates_too = $(if $(filter qemu,$(BOARD)),1,$(without_updates))
 FLASH_MAX ?= $(if $(own),950256,$(if $(with_radio),$(if $(without_updates_too),419840,438272),$(if $(without_updates_too),256000,280576)))
