@@ -85,6 +85,9 @@ WAITING = export RUST_TEST_THREADS=4
 # Tested on this machine, with clippy's eye on them: the host programs and the pure crates.
 HOST_CRATES = $(foreach crate,app-model board-facts clock crypto-tests dns fuzz gcm identity p256-lx106 packets records rsa-lx106 runtime-model slots soft-i2c update wpa \
 	process isa certificates things board cloud provisioning releases updates checks thing,-p $(crate))
+# The chip's: what is linked, and what it is made of beside the pure crates.
+CHIP_PROGRAMS = $(addprefix -p firmware-,$(BOARDS)) $(addprefix -p example-,$(EXAMPLES)) -p boot-stage -p target-tests
+CHIP_CRATES = $(foreach crate,app esp8266-chip launch lx106 mqtt net rtos runtime tls vendor-sys,-p $(crate))
 
 # Budgets in bytes. They hold what this project ships small; an application of your own may take
 # what the chip has room for: 950,256 bytes of code and constants. Updates over the air have an
@@ -150,7 +153,7 @@ features = $(if $(filter qemu,$(BOARD)),,$(chip_features))
 # For the AWS CLI; empty leaves them to its configuration.
 AWS = $(if $(AWS_PROFILE),AWS_PROFILE='$(AWS_PROFILE)') $(if $(AWS_REGION),AWS_REGION='$(AWS_REGION)')
 
-.PHONY: foreign help setup build tools fmt doc port host-crates run on off send watch smoke provision deprovision provision-fleet aws-stand-in \
+.PHONY: foreign help setup build tools fmt doc port host-crates chip-crates run on off send watch smoke provision deprovision provision-fleet aws-stand-in \
 	new identity identity-info signing-key release update update-identity update-status update-cancel update-policy update-fleet test lint unit virtual-test virtual-bench fuzz target-test board-test boot-test \
 	app-test foreign-test rom-compare flash-test update-test update-powercut update-soak e2e image flash flash-identity whose erase monitor esptool virtual-board boards nodemcu-image new-board \
 	page-packages page-test crate-test chip-tests curve-test constant-time curve-fuzz container audit soak bench size vendor env clean sdk radio-test radio-soak hostapd-test \
@@ -268,8 +271,7 @@ lint: tools ## rustfmt, clippy, no private key under version control, no crate t
 	@$(THING_TOOL) check-secrets
 	@($(call host,metadata) $(LOCKED) --no-deps --format-version 1) | $(THING_TOOL) check-floors
 	@$(call host,fmt) --all --check || { echo "make lint: 'make fmt' mends the formatting" >&2; exit 1; }
-	@$(FIRMWARE) clippy --quiet $(LOCKED) --release $(addprefix -p firmware-,$(BOARDS)) \
-		$(addprefix -p example-,$(EXAMPLES)) -p target-tests -- -D warnings
+	@$(FIRMWARE) clippy --quiet $(LOCKED) --release $(CHIP_PROGRAMS) -- -D warnings
 	@$(FIRMWARE) clippy --quiet $(LOCKED) --release -p target-tests --no-default-features \
 		--features chip -- -D warnings
 ifneq ($(radio),)
@@ -277,13 +279,9 @@ ifneq ($(radio),)
 endif
 	@$(call host,clippy) --quiet $(LOCKED) $(HOST_CRATES) $(HOST_TESTS) --all-targets -- -D warnings
 
-# The chip's crates: what the boards and the test firmware are made of.
-CHIP_CRATES = $(foreach crate,app esp8266-chip launch lx106 mqtt net rtos runtime tls vendor-sys,-p $(crate))
-
 doc: setup ## the Rust documentation of all crates, without a warning, in target/doc and target/xtensa-esp8266-none-elf/doc
 	@export RUSTDOCFLAGS='-D warnings'; $(call host,doc) --quiet $(LOCKED) --no-deps $(HOST_CRATES) $(HOST_TESTS)
-	@export RUSTDOCFLAGS='-D warnings'; $(FIRMWARE) doc --quiet $(LOCKED) --no-deps $(CHIP_CRATES) \
-		$(addprefix -p firmware-,$(BOARDS)) -p target-tests
+	@export RUSTDOCFLAGS='-D warnings'; $(FIRMWARE) doc --quiet $(LOCKED) --no-deps $(CHIP_CRATES) $(CHIP_PROGRAMS)
 	@echo "target/doc/thing/index.html (this machine's crates), target/xtensa-esp8266-none-elf/doc/app/index.html (the device's)"
 
 fmt: setup ## format all Rust
@@ -587,6 +585,9 @@ env: ## what a shell needs for a plain `cargo build --release`: eval "$(make -s 
 # For tools/editor-check.
 host-crates:
 	@echo $(HOST_CRATES) $(HOST_TESTS)
+
+chip-crates:
+	@echo $(CHIP_PROGRAMS)
 
 clean: ## remove what was built (the local PKI stays)
 	@rm -rf target
