@@ -75,6 +75,9 @@ HOST_TESTS = -p virtual-nodemcu -p aws-stand-in -p board-tests -p boot-tests -p 
 # CI takes the lock file as it is; at home a new dependency or crate enters it by itself.
 LOCKED = $(if $(CI),--locked)
 # UPDATES=0 leaves updates over the air out of a board's firmware (board-facts reads it).
+ifneq ($(filter-out 0 1,$(UPDATES)),)
+$(error UPDATES=$(UPDATES): 0 leaves updates over the air out, 1 is the usual)
+endif
 without_updates = $(filter 0,$(UPDATES))
 ifneq ($(without_updates),)
 export FIRMWARE_UPDATES := 0
@@ -108,6 +111,9 @@ ESP8266_SDK := $(shell for sdk in '$(SDK)' "$$HOME/esp/ESP8266_RTOS_SDK"; do \
 	if [ -d "$$sdk" ]; then echo "$$sdk"; break; fi; done)
 endif
 RADIO ?= $(if $(ESP8266_SDK),1,0)
+ifneq ($(filter-out 0 1,$(RADIO)),)
+$(error RADIO=$(RADIO): 0 leaves the radio out, 1 wants it)
+endif
 export ESP8266_SDK
 radio = $(filter 1,$(RADIO))
 
@@ -146,6 +152,9 @@ virtual_options = $(strip $(VIRTUAL) $(if $(filter-out 0,$(WEB)),--web 127.0.0.1
 ESPBAUD ?= 460800
 MONITORBAUD ?= 115200
 export ESPPORT
+ifneq ($(filter-out 80 160,$(CPU_MHZ)),)
+$(error CPU_MHZ=$(CPU_MHZ): 80 (the usual) or 160)
+endif
 fast = $(filter 160,$(CPU_MHZ))
 chip_features = $(if $(fast),--features cpu-160mhz) $(if $(radio),--features radio)
 features = $(if $(filter qemu,$(BOARD)),,$(chip_features))
@@ -536,8 +545,8 @@ update-test: nodemcu-image virtual-board example-image-button example-image-batt
 update-powercut: nodemcu-image virtual-board ## (hours; goes on where it was interrupted) the power fails after every 256th byte of an update, and at each around boot records [POWERCUT_BOARDS=4]
 	@$(call host,test) $(LOCKED) -p e2e --test update -- --ignored --nocapture power::
 
-update-soak: nodemcu-image virtual-board ## (an hour and a half) UPDATES=100 updates to and fro, with a level heap
-	@export UPDATES=$(or $(UPDATES),100); $(call host,test) $(LOCKED) -p e2e --test update -- --ignored --nocapture a_hundred_updates
+update-soak: nodemcu-image virtual-board ## (an hour and a half) ROUNDS=100 updates to and fro, with a level heap
+	@export ROUNDS=$(or $(ROUNDS),100); $(call host,test) $(LOCKED) -p e2e --test update -- --ignored --nocapture a_hundred_updates
 
 flash-test: nodemcu-image virtual-board ## flashing, monitor and the firmware on virtual boards, what goes wrong included
 	@$(WAITING); $(call host,test) --quiet $(LOCKED) -p e2e --test board
