@@ -61,6 +61,29 @@ fn every_link_leads_somewhere() {
     assert!(count > 10);
 }
 
+/// The ways through the house name files: whole, or without the folder `src` of the crate.
+#[test]
+fn every_file_that_architecture_names_is_there() {
+    let text = read("ARCHITECTURE.md");
+    // The tree's lines are of the folder above them.
+    let (_, text) = text.split_once("\n## The host's house\n").unwrap();
+    let is_file = |word: &str| {
+        word.contains('/')
+            && Path::new(word).extension().is_some_and(|e| {
+                ["rs", "c", "h", "S", "ld", "toml", "awk", "json"].iter().any(|known| e == *known)
+            })
+    };
+    let between = |c: char| !c.is_ascii_alphanumeric() && !"_-./".contains(c);
+    let words = text.split(between).filter(|word| !word.starts_with('/'));
+    let files: BTreeSet<&str> = words.filter(|word| is_file(word)).collect();
+    assert!(files.len() > 30, "{files:?}");
+    for file in files {
+        let (folder, name) = file.rsplit_once('/').unwrap();
+        let places = [root().join(file), root().join(folder).join("src").join(name)];
+        assert!(places.iter().any(|place| place.is_file()), "{file}");
+    }
+}
+
 #[test]
 fn every_crate_that_is_used_stands_in_the_table_of_licences() {
     let readme = read("README.md");
