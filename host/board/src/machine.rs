@@ -144,10 +144,11 @@ impl Firmware {
         let identity = folder.join(format!("{}-identity.bin", self.board.name));
         files::write(&identity, region, SECRET)?;
         let line = Line { board: self.board.clone(), port: board.port(), baud: BAUD };
+        let thing = "this device";
         if holds(&options.flash, &image)? {
-            flash::flash_identity(&esptool, &line, "this device", &identity)?;
+            flash::flash_identity(&esptool, &line, thing, &identity)?;
         } else {
-            flash::flash(&esptool, &line, &image, Some(&identity))?;
+            flash::flash(&esptool, &line, &image, thing, Some(&identity))?;
         }
         board.restart()?;
         let VirtualBoard { process, console, .. } = board;
