@@ -592,11 +592,11 @@ env: ## what a shell needs for a plain `cargo build --release`: eval "$(make -s 
 	@echo 'export PATH="$(dir $(RUSTC)):$$PATH" RUSTC=$(RUSTC) $(CHIP_ENV)'
 
 # For tools/editor-check.
-host-crates:
-	@echo $(HOST_CRATES) $(HOST_TESTS)
-
 chip-crates:
 	@echo $(CHIP_PROGRAMS)
+
+host-crates:
+	@echo $(HOST_CRATES) $(HOST_TESTS)
 
 clean: ## remove what was built (the local PKI stays)
 	@rm -rf target

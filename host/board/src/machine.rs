@@ -144,11 +144,10 @@ impl Firmware {
         let identity = folder.join(format!("{}-identity.bin", self.board.name));
         files::write(&identity, region, SECRET)?;
         let line = Line { board: self.board.clone(), port: board.port(), baud: BAUD };
-        let thing = "this device";
         if holds(&options.flash, &image)? {
-            flash::flash_identity(&esptool, &line, thing, &identity)?;
+            flash::flash_identity(&esptool, &line, "this device", &identity)?;
         } else {
-            flash::flash(&esptool, &line, &image, thing, Some(&identity))?;
+            flash::flash(&esptool, &line, &image, "this device", Some(&identity))?;
         }
         board.restart()?;
         let VirtualBoard { process, console, .. } = board;
