@@ -75,6 +75,9 @@ HOST_TESTS = -p virtual-nodemcu -p aws-stand-in -p board-tests -p boot-tests -p 
 # CI takes the lock file as it is; at home a new dependency or crate enters it by itself.
 LOCKED = $(if $(CI),--locked)
 # UPDATES=0 leaves updates over the air out of a board's firmware (board-facts reads it).
+ifneq ($(filter-out 0 1,$(UPDATES)),)
+$(error UPDATES=$(UPDATES): 0 leaves updates over the air out, 1 is the usual)
+endif
 without_updates = $(filter 0,$(UPDATES))
 ifneq ($(without_updates),)
 export FIRMWARE_UPDATES := 0
@@ -85,6 +88,9 @@ WAITING = export RUST_TEST_THREADS=4
 # Tested on this machine, with clippy's eye on them: the host programs and the pure crates.
 HOST_CRATES = $(foreach crate,app-model board-facts clock crypto-tests dns fuzz gcm identity p256-lx106 packets records rsa-lx106 runtime-model slots soft-i2c update wpa \
 	process isa certificates things board cloud provisioning releases updates checks thing,-p $(crate))
+# The chip's: what is linked, and what it is made of beside the pure crates.
+CHIP_PROGRAMS = $(addprefix -p firmware-,$(BOARDS)) $(addprefix -p example-,$(EXAMPLES)) -p boot-stage -p target-tests
+CHIP_CRATES = $(foreach crate,app esp8266-chip launch lx106 mqtt net rtos runtime tls vendor-sys,-p $(crate))
 
 # Budgets in bytes. They hold what this project ships small; an application of your own may take
 # what the chip has room for: 950,256 bytes of code and constants. Updates over the air have an
@@ -105,6 +111,9 @@ ESP8266_SDK := $(shell for sdk in '$(SDK)' "$$HOME/esp/ESP8266_RTOS_SDK"; do \
 	if [ -d "$$sdk" ]; then echo "$$sdk"; break; fi; done)
 endif
 RADIO ?= $(if $(ESP8266_SDK),1,0)
+ifneq ($(filter-out 0 1,$(RADIO)),)
+$(error RADIO=$(RADIO): 0 leaves the radio out, 1 wants it)
+endif
 export ESP8266_SDK
 radio = $(filter 1,$(RADIO))
 
@@ -147,6 +156,9 @@ virtual_options = $(strip $(VIRTUAL) $(if $(filter-out 0,$(WEB)),--web 127.0.0.1
 ESPBAUD ?= 460800
 MONITORBAUD ?= 115200
 export ESPPORT
+ifneq ($(filter-out 80 160,$(CPU_MHZ)),)
+$(error CPU_MHZ=$(CPU_MHZ): 80 (the usual) or 160)
+endif
 fast = $(filter 160,$(CPU_MHZ))
 chip_features = $(if $(fast),--features cpu-160mhz) $(if $(radio),--features radio)
 features = $(if $(filter qemu,$(BOARD)),,$(chip_features))
@@ -154,7 +166,7 @@ features = $(if $(filter qemu,$(BOARD)),,$(chip_features))
 # For the AWS CLI; empty leaves them to its configuration.
 AWS = $(if $(AWS_PROFILE),AWS_PROFILE='$(AWS_PROFILE)') $(if $(AWS_REGION),AWS_REGION='$(AWS_REGION)')
 
-.PHONY: foreign help setup build tools fmt doc port host-crates run on off send watch smoke provision deprovision provision-fleet aws-stand-in \
+.PHONY: foreign help setup build tools fmt doc port host-crates chip-crates run on off send watch smoke provision deprovision provision-fleet aws-stand-in \
 	new identity identity-info signing-key release update update-identity update-status update-cancel update-policy update-fleet test lint unit virtual-test virtual-bench fuzz target-test board-test boot-test \
 	app-test foreign-test rom-compare flash-test update-test update-powercut update-soak e2e image flash flash-identity whose erase monitor esptool virtual-board boards nodemcu-image new-board \
 	page-packages page-test crate-test chip-tests curve-test constant-time curve-fuzz container audit soak bench size vendor env clean sdk radio-test radio-soak hostapd-test \
@@ -275,8 +287,7 @@ lint: tools ## rustfmt, clippy, no private key under version control, no crate t
 	@$(THING_TOOL) check-secrets
 	@($(call host,metadata) $(LOCKED) --no-deps --format-version 1) | $(THING_TOOL) check-floors
 	@$(call host,fmt) --all --check || { echo "make lint: 'make fmt' mends the formatting" >&2; exit 1; }
-	@$(FIRMWARE) clippy --quiet $(LOCKED) --release $(addprefix -p firmware-,$(BOARDS)) \
-		$(addprefix -p example-,$(EXAMPLES)) -p target-tests -- -D warnings
+	@$(FIRMWARE) clippy --quiet $(LOCKED) --release $(CHIP_PROGRAMS) -- -D warnings
 	@$(FIRMWARE) clippy --quiet $(LOCKED) --release -p target-tests --no-default-features \
 		--features chip -- -D warnings
 ifneq ($(radio),)
@@ -284,13 +295,9 @@ ifneq ($(radio),)
 endif
 	@$(call host,clippy) --quiet $(LOCKED) $(HOST_CRATES) $(HOST_TESTS) --all-targets -- -D warnings
 
-# The chip's crates: what the boards and the test firmware are made of.
-CHIP_CRATES = $(foreach crate,app esp8266-chip launch lx106 mqtt net rtos runtime tls vendor-sys,-p $(crate))
-
 doc: setup ## the Rust documentation of all crates, without a warning, in target/doc and target/xtensa-esp8266-none-elf/doc
 	@export RUSTDOCFLAGS='-D warnings'; $(call host,doc) --quiet $(LOCKED) --no-deps $(HOST_CRATES) $(HOST_TESTS)
-	@export RUSTDOCFLAGS='-D warnings'; $(FIRMWARE) doc --quiet $(LOCKED) --no-deps $(CHIP_CRATES) \
-		$(addprefix -p firmware-,$(BOARDS)) -p target-tests
+	@export RUSTDOCFLAGS='-D warnings'; $(FIRMWARE) doc --quiet $(LOCKED) --no-deps $(CHIP_CRATES) $(CHIP_PROGRAMS)
 	@echo "target/doc/thing/index.html (this machine's crates), target/xtensa-esp8266-none-elf/doc/app/index.html (the device's)"
 
 fmt: setup ## format all Rust
@@ -546,8 +553,8 @@ update-test: nodemcu-image virtual-board example-image-button example-image-batt
 update-powercut: nodemcu-image virtual-board ## (hours; goes on where it was interrupted) the power fails after every 256th byte of an update, and at each around boot records [POWERCUT_BOARDS=4]
 	@$(call host,test) $(LOCKED) -p e2e --test update -- --ignored --nocapture power::
 
-update-soak: nodemcu-image virtual-board ## (an hour and a half) UPDATES=100 updates to and fro, with a level heap
-	@export UPDATES=$(or $(UPDATES),100); $(call host,test) $(LOCKED) -p e2e --test update -- --ignored --nocapture a_hundred_updates
+update-soak: nodemcu-image virtual-board ## (an hour and a half) ROUNDS=100 updates to and fro, with a level heap
+	@export ROUNDS=$(or $(ROUNDS),100); $(call host,test) $(LOCKED) -p e2e --test update -- --ignored --nocapture a_hundred_updates
 
 flash-test: nodemcu-image virtual-board ## flashing, monitor and the firmware on virtual boards, what goes wrong included
 	@$(WAITING); $(call host,test) --quiet $(LOCKED) -p e2e --test board
@@ -593,6 +600,9 @@ env: ## what a shell needs for a plain `cargo build --release`: eval "$(make -s 
 	@echo 'export PATH="$(dir $(RUSTC)):$$PATH" RUSTC=$(RUSTC) $(CHIP_ENV)'
 
 # For tools/editor-check.
+chip-crates:
+	@echo $(CHIP_PROGRAMS)
+
 host-crates:
 	@echo $(HOST_CRATES) $(HOST_TESTS)
 

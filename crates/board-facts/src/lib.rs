@@ -220,9 +220,11 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// Whether it can be the name of a field in Rust.
+/// Whether it can be the name of a field in Rust, written with `r#` where it is a word of the
+/// language. These three cannot be written so.
 fn is_field(name: &str) -> bool {
-    name.starts_with(|c: char| c.is_ascii_lowercase())
+    !["self", "super", "crate"].contains(&name)
+        && name.starts_with(|c: char| c.is_ascii_lowercase())
         && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit())
 }
 
@@ -289,7 +291,8 @@ impl Board {
             seen.push(*gpio);
             if !is_field(name) || board.pins.contains_key(name) {
                 return Err(malformed(format!(
-                    "the button's name {name:?} is not one word of small letters and digits, or a pin's"
+                    "the button's name {name:?} is not one word of small letters and digits, or a pin's, \
+                     or one that Rust keeps for itself"
                 )));
             }
         }
@@ -299,7 +302,10 @@ impl Board {
         let mut places = Vec::new();
         for (name, place) in &board.pins {
             if !is_field(&name.to_ascii_lowercase()) {
-                return Err(malformed(format!("the pin's name {name:?} is not one word")));
+                return Err(malformed(format!(
+                    "the pin's name {name:?} is not one word of letters and digits, or one that Rust \
+                     keeps for itself"
+                )));
             }
             let reason = match place {
                 Place::Gpio(WAKE) | Place::Analog(_) => None,
@@ -546,6 +552,8 @@ mod tests {
             ("pins = { D1 = 6 }", "flash"),
             ("pins = { D1 = 5, SCL = 5 }", "twice"),
             ("pins = { 'D 1' = 5 }", "one word"),
+            ("pins = { SELF = 5 }", "Rust keeps"),
+            ("buttons = [{ name = 'super', gpio = 0 }]", "Rust keeps"),
             ("pins = { A0 = 'dac' }", "pins"),
             ("buttons = [{ name = 'flash', gpio = 1 }]", "GPIO1"),
             ("buttons = [{ name = 'Flash', gpio = 0 }]", "small letters"),
@@ -584,6 +592,19 @@ mod tests {
             Board::parse("x", text).unwrap().offers().into_iter().collect();
         assert_eq!(offers["gpio15"], Offer::Pin(15));
         assert!(matches!(offers["gpio0"], Offer::Taken(0, _)));
+    }
+
+    #[test]
+    fn what_the_boards_readme_shows_is_a_board() {
+        let readme = fs::read_to_string(bsp().join("README.md")).unwrap();
+        let shown = readme.lines().skip_while(|line| *line != "    # bsp/lamp/board.toml");
+        let shown = shown.take_while(|line| line.is_empty() || line.starts_with("    "));
+        let text: String = shown.map(|line| format!("{}\n", line.trim_start())).collect();
+        let board = Board::parse("lamp", &text).unwrap();
+        assert_eq!((board.title.as_str(), board.led.gpio), ("lamp", 5));
+        assert_eq!(board.straps, [15]);
+        assert_eq!(board.buttons.len(), 1);
+        assert_eq!(board.pins["A0"], Place::Analog(Converter::Adc));
     }
 
     #[test]

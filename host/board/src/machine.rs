@@ -147,7 +147,7 @@ impl Firmware {
         if holds(&options.flash, &image)? {
             flash::flash_identity(&esptool, &line, "this device", &identity)?;
         } else {
-            flash::flash(&esptool, &line, &image, Some(&identity))?;
+            flash::flash(&esptool, &line, &image, "this device", Some(&identity))?;
         }
         board.restart()?;
         let VirtualBoard { process, console, .. } = board;

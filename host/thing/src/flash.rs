@@ -39,10 +39,11 @@ pub struct IdentityArguments {
 }
 
 /// Writes firmware and identity.
-pub fn flash(arguments: &Arguments) -> Result<()> {
+pub fn flash(context: &Context, arguments: &Arguments) -> Result<()> {
     let Arguments { files, identity, line } = arguments;
     let image = Image::in_folder(&files.folder);
-    board::flash::flash(&files.esptool.find()?, line, &image, identity.as_deref())
+    let thing = &context.settings.thing;
+    board::flash::flash(&files.esptool.find()?, line, &image, thing, identity.as_deref())
 }
 
 /// Writes the identity alone.

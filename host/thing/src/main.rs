@@ -149,7 +149,7 @@ fn perform(verb: Verb, context: Context) -> Result<()> {
         Verb::CheckSecrets => checks::secrets::check(),
         Verb::CheckFloors => checks::floors::check(std::io::stdin().lock()),
         Verb::Image(arguments) => image::make(&arguments),
-        Verb::Flash(arguments) => flash::flash(&arguments),
+        Verb::Flash(arguments) => flash::flash(&context, &arguments),
         Verb::FlashIdentity(arguments) => flash::flash_identity(&context, arguments),
         Verb::SigningKey(arguments) => release::make_key(&context, &arguments),
         Verb::Release(arguments) => release::make(&context, &arguments),

@@ -419,6 +419,9 @@ fn the_papers_walks_through_the_tree_work() {
     for heading in ["A board", "A command of the aws_iot application", "A field of its status"] {
         apply(&tree.folder, &diff_of(YOUR_OWN, heading));
     }
+    let main = tree.folder.join("bsp/lamp/src/main.rs");
+    let pins = fs::read_to_string(&main).unwrap() + "chip::pins!();\n";
+    fs::write(&main, pins).unwrap();
     succeeds(&mut tree.cargo(&["test", "--quiet", "-p", "app-model"]));
     succeeds(&mut tree.cargo_for_the_chip(&[
         "check",

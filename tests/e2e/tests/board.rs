@@ -489,7 +489,11 @@ fn no_sound_firmware_is_said_and_flashing_mends_it() {
     monitor.says("rom| boot: no firmware: `make flash` writes it");
     drop(monitor);
     let folder = built("image/nodemcu");
-    succeeds("flash", &port, &["--folder", folder.to_str().unwrap(), "--baud", "921600"]);
+    let none = bench.path("none.bin");
+    let folder = ["--folder", folder.to_str().unwrap(), "--baud", "921600", "--identity"];
+    let named = ["--thing", "lamp"];
+    let text = succeeds("flash", &port, &[&folder[..], &[none.to_str().unwrap()], &named].concat());
+    assert!(text.contains("`make identity THING=lamp` makes it"), "{text}");
     board.restart().unwrap();
     shows(&board, "connected to ");
 }

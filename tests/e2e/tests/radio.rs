@@ -10,7 +10,7 @@ use board::virtual_board::{VirtualBoard, VirtualOptions};
 use board_facts::Board;
 use e2e::server::{Server, tls_config};
 use e2e::sleeper::{Awake, Sleeper};
-use e2e::{Stage, Watcher};
+use e2e::{Secrets, Stage, Watcher};
 use process::files::{self, SECRET};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -46,6 +46,7 @@ fn retry<T>(what: impl Fn() -> std::io::Result<T>) -> T {
 struct Set {
     board: VirtualBoard,
     control: Remote,
+    secrets: Secrets,
     _folder: TempDir,
 }
 
@@ -54,7 +55,9 @@ impl Set {
         let folder = process::scratch::folder().unwrap();
         let image = Image::in_folder(&built("image/nodemcu-wifi"));
         let mut flash = vec![0xFF; FLASH_SIZE as usize];
-        let region = (IDENTITY_OFFSET, identity.region().unwrap());
+        let region = identity.region().unwrap();
+        let secrets = Secrets::of(&region);
+        let region = (IDENTITY_OFFSET, region);
         for (at, bytes) in image.contents().unwrap().into_iter().chain([region]) {
             flash[at as usize..][..bytes.len()].copy_from_slice(&bytes);
         }
@@ -74,7 +77,7 @@ impl Set {
         let mut board = VirtualBoard::start(&options).unwrap();
         board.restart().unwrap();
         let control = retry(|| Remote::connect(&socket));
-        Self { board, control, _folder: folder }
+        Self { board, control, secrets, _folder: folder }
     }
 
     /// Waits for a line with this in it, from `mark` on; the mark behind it.
@@ -95,13 +98,14 @@ impl Set {
         self.control.ask(request).unwrap()
     }
 
-    /// No crash, and no reset but the first.
+    /// No crash, no reset but the first, and no key on the console.
     #[track_caller]
     fn is_whole(&self) {
         let text = self.board.console.tail(5000);
         for sign in ["*** CRASH", "[board] fault", "[board] reset: watchdog"] {
             assert!(!text.contains(sign), "{text}");
         }
+        self.secrets.assert_hidden(&text);
     }
 }
 

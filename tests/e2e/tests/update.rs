@@ -822,7 +822,7 @@ fn the_power_fails_while_the_boot_record_is_written() {
 #[test]
 #[ignore = "hours: `make update-soak`"]
 fn a_hundred_updates_leave_the_heap_level() {
-    let count = std::env::var("UPDATES").map_or(100, |count| count.parse().unwrap());
+    let count = std::env::var("ROUNDS").map_or(100, |count| count.parse().unwrap());
     // The image that was there at the beginning: this takes long.
     let images = [1, 2].map(|minor| version(&shipped(), [0, minor, 0]));
     let mut field = Field::new();
