@@ -50,13 +50,15 @@ fn a_plain_job_with_a_stream_does_as_well() {
 }
 
 /// As AWS's own service writes them: in its order, with members that mean nothing here, by two
-/// protocols, and with what JSON allows to be escaped.
+/// protocols, with null for what was not given, and with what JSON allows to be escaped.
 #[test]
 fn documents_of_aws_are_taken_as_they_come() {
     let image = image(5_000);
     for document in [
         r#"{"afr_ota":{"protocols":["MQTT"],"streamname":"AFR_OTA-1","files":[{"filepath":"/","filesize":5000,"fileid":0,"certfile":"Code Verify Key","fileType":0,"sig-sha256-ecdsa":"MAYCAQECAQI="}]}}"#,
         r#"{"afr_ota":{"protocols":["MQTT","HTTP"],"streamname":"AFR_OTA-1","files":[{"filepath":"\/firmware.bin","filesize":5000,"fileid":0,"certfile":"\/","update_data_url":"https:\/\/bucket.s3.amazonaws.com\/firmware.bin?X-Amz-Expires\u003d3600&versionId=a","auth_scheme":"aws.s3.presigned","attr":{"a":[1,{"b":null}],"c":-1.5e3},"fileType":0,"sig-sha256-ecdsa":"MAYCAQECAQI="}]}}"#,
+        r#"{"afr_ota":{"protocols":["MQTT"],"streamname":"AFR_OTA-1","files":[{"filepath":null,"filesize":5000,"fileid":0,"certfile":"any","update_data_url":null,"auth_scheme":null,"sig-sha256-ecdsa":"MAYCAQECAQI="}]}}"#,
+        r#"{"afr_ota":{"protocols":["MQTT"],"streamname":"AFR_OTA-1","files":[{"filesize":5000,"fileid":0,"fileType":null,"allow_downgrade":null,"sig-sha256-ecdsa":"MAYCAQECAQI="}]}}"#,
         "{ \"afr_ota\" : {\r\n\t\"files\" : [ { \"sig-sha256-ecdsa\" : \"MAYCAQECAQI=\", \"fileid\" : 0,\n \"filesize\" : 5000 } ],\n \"streamname\" : \"AFR_OTA-1\", \"protocols\" : [ \"MQTT\" ] } }",
     ] {
         let mut server = Server::new(Job { document: document.to_owned() }, &image);

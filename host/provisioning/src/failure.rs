@@ -67,6 +67,12 @@ impl Failure {
         error.downcast_ref::<Self>().is_some_and(|failure| failure.cause == *cause)
     }
 
+    /// Whether an error is a failure for want of a permission.
+    #[must_use]
+    pub fn is_denial(error: &anyhow::Error) -> bool {
+        error.downcast_ref().is_some_and(|Self { cause, .. }| matches!(cause, Cause::Denied(_)))
+    }
+
     /// What came of a call; `None` when what it is about does not exist.
     ///
     /// # Errors

@@ -14,6 +14,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use process::files::{self, PUBLIC, SECRET};
 use process::interrupt::Interrupt;
 use process::output;
+use provisioning::Failure;
 use provisioning::fleet::Fleet;
 use releases::{PublicKey, Release, SignedIdentity};
 use slots::Version;
@@ -524,6 +525,11 @@ fn follow(
             "\nthe update goes on without you: `make {verb} {words}` follows it again, `make \
              update-status` shows it, `make update-cancel {words}` calls it off"
         )),
+        End::Deleted => bail!(
+            "somebody else has deleted the job, which stops the update: it is not made again, and what \
+             was uploaded for it is cleared away. To order {} anew, give the command once more",
+            order.what()
+        ),
         End::Over(counts) => {
             let standing = Standing { counts, ..Standing::default() };
             let updated = standing.count("updated");
@@ -592,6 +598,12 @@ pub fn status(context: &Context, account: provision::Account) -> Result<()> {
         for order in all {
             let title = order.targets.title();
             match opened.update(&orders).standing(&order)? {
+                None if order.had_job() && order.ended.is_none() => say(&format!(
+                    "{title}: {}, somebody else has deleted its job: `make {} {}` clears the rest away",
+                    order.what(),
+                    order.verb(),
+                    order.targets.words()
+                )),
                 None => say(&format!(
                     "{title}: {}, not begun or not cleared away: `make {} {}` goes on",
                     order.what(),
@@ -633,6 +645,7 @@ pub fn cancel(context: &Context, arguments: CancelArguments) -> Result<()> {
             "things that had begun are still at it: the same command waits for them again, FORCE=1 \
              does not wait",
         ),
+        End::Deleted => output::line("called off   somebody else has deleted the job"),
         End::Over(counts) => {
             let standing = Standing { counts, ..Standing::default() };
             output::line(format!("called off   {}", standing.line()))
@@ -642,9 +655,18 @@ pub fn cancel(context: &Context, arguments: CancelArguments) -> Result<()> {
 
 /// Prints the policy of whoever orders updates.
 pub fn policy(context: &Context, arguments: PolicyArguments) -> Result<()> {
-    let opened = Opened::open(context, CloudName::Aws, arguments.account)?;
+    let mut opened = Opened::open(context, CloudName::Aws, arguments.account)?;
     let bucket = arguments.bucket.unwrap_or_else(|| opened.place.bucket());
     let role = arguments.role.unwrap_or_else(|| "esp8266-updates".to_owned());
+    let found = match updates::find_role(&mut *opened.account, &role) {
+        // Whoever asks for the policy may lack this as well.
+        Err(error) if Failure::is_denial(&error) => {
+            say(&format!("role         {role} could not be looked at: below it has no path"));
+            None
+        }
+        found => found?,
+    };
+    let role = found.unwrap_or_else(|| opened.place.role_arn(&role));
     output::line(updates::operator_policy(&opened.place, &bucket, &role))
 }
 

@@ -197,11 +197,20 @@ pub struct Order {
     pub bucket: String,
     /// The role by which AWS IoT reads the store.
     pub role: String,
+    /// Its ARN, once it was looked for.
+    #[serde(default)]
+    pub(crate) role_arn: Option<String>,
     /// How fast, and when it is given up.
     pub limits: Limits,
     /// Whether anything was made for it in the account.
     #[serde(default)]
     pub(crate) begun: bool,
+    /// Whether its job was made, or found: no other is made then.
+    #[serde(default)]
+    pub(crate) job_known: bool,
+    /// Whether somebody else has deleted the job.
+    #[serde(default)]
+    pub(crate) deleted: bool,
     /// How it ended: how many things succeeded, failed and so on.
     #[serde(default)]
     pub ended: Option<BTreeMap<String, u64>>,
@@ -262,8 +271,11 @@ impl Order {
             region: place.region.clone(),
             bucket: bucket.unwrap_or_else(|| place.bucket()),
             role: role.unwrap_or_else(|| "esp8266-updates".to_owned()),
+            role_arn: None,
             limits,
             begun: false,
+            job_known: false,
+            deleted: false,
             ended: None,
         })
     }
@@ -275,6 +287,11 @@ impl Order {
         format!("{kind} {}", self.version)
     }
 
+    /// The role's ARN, as far as it is known.
+    pub(crate) fn role_arn(&self, place: &Place) -> String {
+        self.role_arn.clone().unwrap_or_else(|| place.role_arn(&self.role))
+    }
+
     /// The verb that orders such a one, and goes on with it.
     #[must_use]
     pub fn verb(&self) -> &'static str {
@@ -284,6 +301,12 @@ impl Order {
     /// What the things are to fetch, in a word.
     pub(crate) fn file_kind(&self) -> &'static str {
         if self.identity { "identity" } else { "image" }
+    }
+
+    /// Whether an order without a job has had one, which is then deleted.
+    #[must_use]
+    pub fn had_job(&self) -> bool {
+        self.job_known
     }
 
     /// The key in the store.
@@ -460,8 +483,11 @@ mod tests {
             region: text("r"),
             bucket: text("b"),
             role: text("x"),
+            role_arn: None,
             limits: Limits::default(),
             begun: false,
+            job_known: false,
+            deleted: false,
             ended: None,
         }
     }

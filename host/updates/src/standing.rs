@@ -115,6 +115,11 @@ impl Standing {
         }
     }
 
+    /// Whether the job was deleted, and AWS is still at it.
+    pub(crate) fn is_being_deleted(&self) -> bool {
+        self.status == "DELETION_IN_PROGRESS"
+    }
+
     /// In words: `3 updated, 2 under way, 3 waiting`.
     #[must_use]
     pub fn line(&self) -> String {

@@ -238,6 +238,7 @@ impl Field {
             "protocols": ["MQTT"], "streamname": stream,
             "files": [{
                 "filepath": "/", "filesize": served.len(), "fileid": 0,
+                "update_data_url": null, "auth_scheme": null,
                 "certfile": "Code Verify Key", "fileType": 0, "sig-sha256-ecdsa": signature,
             }],
         } });

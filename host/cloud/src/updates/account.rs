@@ -134,6 +134,9 @@ impl Account {
             let value = arguments.get(name).map(String::as_str);
             value.ok_or_else(|| invalid(format!("{operation} wants --{name}")))
         };
+        if arguments.get("expected-bucket-owner").is_some_and(|owner| owner != NUMBER) {
+            return Err(refused("AccessDenied", "the local cloud's store is another account's"));
+        }
         let force = arguments.contains_key("force");
         let mut told = Vec::new();
         let answer = match (service, operation) {
@@ -448,4 +451,22 @@ fn summary((thing, execution): (&str, &Execution)) -> Value {
         summary["startedAt"] = (at / 1000).into();
     }
     json!({ "thingArn": arn("thing", thing), "jobExecutionSummary": summary })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_store_is_no_other_accounts() {
+        let folder = process::scratch::folder().unwrap();
+        let mut account = Account::open(folder.path(), []).unwrap();
+        let mut look = |owner: &str| {
+            let arguments = [("bucket", "b"), ("expected-bucket-owner", owner)];
+            let arguments = arguments.map(|(name, value)| (name.to_owned(), value.to_owned()));
+            account.call("s3api", "head-bucket", &arguments.into(), 0).map(drop)
+        };
+        assert_eq!(look(NUMBER), Ok(()));
+        assert_eq!(look("999999999999").unwrap_err().code, "AccessDenied");
+    }
 }
