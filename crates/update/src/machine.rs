@@ -7,7 +7,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
 
-use crate::install::UNREADABLE;
+use crate::install::{IN_USE, UNREADABLE};
 use crate::job::{self, Document, Execution, Kind, Status};
 use crate::progress::{Fetch, Missing, crc32};
 use crate::stream::{self, Block, Request};
@@ -727,7 +727,7 @@ impl Machine {
         }
     }
 
-    /// [`Action::Check`] was carried out: the image is sound and ours, or not, and why.
+    /// [`Action::Check`] was carried out: the file is to be installed, or not, and why.
     pub fn checked(&mut self, result: Result<(), &str>, now: u64) {
         if self.step != Step::Checking {
             return;
@@ -739,9 +739,13 @@ impl Machine {
             }
             Ok(()) => self.announce(now as u32),
             Err(reason) => {
-                // What has FAILED, AWS tries again if the job says so.
-                let status = if reason == UNREADABLE { Status::Failed } else { Status::Rejected };
-                self.close(status, "refused", [reason, ""], now as u32);
+                let (status, state) = match reason {
+                    IN_USE => (Status::Succeeded, "100"),
+                    // What has FAILED, AWS tries again if the job says so.
+                    UNREADABLE => (Status::Failed, "refused"),
+                    _ => (Status::Rejected, "refused"),
+                };
+                self.close(status, state, [reason, ""], now as u32);
             }
         }
     }
