@@ -9,7 +9,7 @@ use core::fmt;
 
 use identity::crc32;
 
-use crate::install::UNREADABLE;
+use crate::install::{IN_USE, UNREADABLE};
 use crate::job::{self, Document, Execution, Kind, Status};
 use crate::progress::{Fetch, Missing};
 use crate::stream::{self, Block, Request};
@@ -748,7 +748,7 @@ impl Machine {
         }
     }
 
-    /// [`Action::Check`] was carried out: the image is sound and ours, or not, and why.
+    /// [`Action::Check`] was carried out: the file is to be installed, or not, and why.
     pub fn checked(&mut self, result: Result<(), &str>, now: u64) {
         if self.step != Step::Checking {
             return;
@@ -760,9 +760,13 @@ impl Machine {
             }
             Ok(()) => self.announce(now as u32),
             Err(reason) => {
-                // What has FAILED, AWS tries again if the job says so.
-                let status = if reason == UNREADABLE { Status::Failed } else { Status::Rejected };
-                self.close(status, "refused", [reason, ""], now as u32);
+                let (status, state) = match reason {
+                    IN_USE => (Status::Succeeded, "100"),
+                    // What has FAILED, AWS tries again if the job says so.
+                    UNREADABLE => (Status::Failed, "refused"),
+                    _ => (Status::Rejected, "refused"),
+                };
+                self.close(status, state, [reason, ""], now as u32);
             }
         }
     }
