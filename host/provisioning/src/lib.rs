@@ -69,8 +69,7 @@ pub use rotate::Rotation;
 pub use state::{Certificate, Doing, Journal, journal};
 pub use witness::{LocalEvents, PresenceEvents, Witness};
 
-use plan::Extent;
-use state::Store;
+use state::{Slot, Store};
 use things::folder::ThingFolder;
 use things::topics::Topics;
 
@@ -88,31 +87,6 @@ const LARGEST_PAGE: &str = "250";
 
 /// How many pages of the newest certificates are looked at when an answer was lost.
 const MOST_PAGES: usize = 8;
-
-/// Which files and which place of the journal a certificate has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Slot {
-    /// In use.
-    Current,
-    /// In the making, by a rotation.
-    Next,
-}
-
-impl Slot {
-    fn stem(self) -> &'static str {
-        match self {
-            Self::Current => "device",
-            Self::Next => "device.next",
-        }
-    }
-
-    fn of(self, journal: &mut Journal) -> &mut Option<Certificate> {
-        match self {
-            Self::Current => &mut journal.certificate,
-            Self::Next => &mut journal.next,
-        }
-    }
-}
 
 /// How long to wait for AWS to let go of a policy where the next run can delete it as well.
 const SHORTLY: Duration = Duration::from_secs(15);
@@ -284,7 +258,7 @@ impl<'a> Session<'a> {
         (self.say)(&format!("endpoint     {endpoint}"));
         store.journal.endpoint = Some(endpoint);
         store.finish_swap()?;
-        self.make_all(&mut store, policy, Slot::Current, Extent::Whole, end_old_topics)?;
+        self.make_all(&mut store, policy, Slot::Current, end_old_topics)?;
         store.done(|journal| {
             topics.status.clone_into(&mut journal.status_topic);
             topics.control.clone_into(&mut journal.control_topic);

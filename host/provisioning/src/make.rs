@@ -6,11 +6,11 @@ use anyhow::{Context, Result, bail};
 use process::files::{self, PUBLIC};
 use rcgen::KeyPair;
 
-use crate::plan::{self, CertificateState, Extent, Key, PolicyState, Refusal, Seen, Step, Wanted};
-use crate::state::Store;
+use crate::plan::{self, CertificateState, Key, PolicyState, Refusal, Seen, Step, Wanted};
+use crate::state::{Slot, Store};
 use crate::{
-    Cause, Certificate, Failure, OPERATOR, Policy, SHORTLY, Session, Slot, certificate, in_short,
-    keys, short, text,
+    Cause, Certificate, Failure, OPERATOR, Policy, SHORTLY, Session, certificate, in_short, keys,
+    short, text,
 };
 
 /// A thing in the making.
@@ -18,13 +18,13 @@ struct Making<'m> {
     store: &'m mut Store,
     policy: &'m Policy,
     slot: Slot,
-    extent: Extent,
     seen: Seen,
     key: Option<KeyPair>,
 }
 
 impl Session<'_> {
-    /// Makes what is missing of a thing, with its certificate in this slot.
+    /// Makes what is missing of a thing, with its certificate in this slot: for the next one, nothing
+    /// else.
     ///
     /// # Errors
     /// When a call fails, or a person has to look first.
@@ -33,7 +33,6 @@ impl Session<'_> {
         store: &mut Store,
         policy: &Policy,
         slot: Slot,
-        extent: Extent,
         end_old_topics: bool,
     ) -> Result<()> {
         let mut seen = Seen {
@@ -44,8 +43,8 @@ impl Session<'_> {
         if self.policies_seen.contains(&policy.name) {
             seen.policy = Some(PolicyState::Right);
         }
-        let mut making = Making { store, policy, slot, extent, seen, key: None };
-        let wanted = Wanted { policy: &policy.name, extent, end_old_topics };
+        let mut making = Making { store, policy, slot, seen, key: None };
+        let wanted = Wanted { policy: &policy.name, slot, end_old_topics };
         loop {
             match plan::next(wanted, &making.seen) {
                 Ok(Some(step)) => self.take(step, &mut making)?,
@@ -130,7 +129,7 @@ impl Session<'_> {
             Step::LookAtPolicies(certificate) => {
                 let attached = self.attached_policies(&certificate.arn)?;
                 let attached = attached.into_iter().collect();
-                if making.extent == Extent::Whole {
+                if making.slot == Slot::Current {
                     making.note_what_stays(&attached)?;
                 }
                 making.seen.policies = Some(attached);
@@ -256,9 +255,7 @@ impl Session<'_> {
         if making.slot != Slot::Current || self.joins || thing == OPERATOR {
             return Ok(());
         }
-        let mut others = self.principals(thing)?;
-        let own = journal.certificate_arns();
-        others.retain(|arn| !own.contains(arn));
+        let others = journal.strangers(&self.principals(thing)?);
         if others.is_empty() {
             return Ok(());
         }
@@ -324,7 +321,7 @@ impl Session<'_> {
 impl Making<'_> {
     /// The slot's file with this extension.
     fn path(&self, extension: &str) -> std::path::PathBuf {
-        self.store.path(&format!("{}.{extension}", self.slot.stem()))
+        self.store.file(self.slot, extension)
     }
 
     /// Of the policies that stay for the device's sake, one that was taken off otherwise is to be

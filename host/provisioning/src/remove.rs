@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 
-use crate::state::Store;
+use crate::state::{Slot, Store};
 use crate::{
-    Cause, Certificate, Failure, Options, Session, Slot, in_short, keys, list, policy, short, texts,
+    Cause, Certificate, Failure, Options, Session, in_short, keys, list, policy, short, texts,
 };
 
 /// The first pause before a further attempt at a deletion; each is twice the one before, up to the
@@ -104,9 +104,7 @@ impl Session<'_> {
                 self.certs.display()
             );
         }
-        let own = store.journal.certificate_arns();
-        let mut others = attached.to_vec();
-        others.retain(|arn| !own.contains(arn));
+        let others = store.journal.strangers(attached);
         if !others.is_empty() {
             bail!(
                 "{thing} has certificates that were not made on this machine: {}. Nothing was \
@@ -133,7 +131,7 @@ impl Session<'_> {
     /// call whose answer was lost, or of a journal that was moved away.
     fn note_certificates(&self, store: &mut Store) -> Result<()> {
         for slot in [Slot::Current, Slot::Next] {
-            let path = store.path(&format!("{}.key", slot.stem()));
+            let path = store.file(slot, "key");
             // A key that cannot be read cannot be searched for.
             if slot.of(&mut store.journal).is_none()
                 && let Ok(Some(key)) = keys::load(&path)
@@ -172,10 +170,8 @@ impl Session<'_> {
         }
         self.retire(store, &Certificate { id: id.to_owned(), arn: arn.to_owned() })?;
         store.done(|journal| {
-            for slot in [&mut journal.certificate, &mut journal.next, &mut journal.retiring] {
-                if slot.as_ref().is_some_and(|known| known.id == id) {
-                    *slot = None;
-                }
+            for slot in Slot::ALL {
+                slot.of(journal).take_if(|known| known.id == id);
             }
         })
     }
