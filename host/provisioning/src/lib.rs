@@ -104,10 +104,11 @@ pub struct Session<'a> {
     policies_seen: HashSet<String>,
     /// Of a policy and the one that takes its place: whether that allows as much.
     policies_compared: HashMap<(String, String), bool>,
-    /// Whether policies of earlier topics go, whatever is known of the device.
-    end_old_topics: bool,
-    /// Whether things that were made elsewhere get a certificate from here, too.
-    joins: bool,
+    /// Whether policies of earlier topics go: the person says that the devices have the present ones.
+    pub end_old_topics: bool,
+    /// Whether things that were made elsewhere get a certificate from here, too: the person says that
+    /// it is meant.
+    pub join_foreign_things: bool,
     /// While a fleet is made: policies of before, to be deleted at its end and not for each thing.
     policies_later: Option<BTreeSet<String>>,
 }
@@ -140,21 +141,9 @@ impl<'a> Session<'a> {
             policies_seen: HashSet::new(),
             policies_compared: HashMap::new(),
             end_old_topics: false,
-            joins: false,
+            join_foreign_things: false,
             policies_later: None,
         })
-    }
-
-    /// From now on a thing that was made elsewhere gets a certificate from here as well: the person
-    /// says that it is meant.
-    pub fn join_foreign_things(&mut self) {
-        self.joins = true;
-    }
-
-    /// From now on policies of earlier topics go: the person says that the devices have the present
-    /// ones.
-    pub fn end_old_topics(&mut self) {
-        self.end_old_topics = true;
     }
 
     /// Makes the thing, or completes or confirms it. Where its topics are others than before, the

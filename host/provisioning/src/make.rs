@@ -229,7 +229,7 @@ impl Session<'_> {
         let journal = &making.store.journal;
         let thing = journal.thing.as_str();
         // The operator is the same one for all who rotate in an account.
-        if journal.thing_arn.is_some() || self.joins || thing == OPERATOR {
+        if journal.thing_arn.is_some() || self.join_foreign_things || thing == OPERATOR {
             return Ok(());
         }
         let principals = self.principals(thing)?;
@@ -252,7 +252,7 @@ impl Session<'_> {
     fn tell_of_a_race(&self, making: &Making<'_>) -> Result<()> {
         let journal = &making.store.journal;
         let thing = journal.thing.as_str();
-        if making.slot != Slot::Current || self.joins || thing == OPERATOR {
+        if making.slot != Slot::Current || self.join_foreign_things || thing == OPERATOR {
             return Ok(());
         }
         let others = journal.strangers(&self.principals(thing)?);

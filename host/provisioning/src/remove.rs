@@ -61,7 +61,7 @@ impl Session<'_> {
         let mut policies = store.journal.old_policies.clone();
         policies.extend(store.journal.staying.iter().chain(&store.journal.policy).cloned());
         for name in policies {
-            if !self.delete_policy_unless_used(&name, self.cli.patience().let_go)? {
+            if !self.delete_policy_unless_used(&name, self.cli.patience.let_go)? {
                 // The journal stays: it is what leads to the policy.
                 bail!(
                     "AWS still holds the policy {name}, though nothing has it any more: run the \
@@ -71,7 +71,7 @@ impl Session<'_> {
             }
         }
         if found {
-            self.delete("delete-thing", &[("thing-name", thing)], self.cli.patience().let_go)?;
+            self.delete("delete-thing", &[("thing-name", thing)], self.cli.patience.let_go)?;
             (self.say)(&format!("thing {thing} deleted"));
         }
         let folder = store.folder().display().to_string();
@@ -196,7 +196,7 @@ impl Session<'_> {
         }
         (self.say)(&format!("certificate {name} deactivated"));
         store.about_to("iot delete-certificate")?;
-        self.delete("delete-certificate", &[("certificate-id", id)], self.cli.patience().let_go)?;
+        self.delete("delete-certificate", &[("certificate-id", id)], self.cli.patience.let_go)?;
         (self.say)(&format!("certificate {name} deleted"));
         Ok(())
     }

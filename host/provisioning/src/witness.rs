@@ -82,9 +82,7 @@ impl PresenceEvents {
             last_will: None,
         }))
     }
-}
 
-impl PresenceEvents {
     /// By which name it looks on.
     #[must_use]
     pub fn client_id(&self) -> &str {

@@ -28,8 +28,10 @@ pub struct Account {
 impl Account {
     /// The AWS CLI for it.
     pub fn cli(self, say: &dyn Fn(&str)) -> Result<Cli> {
-        let cli = Cli::find(&self.target, say)?;
-        Ok(cli.with_profile(self.profile).with_region(self.region))
+        // A variable that is empty names none.
+        let [profile, region] =
+            [self.profile, self.region].map(|name| name.filter(|name| !name.is_empty()));
+        Ok(Cli { profile, region, ..Cli::find(&self.target, say)? })
     }
 
     /// Says whose account it is.
@@ -68,14 +70,10 @@ fn say(line: &str) {
 pub fn provision(context: Context, arguments: Arguments) -> Result<()> {
     let Configured { settings, config, folder, things } = context.configure()?;
     let mut session = arguments.account.open(&things, &say)?;
-    if arguments.foreign {
-        session.join_foreign_things();
-    }
+    session.join_foreign_things = arguments.foreign;
+    session.end_old_topics = arguments.retire;
     let (thing, topics) = (&settings.thing, &settings.topics);
     if !arguments.rotate {
-        if arguments.retire {
-            session.end_old_topics();
-        }
         session.provision(thing, topics)?;
         println!(
             "{thing} is complete; its key and certificate are in {}",

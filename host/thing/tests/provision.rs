@@ -408,7 +408,7 @@ fn a_name_that_is_taken_is_joined_only_when_asked() {
     assert_eq!(bed.account(), before);
     assert!(bed.journal("demo").is_none());
     let joined = bed.session(|session| {
-        session.join_foreign_things();
+        session.join_foreign_things = true;
         session.provision("demo", &Topics::default())
     });
     let second = joined.unwrap().certificate.unwrap();
@@ -457,9 +457,7 @@ fn earlier_topics_stay_allowed_until_the_device_has_the_new_ones() {
     let (one, two) = (Topics::default(), own_topics("demo"));
     let provision = |topics: &Topics, retire: bool| {
         bed.session(|session| {
-            if retire {
-                session.end_old_topics();
-            }
+            session.end_old_topics = retire;
             session.provision("demo", topics)
         })
     };
@@ -561,7 +559,7 @@ fn somebody_elses_changes_are_noticed() {
     std::fs::write(bed.file("demo", "device.key"), key).unwrap();
     bed.provision("demo", &Topics::default()).unwrap();
 
-    let elsewhere = bed.cli().with_region(Some("sa-east-1".to_owned()));
+    let elsewhere = Cli { region: Some("sa-east-1".to_owned()), ..bed.cli() };
     let error = bed
         .session_with(elsewhere, |session| session.provision("demo", &Topics::default()))
         .unwrap_err()
@@ -611,17 +609,19 @@ fn the_clis_own_errors_say_what_to_do() {
         let outcome = bed.session_with(cli, |session| session.deprovision("demo", false));
         outcome.unwrap_err().to_string()
     };
-    let with = |name: &str, value: &str| {
-        bed.cli().with_environment(&[(name.to_owned(), value.to_owned())])
+    let with = |variables: &[[&str; 2]]| {
+        let mut cli = bed.cli();
+        cli.environment.extend(
+            variables.iter().map(|[name, value]| ((*name).to_owned(), (*value).to_owned())),
+        );
+        cli
     };
-    let no_key = with("AWS_ACCESS_KEY_ID", "")
-        .with_environment(&[("AWS_SECRET_ACCESS_KEY".to_owned(), String::new())]);
-    let text = error(no_key);
+    let text = error(with(&[["AWS_ACCESS_KEY_ID", ""], ["AWS_SECRET_ACCESS_KEY", ""]]));
     assert!(text.contains("aws configure"), "{text}");
-    let text = error(bed.cli().with_profile(Some("nobody".to_owned())));
+    let text = error(Cli { profile: Some("nobody".to_owned()), ..bed.cli() });
     assert!(text.contains("list-profiles"), "{text}");
     // Port 9 of this machine: nothing listens there.
-    let text = error(with("AWS_ENDPOINT_URL", "http://127.0.0.1:9"));
+    let text = error(with(&[["AWS_ENDPOINT_URL", "http://127.0.0.1:9"]]));
     assert!(text.contains("nothing answers at http://127.0.0.1:9\n"), "{text}");
     assert!(text.contains("offline") && text.contains("AWS_REGION"), "{text}");
     assert!(!bed.certs().exists());
@@ -630,9 +630,9 @@ fn the_clis_own_errors_say_what_to_do() {
 #[test]
 fn without_a_region_nothing_is_asked() {
     let bed = Bed::new("eu-west-1");
-    let nowhere = Cli::new(quick_aws().to_owned())
-        .with_environment(&bed.environment())
-        .with_environment(&[("AWS_DEFAULT_REGION".to_owned(), String::new())]);
+    let mut environment = bed.environment();
+    environment.push(("AWS_DEFAULT_REGION".to_owned(), String::new()));
+    let nowhere = Cli { environment, ..Cli::new(quick_aws().to_owned()) };
     let error = bed.session_with(nowhere, |_| Ok(())).unwrap_err().to_string();
     assert!(error.contains("AWS_REGION=eu-west-1"), "{error}");
     assert_eq!(bed.seen(), [""; 0]);
@@ -701,9 +701,7 @@ fn a_fleets_old_policy_goes_once_at_the_end() {
     let fleet = Fleet::read(&list).unwrap();
     let provision = |topics: &Topics, retire: bool| {
         bed.session(|session| {
-            if retire {
-                session.end_old_topics();
-            }
+            session.end_old_topics = retire;
             let outcomes = fleet.provision(session, &|_| Ok(topics.clone()), &|_, _| ())?;
             Ok((outcomes, fleet.with_old_topics(session)))
         })
