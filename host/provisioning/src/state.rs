@@ -4,14 +4,14 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
 use crate::keys;
-use process::files;
+use process::{files, wait};
 use things::folder;
 
 /// A certificate in the account.
@@ -169,24 +169,16 @@ impl Store {
         let lock_path = folder.join(LOCK);
         let lock = fs::File::create(&lock_path)
             .with_context(|| format!("cannot write {}", lock_path.display()))?;
-        let deadline = Instant::now() + limit;
-        loop {
-            match lock.try_lock() {
-                Ok(()) => break,
-                Err(fs::TryLockError::WouldBlock) if Instant::now() < deadline => {
-                    std::thread::sleep(LOOK);
-                }
-                Err(fs::TryLockError::WouldBlock) => {
-                    bail!(
-                        "another program is at work on {thing} right now: wait until it has ended"
-                    )
-                }
-                Err(fs::TryLockError::Error(error)) => {
-                    let what = || format!("cannot lock {}", lock_path.display());
-                    return Err(error).with_context(what);
-                }
+        let locked = wait::until(limit, LOOK, || match lock.try_lock() {
+            Ok(()) => Ok(Some(())),
+            Err(fs::TryLockError::WouldBlock) => Ok(None),
+            Err(fs::TryLockError::Error(error)) => {
+                Err(error).with_context(|| format!("cannot lock {}", lock_path.display()))
             }
-        }
+        })?;
+        locked.with_context(|| {
+            format!("another program is at work on {thing} right now: wait until it has ended")
+        })?;
         let lock = Lock(lock);
         let journal = journal(certs, thing)?.unwrap_or_else(|| Journal {
             version: VERSION,
