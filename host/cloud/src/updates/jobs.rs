@@ -479,9 +479,7 @@ impl Jobs {
             .get(id)
             .and_then(|job| Some((job, job.executions.get(thing)?)))
             .filter(|(_, execution)| number.is_none_or(|number| number == execution.number))
-            .ok_or_else(|| {
-                Refusal::new("ResourceNotFound", format!("{thing} has no execution of job {id}"))
-            })
+            .ok_or_else(|| Refusal::not_found(format!("{thing} has no execution of job {id}")))
     }
 
     fn start_next(&mut self, thing: &str, request: &Value, now: u64) -> Result<Value, Refusal> {
