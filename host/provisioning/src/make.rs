@@ -77,29 +77,25 @@ impl Session<'_> {
                 (self.say)(&format!("thing {thing} made"));
             }
             Step::LookForPolicy => {
-                let found = self.look_for("get-policy", &[("policy-name", policy)])?;
-                making.seen.policy = Some(match found {
+                making.seen.policy = Some(match self.policy_document(policy)? {
                     None => PolicyState::Missing,
-                    Some(answer) => {
-                        let document = text(&answer, "policyDocument")?;
-                        if making.policy.says_the_same_as(&document) {
-                            (self.say)(&format!("policy {policy} exists"));
-                            self.policies_seen.insert(policy.to_owned());
-                            PolicyState::Right
-                        } else {
-                            PolicyState::Changed
-                        }
+                    Some(document) if making.policy.says_the_same_as(&document) => {
+                        (self.say)(&format!("policy {policy} exists"));
+                        self.policies_seen.insert(policy.to_owned());
+                        PolicyState::Right
                     }
+                    Some(_) => PolicyState::Changed,
                 });
             }
             Step::MakePolicy => {
                 let arguments =
                     [("policy-name", policy), ("policy-document", &making.policy.document)];
-                match self.change(making.store, "create-policy", &arguments) {
-                    Ok(_) => {}
-                    // Another program made it at the same moment; the name says what is in it.
-                    Err(error) if Failure::is(&error, &Cause::Exists) => {}
-                    Err(error) => return Err(error),
+                let made = self.change(making.store, "create-policy", &arguments);
+                // If another program made it at the same moment, the name says what is in it.
+                if let Err(error) = made
+                    && !Failure::is(&error, &Cause::Exists)
+                {
+                    return Err(error);
                 }
                 making.store.done(|_| ())?;
                 making.seen.policy = Some(PolicyState::Right);
@@ -179,6 +175,12 @@ impl Session<'_> {
         Ok(())
     }
 
+    /// What a policy says, if there is one of that name.
+    fn policy_document(&self, name: &str) -> Result<Option<String>> {
+        let found = self.look_for("get-policy", &[("policy-name", name)])?;
+        found.map(|answer| text(&answer, "policyDocument")).transpose()
+    }
+
     /// Looks whether another policy of ours allows what the one that is wanted does not. If so it stays,
     /// and that is written down.
     fn look_at_policy(&mut self, making: &mut Making<'_>, name: String) -> Result<()> {
@@ -187,8 +189,7 @@ impl Session<'_> {
             Some(covered) => *covered,
             None => {
                 // One that is gone allows nothing.
-                let found = self.look_for("get-policy", &[("policy-name", &pair.0)])?;
-                let document = found.map(|answer| text(&answer, "policyDocument")).transpose()?;
+                let document = self.policy_document(&pair.0)?;
                 let covered = document.is_none_or(|it| making.policy.allows_all_of(&it));
                 self.policies_compared.insert(pair.clone(), covered);
                 covered

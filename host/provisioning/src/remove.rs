@@ -154,10 +154,8 @@ impl Session<'_> {
         let id = arn.split_once(":cert/").map(|(_, id)| id);
         let name = id.map_or(arn, short);
         let things = self.look_for("list-principal-things", &[("principal", arn)])?;
-        let others: Vec<String> = texts(&things.unwrap_or_default(), "things")
-            .into_iter()
-            .filter(|other| other != thing)
-            .collect();
+        let mut others = texts(&things.unwrap_or_default(), "things");
+        others.retain(|other| other != thing);
         if thing_exists {
             let arguments = [("thing-name", thing), ("principal", arn)];
             self.unless_gone(store, "detach-thing-principal", &arguments)?;

@@ -24,11 +24,14 @@ const ROOTS: [&str; 2] = [
 
 /// Sees devices connect.
 pub trait Witness {
-    /// Begins to look. Called before the device can have the new certificate.
+    /// Begins to look, where there is something to do for that. Called before the device can have the
+    /// new certificate.
     ///
     /// # Errors
     /// When looking is impossible.
-    fn prepare(&mut self, thing: &str) -> Result<()>;
+    fn prepare(&mut self, _thing: &str) -> Result<()> {
+        Ok(())
+    }
 
     /// How the device gets its new identity.
     fn advice(&self, thing: &str) -> String;
@@ -184,12 +187,8 @@ impl LocalEvents {
     }
 }
 
+/// Prepares nothing: the local cloud keeps its last event for those who come later.
 impl Witness for LocalEvents {
-    /// Nothing to do: the local cloud keeps its last event for those who come later.
-    fn prepare(&mut self, _thing: &str) -> Result<()> {
-        Ok(())
-    }
-
     fn advice(&self, thing: &str) -> String {
         format!(
             "Start `make run THING={thing}` in another terminal now, or anew if it runs: it gives \

@@ -87,10 +87,6 @@ mod tests {
     }
 
     impl Witness for Prophet {
-        fn prepare(&mut self, _: &str) -> Result<()> {
-            Ok(())
-        }
-
         fn advice(&self, _: &str) -> String {
             String::new()
         }
