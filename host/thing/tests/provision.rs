@@ -884,7 +884,7 @@ fn looking() -> (TempDir, LocalCloud, ClientOptions, PresenceEvents, Certificate
     let folder = tempfile::tempdir().unwrap();
     let settings = Settings::below(folder.path(), "demo");
     let cloud = LocalCloud::start(&settings, &folder.path().join("cloud")).unwrap();
-    let options = operator_options(&cloud.pki, cloud.servers.broker.operator_port());
+    let options = operator_options(&cloud.pki, cloud.broker.operator_port());
     let mut events = PresenceEvents::new(options.clone());
     events.prepare("demo").unwrap();
     let new = Certificate { id: "new".to_owned(), arn: "arn:cert/new".to_owned() };
@@ -920,7 +920,7 @@ fn who_looks_for_a_device_comes_back() {
     tell(&mut aws, "new", true);
     assert!(events.sees("demo", &new, Duration::from_secs(20)).unwrap());
     // One that does not come back is told, with what is to be done.
-    cloud.servers.broker.stop().unwrap();
+    cloud.broker.stop().unwrap();
     let error = format!("{:#}", events.sees("demo", &new, Duration::from_millis(500)).unwrap_err());
     assert!(error.contains("is lost") && error.contains("same command again"), "{error}");
 }

@@ -305,7 +305,7 @@ fn the_time_is_kept_over_a_power_cut() {
     assert_ne!(flash[log..][..8], [0xFF; 8], "nothing was kept");
     assert!(flash[log + 8..end].iter().all(|byte| *byte == 0xFF), "more than one record");
     assert_eq!(flash[IDENTITY_OFFSET as usize..log], stage.region(), "the identity was changed");
-    stage.cloud.servers.sntp.silence(true);
+    stage.cloud.sntp.silence(true);
     let mut board = bench.board(&[]);
     board.restart().unwrap();
     shows(&board, "it is later than 20");
@@ -394,7 +394,7 @@ fn eavesdrop(broker: u16, heard: Sender<Handshake>) -> Server {
 fn a_random_source_that_repeats_itself_gives_no_key_away() {
     let (mut stage, bench) = (Stage::new(), Bench::new());
     let (heard, handshakes) = channel();
-    let ear = eavesdrop(stage.cloud.servers.broker.device_port(), heard);
+    let ear = eavesdrop(stage.cloud.broker.device_port(), heard);
     stage.identity.endpoints.port = ear.port();
     bench.prepare(&stage.region(), |_| ());
     let mut seen = Vec::new();
