@@ -25,9 +25,6 @@ struct Making<'m> {
 impl Session<'_> {
     /// Makes what is missing of a thing, with its certificate in this slot: for the next one, nothing
     /// else.
-    ///
-    /// # Errors
-    /// When a call fails, or a person has to look first.
     pub(super) fn make_all(
         &mut self,
         store: &mut Store,

@@ -204,9 +204,6 @@ impl Store {
     }
 
     /// Writes the journal.
-    ///
-    /// # Errors
-    /// When it cannot be written.
     pub(super) fn save(&self) -> Result<()> {
         let mut text = serde_json::to_vec_pretty(&self.journal)?;
         text.push(b'\n');
@@ -214,9 +211,6 @@ impl Store {
     }
 
     /// Writes down that `call` is about to be made.
-    ///
-    /// # Errors
-    /// When the journal cannot be written.
     pub(super) fn about_to(&mut self, call: &str) -> Result<()> {
         let since = OffsetDateTime::now_utc().unix_timestamp();
         self.journal.doing = Some(Doing { call: call.to_owned(), since });
@@ -224,9 +218,6 @@ impl Store {
     }
 
     /// Writes down what came of it.
-    ///
-    /// # Errors
-    /// When the journal cannot be written.
     pub(super) fn done(&mut self, note: impl FnOnce(&mut Journal)) -> Result<()> {
         note(&mut self.journal);
         self.journal.doing = None;
@@ -235,9 +226,6 @@ impl Store {
 
     /// Begins to let the next pair take the place of the present one, which becomes the old
     /// one.
-    ///
-    /// # Errors
-    /// When a file cannot be written.
     pub(super) fn begin_swap(&mut self) -> Result<()> {
         self.remove_pair(Slot::Old)?;
         self.journal.swapping = true;
@@ -246,9 +234,6 @@ impl Store {
     }
 
     /// Finishes a swap that may have been interrupted anywhere.
-    ///
-    /// # Errors
-    /// When a file cannot be written.
     pub(super) fn finish_swap(&mut self) -> Result<()> {
         if !self.journal.swapping {
             return Ok(());
@@ -273,9 +258,6 @@ impl Store {
     }
 
     /// Removes a pair.
-    ///
-    /// # Errors
-    /// When a file cannot be removed.
     pub(super) fn remove_pair(&self, slot: Slot) -> Result<()> {
         PAIR.iter().try_for_each(|(extension, _)| files::remove(&self.file(slot, extension)))
     }
@@ -318,9 +300,6 @@ impl Store {
 
     /// Removes the files that provisioning made, and the folder when nothing else is in it. Key
     /// and certificate stay when the journal still knows the certificate: so it is in the account.
-    ///
-    /// # Errors
-    /// When a file cannot be removed.
     pub(super) fn remove(mut self) -> Result<()> {
         for slot in Slot::ALL {
             if slot.of(&mut self.journal).is_none() {

@@ -63,9 +63,6 @@ impl PresenceEvents {
 
     /// Looks on at an account's endpoint, with the pair in `folder`, by a client id that begins with
     /// `name` and is this one's own: AWS ends the older of two connections of one.
-    ///
-    /// # Errors
-    /// When the pair cannot be read.
     pub(super) fn on_aws(endpoint: &str, name: &str, folder: &Path) -> Result<Self> {
         let mut own = [0; 4];
         SystemRandom::new().fill(&mut own).ok().context("this machine has no random numbers")?;

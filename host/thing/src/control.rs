@@ -19,9 +19,6 @@ use cloud::pki::Pki;
 const OBEY_LIMIT: Duration = Duration::from_secs(10);
 
 /// Publishes any message.
-///
-/// # Errors
-/// When nothing runs, there is no message, or the broker does not take it.
 pub fn send(context: &Context, message: &str) -> Result<()> {
     if message.is_empty() {
         bail!("send what? make send MESSAGE='{{\"led\":\"on\"}}'");
@@ -35,9 +32,6 @@ pub fn send(context: &Context, message: &str) -> Result<()> {
 }
 
 /// Switches the LED and waits until the device says that it did.
-///
-/// # Errors
-/// When nothing runs, or the device does not answer within ten seconds.
 pub fn switch(context: &Context, led: Led) -> Result<()> {
     let (running, mut operator) = join_device(&context.settings.state)?;
     operator.subscribe(&running.topics.status)?;
@@ -63,9 +57,6 @@ pub fn switch(context: &Context, led: Led) -> Result<()> {
 }
 
 /// Prints each status until Ctrl-C or until the cloud stops.
-///
-/// # Errors
-/// When nothing runs.
 pub fn watch(context: &Context) -> Result<()> {
     let state = &context.settings.state;
     let interrupt = Interrupt::watch()?;

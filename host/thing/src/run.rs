@@ -31,9 +31,6 @@ pub struct Arguments {
 }
 
 /// Runs until Ctrl-C or until the board ends.
-///
-/// # Errors
-/// When something does not start or ends by itself.
 pub fn run(context: Context, arguments: &Arguments) -> Result<()> {
     let Configured { settings, config, folder, things } = context.configure()?;
     let interrupt = Interrupt::watch()?;

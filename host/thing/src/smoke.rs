@@ -37,9 +37,6 @@ pub struct Arguments {
 
 /// Starts cloud and device, waits for a status, switches the LED on and off and checks
 /// that the device says and shows so. Of an application it knows only that it publishes.
-///
-/// # Errors
-/// With the reason and the end of the console when any of that does not happen in time.
 pub fn smoke(context: Context, Arguments { firmware, application }: &Arguments) -> Result<()> {
     let Configured { settings, config, folder: folder_of_thing, .. } = context.configure()?;
     let interrupt = Interrupt::watch()?;
