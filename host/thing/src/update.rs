@@ -222,10 +222,11 @@ fn say(line: &str) {
     let _ = output::line(line);
 }
 
-/// An account and how to go about it.
+/// An account, what was ordered there, and how to go about it.
 struct Opened<'s> {
     account: Box<dyn Account + 's>,
     place: Place,
+    orders: Orders,
     pause: Duration,
 }
 
@@ -251,11 +252,29 @@ impl Opened<'_> {
                 place.account, place.who
             ));
         }
-        Ok(Self { account, place, pause })
+        Ok(Self { account, place, orders: orders(context, cloud), pause })
     }
 
-    fn update<'u>(&'u mut self, orders: &'u Orders) -> Update<'u> {
-        Update { account: &mut *self.account, place: &self.place, orders, pause: self.pause }
+    fn update(&mut self) -> Update<'_> {
+        let Self { account, place, orders, pause } = self;
+        Update { account: &mut **account, place, orders, pause: *pause }
+    }
+
+    /// Goes on with an order as far as it goes, and shows that: how it ended, unless it goes on without
+    /// who looks.
+    fn run(
+        &mut self,
+        order: &mut Order,
+        goal: Goal,
+        interrupt: Interrupt,
+    ) -> Result<Option<Standing>> {
+        let mut shown = Shown::new(interrupt);
+        let end = self.update().run(order, goal, &mut shown);
+        shown.bar.finish_and_clear();
+        Ok(match end? {
+            End::Left => None,
+            End::Over(counts) => Some(Standing { counts, ..Standing::default() }),
+        })
     }
 }
 
@@ -339,9 +358,8 @@ pub fn update(context: &Context, arguments: Arguments) -> Result<()> {
     let interrupt = Interrupt::watch()?;
     let meant = arguments.which.meant(context)?;
     check_board(&meant, &arguments.image.board)?;
-    let orders = orders(context, meant.cloud);
     let opened = Opened::open(context, meant.cloud, arguments.account)?;
-    let order = match going_on(&orders, &meant, false)? {
+    let order = match going_on(&opened.orders, &meant, false)? {
         Some(order) => order,
         None => {
             let release = arguments.image.read()?;
@@ -356,12 +374,12 @@ pub fn update(context: &Context, arguments: Arguments) -> Result<()> {
                 ..Limits::default()
             };
             let content = Content::Firmware(&release);
-            let order = begin(&orders, &meant, content, &opened.place, arguments.way, limits)?;
+            let order = begin(&opened, &meant, content, arguments.way, limits)?;
             say(&format!("image        {}", release.summary()));
             order
         }
     };
-    follow(opened, &orders, order, &meant, None, interrupt)
+    follow(opened, order, &meant, None, interrupt)
 }
 
 /// Gives a thing its identity as it is made now, over the air.
@@ -376,9 +394,8 @@ pub fn update_identity(mut context: Context, arguments: IdentityArguments) -> Re
     };
     context.settings.thing.clone_from(thing);
     let folder = context.folder()?;
-    let orders = orders(&context, meant.cloud);
     let opened = Opened::open(&context, meant.cloud, arguments.account)?;
-    let order = match going_on(&orders, &meant, true)? {
+    let order = match going_on(&opened.orders, &meant, true)? {
         Some(order) => order,
         None => {
             let signer = arguments.key.signer(&context.things, arguments.signer.as_deref())?;
@@ -388,12 +405,12 @@ pub fn update_identity(mut context: Context, arguments: IdentityArguments) -> Re
             };
             let identity = SignedIdentity::sign(file, &signer)?;
             let (content, limits) = (Content::Identity(&identity), Limits::default());
-            let order = begin(&orders, &meant, content, &opened.place, arguments.way, limits)?;
+            let order = begin(&opened, &meant, content, arguments.way, limits)?;
             say(&format!("identity     {}", identity.summary()));
             order
         }
     };
-    follow(opened, &orders, order, &meant, Some(&folder), interrupt)
+    follow(opened, order, &meant, Some(&folder), interrupt)
 }
 
 /// The identity as `make identity` makes it, which it also writes.
@@ -478,10 +495,9 @@ fn going_on(orders: &Orders, meant: &Meant, identity: bool) -> Result<Option<Ord
 
 /// Writes an order down.
 fn begin(
-    orders: &Orders,
+    Opened { orders, place, .. }: &Opened<'_>,
     meant: &Meant,
     content: Content<'_>,
-    place: &Place,
     way: Way,
     limits: Limits,
 ) -> Result<Order> {
@@ -494,7 +510,6 @@ fn begin(
 
 fn follow(
     mut opened: Opened<'_>,
-    orders: &Orders,
     mut order: Order,
     meant: &Meant,
     folder: Option<&ThingFolder>,
@@ -502,38 +517,31 @@ fn follow(
 ) -> Result<()> {
     say(&format!("things       {}", meant.targets.title()));
     // Gone once it is over.
-    let brought = if order.identity { orders.content(&order)? } else { Vec::new() };
-    let mut shown = Shown::new(interrupt);
-    let end = opened.update(orders).run(&mut order, Goal::Update, &mut shown);
-    shown.bar.finish_and_clear();
-    let words = meant.targets.words();
-    let verb = order.verb();
-    match end? {
-        End::Left => output::line(format!(
+    let brought = if order.identity { opened.orders.content(&order)? } else { Vec::new() };
+    let Some(standing) = opened.run(&mut order, Goal::Update, interrupt)? else {
+        let (verb, words) = (order.verb(), meant.targets.words());
+        return output::line(format!(
             "\nthe update goes on without you: `make {verb} {words}` follows it again, `make \
              update-status` shows it, `make update-cancel {words}` calls it off"
-        )),
-        End::Over(counts) => {
-            let standing = Standing { counts, ..Standing::default() };
-            let updated = standing.count("updated");
-            ensure!(
-                updated > 0 && updated == standing.all(),
-                "not all things took {}: {}",
-                order.what(),
-                standing.line()
-            );
-            if let Ok(identity) = identity::decode_copy(&brought)
-                && let (Some(certificate), Some(folder)) = (identity.certificates.first(), folder)
-                && folder.exists()
-            {
-                files::write(&folder.proved(), certificate, PUBLIC)?;
-                if meant.cloud == CloudName::Aws {
-                    note_topics(folder, &identity)?;
-                }
-            }
-            output::line(format!("done         {} on {}", standing.line(), order.what()))
+        ));
+    };
+    let updated = standing.count("updated");
+    ensure!(
+        updated > 0 && updated == standing.all(),
+        "not all things took {}: {}",
+        order.what(),
+        standing.line()
+    );
+    if let Ok(identity) = identity::decode_copy(&brought)
+        && let (Some(certificate), Some(folder)) = (identity.certificates.first(), folder)
+        && folder.exists()
+    {
+        files::write(&folder.proved(), certificate, PUBLIC)?;
+        if meant.cloud == CloudName::Aws {
+            note_topics(folder, &identity)?;
         }
     }
+    output::line(format!("done         {} on {}", standing.line(), order.what()))
 }
 
 /// Writes down which topics the device has now, if they are those of its policy; says whether that allows
@@ -567,8 +575,7 @@ pub fn status(context: &Context, account: provision::Account) -> Result<()> {
     let mut any = false;
     let local_runs = Running::find(&context.settings.state).is_ok();
     for cloud in [CloudName::Local, CloudName::Aws] {
-        let orders = orders(context, cloud);
-        let all = orders.all()?;
+        let all = orders(context, cloud).all()?;
         if all.is_empty() {
             continue;
         }
@@ -583,7 +590,7 @@ pub fn status(context: &Context, account: provision::Account) -> Result<()> {
         let mut opened = Opened::open(context, cloud, account.clone())?;
         for order in all {
             let title = order.targets.title();
-            match opened.update(&orders).standing(&order)? {
+            match opened.update().standing(&order)? {
                 None => say(&format!(
                     "{title}: {}, not begun or not cleared away: `make {} {}` goes on",
                     order.what(),
@@ -616,19 +623,13 @@ pub fn cancel(context: &Context, arguments: CancelArguments) -> Result<()> {
         bail!("no update of {title} is under way that was ordered here\n{others}");
     };
     let mut opened = Opened::open(context, meant.cloud, arguments.account)?;
-    let mut shown = Shown::new(interrupt);
     let goal = Goal::Cancel { force: arguments.force };
-    let end = opened.update(&orders).run(&mut order, goal, &mut shown);
-    shown.bar.finish_and_clear();
-    match end? {
-        End::Left => output::line(
+    match opened.run(&mut order, goal, interrupt)? {
+        None => output::line(
             "things that had begun are still at it: the same command waits for them again, FORCE=1 \
              does not wait",
         ),
-        End::Over(counts) => {
-            let standing = Standing { counts, ..Standing::default() };
-            output::line(format!("called off   {}", standing.line()))
-        }
+        Some(standing) => output::line(format!("called off   {}", standing.line())),
     }
 }
 
