@@ -662,29 +662,18 @@ impl Board {
     /// The CPU cycle at which a device has something to do.
     #[must_use]
     pub fn next_event(&self, now: u64) -> Option<u64> {
+        // Rounded up by so much, so that it is due when the cycle comes.
+        let cycle = |due: u64, up: u64| {
+            let left = due.saturating_sub(self.clock.nanoseconds(now));
+            now + self.clock.cycles_in(left) + up
+        };
         let timers = timer::next_cycle(&self.timers, &self.clock, now);
-        let watchdog = self.watchdog.next().map(|due| {
-            let left = due.saturating_sub(self.clock.nanoseconds(now));
-            // Rounded up, so that it is due when the cycle comes.
-            now + self.clock.cycles_in(left) + 2
-        });
-        let radio = self.radio.next().map(|due| {
-            let left = due.saturating_sub(self.clock.nanoseconds(now));
-            now + self.clock.cycles_in(left) + 1
-        });
+        let watchdog = self.watchdog.next().map(|due| cycle(due, 2));
+        let radio = self.radio.next().map(|due| cycle(due, 1));
         let hz = self.clock.bus_hz();
-        let uarts = self.uarts.iter().filter_map(|uart| uart.next(hz)).map(|due| {
-            let left = due.saturating_sub(self.clock.nanoseconds(now));
-            now + self.clock.cycles_in(left) + 2
-        });
-        let parts = self.parts.next().map(|due| {
-            let left = due.saturating_sub(self.clock.nanoseconds(now));
-            now + self.clock.cycles_in(left) + 1
-        });
-        let hspi = self.hspi.next().map(|due| {
-            let left = due.saturating_sub(self.clock.nanoseconds(now));
-            now + self.clock.cycles_in(left) + 1
-        });
+        let uarts = self.uarts.iter().filter_map(|uart| uart.next(hz)).map(|due| cycle(due, 2));
+        let parts = self.parts.next().map(|due| cycle(due, 1));
+        let hspi = self.hspi.next().map(|due| cycle(due, 1));
         timers.into_iter().chain(watchdog).chain(radio).chain(uarts).chain(parts).chain(hspi).min()
     }
 

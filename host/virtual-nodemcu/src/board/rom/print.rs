@@ -111,16 +111,8 @@ pub fn call(offset: u32, guest: &mut Guest) -> Done<Option<End>> {
             }
             End::Plain
         }
-        // ets_uart_printf
-        0x2544 => {
-            let text = format(guest, a2, on_registers(guest))?;
-            for byte in &text {
-                to_uart(guest, *byte);
-            }
-            End::Value(text.len() as u32)
-        }
-        // ets_printf, where nothing but the UART is installed
-        0x24CC if is_plain(guest)? => {
+        // ets_uart_printf; ets_printf, where nothing but the UART is installed
+        0x2544 | 0x24CC if offset == 0x2544 || is_plain(guest)? => {
             let text = format(guest, a2, on_registers(guest))?;
             for byte in &text {
                 to_uart(guest, *byte);
