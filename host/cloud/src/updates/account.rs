@@ -215,16 +215,6 @@ impl Account {
                 told = self.content.jobs.cancel(id, force, why, now);
                 json!({ "jobId": id, "jobArn": arn("job", id) })
             }
-            ("iot", "cancel-job-execution") => {
-                let (id, thing) = (argument("job-id")?, argument("thing-name")?);
-                let status = self.execution(id, thing)?.status;
-                if status.is_terminal() || status == Status::InProgress && !force {
-                    let message = format!("the execution is {status}");
-                    return Err(refused("InvalidStateTransitionException", message));
-                }
-                told = self.content.jobs.cancel_execution(id, thing, now);
-                Value::Null
-            }
             ("iot", "delete-job") => {
                 let id = argument("job-id")?;
                 let job = self.job(id)?;

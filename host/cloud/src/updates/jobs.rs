@@ -324,19 +324,6 @@ impl Jobs {
         .1
     }
 
-    /// Calls a job off at one thing.
-    pub fn cancel_execution(&mut self, id: &str, thing: &str, now: u64) -> Vec<Outgoing> {
-        self.telling(now, |jobs| {
-            if let Some(job) = jobs.jobs.get_mut(id) {
-                if let Some(execution) = job.executions.get_mut(thing) {
-                    execution.end(Status::Canceled, now);
-                }
-                job.settle(now);
-            }
-        })
-        .1
-    }
-
     /// Forgets a job.
     pub fn delete(&mut self, id: &str, now: u64) -> Vec<Outgoing> {
         self.telling(now, |jobs| jobs.jobs.remove(id)).1
