@@ -77,8 +77,7 @@ mod tests {
     use certificates::{Authority, Credential, KeyKind, LeafRequest, Validity};
     use releases::{SignedIdentity, Signer, make_key};
     use std::path::Path;
-    use things::device_identity::DeviceIdentity;
-    use things::endpoints::Endpoints;
+    use things::device_identity::{DeviceIdentity, Endpoints};
     use things::topics::Topics;
     use updates::{Content, Limits, Order, Place};
 
