@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Result;
+use process::output;
 use provisioning::{Cli, LocalEvents, Rotation, Session, Witness};
 use things::identity_region;
 use updates::Orders;
@@ -62,8 +63,10 @@ pub struct Arguments {
     wait: u64,
 }
 
-fn say(line: &str) {
-    println!("{line}");
+/// A line of progress.
+pub fn say(line: &str) {
+    // Whoever reads no further misses what he did not want to read.
+    let _ = output::line(line);
 }
 
 /// Makes a thing, or renews its certificate.
@@ -75,10 +78,8 @@ pub fn provision(context: Context, arguments: Arguments) -> Result<()> {
     let (thing, topics) = (&settings.thing, &settings.topics);
     if !arguments.rotate {
         session.provision(thing, topics)?;
-        println!(
-            "{thing} is complete; its key and certificate are in {}",
-            things.join(thing).display()
-        );
+        let folder = things.join(thing);
+        say(&format!("{thing} is complete; its key and certificate are in {}", folder.display()));
         return Ok(());
     }
     let (connections, orders): (Box<dyn Witness>, _) = if arguments.emulated {

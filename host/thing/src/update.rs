@@ -28,7 +28,7 @@ use updates::{
 
 use crate::context::{Configured, Context};
 use crate::control;
-use crate::provision;
+use crate::provision::{self, say};
 use crate::release::KeyArguments;
 use crate::run;
 use crate::smoke;
@@ -214,11 +214,6 @@ fn orders(context: &Context, cloud: CloudName) -> Orders {
         CloudName::Aws => context.things.join("updates"),
         CloudName::Local => context.settings.state.join("updates"),
     })
-}
-
-fn say(line: &str) {
-    // Whoever reads no further misses what he did not want to read.
-    let _ = output::line(line);
 }
 
 /// An account, what was ordered there, and how to go about it.
