@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use nix::sys::signal::Signal;
@@ -15,6 +15,7 @@ use crate::forbidden::Forbidden;
 use crate::pki::OPERATOR;
 use certificates::Credential;
 use process::programs::{self, Owned};
+use process::wait;
 use things::topics::{Topics, UPDATE_ANSWERS, UPDATE_REQUESTS};
 
 /// Largest message in bytes, AWS IoT's limit (128 KB).
@@ -234,15 +235,13 @@ impl Broker {
     /// Waits until it says for the so many-th time that it listens at both ports. That somebody does
     /// proves nothing: another program may have taken one of them, and the broker be about to end.
     fn await_ready(&mut self, start: usize) -> Result<()> {
-        let deadline = Instant::now() + START_LIMIT;
-        while starts(&self.log()) < start {
-            self.check()?;
-            if Instant::now() > deadline {
-                bail!("mosquitto does not listen; its log:\n{}", self.log());
+        let listens = wait::until(START_LIMIT, Duration::from_millis(10), || {
+            if starts(&self.log()) >= start {
+                return Ok(Some(()));
             }
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        Ok(())
+            self.check().map(|()| None)
+        })?;
+        listens.with_context(|| format!("mosquitto does not listen; its log:\n{}", self.log()))
     }
 }
 

@@ -26,9 +26,6 @@ pub struct Switching {
 }
 
 /// Publishes any message.
-///
-/// # Errors
-/// When nothing runs, there is no message, or the broker does not take it.
 pub fn send(context: &Context, message: &str) -> Result<()> {
     if message.is_empty() {
         bail!("send what? make send MESSAGE='{{\"led\":\"on\"}}'");
@@ -43,9 +40,6 @@ pub fn send(context: &Context, message: &str) -> Result<()> {
 
 /// Switches the LED and waits until the device says that it did; to an application of one's own, the
 /// command is sent like any message.
-///
-/// # Errors
-/// When nothing runs, or the device does not answer within ten seconds.
 pub fn switch(context: &Context, led: Led, arguments: &Switching) -> Result<()> {
     if arguments.application {
         return send(context, led.word());
@@ -74,9 +68,6 @@ pub fn switch(context: &Context, led: Led, arguments: &Switching) -> Result<()> 
 }
 
 /// Prints each status until Ctrl-C or until the cloud stops.
-///
-/// # Errors
-/// When nothing runs.
 pub fn watch(context: &Context) -> Result<()> {
     let state = &context.settings.state;
     let interrupt = Interrupt::watch()?;

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use process::wait;
 use provisioning::{Certificate, Witness};
 use things::folder::ThingFolder;
 use things::pem_file;
@@ -54,7 +55,7 @@ impl Witness for AfterTrial<'_> {
     }
 
     fn sees(&mut self, thing: &str, certificate: &Certificate, limit: Duration) -> Result<bool> {
-        let deadline = Instant::now() + limit;
+        let begun = Instant::now();
         if self.proved()? {
             return Ok(true);
         }
@@ -66,20 +67,11 @@ impl Witness for AfterTrial<'_> {
             // Given by its cable, or its update ended a moment ago.
             return Ok(true);
         }
-        Ok(wait(deadline, || Ok(!self.on_trial(thing)?))?
-            && wait(Instant::now() + GRACE, || self.proved())?)
+        let left = limit.saturating_sub(begun.elapsed());
+        let over = wait::until(left, PAUSE, || Ok((!self.on_trial(thing)?).then_some(())))?;
+        let proved = || Ok(self.proved()?.then_some(()));
+        Ok(over.is_some() && wait::until(GRACE, PAUSE, proved)?.is_some())
     }
-}
-
-/// Waits until something is so; `false` when it is not by then.
-fn wait(deadline: Instant, is_so: impl Fn() -> Result<bool>) -> Result<bool> {
-    while !is_so()? {
-        if Instant::now() >= deadline {
-            return Ok(false);
-        }
-        std::thread::sleep(PAUSE);
-    }
-    Ok(true)
 }
 
 #[cfg(test)]
@@ -88,8 +80,7 @@ mod tests {
     use certificates::{Authority, Credential, KeyKind, LeafRequest, Validity};
     use releases::{SignedIdentity, Signer, make_key};
     use std::path::Path;
-    use things::device_identity::DeviceIdentity;
-    use things::endpoints::Endpoints;
+    use things::device_identity::{DeviceIdentity, Endpoints};
     use things::topics::Topics;
     use updates::{Content, Limits, Order, Place};
 
@@ -98,10 +89,6 @@ mod tests {
     }
 
     impl Witness for Prophet {
-        fn prepare(&mut self, _: &str) -> Result<()> {
-            Ok(())
-        }
-
         fn advice(&self, _: &str) -> String {
             String::new()
         }

@@ -34,9 +34,6 @@ pub struct Arguments {
 }
 
 /// Runs until Ctrl-C or until the board ends.
-///
-/// # Errors
-/// When something does not start or ends by itself.
 pub fn run(context: Context, arguments: &Arguments) -> Result<()> {
     let Configured { settings, config, folder, things } = context.configure()?;
     let interrupt = Interrupt::watch()?;
@@ -59,7 +56,7 @@ pub fn run(context: Context, arguments: &Arguments) -> Result<()> {
     output::line(introduction(&cloud, &settings, &folder, arguments, &trust))?;
     let mut machine = arguments.firmware.start(&region, &settings.state, true, &network)?;
     announced.board_runs()?;
-    let mut forbidden = cloud.servers.broker.forbidden();
+    let mut forbidden = cloud.broker.forbidden();
     let outcome = loop {
         if interrupt.happened() {
             break Ok(());
@@ -67,7 +64,7 @@ pub fn run(context: Context, arguments: &Arguments) -> Result<()> {
         if machine.console.is_unheard() {
             break Err(Unheard.into());
         }
-        if let Err(error) = cloud.servers.broker.check() {
+        if let Err(error) = cloud.broker.check() {
             break Err(error);
         }
         for deed in &mut forbidden {

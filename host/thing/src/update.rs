@@ -18,8 +18,7 @@ use provisioning::Failure;
 use provisioning::fleet::Fleet;
 use releases::{PublicKey, Release, SignedIdentity};
 use slots::Version;
-use things::device_identity::DeviceIdentity;
-use things::endpoints::Endpoints;
+use things::device_identity::{DeviceIdentity, Endpoints};
 use things::folder::ThingFolder;
 use things::identity_region;
 use things::settings::Settings;
@@ -31,7 +30,7 @@ use updates::{
 
 use crate::context::{Configured, Context};
 use crate::control;
-use crate::provision;
+use crate::provision::{self, say};
 use crate::release::{self, KeyArguments};
 use crate::run;
 use crate::smoke;
@@ -227,15 +226,11 @@ pub fn proved(cloud: CloudName, orders: &Orders, folder: &ThingFolder) -> PathBu
     }
 }
 
-fn say(line: &str) {
-    // Whoever reads no further misses what he did not want to read.
-    let _ = output::line(line);
-}
-
-/// An account and how to go about it.
+/// An account, what was ordered there, and how to go about it.
 struct Opened<'s> {
     account: Box<dyn Account + 's>,
     place: Place,
+    orders: Orders,
     pause: Duration,
 }
 
@@ -261,11 +256,25 @@ impl Opened<'_> {
                 place.account, place.who
             ));
         }
-        Ok(Self { account, place, pause })
+        Ok(Self {
+            account,
+            place,
+            orders: orders(cloud, &context.things, &context.settings),
+            pause,
+        })
     }
 
-    fn update<'u>(&'u mut self, orders: &'u Orders) -> Update<'u> {
-        Update { account: &mut *self.account, place: &self.place, orders, pause: self.pause }
+    fn update(&mut self) -> Update<'_> {
+        let Self { account, place, orders, pause } = self;
+        Update { account: &mut **account, place, orders, pause: *pause }
+    }
+
+    /// Goes on with an order as far as it goes, and shows that.
+    fn run(&mut self, order: &mut Order, goal: Goal, interrupt: Interrupt) -> Result<End> {
+        let mut shown = Shown::new(interrupt);
+        let end = self.update().run(order, goal, &mut shown);
+        shown.bar.finish_and_clear();
+        end
     }
 }
 
@@ -351,9 +360,8 @@ pub fn update(context: &Context, arguments: Arguments) -> Result<()> {
     let interrupt = Interrupt::watch()?;
     let meant = arguments.which.meant(context)?;
     check_board(&meant, &arguments.image.board)?;
-    let orders = orders(meant.cloud, &context.things, &context.settings);
     let opened = Opened::open(context, meant.cloud, arguments.account)?;
-    let order = match going_on(&orders, &meant, false)? {
+    let order = match going_on(&opened.orders, &meant, false)? {
         Some(order) => order,
         None => {
             let release = arguments.image.read()?;
@@ -368,12 +376,12 @@ pub fn update(context: &Context, arguments: Arguments) -> Result<()> {
                 ..Limits::default()
             };
             let content = Content::Firmware(&release);
-            let order = begin(&orders, &meant, content, &opened.place, arguments.way, limits)?;
+            let order = begin(&opened, &meant, content, arguments.way, limits)?;
             say(&format!("image        {}", release.summary()));
             order
         }
     };
-    follow(opened, &orders, order, &meant, None, interrupt)
+    follow(opened, order, &meant, None, interrupt)
 }
 
 /// Gives a thing its identity as it is made now, over the air.
@@ -388,9 +396,8 @@ pub fn update_identity(mut context: Context, arguments: IdentityArguments) -> Re
     };
     context.settings.thing.clone_from(thing);
     let folder = context.folder()?;
-    let orders = orders(meant.cloud, &context.things, &context.settings);
     let opened = Opened::open(&context, meant.cloud, arguments.account)?;
-    let order = match going_on(&orders, &meant, true)? {
+    let order = match going_on(&opened.orders, &meant, true)? {
         Some(order) => order,
         None => {
             let signer = arguments.key.signer(&context.things, arguments.signer.as_deref())?;
@@ -400,12 +407,12 @@ pub fn update_identity(mut context: Context, arguments: IdentityArguments) -> Re
             };
             let identity = SignedIdentity::sign(file, &signer)?;
             let (content, limits) = (Content::Identity(&identity), Limits::default());
-            let order = begin(&orders, &meant, content, &opened.place, arguments.way, limits)?;
+            let order = begin(&opened, &meant, content, arguments.way, limits)?;
             say(&format!("identity     {}", identity.summary()));
             order
         }
     };
-    follow(opened, &orders, order, &meant, Some(&folder), interrupt)
+    follow(opened, order, &meant, Some(&folder), interrupt)
 }
 
 /// The identity as `make identity` makes it, which it also writes.
@@ -490,10 +497,9 @@ fn going_on(orders: &Orders, meant: &Meant, identity: bool) -> Result<Option<Ord
 
 /// Writes an order down.
 fn begin(
-    orders: &Orders,
+    Opened { orders, place, .. }: &Opened<'_>,
     meant: &Meant,
     content: Content<'_>,
-    place: &Place,
     way: Way,
     limits: Limits,
 ) -> Result<Order> {
@@ -506,7 +512,6 @@ fn begin(
 
 fn follow(
     mut opened: Opened<'_>,
-    orders: &Orders,
     mut order: Order,
     meant: &Meant,
     folder: Option<&ThingFolder>,
@@ -514,43 +519,39 @@ fn follow(
 ) -> Result<()> {
     say(&format!("things       {}", meant.targets.title()));
     // Gone once it is over.
-    let brought = if order.identity { orders.content(&order)? } else { Vec::new() };
-    let mut shown = Shown::new(interrupt);
-    let end = opened.update(orders).run(&mut order, Goal::Update, &mut shown);
-    shown.bar.finish_and_clear();
-    let words = meant.targets.words();
-    let verb = order.verb();
-    match end? {
-        End::Left => output::line(format!(
-            "\nthe update goes on without you: `make {verb} {words}` follows it again, `make \
-             update-status` shows it, `make update-cancel {words}` calls it off"
-        )),
+    let brought = if order.identity { opened.orders.content(&order)? } else { Vec::new() };
+    let standing = match opened.run(&mut order, Goal::Update, interrupt)? {
+        End::Left => {
+            let (verb, words) = (order.verb(), meant.targets.words());
+            return output::line(format!(
+                "\nthe update goes on without you: `make {verb} {words}` follows it again, `make \
+                 update-status` shows it, `make update-cancel {words}` calls it off"
+            ));
+        }
         End::Deleted => bail!(
             "somebody else has deleted the job, which stops the update: it is not made again, and what \
              was uploaded for it is cleared away. To order {} anew, give the command once more",
             order.what()
         ),
-        End::Over(counts) => {
-            let standing = Standing { counts, ..Standing::default() };
-            let updated = standing.count("updated");
-            ensure!(
-                updated > 0 && updated == standing.all(),
-                "not all things took {}: {}",
-                order.what(),
-                standing.line()
-            );
-            if let Ok(identity) = identity::decode_copy(&brought)
-                && let (Some(certificate), Some(folder)) = (identity.certificates.first(), folder)
-                && folder.exists()
-            {
-                files::write(&proved(meant.cloud, orders, folder), certificate, PUBLIC)?;
-                if meant.cloud == CloudName::Aws {
-                    note_topics(folder, &identity)?;
-                }
-            }
-            output::line(format!("done         {} on {}", standing.line(), order.what()))
+        End::Over(counts) => Standing { counts, ..Standing::default() },
+    };
+    let updated = standing.count("updated");
+    ensure!(
+        updated > 0 && updated == standing.all(),
+        "not all things took {}: {}",
+        order.what(),
+        standing.line()
+    );
+    if let Ok(identity) = identity::decode_copy(&brought)
+        && let (Some(certificate), Some(folder)) = (identity.certificates.first(), folder)
+        && folder.exists()
+    {
+        files::write(&proved(meant.cloud, &opened.orders, folder), certificate, PUBLIC)?;
+        if meant.cloud == CloudName::Aws {
+            note_topics(folder, &identity)?;
         }
     }
+    output::line(format!("done         {} on {}", standing.line(), order.what()))
 }
 
 /// Writes down which topics the device has now, if they are those of its policy; says whether that allows
@@ -581,8 +582,7 @@ pub fn status(context: &Context, account: provision::Account) -> Result<()> {
     let mut any = false;
     let local_runs = Running::find(&context.settings.state).is_ok();
     for cloud in [CloudName::Local, CloudName::Aws] {
-        let orders = orders(cloud, &context.things, &context.settings);
-        let all = orders.all()?;
+        let all = orders(cloud, &context.things, &context.settings).all()?;
         if all.is_empty() {
             continue;
         }
@@ -597,7 +597,7 @@ pub fn status(context: &Context, account: provision::Account) -> Result<()> {
         let mut opened = Opened::open(context, cloud, account.clone())?;
         for order in all {
             let title = order.targets.title();
-            match opened.update(&orders).standing(&order)? {
+            match opened.update().standing(&order)? {
                 None if order.had_job() && order.ended.is_none() => say(&format!(
                     "{title}: {}, somebody else has deleted its job: `make {} {}` clears the rest away",
                     order.what(),
@@ -636,11 +636,8 @@ pub fn cancel(context: &Context, arguments: CancelArguments) -> Result<()> {
         bail!("no update of {title} is under way that was ordered here\n{others}");
     };
     let mut opened = Opened::open(context, meant.cloud, arguments.account)?;
-    let mut shown = Shown::new(interrupt);
     let goal = Goal::Cancel { force: arguments.force };
-    let end = opened.update(&orders).run(&mut order, goal, &mut shown);
-    shown.bar.finish_and_clear();
-    match end? {
+    match opened.run(&mut order, goal, interrupt)? {
         End::Left => output::line(
             "things that had begun are still at it: the same command waits for them again, FORCE=1 \
              does not wait",

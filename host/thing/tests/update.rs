@@ -476,7 +476,7 @@ fn nothing_goes_into_a_strangers_store() {
     };
     let found = ("head-bucket", Fault::Answer(""));
     let no_object = ("head-object", Fault::Error(404, "404", "Not Found"));
-    refused("head-object", &[found.clone()], update());
+    refused("head-object", std::slice::from_ref(&found), update());
     refused("put-object", &[found, no_object], update());
     refused("delete-object", &[], place.command("update-cancel", &[]));
     assert_eq!(place.objects(), 0);

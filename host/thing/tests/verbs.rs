@@ -57,7 +57,7 @@ struct FakeDevice {
 impl FakeDevice {
     fn start(cloud: &LocalCloud, report: fn(&str) -> String) -> Self {
         let mut client = MqttClient::connect(&ClientOptions {
-            port: cloud.servers.broker.device_port(),
+            port: cloud.broker.device_port(),
             credential: Some(cloud.pki.device.clone()),
             ..operator_options(&cloud.pki, 0)
         })
@@ -208,7 +208,7 @@ fn a_provisioned_thing_is_let_in_by_its_own_certificate_only() {
     let message = device.next(Duration::from_secs(5)).unwrap().unwrap();
     assert!(message.payload == large, "{} bytes", message.payload.len());
     // The broker knows it as the thing, so that the thing's grants hold.
-    let connections = cloud.servers.broker.connections();
+    let connections = cloud.broker.connections();
     assert!(connections.iter().any(|connection| connection.user == "a-thing"), "{connections:?}");
 }
 

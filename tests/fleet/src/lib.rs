@@ -109,7 +109,7 @@ impl Lab {
         let cloud = self.cloud();
         let credential = cloud.pki.clients.issue(&LeafRequest::client(thing)).unwrap();
         ClientOptions {
-            port: cloud.servers.broker.device_port(),
+            port: cloud.broker.device_port(),
             credential: Some(credential),
             client_id: thing.to_owned(),
             ..operator_options(&cloud.pki, 0)

@@ -76,7 +76,7 @@ fn each_has_its_effect() {
         port = relay.port(),
         dead = dead.setting("dead"),
         good = good.setting("good"),
-        name_server = stage.cloud.servers.dns.address().port(),
+        name_server = stage.cloud.dns.address().port(),
     );
     names_all_of_the_example(&config);
     configured(&mut stage, folder.path(), &config);
@@ -104,7 +104,7 @@ fn each_has_its_effect() {
     watcher.switch(&mut device, Led::On);
     // client_id, keep_alive, clean_session; certificate and key: the broker takes the user from
     // the certificate.
-    let connections = stage.cloud.servers.broker.connections();
+    let connections = stage.cloud.broker.connections();
     assert!(
         connections.contains(&Connection {
             client_id: "the-e2e".to_owned(),
