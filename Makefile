@@ -75,6 +75,9 @@ HOST_TESTS = -p virtual-nodemcu -p aws-stand-in -p board-tests -p boot-tests -p 
 # CI takes the lock file as it is; at home a new dependency or crate enters it by itself.
 LOCKED = $(if $(CI),--locked)
 # UPDATES=0 leaves updates over the air out of a board's firmware (board-facts reads it).
+ifneq ($(filter-out 0 1,$(UPDATES)),)
+$(error UPDATES=$(UPDATES): 0 leaves updates over the air out, 1 is the usual)
+endif
 without_updates = $(filter 0,$(UPDATES))
 ifneq ($(without_updates),)
 export FIRMWARE_UPDATES := 0
@@ -85,14 +88,17 @@ WAITING = export RUST_TEST_THREADS=4
 # Tested on this machine, with clippy's eye on them: the host programs and the pure crates.
 HOST_CRATES = $(foreach crate,app-model board-facts clock crypto-tests dns fuzz gcm identity p256-lx106 packets records rsa-lx106 runtime-model slots soft-i2c update wpa \
 	process isa certificates things board cloud provisioning releases updates checks thing,-p $(crate))
+# The chip's: what is linked, and what it is made of beside the pure crates.
+CHIP_PROGRAMS = $(addprefix -p firmware-,$(BOARDS)) $(addprefix -p example-,$(EXAMPLES)) -p boot-stage -p target-tests
+CHIP_CRATES = $(foreach crate,app esp8266-chip launch lx106 mqtt net rtos runtime tls vendor-sys,-p $(crate))
 
 # Budgets in bytes. They hold what this project ships small; an application of your own may take
 # what the chip has room for: 950,256 bytes of code and constants. Updates over the air have an
-# allowance of their own, on top of that of a firmware without them: 24 KB, identities and what keeps an
-# image from booting that was not found good included.
+# allowance of their own, on top of that of a firmware without them: 25 KB (19 with the radio), identities, what
+# keeps an image from booting that was not found good, and how AWS sends blocks and refuses subscriptions included.
 with_radio = $(if $(filter qemu,$(BOARD)),,$(radio))
 without_updates_too = $(if $(filter qemu,$(BOARD)),1,$(without_updates))
-FLASH_MAX ?= $(if $(own),950256,$(if $(with_radio),$(if $(without_updates_too),419840,438272),$(if $(without_updates_too),256000,280576)))
+FLASH_MAX ?= $(if $(own),950256,$(if $(with_radio),$(if $(without_updates_too),419840,439296),$(if $(without_updates_too),256000,281600)))
 IRAM_MAX ?= $(if $(with_radio),20480,12288)
 DRAM_MAX ?= $(if $(with_radio),81920,51200)
 
@@ -105,6 +111,9 @@ ESP8266_SDK := $(shell for sdk in '$(SDK)' "$$HOME/esp/ESP8266_RTOS_SDK"; do \
 	if [ -d "$$sdk" ]; then echo "$$sdk"; break; fi; done)
 endif
 RADIO ?= $(if $(ESP8266_SDK),1,0)
+ifneq ($(filter-out 0 1,$(RADIO)),)
+$(error RADIO=$(RADIO): 0 leaves the radio out, 1 wants it)
+endif
 export ESP8266_SDK
 radio = $(filter 1,$(RADIO))
 
@@ -113,6 +122,8 @@ ELF = $(if $(own),$(CHIP_ELF),$(CHIP)/firmware-$(BOARD))
 THING_PROGRAM = target/debug/thing
 THING_TOOL = $(THING_PROGRAM)$(if $(own), --state 'target/apps/$(APP_NAME)')$(if $(outside), \
 	--config '$(APP_FOLDER)/config.toml' --things '$(APP_FOLDER)/certs')
+# What it reports and obeys is its own business.
+application = $(if $(own),--application)
 # An application of one's own has settings and credentials of its own; an example has none.
 outside = $(if $(own),$(if $(filter $(CURDIR)/examples/%,$(APP_FOLDER)),,$(APP_FOLDER)))
 
@@ -123,6 +134,8 @@ CHIP_ELF = $(CHIP)/$(or $(APP_NAME),firmware-$(CHIP_BOARD))
 BOOT_ELF = $(CHIP)/boot-stage
 IMAGE = target/$(if $(own),apps/$(APP_NAME)/image,image/$(CHIP_BOARD))$(if $(fast),-$(CPU_MHZ))$(if $(radio),-wifi)$(if $(without_updates),-no-updates)
 things = $(if $(outside),$(APP_FOLDER)/)certs
+# With its whole path where that is another folder than the person's.
+releases = $(if $(outside),$(CURDIR)/)target/releases
 IDENTITY ?= $(things)/$(THING)/identity.bin
 # Builds the firmware of a board ($(1)), or that of an application of one's own, with features ($(2)).
 firmware = $(if $(own),$(call own_cargo,build,$(2)),$(FIRMWARE) build --release $(LOCKED) -p firmware-$(1) $(2))
@@ -143,6 +156,9 @@ virtual_options = $(strip $(VIRTUAL) $(if $(filter-out 0,$(WEB)),--web 127.0.0.1
 ESPBAUD ?= 460800
 MONITORBAUD ?= 115200
 export ESPPORT
+ifneq ($(filter-out 80 160,$(CPU_MHZ)),)
+$(error CPU_MHZ=$(CPU_MHZ): 80 (the usual) or 160)
+endif
 fast = $(filter 160,$(CPU_MHZ))
 chip_features = $(if $(fast),--features cpu-160mhz) $(if $(radio),--features radio)
 features = $(if $(filter qemu,$(BOARD)),,$(chip_features))
@@ -150,7 +166,7 @@ features = $(if $(filter qemu,$(BOARD)),,$(chip_features))
 # For the AWS CLI; empty leaves them to its configuration.
 AWS = $(if $(AWS_PROFILE),AWS_PROFILE='$(AWS_PROFILE)') $(if $(AWS_REGION),AWS_REGION='$(AWS_REGION)')
 
-.PHONY: foreign help setup build tools fmt doc port host-crates run on off send watch smoke provision deprovision provision-fleet aws-stand-in \
+.PHONY: foreign help setup build tools fmt doc port host-crates chip-crates run on off send watch smoke provision deprovision provision-fleet aws-stand-in \
 	new identity identity-info signing-key release update update-identity update-status update-cancel update-policy update-fleet test lint unit virtual-test virtual-bench fuzz target-test board-test boot-test \
 	app-test foreign-test rom-compare flash-test update-test update-powercut update-soak e2e image flash flash-identity whose erase monitor esptool virtual-board boards nodemcu-image new-board \
 	page-packages page-test crate-test chip-tests curve-test constant-time curve-fuzz container audit soak bench size vendor env clean sdk radio-test radio-soak hostapd-test \
@@ -184,16 +200,19 @@ tools virtual-board: ;
 endif
 
 run: $(MACHINE) tools ## boot it on this machine with a local cloud; Ctrl-C stops all [BOARD=] [WEB=1]
-	@$(THING_TOOL) run $(FIRMWARE_ON_BOARD)
+	@$(THING_TOOL) run $(FIRMWARE_ON_BOARD) $(application)
 
-on off watch: tools ## (second terminal) light or darken the LED; watch what the device says
-	@$(THING_TOOL) $@
+on off: tools ## (second terminal) light or darken the LED
+	@$(THING_TOOL) $@ $(application)
+
+watch: tools ## (second terminal) show what the device says
+	@$(THING_TOOL) watch
 
 send: tools ## (second terminal) MESSAGE='{"led":"on"}': publish it to the device's control topic
 	@$(THING_TOOL) send '$(subst ','\'',$(MESSAGE))'
 
 smoke: $(MACHINE) tools ## the same by itself: exit 0 once the device published and obeyed on and off [BOARD=] [APP=: published]
-	@$(THING_TOOL) smoke $(FIRMWARE_ON_BOARD) $(if $(own),--application)
+	@$(THING_TOOL) smoke $(FIRMWARE_ON_BOARD) $(application)
 
 identity: tools ## THING=name: its identity region from config.toml and certs/name
 	@$(THING_TOOL) identity
@@ -268,8 +287,7 @@ lint: tools ## rustfmt, clippy, no private key under version control, no crate t
 	@$(THING_TOOL) check-secrets
 	@($(call host,metadata) $(LOCKED) --no-deps --format-version 1) | $(THING_TOOL) check-floors
 	@$(call host,fmt) --all --check || { echo "make lint: 'make fmt' mends the formatting" >&2; exit 1; }
-	@$(FIRMWARE) clippy --quiet $(LOCKED) --release $(addprefix -p firmware-,$(BOARDS)) \
-		$(addprefix -p example-,$(EXAMPLES)) -p target-tests -- -D warnings
+	@$(FIRMWARE) clippy --quiet $(LOCKED) --release $(CHIP_PROGRAMS) -- -D warnings
 	@$(FIRMWARE) clippy --quiet $(LOCKED) --release -p target-tests --no-default-features \
 		--features chip -- -D warnings
 ifneq ($(radio),)
@@ -277,13 +295,9 @@ ifneq ($(radio),)
 endif
 	@$(call host,clippy) --quiet $(LOCKED) $(HOST_CRATES) $(HOST_TESTS) --all-targets -- -D warnings
 
-# The chip's crates: what the boards and the test firmware are made of.
-CHIP_CRATES = $(foreach crate,app esp8266-chip launch lx106 mqtt net rtos runtime tls vendor-sys,-p $(crate))
-
 doc: setup ## the Rust documentation of all crates, without a warning, in target/doc and target/xtensa-esp8266-none-elf/doc
 	@export RUSTDOCFLAGS='-D warnings'; $(call host,doc) --quiet $(LOCKED) --no-deps $(HOST_CRATES) $(HOST_TESTS)
-	@export RUSTDOCFLAGS='-D warnings'; $(FIRMWARE) doc --quiet $(LOCKED) --no-deps $(CHIP_CRATES) \
-		$(addprefix -p firmware-,$(BOARDS)) -p target-tests
+	@export RUSTDOCFLAGS='-D warnings'; $(FIRMWARE) doc --quiet $(LOCKED) --no-deps $(CHIP_CRATES) $(CHIP_PROGRAMS)
 	@echo "target/doc/thing/index.html (this machine's crates), target/xtensa-esp8266-none-elf/doc/app/index.html (the device's)"
 
 fmt: setup ## format all Rust
@@ -436,18 +450,19 @@ signing-key: tools ## the key that signs releases, once: certs/signing/signing.k
 	@$(THING_TOOL) signing-key
 
 release: image ## sign a board's image: one file in target/releases [BOARD=] [VERSION=1.2.3] [SIGNER=command]
-	@$(THING_TOOL) release --board $(CHIP_BOARD) --image $(IMAGE) \
+	@$(THING_TOOL) release --board $(CHIP_BOARD) --image $(IMAGE) --to '$(releases)' \
 		$(if $(SIGNER),--signer '$(subst ','\'',$(SIGNER))')
 
 # Which things: THING= counts when it was said, otherwise the one of `make run` is meant.
 update_of = $(if $(GROUP),--group '$(GROUP)',$(if $(FLEET),--fleet '$(FLEET)',$(if $(filter-out file,$(origin THING)),--named))) \
 	$(if $(CLOUD),--cloud $(CLOUD))
 update_places = $(if $(BUCKET),--bucket '$(BUCKET)') $(if $(ROLE),--role '$(ROLE)')
-update_image = --board $(CHIP_BOARD) --image $(IMAGE) $(if $(RELEASE),--release '$(RELEASE)')
+update_image = --board $(CHIP_BOARD) --image $(IMAGE) --releases '$(releases)' $(if $(RELEASE),--release '$(RELEASE)')
 
 update: tools ## new firmware over the air for THING, GROUP or FLEET=things.csv, or for what `make run` runs [VERSION=] [RELEASE=file] [RATE=] [ABORT=] [TIMEOUT=]
 	@set -e; version=$$($(THING_TOOL) update-version $(update_of) $(update_image) $(if $(FIRMWARE_VERSION),--new-version $(FIRMWARE_VERSION))); \
 	if [ -n "$$version" ]; then $(MAKE) --no-print-directory release BOARD=$(CHIP_BOARD) VERSION="$$version"; fi; \
+	version=$${version:-$(FIRMWARE_VERSION)}; \
 	$(AWS) $(THING_TOOL) update $(update_of) $(update_image) $(update_places) $${version:+--new-version $$version} \
 		$(if $(RATE),--rate $(RATE)) $(if $(ABORT),--abort $(ABORT)) $(if $(ABORT_AFTER),--abort-after $(ABORT_AFTER)) \
 		$(if $(TIMEOUT),--timeout $(TIMEOUT)) $(if $(filter-out 0,$(DOWNGRADE)),--allow-downgrade)
@@ -538,8 +553,8 @@ update-test: nodemcu-image virtual-board example-image-button example-image-batt
 update-powercut: nodemcu-image virtual-board ## (hours; goes on where it was interrupted) the power fails after every 256th byte of an update, and at each around boot records [POWERCUT_BOARDS=4]
 	@$(call host,test) $(LOCKED) -p e2e --test update -- --ignored --nocapture power::
 
-update-soak: nodemcu-image virtual-board ## (an hour and a half) UPDATES=100 updates to and fro, with a level heap
-	@export UPDATES=$(or $(UPDATES),100); $(call host,test) $(LOCKED) -p e2e --test update -- --ignored --nocapture a_hundred_updates
+update-soak: nodemcu-image virtual-board ## (an hour and a half) ROUNDS=100 updates to and fro, with a level heap
+	@export ROUNDS=$(or $(ROUNDS),100); $(call host,test) $(LOCKED) -p e2e --test update -- --ignored --nocapture a_hundred_updates
 
 flash-test: nodemcu-image virtual-board ## flashing, monitor and the firmware on virtual boards, what goes wrong included
 	@$(WAITING); $(call host,test) --quiet $(LOCKED) -p e2e --test board
@@ -585,8 +600,12 @@ env: ## what a shell needs for a plain `cargo build --release`: eval "$(make -s 
 	@echo 'export PATH="$(dir $(RUSTC)):$$PATH" RUSTC=$(RUSTC) $(CHIP_ENV)'
 
 # For tools/editor-check.
+chip-crates:
+	@echo $(CHIP_PROGRAMS)
+
 host-crates:
 	@echo $(HOST_CRATES) $(HOST_TESTS)
 
-clean: ## remove what was built (the local PKI stays)
-	@rm -rf target
+# A release is what devices run, and cannot be built again.
+clean: ## remove what was built (releases and the local PKI stay)
+	@[ ! -d target ] || find target/ -mindepth 1 -maxdepth 1 ! -name releases -exec rm -rf {} +

@@ -84,6 +84,7 @@ fn table(board: &Board) -> String {
 pub fn pins(board: &Board) -> String {
     let (mut fields, mut values, mut taken) = (String::new(), String::new(), String::new());
     for (name, offer) in board.offers() {
+        // `r#`: a name may be a word of Rust, as IN and DO are.
         let (kind, of, words) = match offer {
             Offer::Pin(gpio) => ("pins::Pin", format!("::<{gpio}>"), format!("GPIO{gpio}.")),
             Offer::Button(gpio) => {
@@ -98,11 +99,11 @@ pub fn pins(board: &Board) -> String {
         };
         writeln!(
             fields,
-            "    /// {words}\n    pub {name}: ::chip::{kind}{},",
+            "    /// {words}\n    pub r#{name}: ::chip::{kind}{},",
             of.trim_start_matches("::")
         )
         .expect("a String takes all");
-        writeln!(values, "                {name}: ::chip::{kind}{of}::new(),")
+        writeln!(values, "                r#{name}: ::chip::{kind}{of}::new(),")
             .expect("a String takes all");
     }
     let missing = if taken.is_empty() {

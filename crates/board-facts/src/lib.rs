@@ -220,9 +220,11 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// Whether it can be the name of a field in Rust.
+/// Whether it can be the name of a field in Rust, written with `r#` where it is a word of the
+/// language. These three cannot be written so.
 fn is_field(name: &str) -> bool {
-    name.starts_with(|c: char| c.is_ascii_lowercase())
+    !["self", "super", "crate"].contains(&name)
+        && name.starts_with(|c: char| c.is_ascii_lowercase())
         && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit())
 }
 
@@ -289,7 +291,8 @@ impl Board {
             seen.push(*gpio);
             if !is_field(name) || board.pins.contains_key(name) {
                 return Err(malformed(format!(
-                    "the button's name {name:?} is not one word of small letters and digits, or a pin's"
+                    "the button's name {name:?} is not one word of small letters and digits, or a pin's, \
+                     or one that Rust keeps for itself"
                 )));
             }
         }
@@ -299,7 +302,10 @@ impl Board {
         let mut places = Vec::new();
         for (name, place) in &board.pins {
             if !is_field(&name.to_ascii_lowercase()) {
-                return Err(malformed(format!("the pin's name {name:?} is not one word")));
+                return Err(malformed(format!(
+                    "the pin's name {name:?} is not one word of letters and digits, or one that Rust \
+                     keeps for itself"
+                )));
             }
             let reason = match place {
                 Place::Gpio(WAKE) | Place::Analog(_) => None,
@@ -366,7 +372,8 @@ impl Board {
         self.machine == Machine::Esp8266 && self.flash_mib >= 2
     }
 
-    /// Reads `folder/board.toml`; the folder's name is the board's.
+    /// Reads `folder/board.toml`. Its package names the board, because a folder may have another name
+    /// in each clone, and devices take images of their own board only.
     ///
     /// # Errors
     /// As [`Board::parse`]; [`Error::Unreadable`].
@@ -374,7 +381,8 @@ impl Board {
         let path = folder.join(FILE);
         let text = fs::read_to_string(&path)
             .map_err(|e| Error::Unreadable { path, reason: e.to_string() })?;
-        let name = folder.file_name().map(|name| name.to_string_lossy().into_owned());
+        let of_folder = || folder.file_name().map(|name| name.to_string_lossy().into_owned());
+        let name = of_package(folder).or_else(of_folder);
         Self::parse(&name.unwrap_or_default(), &text)
     }
 
@@ -431,6 +439,27 @@ impl Board {
     }
 }
 
+/// The name of the board whose package lies there: that of an application, or what follows
+/// `firmware-` of a board in `bsp`, and `example-` of an example.
+fn of_package(folder: &Path) -> Option<String> {
+    let manifest: Manifest =
+        toml::from_str(&fs::read_to_string(folder.join("Cargo.toml")).ok()?).ok()?;
+    let name = manifest.package.name;
+    let own = ["firmware-", "example-"].iter().find_map(|prefix| name.strip_prefix(prefix));
+    Some(own.map_or_else(|| name.clone(), str::to_owned))
+}
+
+/// Of `Cargo.toml` what is asked of it.
+#[derive(Deserialize)]
+struct Manifest {
+    package: Package,
+}
+
+#[derive(Deserialize)]
+struct Package {
+    name: String,
+}
+
 /// `bsp` of the tree that this crate was compiled in.
 fn bsp() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../bsp")
@@ -452,6 +481,19 @@ mod tests {
         for name in names {
             assert_eq!(Board::named(&name).unwrap().name, name);
             assert!(bsp().join(&name).join("Cargo.toml").is_file(), "{name}");
+        }
+    }
+
+    #[test]
+    fn an_application_is_the_same_board_in_each_clone() {
+        let room = tempfile::tempdir().unwrap();
+        for clone in ["lamp", "lamp-firmware"] {
+            let folder = room.path().join(clone);
+            fs::create_dir(&folder).unwrap();
+            fs::copy(bsp().join("nodemcu").join(FILE), folder.join(FILE)).unwrap();
+            assert_eq!(Board::read(&folder).unwrap().name, clone);
+            fs::write(folder.join("Cargo.toml"), "[package]\nname = \"lamp\"\n").unwrap();
+            assert_eq!(Board::read(&folder).unwrap().name, "lamp");
         }
     }
 
@@ -510,6 +552,8 @@ mod tests {
             ("pins = { D1 = 6 }", "flash"),
             ("pins = { D1 = 5, SCL = 5 }", "twice"),
             ("pins = { 'D 1' = 5 }", "one word"),
+            ("pins = { SELF = 5 }", "Rust keeps"),
+            ("buttons = [{ name = 'super', gpio = 0 }]", "Rust keeps"),
             ("pins = { A0 = 'dac' }", "pins"),
             ("buttons = [{ name = 'flash', gpio = 1 }]", "GPIO1"),
             ("buttons = [{ name = 'Flash', gpio = 0 }]", "small letters"),
@@ -548,6 +592,19 @@ mod tests {
             Board::parse("x", text).unwrap().offers().into_iter().collect();
         assert_eq!(offers["gpio15"], Offer::Pin(15));
         assert!(matches!(offers["gpio0"], Offer::Taken(0, _)));
+    }
+
+    #[test]
+    fn what_the_boards_readme_shows_is_a_board() {
+        let readme = fs::read_to_string(bsp().join("README.md")).unwrap();
+        let shown = readme.lines().skip_while(|line| *line != "    # bsp/lamp/board.toml");
+        let shown = shown.take_while(|line| line.is_empty() || line.starts_with("    "));
+        let text: String = shown.map(|line| format!("{}\n", line.trim_start())).collect();
+        let board = Board::parse("lamp", &text).unwrap();
+        assert_eq!((board.title.as_str(), board.led.gpio), ("lamp", 5));
+        assert_eq!(board.straps, [15]);
+        assert_eq!(board.buttons.len(), 1);
+        assert_eq!(board.pins["A0"], Place::Analog(Converter::Adc));
     }
 
     #[test]

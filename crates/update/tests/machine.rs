@@ -283,6 +283,24 @@ fn an_image_that_is_not_ours_is_a_failure_and_fetched_anew_when_asked_again() {
     assert_eq!(device.installed, Some(server.what()));
 }
 
+/// Whatever became of the update before.
+#[test]
+fn what_the_device_has_already_is_a_success_that_installs_nothing() {
+    let image = image(20_000);
+    for outcome in [None, Some(Outcome::Good), Some(Outcome::Failed("it crashed".to_owned()))] {
+        let mut server = Server::new(Job::of_aws(&image), &image);
+        let mut device = Device::new();
+        let installed = outcome.clone().map(|outcome| Installed { what: 1, outcome });
+        device.machine = Machine::new("lamp", LIMITS, installed);
+        device.verdict = Err("the device has it already");
+        device.run(&mut server);
+        let wanted = (Status::Succeeded, "the device has it already".to_owned());
+        assert_eq!(terminal(&server), wanted, "{outcome:?}");
+        assert_eq!((device.installed, server.mismatches), (None, 0));
+        assert!(!server.states.iter().any(|state| state == "restarting"));
+    }
+}
+
 #[test]
 fn a_job_that_is_cancelled_on_the_way_is_left() {
     let image = image(60_000);
@@ -300,6 +318,19 @@ fn a_job_that_is_cancelled_on_the_way_is_left() {
     let mut device = Device::new();
     device.run(&mut server);
     assert_eq!(device.installed, None);
+}
+
+/// AWS puts as many blocks into a TLS record as fit, and the device keeps what it has room for.
+#[test]
+fn a_server_that_joins_blocks_is_asked_for_one_at_a_time() {
+    let image = image(60_000);
+    let mut server = Server::new(Job::of_aws(&image), &image);
+    server.fault = Some(Fault::Joins(7));
+    let mut device = Device::new();
+    device.run(&mut server);
+    assert_eq!(device.installed, Some(server.what()));
+    // Of the first four one came.
+    assert_eq!((server.blocks_sent, server.requests), (59 + 3, 59));
 }
 
 #[test]

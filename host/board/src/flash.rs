@@ -72,12 +72,18 @@ pub struct Line {
     pub baud: u32,
 }
 
-/// Writes an image and, if there is one at `identity`, an identity region.
+/// Writes an image and, if there is one at `identity`, the identity region of `thing`.
 ///
 /// # Errors
 /// When something is missing or the transfer fails; the message says in what state the flash
 /// is and what to do.
-pub fn flash(esptool: &Esptool, line: &Line, image: &Image, identity: Option<&Path>) -> Result<()> {
+pub fn flash(
+    esptool: &Esptool,
+    line: &Line,
+    image: &Image,
+    thing: &str,
+    identity: Option<&Path>,
+) -> Result<()> {
     let present = identity.filter(|path| path.exists());
     write(esptool, line, Some(image), present)?;
     match (identity, present) {
@@ -87,7 +93,8 @@ pub fn flash(esptool: &Esptool, line: &Line, image: &Image, identity: Option<&Pa
         )),
         (Some(path), None) => output::line(format!(
             "The firmware is in the flash, and was read back. The identity there was not touched: \
-             there is no {} (`make identity` makes it, `make flash-identity` writes it).",
+             there is no {} (`make identity THING={thing}` makes it, `make flash-identity THING={thing}` \
+             writes it).",
             path.display()
         )),
         (None, None) => output::line("The firmware is in the flash, and was read back."),

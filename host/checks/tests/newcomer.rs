@@ -8,9 +8,19 @@ fn refusal(arguments: &[&str]) -> String {
     let mut make = Command::new("make");
     make.current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../.."));
     // As at a person's prompt, not as within `make test`. Nothing that is built is found.
-    for variable in
-        ["MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "MADE", "BOARD", "ESPPORT", "THING"]
-    {
+    for variable in [
+        "MAKEFLAGS",
+        "MFLAGS",
+        "MAKELEVEL",
+        "MAKEOVERRIDES",
+        "MADE",
+        "BOARD",
+        "ESPPORT",
+        "THING",
+        "CPU_MHZ",
+        "RADIO",
+        "UPDATES",
+    ] {
         make.env_remove(variable);
     }
     let output = make.args(arguments).arg("CARGO=false").output().unwrap();
@@ -63,6 +73,27 @@ fn whose_identity_is_flashed_is_asked_when_there_are_several() {
         assert!(said.contains("demo") && said.contains("lamp"), "{said}");
         assert!(!flash(&["THING=demo"]).contains("which thing"));
         std::fs::remove_dir_all(folder.path().join("lamp")).unwrap();
+    }
+}
+
+/// Taken for the other one without a word, they would be found out on the device.
+#[test]
+fn a_setting_of_the_build_that_is_none_is_told() {
+    for (setting, told) in [
+        ("CPU_MHZ=120", "80 (the usual) or 160"),
+        ("CPU_MHZ=160MHz", "80 (the usual) or 160"),
+        ("RADIO=yes", "0 leaves the radio out, 1 wants it"),
+        ("UPDATES=no", "0 leaves updates over the air out"),
+    ] {
+        for verb in ["image", "run"] {
+            let said = refusal(&[verb, "BOARD=nodemcu", setting]);
+            assert!(said.contains(&format!("{setting}: {told}")), "{said}");
+        }
+    }
+    // Nothing is built without cargo: what comes next fails.
+    for setting in ["CPU_MHZ=80", "CPU_MHZ=160", "RADIO=0", "RADIO=1", "UPDATES=0", "UPDATES=1"] {
+        let said = refusal(&["image", "BOARD=nodemcu", setting]);
+        assert!(!said.contains(&format!("{setting}: ")), "{said}");
     }
 }
 

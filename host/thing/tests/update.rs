@@ -258,23 +258,31 @@ fn groups_and_lists_are_one_job_each() {
     let place = Place::prepared("us-east-2");
     let region = place.region;
     let _ = place.bed.tell("POST", "/thing-groups/lamps");
-    let list = place.bed.folder.path().join("things.csv");
-    std::fs::write(&list, "thing,place\nlamp,hall\ndoor,yard\n").unwrap();
-    let list = list.display().to_string();
-    let fleet = ["--fleet", list.as_str()];
+    let folder = place.bed.folder.path();
+    std::fs::create_dir(folder.join("site-b")).unwrap();
+    let list = "site-b/things.csv";
+    std::fs::write(folder.join(list), "thing,place\nlamp,hall\ndoor,yard\n").unwrap();
+    let fleet = ["--fleet", list];
     let refused = place.begin(&fleet);
     says(&refused, "there is no thing door in this account");
     let _ = place.bed.tell("POST", "/things/door");
     let arn = |name: &str| format!("arn:aws:iot:{region}:123456789012:{name}");
     for (which, targets, words) in [
         (&["--group", "lamps"][..], vec![arn("thinggroup/lamps")], "GROUP=lamps"),
-        (&fleet[..], vec![arn("thing/lamp"), arn("thing/door")], "FLEET=things.csv"),
+        (&fleet[..], vec![arn("thing/lamp"), arn("thing/door")], "FLEET=site-b/things.csv"),
     ] {
         let begun = text(&place.begin(which));
         assert!(begun.contains(&format!("`make update-cancel {words}` calls it off")), "{begun}");
         let (id, ..) = place.ordered();
         let job = place.bed.ask(&format!("/jobs/{id}"))["job"].clone();
         assert_eq!(job["targets"], serde_json::json!(targets));
+        if words.starts_with("FLEET") {
+            // The same list from elsewhere is the same order.
+            let whole = folder.join(list).display().to_string();
+            let elsewhere = text(&place.begin(&["--fleet", &whole]));
+            assert!(elsewhere.contains("going on     with version 1.2.3"), "{elsewhere}");
+            assert!(elsewhere.contains(&format!("update-cancel FLEET={whole}`")), "{elsewhere}");
+        }
         let done = place.command_of(which, "update-cancel", &[]).output().unwrap();
         assert!(done.status.success() && place.is_clear(), "{}", text(&done));
     }
@@ -322,7 +330,7 @@ fn an_identity_goes_to_its_thing_and_is_cleared_away() {
     // What the device has proved itself with is known afterwards.
     let lamp = ThingFolder::new(&folder.join("certs"), "lamp").unwrap();
     let notes = |topics: &Topics| {
-        let Topics { status, control } = topics;
+        let Topics { status, control, .. } = topics;
         let notes = serde_json::json!({
             "status_topic": status, "control_topic": control, "staying": ["esp8266-thing-before"],
         });
@@ -336,6 +344,7 @@ fn an_identity_goes_to_its_thing_and_is_cleared_away() {
     says(&done, "done         1 updated on identity 2");
     says(&done, "`make provision THING=lamp` ends that");
     assert!(lamp.has_proved(&Topics::default()));
+    assert_eq!(std::fs::read(lamp.proved()).unwrap(), credential.chain[0].as_ref());
     assert!(place.is_clear());
 }
 
@@ -457,7 +466,7 @@ fn nothing_goes_into_a_strangers_store() {
     assert!(!place.bed.seen().contains(&"put-object".to_owned()));
     assert!(place.is_clear());
     // One that became a stranger's a moment ago.
-    let refused = |operation: &str, faults: &[&(&str, Fault)], command: Command| {
+    let refused = |operation: &str, faults: &[(&str, Fault)], command: Command| {
         for (operation, fault) in faults {
             place.bed.fault(operation, fault.clone(), 1);
         }
@@ -467,8 +476,8 @@ fn nothing_goes_into_a_strangers_store() {
     };
     let found = ("head-bucket", Fault::Answer(""));
     let no_object = ("head-object", Fault::Error(404, "404", "Not Found"));
-    refused("head-object", &[&found], update());
-    refused("put-object", &[&found, &no_object], update());
+    refused("head-object", std::slice::from_ref(&found), update());
+    refused("put-object", &[found, no_object], update());
     refused("delete-object", &[], place.command("update-cancel", &[]));
     assert_eq!(place.objects(), 0);
 }
@@ -491,4 +500,45 @@ fn what_cannot_be_is_told_before_anything_is_made() {
     let refused = nobody.env("THING", "nobody").output().unwrap();
     says(&refused, "there is no thing nobody in this account");
     assert_eq!((place.objects(), place.bed.streams().len()), (0, 0));
+}
+
+/// What a fleet runs is there once, as its release: who goes back needs it as it was.
+#[test]
+fn a_release_is_not_written_over_and_its_version_brings_it() {
+    let place = Place::prepared("sa-east-1");
+    let folder = place.bed.folder.path();
+    std::fs::create_dir(folder.join("image")).unwrap();
+    let mut stage = vec![0xE9, 1, 2, 0x40, 4, 0, 0x10, 0x40];
+    stage.extend([0, 0, 0x10, 0x40, 4, 0, 0, 0, 1, 2, 3, 4]);
+    stage.resize(31, 0);
+    stage.push(0xEF ^ 1 ^ 2 ^ 3 ^ 4);
+    std::fs::write(folder.join("image/firmware-0x00000.bin"), stage).unwrap();
+    let release = |image: &[u8]| {
+        std::fs::write(folder.join("image/firmware-0x04000.bin"), image).unwrap();
+        place.thing(&["release", "--board", "nodemcu", "--image", "image"]).output().unwrap()
+    };
+    let good = fleet_tests::image([1, 0, 0], "nodemcu", 20_000);
+    says(&release(&good), "target/releases/nodemcu-1.0.0.release: nodemcu 1.0.0, ");
+    let again = release(&good);
+    assert!(again.status.success(), "{}", text(&again));
+    let refused = release(&fleet_tests::image([1, 0, 0], "nodemcu", 21_000));
+    assert!(!refused.status.success());
+    says(&refused, "nodemcu-1.0.0.release is there and holds another image: ");
+    let kept = Release::read(&folder.join("target/releases/nodemcu-1.0.0.release")).unwrap();
+    assert!(kept.image() == good);
+
+    let version = |version: &str| {
+        let words = ["update-version", "--named", "--new-version", version];
+        let told = place.thing(&words).output().unwrap();
+        assert!(told.status.success(), "{}", text(&told));
+        String::from_utf8(told.stdout).unwrap()
+    };
+    // Nothing is built for a release, and for another number it is.
+    assert_eq!((&*version("1.0.0"), &*version("1.0.1")), ("", "1.0.1\n"));
+    let words = ["update", "--named", "--role", &place.role, "--new-version", "1.0.0"];
+    let mut update = place.thing(&words);
+    update.env("THING", "lamp");
+    let begun = place.interrupted(update);
+    says(&begun, &format!("image        {}", kept.summary()));
+    assert!(std::fs::read(folder.join("certs/updates/thing-lamp.image")).unwrap() == good);
 }

@@ -27,7 +27,7 @@ pub enum Targets {
     Group(String),
     /// Those of a list.
     Fleet {
-        /// The list's name.
+        /// The list, as the person named it.
         name: String,
         /// The things.
         things: Vec<String>,
@@ -37,21 +37,33 @@ pub enum Targets {
 impl Targets {
     /// The name of the order's files: another one for other things.
     fn stem(&self) -> String {
-        let (kind, name, things): (_, _, &[String]) = match self {
+        let (kind, name, things): (_, &str, &[String]) = match self {
             Self::Thing(name) => ("thing", name, &[]),
             Self::Group(name) => ("group", name, &[]),
-            Self::Fleet { name, things } => ("fleet", name, things),
+            Self::Fleet { name, things } => ("fleet", Self::file_name(name), things),
         };
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
         let readable: String =
             name.bytes().map(|byte| if plain(byte) { char::from(byte) } else { '-' }).collect();
-        if readable == *name && things.is_empty() {
+        if readable == name && things.is_empty() {
             return format!("{kind}-{readable}");
         }
         // Many lists are called things.csv, and one that was edited is another.
         let mut things: Vec<&String> = things.iter().collect();
         things.sort();
         format!("{kind}-{readable}-{}", tag(&format!("{name} {things:?}")))
+    }
+
+    /// What a list is known by: the same one may be named from another folder.
+    fn file_name(list: &str) -> &str {
+        list.rsplit('/').next().unwrap_or(list)
+    }
+
+    fn list(&self) -> Option<&str> {
+        match self {
+            Self::Fleet { name, .. } => Some(Self::file_name(name)),
+            Self::Thing(_) | Self::Group(_) => None,
+        }
     }
 
     /// In words.
@@ -339,6 +351,13 @@ impl Orders {
         self.folder.join(format!("{}.json", targets.stem()))
     }
 
+    /// Where the certificate is noted with which the board of `make run` proved itself. It says nothing
+    /// of the device that AWS sees.
+    #[must_use]
+    pub fn proved_locally(&self) -> PathBuf {
+        self.folder.join("proved.der")
+    }
+
     /// The image of an order, as it is uploaded.
     pub(crate) fn image(&self, order: &Order) -> PathBuf {
         self.folder.join(format!("{}.image", order.targets.stem()))
@@ -378,11 +397,10 @@ impl Orders {
     /// # Errors
     /// When one is damaged.
     pub fn namesakes(&self, targets: &Targets) -> Result<Vec<Order>> {
-        let Targets::Fleet { name, .. } = targets else { return Ok(Vec::new()) };
+        let Some(name) = targets.list() else { return Ok(Vec::new()) };
         let mut all = self.all()?;
         all.retain(|order| {
-            matches!(&order.targets, Targets::Fleet { name: other, .. } if other == name)
-                && order.targets.stem() != targets.stem()
+            order.targets.list() == Some(name) && order.targets.stem() != targets.stem()
         });
         Ok(all)
     }
@@ -472,6 +490,20 @@ mod tests {
             deleted: false,
             ended: None,
         }
+    }
+
+    /// A person in another folder, or with two lists of one file name, needs the whole of it.
+    #[test]
+    fn a_list_is_named_as_the_person_did_and_known_by_its_file_name() {
+        let list = fleet("site-b/things.csv", &["lamp"]);
+        assert_eq!(list.words(), "FLEET=site-b/things.csv");
+        assert_eq!(list.title(), "the 1 things of site-b/things.csv");
+        assert_eq!(list.stem(), fleet("things.csv", &["lamp"]).stem());
+        let folder = process::scratch::folder().unwrap();
+        let orders = Orders::new(folder.path());
+        orders.keep(&order(list)).unwrap();
+        let other = fleet("site-a/things.csv", &["fan"]);
+        assert_eq!(orders.namesakes(&other).unwrap().len(), 1);
     }
 
     /// Lists of one file name, a list before and after it was edited, names that differ in what no

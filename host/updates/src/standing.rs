@@ -4,10 +4,8 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-/// AWS's counts, and what they are called here.
+/// AWS's counts, and what they are called here, in the order in which they are told.
 const COUNTS: [(&str, &str); 8] = [
-    ("numberOfQueuedThings", "waiting"),
-    ("numberOfInProgressThings", "under way"),
     ("numberOfSucceededThings", "updated"),
     ("numberOfFailedThings", "failed"),
     ("numberOfRejectedThings", "refused"),
@@ -15,6 +13,8 @@ const COUNTS: [(&str, &str); 8] = [
     ("numberOfCanceledThings", "called off"),
     // Deleted while it waited.
     ("numberOfRemovedThings", "removed"),
+    ("numberOfInProgressThings", "under way"),
+    ("numberOfQueuedThings", "waiting"),
 ];
 
 /// A thing of which there is something to say.
@@ -126,20 +126,8 @@ impl Standing {
     /// In words: `3 updated, 2 under way, 3 waiting`.
     #[must_use]
     pub fn line(&self) -> String {
-        let order = [
-            "updated",
-            "failed",
-            "refused",
-            "took too long",
-            "called off",
-            "removed",
-            "under way",
-            "waiting",
-        ];
-        let parts: Vec<String> = order
-            .iter()
-            .filter_map(|word| self.counts.get(*word).map(|count| format!("{count} {word}")))
-            .collect();
+        let part = |(_, word): &(_, &str)| Some(format!("{} {word}", self.counts.get(*word)?));
+        let parts: Vec<String> = COUNTS.iter().filter_map(part).collect();
         if parts.is_empty() { "nothing told yet".to_owned() } else { parts.join(", ") }
     }
 }

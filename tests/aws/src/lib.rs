@@ -173,15 +173,17 @@ impl Bed {
     /// The AWS CLI in this account.
     #[must_use]
     pub fn cli(&self) -> Cli {
-        Cli::new(quick_aws().to_owned())
-            .with_region(Some(self.region.clone()))
-            .with_environment(&self.environment())
-            .with_patience(Patience {
+        Cli {
+            region: Some(self.region.clone()),
+            environment: self.environment(),
+            patience: Patience {
                 tries: 3,
                 pause: Duration::from_millis(10),
                 let_go: Duration::from_secs(4),
                 ..Patience::default()
-            })
+            },
+            ..Cli::new(quick_aws().to_owned())
+        }
     }
 
     /// Does something in a new session.

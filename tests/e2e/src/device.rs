@@ -8,6 +8,8 @@ use board::qemu::{Emulator, EmulatorOptions};
 use board::status::Led;
 use board_facts::Board;
 
+use crate::Secrets;
+
 /// Lines of the console's beginning and of its end that are shown with a failure.
 const SHOWN: usize = 60;
 
@@ -54,6 +56,7 @@ pub struct Device {
     /// The emulator, for what a test does to the board.
     pub emulator: Emulator,
     mark: usize,
+    secrets: Secrets,
 }
 
 impl Device {
@@ -87,9 +90,10 @@ impl Device {
     #[must_use]
     pub fn boot_with(region: Option<Vec<u8>>, change: impl FnOnce(&mut EmulatorOptions)) -> Self {
         let mut options = EmulatorOptions::new(&Self::firmware());
+        let secrets = region.as_deref().map(Secrets::of).unwrap_or_default();
         options.identity = region;
         change(&mut options);
-        Self { emulator: Emulator::start(&options).expect("the emulator starts"), mark: 0 }
+        Self { emulator: Emulator::start(&options).expect("the emulator starts"), mark: 0, secrets }
     }
 
     /// Waits for the next line that contains `wanted`.
@@ -188,7 +192,7 @@ impl Device {
         self.lines().iter().filter(|line| line.contains(text)).count()
     }
 
-    /// Fails when the device has been reset, has crashed or has ended.
+    /// Fails when the device has been reset, has crashed or has ended, or has shown a secret.
     ///
     /// # Panics
     /// When it has.
@@ -200,13 +204,15 @@ impl Device {
     /// As [`Device::assert_sound`], for a test that has reset the device itself.
     ///
     /// # Panics
-    /// When the device has booted another number of times, has crashed or has ended.
+    /// When the device has booted another number of times, has crashed or has ended, or has shown a
+    /// secret.
     #[track_caller]
     pub fn assert_boots(&mut self, boots: usize) {
         let ended = self.emulator.process.exited().expect("the state of the emulator");
         assert!(ended.is_none(), "the emulator ended: {ended:?}");
         assert_eq!(self.count("*** "), 0, "the device crashed");
         assert_eq!(self.count(BANNER), boots, "the device was reset");
+        self.secrets.assert_hidden(&self.lines().join("\n"));
     }
 
     /// All delays in milliseconds that the device announced before attempts to connect.

@@ -10,7 +10,7 @@ use board::virtual_board::{VirtualBoard, VirtualOptions};
 use board_facts::Board;
 use e2e::server::{Server, tls_config};
 use e2e::sleeper::{Awake, Sleeper};
-use e2e::{Stage, Watcher};
+use e2e::{Secrets, Stage, Watcher};
 use process::files::{self, SECRET};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -46,6 +46,7 @@ fn retry<T>(what: impl Fn() -> std::io::Result<T>) -> T {
 struct Set {
     board: VirtualBoard,
     control: Remote,
+    secrets: Secrets,
     _folder: TempDir,
 }
 
@@ -54,7 +55,9 @@ impl Set {
         let folder = process::scratch::folder().unwrap();
         let image = Image::in_folder(&built("image/nodemcu-wifi"));
         let mut flash = vec![0xFF; FLASH_SIZE as usize];
-        let region = (IDENTITY_OFFSET, identity.region().unwrap());
+        let region = identity.region().unwrap();
+        let secrets = Secrets::of(&region);
+        let region = (IDENTITY_OFFSET, region);
         for (at, bytes) in image.contents().unwrap().into_iter().chain([region]) {
             flash[at as usize..][..bytes.len()].copy_from_slice(&bytes);
         }
@@ -74,7 +77,7 @@ impl Set {
         let mut board = VirtualBoard::start(&options).unwrap();
         board.restart().unwrap();
         let control = retry(|| Remote::connect(&socket));
-        Self { board, control, _folder: folder }
+        Self { board, control, secrets, _folder: folder }
     }
 
     /// Waits for a line with this in it, from `mark` on; the mark behind it.
@@ -95,13 +98,14 @@ impl Set {
         self.control.ask(request).unwrap()
     }
 
-    /// No crash, and no reset but the first.
+    /// No crash, no reset but the first, and no key on the console.
     #[track_caller]
     fn is_whole(&self) {
         let text = self.board.console.tail(5000);
         for sign in ["*** CRASH", "[board] fault", "[board] reset: watchdog"] {
             assert!(!text.contains(sign), "{text}");
         }
+        self.secrets.assert_hidden(&text);
     }
 }
 
@@ -297,18 +301,18 @@ fn without_a_reset_another_network_when_no_address_comes_and_no_connection() {
     });
 
     // One that ends is made again with the address of before.
-    stage.cloud.servers.broker.kill();
+    stage.cloud.broker.kill();
     let mark = set.shows(mark, "connection lost: ");
-    stage.cloud.servers.broker.restart().unwrap();
+    stage.cloud.broker.restart().unwrap();
     let mark = set.shows(mark, "connected to ");
     let mut watcher = stage.watch();
     reports(&mut watcher, |status| wifi_reconnects(status) == 1);
 
     set.ask(json!({"do": "ap.set", "ap": "home", "mute": "data"}));
-    stage.cloud.servers.broker.kill();
+    stage.cloud.broker.kill();
     let mark = set.shows(mark, "home gives no address");
     let mark = set.shows(mark, "joined backup");
-    stage.cloud.servers.broker.restart().unwrap();
+    stage.cloud.broker.restart().unwrap();
     set.shows(mark, "connected to ");
     set.is_whole();
 }
@@ -383,15 +387,15 @@ fn a_bad_broker_over_a_bad_radio() {
     let mark = set.shows(0, "connected to ");
     set.ask(json!({"do": "ap.set", "loss": 10}));
 
-    stage.cloud.servers.broker.kill();
+    stage.cloud.broker.kill();
     let mark = set.shows(mark, "connection lost: ");
     let mark = set.shows(mark, "connect failed: ");
-    stage.cloud.servers.broker.restart().unwrap();
+    stage.cloud.broker.restart().unwrap();
     let mark = set.shows(mark, "connected to ");
 
-    stage.cloud.servers.broker.freeze().unwrap();
+    stage.cloud.broker.freeze().unwrap();
     let mark = set.shows(mark, "next try in ");
-    stage.cloud.servers.broker.thaw().unwrap();
+    stage.cloud.broker.thaw().unwrap();
     let mark = set.shows(mark, "connected to ");
 
     relay.stall(true);
@@ -404,7 +408,7 @@ fn a_bad_broker_over_a_bad_radio() {
     relay.set_target(refusing.port());
     relay.reset();
     let mark = set.shows(mark, "refused: the server is unavailable");
-    relay.set_target(stage.cloud.servers.broker.device_port());
+    relay.set_target(stage.cloud.broker.device_port());
     set.shows(mark, "connected to ");
 
     let mut watcher = stage.watch();
@@ -428,9 +432,9 @@ fn who_was_awake_in_vain_begins_elsewhere() {
         [("home", true), ("home", true), ("home", false), ("backup", true), ("backup", true)]
     {
         if connects {
-            stage.cloud.servers.broker.restart().unwrap();
+            stage.cloud.broker.restart().unwrap();
         } else {
-            stage.cloud.servers.broker.kill();
+            stage.cloud.broker.kill();
         }
         let Awake { said, .. } = sleeper.run().unwrap();
         assert!(said.contains(&format!("joined {network}")), "{said}");

@@ -23,6 +23,14 @@
 //! # let _ = output;
 //! ```
 //!
+//! A name may be a word of Rust:
+//!
+//! ```no_run
+//! let pins = pin_tests::words::Pins::take().unwrap();
+//! let output = pins.r#do.into_output(false);
+//! # let _ = (output, pins.r#in, pins.r#if, pins.r#gen);
+//! ```
+//!
 //! The light's pin is the light's (D4 of a NodeMCU, GPIO0 and 2 of a HUZZAH):
 //!
 //! ```compile_fail,E0609
@@ -108,4 +116,9 @@ pub mod nodemcu {
 /// A HUZZAH's.
 pub mod huzzah {
     include!(concat!(env!("OUT_DIR"), "/huzzah.rs"));
+}
+
+/// Those of a board whose names are words of Rust.
+pub mod words {
+    include!(concat!(env!("OUT_DIR"), "/words.rs"));
 }
