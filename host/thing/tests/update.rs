@@ -4,10 +4,12 @@
 //! moto plays stores, roles and jobs, but no device ever takes one of its jobs, and its jobs are
 //! QUEUED as a whole, which AWS's are not. Streams it does not have: the stand-in's proxy plays them.
 
+use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use aws_stand_in::{Bed, Fault, quick_aws};
@@ -44,6 +46,10 @@ struct Place {
 
 impl Place {
     fn new(region: &'static str) -> Self {
+        // Where another test is at work, an update would be followed for ever.
+        static TAKEN: Mutex<BTreeSet<&str>> = Mutex::new(BTreeSet::new());
+        let is_free = TAKEN.lock().unwrap().insert(region);
+        assert!(is_free, "another test has the region {region}");
         let bed = Bed::new(region);
         let keys = bed.folder.path().join("certs/signing");
         let signer = Signer::with_key(&releases::make_key(&keys).unwrap()).unwrap();
@@ -455,7 +461,7 @@ fn a_job_by_awss_own_tool_has_the_releases_signature() {
 /// Names of stores are one space for all accounts, and the usual one can be guessed.
 #[test]
 fn nothing_goes_into_a_strangers_store() {
-    let mut place = Place::prepared("sa-east-1");
+    let mut place = Place::prepared("me-south-1");
     place.bucket = "esp8266-updates-of-a-stranger".to_owned();
     place.bed.make_strangers_store(&place.bucket);
     let update = || place.command("update", &["--bucket", &place.bucket]);
