@@ -94,11 +94,11 @@ CHIP_CRATES = $(foreach crate,app esp8266-chip launch lx106 mqtt net rtos runtim
 
 # Budgets in bytes. They hold what this project ships small; an application of your own may take
 # what the chip has room for: 950,256 bytes of code and constants. Updates over the air have an
-# allowance of their own, on top of that of a firmware without them: 24 KB, with the radio 18 KB,
-# identities and what keeps an image from booting that was not found good included.
+# allowance of their own, on top of that of a firmware without them: 25 KB (19 with the radio), identities, what
+# keeps an image from booting that was not found good, and how AWS sends blocks and refuses subscriptions included.
 with_radio = $(if $(filter qemu,$(BOARD)),,$(radio))
 without_updates_too = $(if $(filter qemu,$(BOARD)),1,$(without_updates))
-FLASH_MAX ?= $(if $(own),950256,$(if $(with_radio),$(if $(without_updates_too),419840,438272),$(if $(without_updates_too),256000,280576)))
+FLASH_MAX ?= $(if $(own),950256,$(if $(with_radio),$(if $(without_updates_too),419840,439296),$(if $(without_updates_too),256000,281600)))
 IRAM_MAX ?= $(if $(with_radio),20480,12288)
 DRAM_MAX ?= $(if $(with_radio),81920,51200)
 
@@ -122,6 +122,8 @@ ELF = $(if $(own),$(CHIP_ELF),$(CHIP)/firmware-$(BOARD))
 THING_PROGRAM = target/debug/thing
 THING_TOOL = $(THING_PROGRAM)$(if $(own), --state 'target/apps/$(APP_NAME)')$(if $(outside), \
 	--config '$(APP_FOLDER)/config.toml' --things '$(APP_FOLDER)/certs')
+# What it reports and obeys is its own business.
+application = $(if $(own),--application)
 # An application of one's own has settings and credentials of its own; an example has none.
 outside = $(if $(own),$(if $(filter $(CURDIR)/examples/%,$(APP_FOLDER)),,$(APP_FOLDER)))
 
@@ -132,6 +134,8 @@ CHIP_ELF = $(CHIP)/$(or $(APP_NAME),firmware-$(CHIP_BOARD))
 BOOT_ELF = $(CHIP)/boot-stage
 IMAGE = target/$(if $(own),apps/$(APP_NAME)/image,image/$(CHIP_BOARD))$(if $(fast),-$(CPU_MHZ))$(if $(radio),-wifi)$(if $(without_updates),-no-updates)
 things = $(if $(outside),$(APP_FOLDER)/)certs
+# With its whole path where that is another folder than the person's.
+releases = $(if $(outside),$(CURDIR)/)target/releases
 IDENTITY ?= $(things)/$(THING)/identity.bin
 # Builds the firmware of a board ($(1)), or that of an application of one's own, with features ($(2)).
 firmware = $(if $(own),$(call own_cargo,build,$(2)),$(FIRMWARE) build --release $(LOCKED) -p firmware-$(1) $(2))
@@ -196,16 +200,19 @@ tools virtual-board: ;
 endif
 
 run: $(MACHINE) tools ## boot it on this machine with a local cloud; Ctrl-C stops all [BOARD=] [WEB=1]
-	@$(THING_TOOL) run $(FIRMWARE_ON_BOARD)
+	@$(THING_TOOL) run $(FIRMWARE_ON_BOARD) $(application)
 
-on off watch: tools ## (second terminal) light or darken the LED; watch what the device says
-	@$(THING_TOOL) $@
+on off: tools ## (second terminal) light or darken the LED
+	@$(THING_TOOL) $@ $(application)
+
+watch: tools ## (second terminal) show what the device says
+	@$(THING_TOOL) watch
 
 send: tools ## (second terminal) MESSAGE='{"led":"on"}': publish it to the device's control topic
 	@$(THING_TOOL) send '$(subst ','\'',$(MESSAGE))'
 
 smoke: $(MACHINE) tools ## the same by itself: exit 0 once the device published and obeyed on and off [BOARD=] [APP=: published]
-	@$(THING_TOOL) smoke $(FIRMWARE_ON_BOARD) $(if $(own),--application)
+	@$(THING_TOOL) smoke $(FIRMWARE_ON_BOARD) $(application)
 
 identity: tools ## THING=name: its identity region from config.toml and certs/name
 	@$(THING_TOOL) identity
@@ -443,18 +450,19 @@ signing-key: tools ## the key that signs releases, once: certs/signing/signing.k
 	@$(THING_TOOL) signing-key
 
 release: image ## sign a board's image: one file in target/releases [BOARD=] [VERSION=1.2.3] [SIGNER=command]
-	@$(THING_TOOL) release --board $(CHIP_BOARD) --image $(IMAGE) \
+	@$(THING_TOOL) release --board $(CHIP_BOARD) --image $(IMAGE) --to '$(releases)' \
 		$(if $(SIGNER),--signer '$(subst ','\'',$(SIGNER))')
 
 # Which things: THING= counts when it was said, otherwise the one of `make run` is meant.
 update_of = $(if $(GROUP),--group '$(GROUP)',$(if $(FLEET),--fleet '$(FLEET)',$(if $(filter-out file,$(origin THING)),--named))) \
 	$(if $(CLOUD),--cloud $(CLOUD))
 update_places = $(if $(BUCKET),--bucket '$(BUCKET)') $(if $(ROLE),--role '$(ROLE)')
-update_image = --board $(CHIP_BOARD) --image $(IMAGE) $(if $(RELEASE),--release '$(RELEASE)')
+update_image = --board $(CHIP_BOARD) --image $(IMAGE) --releases '$(releases)' $(if $(RELEASE),--release '$(RELEASE)')
 
 update: tools ## new firmware over the air for THING, GROUP or FLEET=things.csv, or for what `make run` runs [VERSION=] [RELEASE=file] [RATE=] [ABORT=] [TIMEOUT=]
 	@set -e; version=$$($(THING_TOOL) update-version $(update_of) $(update_image) $(if $(FIRMWARE_VERSION),--new-version $(FIRMWARE_VERSION))); \
 	if [ -n "$$version" ]; then $(MAKE) --no-print-directory release BOARD=$(CHIP_BOARD) VERSION="$$version"; fi; \
+	version=$${version:-$(FIRMWARE_VERSION)}; \
 	$(AWS) $(THING_TOOL) update $(update_of) $(update_image) $(update_places) $${version:+--new-version $$version} \
 		$(if $(RATE),--rate $(RATE)) $(if $(ABORT),--abort $(ABORT)) $(if $(ABORT_AFTER),--abort-after $(ABORT_AFTER)) \
 		$(if $(TIMEOUT),--timeout $(TIMEOUT)) $(if $(filter-out 0,$(DOWNGRADE)),--allow-downgrade)
@@ -598,5 +606,6 @@ chip-crates:
 host-crates:
 	@echo $(HOST_CRATES) $(HOST_TESTS)
 
-clean: ## remove what was built (the local PKI stays)
-	@rm -rf target
+# A release is what devices run, and cannot be built again.
+clean: ## remove what was built (releases and the local PKI stay)
+	@[ ! -d target ] || find target/ -mindepth 1 -maxdepth 1 ! -name releases -exec rm -rf {} +

@@ -4,7 +4,7 @@ A start of the AWS CLI takes most of the time of a call, and these tests make hu
 with the Python of the AWS CLI's environment:
 
     aws_server.py serve SOCKET      serves calls
-    aws_server.py call SOCKET ...   makes one: arguments, environment, output, exit code as `aws`
+    aws_server.py call SOCKET ...   makes one: folder, arguments, environment, output, exit code as `aws`
 
 A call's environment is its own. What is loaded before depends on none.
 """
@@ -100,7 +100,8 @@ def serve(path):
         for entry in environment:
             name, _, value = os.fsdecode(entry).partition("=")
             os.environ[name] = value
-        words = [os.fsdecode(word) for word in words]
+        folder, *words = (os.fsdecode(word) for word in words)
+        os.chdir(folder)
         sys.argv = ["aws", *words]
         try:
             code = driver.main(words)
@@ -118,7 +119,7 @@ def call(path, words):
 
     connection = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
     connection.connect(path)
-    words = b"\0".join(os.fsencode(word) for word in words)
+    words = b"\0".join(os.fsencode(word) for word in [os.getcwd(), *words])
     environment = b"\0".join(name + b"=" + value for name, value in os.environb.items())
     sizes = b"".join(len(part).to_bytes(8, "little") for part in (words, environment))
     files = b"".join(number.to_bytes(4, sys.byteorder) for number in (1, 2))

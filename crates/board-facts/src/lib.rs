@@ -372,7 +372,8 @@ impl Board {
         self.machine == Machine::Esp8266 && self.flash_mib >= 2
     }
 
-    /// Reads `folder/board.toml`; the folder's name is the board's.
+    /// Reads `folder/board.toml`. Its package names the board, because a folder may have another name
+    /// in each clone, and devices take images of their own board only.
     ///
     /// # Errors
     /// As [`Board::parse`]; [`Error::Unreadable`].
@@ -380,7 +381,8 @@ impl Board {
         let path = folder.join(FILE);
         let text = fs::read_to_string(&path)
             .map_err(|e| Error::Unreadable { path, reason: e.to_string() })?;
-        let name = folder.file_name().map(|name| name.to_string_lossy().into_owned());
+        let of_folder = || folder.file_name().map(|name| name.to_string_lossy().into_owned());
+        let name = of_package(folder).or_else(of_folder);
         Self::parse(&name.unwrap_or_default(), &text)
     }
 
@@ -437,6 +439,27 @@ impl Board {
     }
 }
 
+/// The name of the board whose package lies there: that of an application, or what follows
+/// `firmware-` of a board in `bsp`, and `example-` of an example.
+fn of_package(folder: &Path) -> Option<String> {
+    let manifest: Manifest =
+        toml::from_str(&fs::read_to_string(folder.join("Cargo.toml")).ok()?).ok()?;
+    let name = manifest.package.name;
+    let own = ["firmware-", "example-"].iter().find_map(|prefix| name.strip_prefix(prefix));
+    Some(own.map_or_else(|| name.clone(), str::to_owned))
+}
+
+/// Of `Cargo.toml` what is asked of it.
+#[derive(Deserialize)]
+struct Manifest {
+    package: Package,
+}
+
+#[derive(Deserialize)]
+struct Package {
+    name: String,
+}
+
 /// `bsp` of the tree that this crate was compiled in.
 fn bsp() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../bsp")
@@ -458,6 +481,19 @@ mod tests {
         for name in names {
             assert_eq!(Board::named(&name).unwrap().name, name);
             assert!(bsp().join(&name).join("Cargo.toml").is_file(), "{name}");
+        }
+    }
+
+    #[test]
+    fn an_application_is_the_same_board_in_each_clone() {
+        let room = tempfile::tempdir().unwrap();
+        for clone in ["lamp", "lamp-firmware"] {
+            let folder = room.path().join(clone);
+            fs::create_dir(&folder).unwrap();
+            fs::copy(bsp().join("nodemcu").join(FILE), folder.join(FILE)).unwrap();
+            assert_eq!(Board::read(&folder).unwrap().name, clone);
+            fs::write(folder.join("Cargo.toml"), "[package]\nname = \"lamp\"\n").unwrap();
+            assert_eq!(Board::read(&folder).unwrap().name, "lamp");
         }
     }
 

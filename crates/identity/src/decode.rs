@@ -129,7 +129,7 @@ impl<'a> Envelope<'a> {
         }
         let (header, rest) = copy.split_at_checked(header_length).ok_or(SHORT)?;
         let (header, header_crc) = header.split_last_chunk().ok_or(SHORT)?;
-        if crc32(header) != u32::from_le_bytes(*header_crc) {
+        if crc32(&[header]) != u32::from_le_bytes(*header_crc) {
             return Err(Error::Damaged(Damage::HeaderChecksum));
         }
 
@@ -144,7 +144,7 @@ impl<'a> Envelope<'a> {
             .filter(|length| length.is_multiple_of(4))
             .and_then(|length| rest.get(..length))
             .ok_or(Error::Damaged(Damage::BodyLength))?;
-        if crc32(body) != u32::from_le_bytes([c0, c1, c2, c3]) {
+        if crc32(&[body]) != u32::from_le_bytes([c0, c1, c2, c3]) {
             return Err(Error::Damaged(Damage::BodyChecksum));
         }
         Ok(Self { sequence: u32::from_le_bytes([s0, s1, s2, s3]), body })

@@ -39,8 +39,8 @@ impl Identity<'_> {
         copy.extend_from_slice(&(HEADER_LENGTH as u16).to_le_bytes());
         copy.extend_from_slice(&sequence.to_le_bytes());
         copy.extend_from_slice(&body_length.to_le_bytes());
-        copy.extend_from_slice(&crc32(&body).to_le_bytes());
-        let header_crc = crc32(&copy);
+        copy.extend_from_slice(&crc32(&[&body]).to_le_bytes());
+        let header_crc = crc32(&[&copy]);
         copy.extend_from_slice(&header_crc.to_le_bytes());
         copy.extend_from_slice(&body);
         Ok(copy)

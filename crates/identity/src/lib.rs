@@ -65,10 +65,13 @@ const HEADER_LENGTH: usize = 24;
 /// Length of the longest header that this crate reads.
 const MAX_HEADER_LENGTH: usize = 256;
 
-/// CRC-32 of IEEE 802.3. Bit by bit, without a table: the region is read once per boot, which
-/// takes a few milliseconds, and a table would take 1 KiB of flash.
-fn crc32(bytes: &[u8]) -> u32 {
+/// CRC-32 of IEEE 802.3 over these parts. Bit by bit, without a table: the region is read once per
+/// boot, which takes a few milliseconds, and a table would take 1 KiB of flash.
+#[must_use]
+pub fn crc32(parts: &[&[u8]]) -> u32 {
     const CRC: crc::Crc<u32, crc::NoTable> =
         crc::Crc::<u32, crc::NoTable>::new(&crc::CRC_32_ISO_HDLC);
-    CRC.checksum(bytes)
+    let mut digest = CRC.digest();
+    parts.iter().for_each(|part| digest.update(part));
+    digest.finalize()
 }

@@ -250,13 +250,13 @@ pub fn check_topic(topic: &str) -> Result<(), &'static str> {
     if !(1..=MAX_TOPIC).contains(&topic.len()) {
         return Err("must have 1 to 256 bytes");
     }
-    // AWS does not count the first three of $aws/rules/NAME/...
-    let own = topic.starts_with("$aws/");
-    if topic.starts_with('$') && !own {
+    if topic.starts_with('$') && !topic.starts_with("$aws/") {
         return Err("must not begin with $, but for $aws/");
     }
+    // AWS does not count the first three of $aws/rules/NAME/...
+    let uncounted = if topic.starts_with("$aws/rules/") { 3 } else { 0 };
     let slashes = topic.bytes().filter(|byte| *byte == b'/').count();
-    if slashes > MAX_TOPIC_SLASHES + if own { 3 } else { 0 } {
+    if slashes > MAX_TOPIC_SLASHES + uncounted {
         return Err("must not have more than 7 slashes");
     }
     if topic.contains(['+', '#']) {

@@ -448,6 +448,7 @@ fn client_ids_thing_names_and_topics() {
         "$aws",
         "$awsome/a",
         "$aws/rules/r/1/2/3/4/5/6/7/8/",
+        "$aws/things/t/3/4/5/6/7/8",
     ] {
         refused(&Identity { status_topic: bad, ..base() }, Field::StatusTopic);
         refused(&Identity { control_topic: bad, ..base() }, Field::ControlTopic);

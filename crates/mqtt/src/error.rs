@@ -108,7 +108,7 @@ impl fmt::Display for Error {
             Self::Disconnected => write!(out, "there is no connection"),
             Self::Busy => write!(out, "the last message is not acknowledged yet"),
             Self::SubscriptionRefused => {
-                write!(out, "subscription refused: the policy must allow this topic filter")
+                write!(out, "the server refuses the subscription; on AWS: it is too busy")
             }
             Self::Renewed => write!(out, "the device makes it anew"),
             Self::BadText => write!(out, "a topic or client id is not valid MQTT text"),

@@ -328,7 +328,7 @@ impl Guard {
         let may_be_aside = kind == PUBLISH && header.qos() == 0 && !self.aside.is_empty();
         let reason = if length > if may_be_aside { MAX_ASIDE } else { MAX_PACKET } {
             Reason::TooLarge
-        } else if !self.make_room(size) {
+        } else if !self.make_room(size, if kind == PUBLISH { header.qos() } else { 1 }) {
             Reason::NoRoom
         } else if !self.reserve(size) {
             Reason::OutOfMemory
@@ -365,7 +365,7 @@ impl Guard {
     /// As `append`, when nothing is reserved yet.
     fn append_whole(&mut self, kind: u8, pieces: &[&[u8]]) -> Result<(), Fault> {
         let length = pieces.iter().map(|piece| piece.len()).sum::<usize>();
-        if !self.make_room(ENTRY_HEAD + length) {
+        if !self.make_room(ENTRY_HEAD + length, 1) {
             return Err(Fault::Flood);
         }
         if !self.reserve(ENTRY_HEAD + length) {
@@ -382,8 +382,15 @@ impl Guard {
     }
 
     /// Whether `size` bytes more fit. Messages that are not committed yet, oldest first, are cut
-    /// down to their acknowledgement for that.
-    fn make_room(&mut self, size: usize) -> bool {
+    /// down to their acknowledgement for that: those at QoS 0, and others only for what is not at QoS 0
+    /// itself.
+    fn make_room(&mut self, size: usize, qos: u8) -> bool {
+        (0..=qos).any(|most| self.push_out(size, most))
+    }
+
+    /// Whether `size` bytes more fit, once messages of at most this QoS are cut down.
+    #[inline(never)]
+    fn push_out(&mut self, size: usize, most: u8) -> bool {
         let mut at = self.committed;
         while self.store.len() + size > CAPACITY {
             let Some((kind, length)) = self.entry(at) else { return false };
@@ -397,7 +404,9 @@ impl Guard {
                 return false;
             };
             let id = match publish(header.qos(), body) {
-                Some((_, id, _)) if header.kind() == PUBLISH => id.to_be_bytes(),
+                Some((_, id, _)) if header.kind() == PUBLISH && header.qos() <= most => {
+                    id.to_be_bytes()
+                }
                 _ => {
                     at = end;
                     continue;

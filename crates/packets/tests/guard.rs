@@ -281,6 +281,37 @@ fn a_record_full_of_messages_costs_the_oldest() {
     assert_eq!(kept.last(), Some(&publish(1, count, "control", b"command 300")));
 }
 
+/// AWS joins blocks of an update into one record, and a command with them.
+#[test]
+fn blocks_do_not_push_out_a_command() {
+    let block = |number: u8| publish(0, 0, "a/data", &[number; 2_100]);
+    let command = publish(1, 7, "control", b"on");
+    for place in 0..=7 {
+        let mut guard = connected();
+        guard.set_aside(b"a/");
+        for number in 0..8 {
+            let packet = if number == place { command.clone() } else { block(number) };
+            guard.offer(&packet);
+        }
+        guard.commit().unwrap();
+        let (mut blocks, mut rest) = (Vec::new(), Vec::new());
+        loop {
+            if let Some((_, payload)) = guard.aside() {
+                blocks.push(payload[0]);
+                continue;
+            }
+            match guard.take() {
+                None => break,
+                Some(Item::Packet(packet)) => rest.push(packet.to_vec()),
+                Some(Item::PushedOut { id: None } | Item::Aside) => {}
+                other => panic!("{other:?}"),
+            }
+        }
+        assert_eq!(rest, std::slice::from_ref(&command), "{place}");
+        assert_eq!(blocks, [if place == 7 { 6 } else { 7 }], "{place}");
+    }
+}
+
 /// What a forged record holds must not push out what came before it.
 #[test]
 fn only_messages_of_the_same_record_are_pushed_out() {

@@ -168,11 +168,8 @@ fn try_run(
         _ => Fault::Passing(format!("mqtt: {error}")),
     })?;
 
-    // A firmware on trial has little time.
-    let on_trial = updates.as_ref().is_some_and(|updates| updates.on_trial());
     thing.hold(updates);
-    let mut backoff =
-        Backoff::new(identity.backoff_cap_s.min(if on_trial { TRIAL_CAP_S } else { u16::MAX }));
+    let mut backoff = Backoff::new(backoff_cap_s(identity, updates));
     let mut failures = 0;
     // Whether this client has had SUBACK for all of the plan since it booted. A session exists
     // from CONNECT on, so that the server kept one says nothing about that.
@@ -240,6 +237,7 @@ fn try_run(
         }
         // Whoever did not answer may have been replaced.
         interface.forget_neighbours();
+        backoff.set_cap(backoff_cap_s(identity, updates));
         let delay = backoff.next_delay_ms(random());
         log::info!("next try in {}.{} s", delay / 1000, delay % 1000 / 100);
         pause(delay);
@@ -249,6 +247,13 @@ fn try_run(
 
 /// The reset reason of who woke from a deep sleep.
 const WOKE: &str = "deep-sleep";
+
+/// Longest pause between two attempts to connect, in seconds. A firmware on trial has little time.
+fn backoff_cap_s(identity: &Identity, updates: &Option<Box<dyn Updates>>) -> u16 {
+    let on_trial = updates.as_ref().is_some_and(|updates| updates.on_trial());
+    identity.backoff_cap_s.min(if on_trial { TRIAL_CAP_S } else { u16::MAX })
+}
+
 /// Blocks until there is an address, and says what is missing while there is none. Gives up where
 /// the device has been without a connection for too long.
 fn wait_for_network(

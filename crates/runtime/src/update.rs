@@ -275,8 +275,9 @@ impl Updates for OverTheAir {
             match client.subscribe(&filter, Qos::AtMostOnce) {
                 Ok(()) => self.closings.answered(),
                 Err(Error::SubscriptionRefused) => {
-                    log::warn!("no update is taken: the server refuses {filter}");
-                    self.closings.answered();
+                    log::warn!("no update is taken for now: the server refuses {filter}");
+                    let own = identity::crc32(&[self.own.thing.as_bytes()]);
+                    self.closings.refused(own, self.on_trial(), rtos::uptime_ms() as u32);
                     return Ok(());
                 }
                 Err(error) => {
@@ -286,6 +287,7 @@ impl Updates for OverTheAir {
             }
         }
         self.subscribed = true;
+        self.closings.granted();
         client.set_aside(&machine.streams());
         // What the handshake took is not what an update is compared with.
         rtos::heap::mark();
@@ -354,7 +356,7 @@ impl Updates for OverTheAir {
                 log::error!("the identity of the other slot: {error}");
             }
         }
-        if self.closings.is_time(now as u32) {
+        if self.closings.is_time(now as u32) && !client.is_publishing() {
             return Err(Error::Renewed);
         }
         let Some(machine) = &mut self.machine else { return Ok(()) };

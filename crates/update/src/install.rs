@@ -99,16 +99,17 @@ pub type Unfit = &'static str;
 
 /// All that another attempt could mend.
 pub(crate) const UNREADABLE: Unfit = "the image cannot be read back";
+/// All that was wanted.
+pub(crate) const IN_USE: Unfit = "the device has it already";
 const UNSIGNED: Unfit = "no key that this device trusts has signed it";
 const NO_IMAGE: Unfit = "the image is no firmware";
 const DAMAGED: Unfit = "the image is not whole";
 const OTHER_BOARD: Unfit = "the image is for another board";
-const NOT_NEWER: Unfit = "the image is not newer than the firmware that runs";
+const NOT_NEWER: Unfit = "it is not newer than what the device has";
 const NO_ROOM: Unfit = "the firmware that runs leaves no room for an identity";
 const NO_IDENTITY: Unfit = "it is no identity that this firmware can use";
 const OTHER_THING: Unfit = "the identity is another thing's";
 const NO_KEY: Unfit = "the identity has no key for updates: none could follow";
-const OLD_IDENTITY: Unfit = "the identity is not newer than the one that is in use";
 
 impl<'a> Installer<'a> {
     /// For the firmware that runs from `slot`.
@@ -249,7 +250,8 @@ impl<'a> Installer<'a> {
     /// Judges the file in the other slot by what can be read back: it must be signed by one of our
     /// keys. An image must be for the board that the running one is for, and newer; an identity must
     /// be this thing's, newer, and leave a key for the next update. What is unfit is forgotten, so
-    /// that another job with it fetches it anew, and an image stays without its first word.
+    /// that another job with it fetches it anew, and an image stays without its first word unless it is
+    /// the one that runs.
     ///
     /// # Errors
     /// Why it is not taken.
@@ -281,8 +283,10 @@ impl<'a> Installer<'a> {
     }
 
     fn judge_image(&self, work: &Work) -> Result<(), Unfit> {
-        let running = self.descriptor(self.slot).ok_or(UNREADABLE)?;
-        let offered = self.descriptor(self.other()).ok_or(NO_IMAGE)?;
+        let running = &self.descriptor(self.slot);
+        let running = running.as_ref().ok_or(UNREADABLE)?;
+        let offered = &self.descriptor(self.other());
+        let offered = offered.as_ref().ok_or(NO_IMAGE)?;
         // Whoever signs may have signed half of it. The boot stage looks too, at each boot: what it
         // finds costs a restart, and is told by nobody but the old firmware.
         if !self.is_whole(work).map_err(|FlashError| UNREADABLE)? {
@@ -291,10 +295,32 @@ impl<'a> Installer<'a> {
         if offered.board() != running.board() {
             return Err(OTHER_BOARD);
         }
-        if offered.version() <= running.version() && !work.allow_downgrade {
-            return Err(NOT_NEWER);
+        if offered.version() > running.version() {
+            return Ok(());
         }
-        Ok(())
+        self.judge_old(work, self.slot.offset())
+    }
+
+    /// Judges a file that is not newer than what is in use and lies at `own`, which it may be.
+    #[inline(never)]
+    fn judge_old(&self, work: &Work, own: u32) -> Result<(), Unfit> {
+        // An image lacks its first word: for what it begins with, the sums at its end stand.
+        let is_image = work.kind == Kind::Firmware;
+        let from = if is_image { (work.size - 1) % (4 * PIECE as u32) + 1 } else { 0 };
+        let file = self.other().offset() + work.base;
+        match self.alike(own + from, file + from, work.size - from) {
+            Ok(true) => {
+                if is_image {
+                    // It has overwritten what would come back: so let it be that. If it cannot be,
+                    // what was ordered is there all the same.
+                    let _ = self.complete();
+                }
+                Err(IN_USE)
+            }
+            Ok(false) if work.allow_downgrade => Ok(()),
+            Ok(false) => Err(NOT_NEWER),
+            Err(FlashError) => Err(UNREADABLE),
+        }
     }
 
     /// Whether one can connect with it, the trial shows.
@@ -311,14 +337,15 @@ impl<'a> Installer<'a> {
         if offered.identity.update_keys.is_empty() {
             return Err(NO_KEY);
         }
-        if !offered.is_newer_than(own.sequence) && !work.allow_downgrade {
-            return Err(OLD_IDENTITY);
-        }
         // The image that goes with it must not cover it before it is at its place.
         match self.image_sectors(self.slot) {
-            Some(sectors) if sectors * SECTOR <= work.base => Ok(()),
-            _ => Err(NO_ROOM),
+            Some(sectors) if sectors * SECTOR <= work.base => {}
+            _ => return Err(NO_ROOM),
         }
+        if offered.is_newer_than(own.sequence) {
+            return Ok(());
+        }
+        self.judge_old(work, self.own_copy(own))
     }
 
     /// What the image in a slot says of itself.
@@ -403,8 +430,12 @@ impl<'a> Installer<'a> {
     /// # Errors
     /// When it is not there afterwards; one of the other's two copies is whole at every moment.
     pub fn share(&self, own: &Own<'_>) -> Result<(), FlashError> {
-        let copies = self.slot.mib() + REGION_OFFSET;
-        self.put_identity(copies + if own.copy == 0 { 0 } else { COPY_SIZE as u32 })
+        self.put_identity(self.own_copy(own))
+    }
+
+    /// Where the identity that runs lies.
+    const fn own_copy(&self, own: &Own<'_>) -> u32 {
+        self.slot.mib() + REGION_OFFSET + (own.copy * COPY_SIZE) as u32
     }
 
     /// Writes both copies of the other slot's identity, one after the other.
@@ -420,7 +451,7 @@ impl<'a> Installer<'a> {
     /// Makes one sector like another, unless it is so already.
     #[inline(never)]
     fn copy_sector(&self, from: u32, to: u32) -> Result<(), FlashError> {
-        if self.alike(from, to)? {
+        if self.alike(from, to, SECTOR)? {
             return Ok(());
         }
         self.flash.erase(to)?;
@@ -429,18 +460,20 @@ impl<'a> Installer<'a> {
             self.flash.read(from + at, &mut words)?;
             self.flash.write(to + at, &words)?;
         }
-        if self.alike(from, to)? { Ok(()) } else { Err(FlashError) }
+        if self.alike(from, to, SECTOR)? { Ok(()) } else { Err(FlashError) }
     }
 
-    fn alike(&self, one: u32, other: u32) -> Result<bool, FlashError> {
-        for at in (0..SECTOR).step_by(4 * PIECE) {
-            let mut words = [[0; PIECE]; 2];
-            for (offset, words) in [one, other].into_iter().zip(&mut words) {
-                self.flash.read(offset + at, words)?;
-            }
-            if words[0] != words[1] {
+    /// Whether so many bytes are the same in two places, and what fills up the last piece of them.
+    fn alike(&self, one: u32, other: u32, bytes: u32) -> Result<bool, FlashError> {
+        let mut at = 0;
+        while at < bytes {
+            let (mut first, mut second) = ([0; PIECE], [0; PIECE]);
+            self.flash.read(one + at, &mut first)?;
+            self.flash.read(other + at, &mut second)?;
+            if first != second {
                 return Ok(false);
             }
+            at += 4 * PIECE as u32;
         }
         Ok(true)
     }
@@ -461,6 +494,16 @@ impl<'a> Installer<'a> {
         self.put_record(sector, &words)
     }
 
+    /// Gives an image that was found good its first word: to the boot stage it is one from then on, and
+    /// comes after the one that runs.
+    #[inline(never)]
+    fn complete(&self) -> Result<(), FlashError> {
+        self.stay()?;
+        let mut kept = [0];
+        self.flash.read(KEPT, &mut kept)?;
+        self.put(self.other().offset(), &kept)
+    }
+
     #[inline(never)]
     fn put_record(&self, sector: usize, words: &[u32; RECORD_WORDS]) -> Result<(), FlashError> {
         let offset = *RECORDS.get(sector).ok_or(FlashError)?;
@@ -476,14 +519,12 @@ impl<'a> Installer<'a> {
     #[inline(never)]
     pub fn install(&self, work: &Work, own: &Own<'_>) -> Result<(), FlashError> {
         match work.kind {
-            Kind::Firmware => self.share(own)?,
+            Kind::Firmware => {
+                self.share(own)?;
+                self.complete()?;
+            }
+            // What was carried has seen to the record.
             Kind::Identity => self.put_identity(self.other().offset() + work.base)?,
-        }
-        self.stay()?;
-        if work.kind == Kind::Firmware {
-            let mut kept = [0];
-            self.flash.read(KEPT, &mut kept)?;
-            self.put(self.other().offset(), &kept)?;
         }
         let (sector, words) = self.records()?.next(self.other(), work.what);
         self.put_record(sector, &words)

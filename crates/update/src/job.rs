@@ -125,7 +125,8 @@ impl<'a> Document<'a> {
         if !is_id(stream, MAX_STREAM_ID) {
             return Err(STREAM);
         }
-        let kind = match file.get("fileType").map(Json::number) {
+        // AWS writes null for what was not given.
+        let kind = match file.get("fileType").filter(|kind| !kind.is_null()).map(Json::number) {
             None | Some(Some(0)) => Kind::Firmware,
             Some(Some(1)) => Kind::Identity,
             Some(_) => return Err(FILE_TYPE),

@@ -91,6 +91,12 @@ impl<'a> Json<'a> {
         Some(number)
     }
 
+    /// Whether it is `null`.
+    #[must_use]
+    pub fn is_null(self) -> bool {
+        self.0 == b"null"
+    }
+
     /// Whether it is `true`.
     #[must_use]
     pub fn is_true(self) -> bool {

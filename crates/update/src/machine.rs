@@ -7,10 +7,15 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
 
-use crate::install::UNREADABLE;
+use identity::crc32;
+
+use crate::install::{IN_USE, UNREADABLE};
 use crate::job::{self, Document, Execution, Kind, Status};
-use crate::progress::{Fetch, Missing, crc32};
+use crate::progress::{Fetch, Missing};
 use crate::stream::{self, Block, Request};
+
+/// Blocks that the first request asks for: each that is answered wholly doubles that.
+const FIRST_WINDOW: u32 = 8;
 
 /// Milliseconds after which a question to the jobs service is asked again; for a job twice as long each
 /// time, up to the second.
@@ -209,6 +214,10 @@ pub struct Machine {
     missing: Missing,
     /// Blocks that were asked for and have not come.
     open: u32,
+    /// How many were asked for, how many are asked for next, and at most on this connection.
+    asked: u32,
+    window: u32,
+    most: u32,
     silences: u32,
     /// The word of a refusal that may pass, since the last block.
     refusal: String,
@@ -261,6 +270,9 @@ impl Machine {
             said: Vec::new(),
             missing: Missing::default(),
             open: 0,
+            asked: 0,
+            window: limits.window.min(FIRST_WINDOW),
+            most: limits.window,
             silences: 0,
             refusal: String::new(),
             reported: 0,
@@ -430,6 +442,12 @@ impl Machine {
                     if passed < patience {
                         return;
                     }
+                    // Some have come and others not: AWS puts several into one TLS record, and those that
+                    // memory has no room for are lost.
+                    if self.open < self.asked {
+                        self.most = self.asked - self.open;
+                        self.window = self.most;
+                    }
                     self.silences += 1;
                     if self.silences > SILENCES {
                         let refusal = core::mem::take(&mut self.refusal);
@@ -439,6 +457,8 @@ impl Machine {
                         };
                         return self.close(Status::Failed, "stopped", reason, now);
                     }
+                } else if self.asked > 0 {
+                    self.window = (2 * self.window).min(self.most);
                 }
                 self.due = Due::Request;
             }
@@ -448,8 +468,9 @@ impl Machine {
 
     #[inline(never)]
     fn request(&mut self, now: u32) -> Option<Vec<u8>> {
-        let (first, bitmap) = self.missing.wanted(self.limits.window)?;
+        let (first, bitmap) = self.missing.wanted(self.window)?;
         self.open = bitmap.count_ones();
+        self.asked = self.open;
         self.since = now;
         let request = Request {
             file: self.work.file,
@@ -668,7 +689,7 @@ impl Machine {
                 self.step = Step::Fetching;
                 self.reported = missing.percent();
                 self.missing = missing;
-                self.open = 0;
+                (self.open, self.asked) = (0, 0);
                 self.silences = 0;
                 self.refusal.clear();
                 self.next_after_block();
@@ -727,7 +748,7 @@ impl Machine {
         }
     }
 
-    /// [`Action::Check`] was carried out: the image is sound and ours, or not, and why.
+    /// [`Action::Check`] was carried out: the file is to be installed, or not, and why.
     pub fn checked(&mut self, result: Result<(), &str>, now: u64) {
         if self.step != Step::Checking {
             return;
@@ -739,9 +760,13 @@ impl Machine {
             }
             Ok(()) => self.announce(now as u32),
             Err(reason) => {
-                // What has FAILED, AWS tries again if the job says so.
-                let status = if reason == UNREADABLE { Status::Failed } else { Status::Rejected };
-                self.close(status, "refused", [reason, ""], now as u32);
+                let (status, state) = match reason {
+                    IN_USE => (Status::Succeeded, "100"),
+                    // What has FAILED, AWS tries again if the job says so.
+                    UNREADABLE => (Status::Failed, "refused"),
+                    _ => (Status::Rejected, "refused"),
+                };
+                self.close(status, state, [reason, ""], now as u32);
             }
         }
     }

@@ -16,6 +16,8 @@
 use alloc::vec;
 use alloc::vec::Vec;
 
+use identity::crc32;
+
 /// Words in front of the bitmap.
 pub const HEADER_WORDS: usize = 5;
 /// "UPP1".
@@ -52,18 +54,6 @@ impl Fetch {
         let bytes = [magic, size, block_size, what].map(u32::to_le_bytes);
         [magic, size, block_size, what, crc32(&[bytes.as_flattened()])]
     }
-}
-
-/// CRC-32 of IEEE 802.3, bit by bit: it runs over some hundred bytes.
-pub(crate) fn crc32(parts: &[&[u8]]) -> u32 {
-    let mut crc = !0_u32;
-    for byte in parts.iter().copied().flatten() {
-        crc ^= u32::from(*byte);
-        for _ in 0..8 {
-            crc = (crc >> 1) ^ (0xEDB8_8320 & (crc & 1).wrapping_neg());
-        }
-    }
-    !crc
 }
 
 /// The blocks that are missing.

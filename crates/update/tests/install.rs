@@ -34,6 +34,11 @@ fn image(version: [u8; 3], board: &str, code: usize) -> Vec<u8> {
     bytes.extend([0xE9, 1, 2, 0x40, 4, 0, 0x10, 0x40]);
     bytes.extend([0, 0, 0x10, 0x40, 4, 0, 0, 0, 1, 2, 3, 4]);
     bytes.resize(bytes.len() / 16 * 16 + 16 + 4, 0);
+    sealed(bytes)
+}
+
+/// With the sums of all that is there behind it.
+fn sealed(mut bytes: Vec<u8>) -> Vec<u8> {
     let mut sums = Sums::default();
     for word in bytes.chunks_exact(4) {
         sums.add(u32::from_le_bytes(word.try_into().unwrap()));
@@ -69,7 +74,15 @@ fn identity_job(key: &[u8; 32], file: &[u8]) -> Job {
 
 /// A job whose signature is this key's over `signed`, for a file of `size` bytes.
 fn job(key: &[u8; 32], signed: &[u8], size: usize) -> Job {
-    let signature = sign::<Hash>(key, &SHA256(signed), &[]).unwrap();
+    signed_job(&sign::<Hash>(key, &SHA256(signed), &[]).unwrap(), size)
+}
+
+/// Another job for the same file: a key has many signatures for it.
+fn other_job(file: &[u8]) -> Job {
+    signed_job(&sign::<Hash>(&KEY, &SHA256(file), &[1]).unwrap(), file.len())
+}
+
+fn signed_job(signature: &[u8; 64], size: usize) -> Job {
     let mut der = Vec::new();
     for number in signature.chunks(32) {
         let digits: Vec<u8> = number.iter().copied().skip_while(|byte| *byte == 0).collect();
@@ -419,7 +432,7 @@ fn what_is_not_to_be_taken_is_refused_and_nothing_is_lost() {
         ("damaged and signed", &flipped, sized(&flipped), "the image is not whole"),
         ("damaged in its head", &headless, sized(&headless), "the image is not whole"),
         ("another board's", &door, sized(&door), "is for another board"),
-        ("the same version", &older, sized(&older), "is not newer than the firmware that runs"),
+        ("the same version", &older, sized(&older), "is not newer than what the device has"),
     ] {
         let board = Board::new(&image([1, 0, 0], "lamp", 6_000));
         let mut server = Server::new(job, served);
@@ -437,6 +450,109 @@ fn what_is_not_to_be_taken_is_refused_and_nothing_is_lost() {
     }
 }
 
+/// What a job says that was for what runs already.
+fn already() -> Option<(Status, String)> {
+    Some((Status::Succeeded, "the device has it already".to_owned()))
+}
+
+/// A fleet of which some have it is none that fails.
+#[test]
+fn the_image_that_runs_is_a_success_without_a_restart() {
+    // Their last pieces of 256 bytes are whole, or not.
+    for code in [6_000, 7_936, 7_952, 8_160, 30_000] {
+        let runs = image([1, 0, 0], "lamp", code);
+        let plain = job(&KEY, &runs, runs.len()).document;
+        let downgrade = plain.replace("\"file\":0", "\"file\":0,\"allow_downgrade\":true");
+        let signature = plain.split('"').rev().nth(1).unwrap();
+        let aws = Job::of_aws(&runs).document.replace("MAYCAQECAQI=", signature);
+        for document in [plain, downgrade, aws] {
+            let board = Board::new(&runs);
+            let mut server = Server::new(Job { document: document.clone() }, &runs);
+            assert_eq!(board.run(&mut server, None, true), Slot::A);
+            assert_eq!(server.verdict(), already(), "{document}");
+            assert_eq!((board.boot(), board.installer().installed(None)), (Slot::A, None));
+            // Its last word was lost, with the connection or by a reset.
+            server.again();
+            board.run(&mut server, None, true);
+            assert_eq!(server.verdict(), already());
+            // What came has taken the place of what would come back.
+            board.damage(Slot::A);
+            assert_eq!((board.boot(), board.version().major), (Slot::B, 1));
+        }
+    }
+}
+
+/// The same version, and not the same bytes: nobody is told that it has that.
+#[test]
+fn another_image_of_the_version_that_runs_is_refused() {
+    for code in [6_000, 7_936, 30_000] {
+        let runs = image([1, 0, 0], "lamp", code);
+        for at in [60, 255, 256, 5_000, runs.len() - 40, runs.len() - 9] {
+            let mut other = runs[..runs.len() - 8].to_vec();
+            other[at] ^= 1;
+            let other = sealed(other);
+            let board = Board::new(&runs);
+            let mut server = Server::new(job(&KEY, &other, other.len()), &other);
+            board.run(&mut server, None, true);
+            let refused = "it is not newer than what the device has".to_owned();
+            assert_eq!(server.verdict(), Some((Status::Rejected, refused)), "byte {at}");
+            board.damage(Slot::A);
+            assert_eq!(board.boots(), None, "byte {at}");
+        }
+    }
+}
+
+/// By another job: that of its trial has not ended before it is good.
+#[test]
+fn the_image_that_is_on_trial_is_a_success_once_it_is_good() {
+    let new = image([2, 0, 0], "lamp", 8_000);
+    let start = || {
+        let board = Board::new(&image([1, 0, 0], "lamp", 6_000));
+        board.run(&mut Server::new(job(&KEY, &new, new.len()), &new), None, true);
+        (board, Server::new(other_job(&new), &new))
+    };
+    let (board, mut server) = start();
+    assert_eq!(board.run(&mut server, None, false), Slot::B);
+    assert_eq!((server.verdict(), server.blocks_sent), (None, 0));
+    let trial = board.installer().installed(None).unwrap();
+    assert_eq!(board.run(&mut server, None, true), Slot::B);
+    assert_eq!(server.verdict(), already());
+    // What the record tells is the update that was one.
+    let last = board.installer().installed(None).unwrap();
+    assert_eq!((last.what, last.outcome), (trial.what, Outcome::Good));
+    // One that does not prove itself does not have it: the old firmware does the job.
+    let (board, mut server) = start();
+    assert_eq!(board.run(&mut server, None, false), Slot::B);
+    board.installer().give_up(GaveUp::NotConnected).unwrap();
+    assert_eq!(board.run(&mut server, None, true), Slot::A);
+    assert_eq!((server.verdict(), board.boot()), (None, Slot::B));
+}
+
+/// Whatever the records say, and wherever the power fails: what runs goes on, and the job succeeds.
+#[test]
+fn the_power_fails_anywhere_while_the_image_that_runs_comes() {
+    let runs = image([1, 0, 0], "lamp", 6_000);
+    let never_updated = || Board::new(&image([1, 0, 0], "lamp", 6_000));
+    for board in [never_updated, damaged_after_an_update, back_from_an_update] {
+        let server = || Server::new(other_job(&runs), &runs);
+        let whole = board();
+        let before = whole.spent.get();
+        whole.run(&mut server(), None, true);
+        let all = whole.spent.get() - before;
+        for cut in (0..all).step_by(307).chain(all - 50..all) {
+            let (board, mut server) = (board(), server());
+            board.budget.set(Some(cut));
+            board.run(&mut server, None, true);
+            board.budget.set(None);
+            assert_eq!(board.run(&mut server, None, true), Slot::A, "cut at {cut}");
+            assert_eq!(server.verdict(), already(), "cut at {cut}");
+            assert_eq!(board.boot(), Slot::A, "cut at {cut}");
+            board.damage(Slot::A);
+            assert_eq!((board.boot(), board.version().major), (Slot::B, 1), "cut at {cut}");
+        }
+    }
+}
+
 /// A board whose record says that B is good, which it is no more: A runs.
 fn damaged_after_an_update() -> Board {
     let board = Board::new(&image([1, 0, 0], "lamp", 6_000));
@@ -445,6 +561,17 @@ fn damaged_after_an_update() -> Board {
     board.run(&mut server, None, true);
     assert_eq!(board.run(&mut server, None, true), Slot::B);
     board.damage(Slot::B);
+    assert_eq!(board.boot(), Slot::A);
+    board
+}
+
+/// A board whose record says that B gave up: A runs.
+fn back_from_an_update() -> Board {
+    let board = Board::new(&image([1, 0, 0], "lamp", 6_000));
+    let new = image([2, 0, 0], "lamp", 8_000);
+    board.run(&mut Server::new(job(&KEY, &new, new.len()), &new), None, true);
+    assert_eq!(board.boot(), Slot::B);
+    board.installer().give_up(GaveUp::NotConnected).unwrap();
     assert_eq!(board.boot(), Slot::A);
     board
 }
@@ -718,12 +845,14 @@ fn what_is_no_identity_of_this_device_is_refused_and_nothing_is_lost() {
         ("an image", &image_file, signed(&image_file), refused),
         ("as an image", &good, as_image(&good), "the image is no firmware"),
         ("too large", &huge, signed(&huge), "larger than its place"),
-        ("the same again", &identity_file(1, |_| ()), signed(&identity_file(1, |_| ())), "newer"),
     ] {
         rejects(name, file, job, wanted);
     }
+    // Its number is that of the one in use, and no more.
+    let same = identity_file(1, |identity| identity.endpoint = "next-ats.iot.test");
+    rejects("another one", &same, signed(&same), "not newer than what the device has");
     let older = identity_file(0_u32.wrapping_sub(1), |_| ());
-    rejects("an older one", &older, signed(&older), "not newer than the one that is in use");
+    rejects("an older one", &older, signed(&older), "not newer than what the device has");
     let other = identity_file(2, |identity| identity.thing_name = Some("door"));
     rejects("another thing's", &other, signed(&other), "another thing's");
     let nameless = identity_file(2, |identity| identity.thing_name = None);
@@ -746,6 +875,35 @@ fn rejects(name: &str, file: &[u8], job: Job, wanted: &str) {
     let (_, mut server) = new_endpoint(2);
     board.run(&mut server, None, true);
     assert_eq!(board.run(&mut server, None, true), Slot::B, "{name}");
+}
+
+/// As it lies there after the cable, and as an update left it.
+#[test]
+fn the_identity_that_is_in_use_is_a_success_without_a_restart() {
+    let image = image([1, 0, 0], "lamp", 30_000);
+    let first = identity_file(1, |_| ());
+    let (second, mut server) = new_endpoint(2);
+    let updated = Board::new(&image);
+    updated.run(&mut server, None, true);
+    updated.run(&mut server, None, true);
+    // The second of the two copies counts.
+    let second_copy = Board::new(&image);
+    let older = region(&identity_file(0, |_| ()));
+    second_copy.bytes.borrow_mut()[REGION_OFFSET as usize..][..COPY_SIZE]
+        .copy_from_slice(&older[..COPY_SIZE]);
+    for (board, file) in [(Board::new(&image), &first), (updated, &second), (second_copy, &first)] {
+        for more in ["", ",\"allow_downgrade\":true"] {
+            let Job { document } = other_job(file);
+            let with = format!("\"file\":0,\"fileType\":1{more}");
+            let job = Job { document: document.replace("\"file\":0", &with) };
+            let before = (board.boot(), board.installer().installed(None));
+            let mut server = Server::new(job, file);
+            board.run(&mut server, None, true);
+            assert_eq!(server.verdict(), already(), "{more}");
+            assert_eq!((board.boot(), board.installer().installed(None)), before);
+            assert_eq!(board.endpoint(Slot::A), board.endpoint(Slot::B));
+        }
+    }
 }
 
 #[test]

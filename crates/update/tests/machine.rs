@@ -50,13 +50,15 @@ fn a_plain_job_with_a_stream_does_as_well() {
 }
 
 /// As AWS's own service writes them: in its order, with members that mean nothing here, by two
-/// protocols, and with what JSON allows to be escaped.
+/// protocols, with null for what was not given, and with what JSON allows to be escaped.
 #[test]
 fn documents_of_aws_are_taken_as_they_come() {
     let image = image(5_000);
     for document in [
         r#"{"afr_ota":{"protocols":["MQTT"],"streamname":"AFR_OTA-1","files":[{"filepath":"/","filesize":5000,"fileid":0,"certfile":"Code Verify Key","fileType":0,"sig-sha256-ecdsa":"MAYCAQECAQI="}]}}"#,
         r#"{"afr_ota":{"protocols":["MQTT","HTTP"],"streamname":"AFR_OTA-1","files":[{"filepath":"\/firmware.bin","filesize":5000,"fileid":0,"certfile":"\/","update_data_url":"https:\/\/bucket.s3.amazonaws.com\/firmware.bin?X-Amz-Expires\u003d3600&versionId=a","auth_scheme":"aws.s3.presigned","attr":{"a":[1,{"b":null}],"c":-1.5e3},"fileType":0,"sig-sha256-ecdsa":"MAYCAQECAQI="}]}}"#,
+        r#"{"afr_ota":{"protocols":["MQTT"],"streamname":"AFR_OTA-1","files":[{"filepath":null,"filesize":5000,"fileid":0,"certfile":"any","update_data_url":null,"auth_scheme":null,"sig-sha256-ecdsa":"MAYCAQECAQI="}]}}"#,
+        r#"{"afr_ota":{"protocols":["MQTT"],"streamname":"AFR_OTA-1","files":[{"filesize":5000,"fileid":0,"fileType":null,"allow_downgrade":null,"sig-sha256-ecdsa":"MAYCAQECAQI="}]}}"#,
         "{ \"afr_ota\" : {\r\n\t\"files\" : [ { \"sig-sha256-ecdsa\" : \"MAYCAQECAQI=\", \"fileid\" : 0,\n \"filesize\" : 5000 } ],\n \"streamname\" : \"AFR_OTA-1\", \"protocols\" : [ \"MQTT\" ] } }",
     ] {
         let mut server = Server::new(Job { document: document.to_owned() }, &image);
@@ -281,6 +283,24 @@ fn an_image_that_is_not_ours_is_a_failure_and_fetched_anew_when_asked_again() {
     assert_eq!(device.installed, Some(server.what()));
 }
 
+/// Whatever became of the update before.
+#[test]
+fn what_the_device_has_already_is_a_success_that_installs_nothing() {
+    let image = image(20_000);
+    for outcome in [None, Some(Outcome::Good), Some(Outcome::Failed("it crashed".to_owned()))] {
+        let mut server = Server::new(Job::of_aws(&image), &image);
+        let mut device = Device::new();
+        let installed = outcome.clone().map(|outcome| Installed { what: 1, outcome });
+        device.machine = Machine::new("lamp", LIMITS, installed);
+        device.verdict = Err("the device has it already");
+        device.run(&mut server);
+        let wanted = (Status::Succeeded, "the device has it already".to_owned());
+        assert_eq!(terminal(&server), wanted, "{outcome:?}");
+        assert_eq!((device.installed, server.mismatches), (None, 0));
+        assert!(!server.states.iter().any(|state| state == "restarting"));
+    }
+}
+
 #[test]
 fn a_job_that_is_cancelled_on_the_way_is_left() {
     let image = image(60_000);
@@ -298,6 +318,19 @@ fn a_job_that_is_cancelled_on_the_way_is_left() {
     let mut device = Device::new();
     device.run(&mut server);
     assert_eq!(device.installed, None);
+}
+
+/// AWS puts as many blocks into a TLS record as fit, and the device keeps what it has room for.
+#[test]
+fn a_server_that_joins_blocks_is_asked_for_one_at_a_time() {
+    let image = image(60_000);
+    let mut server = Server::new(Job::of_aws(&image), &image);
+    server.fault = Some(Fault::Joins(7));
+    let mut device = Device::new();
+    device.run(&mut server);
+    assert_eq!(device.installed, Some(server.what()));
+    // Of the first four one came.
+    assert_eq!((server.blocks_sent, server.requests), (59 + 3, 59));
 }
 
 #[test]

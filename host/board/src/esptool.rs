@@ -2,11 +2,12 @@
 //! `host/process/python/esptool.txt` pins.
 
 use std::ffi::{OsStr, OsString};
-use std::io::{IsTerminal, Read, Write};
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use process::output;
 use process::programs::{self, Owned};
@@ -82,7 +83,9 @@ impl Esptool {
         drop(command);
         let mut output = Vec::new();
         let mut piece = [0; 1024];
-        let mut progress = Progress::default();
+        // On a terminal; elsewhere it would only be noise.
+        let progress = ProgressBar::with_draw_target(Some(100), ProgressDrawTarget::stdout())
+            .with_style(ProgressStyle::with_template("flashing the board: {pos:>3} %")?);
         loop {
             let length = reader.read(&mut piece).context("cannot read esptool's output")?;
             if length == 0 {
@@ -91,7 +94,7 @@ impl Esptool {
             output.extend_from_slice(&piece[..length]);
             if self.brief {
                 if let Some(percent) = percent(&output) {
-                    progress.show(percent);
+                    progress.set_position(percent);
                 }
             } else {
                 // Whoever closed the other end does not want the rest.
@@ -101,7 +104,7 @@ impl Esptool {
             }
         }
         let status = running.child().wait().context("cannot wait for esptool")?;
-        progress.end();
+        progress.finish_and_clear();
         let output = String::from_utf8_lossy(&output).into_owned();
         if status.success() {
             return Ok(Ok(()));
@@ -113,32 +116,8 @@ impl Esptool {
     }
 }
 
-/// The line of progress on a terminal; elsewhere it would only be noise.
-#[derive(Default)]
-struct Progress {
-    shown: Option<u8>,
-}
-
-impl Progress {
-    fn show(&mut self, percent: u8) {
-        if self.shown != Some(percent) && std::io::stdout().is_terminal() {
-            self.shown = Some(percent);
-            print!("\rflashing the board: {percent:3} %");
-            let _ = std::io::stdout().flush();
-        }
-    }
-
-    fn end(&mut self) {
-        if self.shown.take().is_some() {
-            // Wide enough for all that `show` wrote.
-            print!("\r{:28}\r", "");
-            let _ = std::io::stdout().flush();
-        }
-    }
-}
-
 /// The last per cent figure in what esptool wrote, as in `[====> ]  23.5% 65536/177035 bytes`.
-fn percent(output: &[u8]) -> Option<u8> {
+fn percent(output: &[u8]) -> Option<u64> {
     let end = output.iter().rposition(|byte| *byte == b'%')?;
     let number = output[..end]
         .rsplit(|byte| !byte.is_ascii_digit() && *byte != b'.')

@@ -71,15 +71,9 @@ impl Image {
     ) -> Result<Self> {
         files::make_folder(folder)?;
         let image = Self::in_folder(folder);
-        for old in [&image.boot, &image.firmware] {
-            match fs::remove_file(old) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(error)
-                        .with_context(|| format!("cannot remove the old {}", old.display()));
-                }
-                _ => {}
-            }
-        }
+        // The old ones.
+        files::remove(&image.boot)?;
+        files::remove(&image.firmware)?;
         let size = format!("{}MB", board.flash_mib);
         let convert = |version: u8, to: &Path, elf: &Path| {
             // DIO at 40 MHz: what every flash chip on such a module can do.

@@ -143,7 +143,7 @@ impl Firmware {
         let mut board = VirtualBoard::start(&options)?;
         let identity = folder.join(format!("{}-identity.bin", self.board.name));
         files::write(&identity, region, SECRET)?;
-        let line = Line { board: self.board.clone(), port: board.port(), baud: BAUD };
+        let line = Line { board: self.board.clone(), port: board.port.clone(), baud: BAUD };
         if holds(&options.flash, &image)? {
             flash::flash_identity(&esptool, &line, "this device", &identity)?;
         } else {

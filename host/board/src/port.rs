@@ -1,6 +1,6 @@
 //! Where a board is connected, and why it cannot be used.
 
-use std::fs::{File, OpenOptions};
+use std::fs::OpenOptions;
 use std::io::{ErrorKind, IsTerminal};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
@@ -71,8 +71,13 @@ fn check_device(device: &Path) -> Result<()> {
     let opened =
         OpenOptions::new().read(true).write(true).custom_flags(NO_WAITING).open(device).and_then(
             |port| {
-                // esptool and programs like it hold this lock as long as they use the port.
-                if port.is_terminal() { try_lock(port).map(|()| true) } else { Ok(false) }
+                if !port.is_terminal() {
+                    return Ok(false);
+                }
+                // esptool and programs like it hold this lock as long as they use the port. Released at
+                // once: it is one of them or the monitor that will use it.
+                let lock = Flock::lock(port, FlockArg::LockExclusiveNonblock);
+                lock.map(|_| true).map_err(|(_, error)| error.into())
             },
         );
     match opened {
@@ -83,15 +88,6 @@ fn check_device(device: &Path) -> Result<()> {
             Err(error).context(what)
         }
     }
-}
-
-fn try_lock(port: File) -> std::io::Result<()> {
-    // Released at once: it is esptool or the monitor that will use the port.
-    match Flock::lock(port, FlockArg::LockExclusiveNonblock) {
-        Ok(lock) => drop(lock),
-        Err((_, error)) => return Err(error.into()),
-    }
-    Ok(())
 }
 
 /// Why a device cannot be used, and what to do.
@@ -188,7 +184,7 @@ mod tests {
         let pair = nix::pty::openpty(None, None).unwrap();
         let port = nix::unistd::ttyname(&pair.slave).unwrap();
         check_device(&port).unwrap();
-        let file = File::open(&port).unwrap();
+        let file = std::fs::File::open(&port).unwrap();
         let held = Flock::lock(file, FlockArg::LockExclusiveNonblock).unwrap();
         let error = check_device(&port).unwrap_err().to_string();
         assert!(error.contains("is in use: end the other monitor"), "{error}");

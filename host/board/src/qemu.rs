@@ -31,7 +31,7 @@ const NETWORK: &str = "gn";
 const SOCKET: &str = "monitor";
 
 /// What to run.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct EmulatorOptions {
     /// The firmware.
     pub elf: PathBuf,
@@ -57,16 +57,7 @@ impl EmulatorOptions {
     /// The firmware with a network and nothing else.
     #[must_use]
     pub fn new(elf: &Path) -> Self {
-        Self {
-            elf: elf.to_owned(),
-            identity: None,
-            arguments: Vec::new(),
-            icount_shift: None,
-            network: true,
-            guest_forward: None,
-            echo: false,
-            further: Vec::new(),
-        }
+        Self { elf: elf.to_owned(), network: true, ..Self::default() }
     }
 
     fn command_line(&self, monitor: &Path, identity: Option<&Path>) -> Vec<OsString> {
@@ -135,12 +126,11 @@ impl Emulator {
         }
         let folder = scratch::folder()?;
         let identity = folder.path().join("identity.bin");
-        let mut given = None;
         if let Some(region) = &options.identity {
             files::write(&identity, region, SECRET)?;
-            given = Some(identity.as_path());
         }
-        let line = options.command_line(&folder.path().join(SOCKET), given);
+        let identity = options.identity.is_some().then_some(&*identity);
+        let line = options.command_line(&folder.path().join(SOCKET), identity);
         let (process, output) = Owned::spawn_read(Command::new(program).args(line))?;
         let console = Console::attach(output, &options.elf, options.echo)?;
         Ok(Self { process, monitor: None, console, folder })

@@ -54,7 +54,8 @@ impl VirtualOptions {
 pub struct VirtualBoard {
     /// The program.
     pub process: Owned,
-    port: Port,
+    /// Its serial port.
+    pub port: Port,
     /// What the board shows, and, from [`VirtualBoard::restart`] on, what it sends.
     pub console: Console,
 }
@@ -91,12 +92,6 @@ impl VirtualBoard {
         let port = Port { port: port.to_owned() };
         let console = Console::attach(output, &options.elf, options.echo)?;
         Ok(Self { process, port, console })
-    }
-
-    /// Its serial port.
-    #[must_use]
-    pub fn port(&self) -> Port {
-        self.port.clone()
     }
 
     /// Resets it, with its serial console listened to from the first byte on.

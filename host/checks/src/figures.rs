@@ -178,7 +178,7 @@ fn watch(emulator: &Emulator, cloud: &mut LocalCloud, deadline: Instant) -> Resu
             Report::Offline => bail!("the broker has lost the device"),
         }
     }
-    cloud.servers.broker.restart()?;
+    cloud.broker.restart()?;
     // An instruction takes 2^shift nanoseconds.
     let instructions = |nanoseconds: u64| nanoseconds >> INSTRUCTION_SHIFT;
     // The console may be read later than the statuses.

@@ -158,14 +158,15 @@ fn a_working_copy_of_root_s_serves_too() {
     program("docker", "echo \"docker $*\"");
     program("chown", "echo \"chown $*\"");
     program("id", "echo 0");
-    let output = Command::new(tools.join("container"))
-        .args(["make", "lint"])
-        .env("PATH", format!("{}:/usr/bin:/bin", engine.display()))
-        .env_remove("CONTAINER_ENGINE")
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{output:?}");
-    let text = String::from_utf8(output.stdout).unwrap();
+    let run = |ci: Option<&str>| {
+        let mut command = Command::new(tools.join("container"));
+        command.args(["make", "lint"]).env_remove("CONTAINER_ENGINE").env_remove("CI");
+        command.env("PATH", format!("{}:/usr/bin:/bin", engine.display()));
+        let output = command.envs(ci.map(|ci| ("CI", ci))).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let text = run(None);
     let lines: Vec<&str> = text.lines().collect();
     assert_eq!(lines[0], "chown -R 1000:1000 target certs/local");
     for words in [
@@ -175,7 +176,74 @@ fn a_working_copy_of_root_s_serves_too() {
     ] {
         assert!(lines[1].contains(words), "no {words:?} in {text}");
     }
+    // By it the Makefile knows that the lock file is to be taken as it is.
+    assert!(!text.contains("CI "), "{text}");
+    assert!(run(Some("true")).contains(" --env CI "));
+    assert!(read("Makefile").contains("\nLOCKED = $(if $(CI),--locked)\n"));
     assert!(copy.path().join("certs/local").is_dir());
+}
+
+/// Set-up with stand-ins for what changes the machine, where these packages are missing and can be
+/// installed or not, and there is a broker before (not a package's, if its own is missing) or not. What
+/// systemctl was told, and what set-up said.
+fn set_up(missing: &str, installs: bool, broker: bool) -> (String, String) {
+    let copy = tempfile::tempdir().unwrap();
+    let (here, programs) = (copy.path(), copy.path().join("programs"));
+    for folder in ["tools", "vendor/crates", "programs", "lib/rustlib/src/rust/library"] {
+        fs::create_dir_all(here.join(folder)).unwrap();
+    }
+    for file in ["tools/debian-packages.txt", "Cargo.lock", "vendor/Cargo.lock"] {
+        fs::copy(root().join(file), here.join(file)).unwrap();
+    }
+    files::write_program(&here.join("tools/setup"), &read("tools/setup")).unwrap();
+    // Crates are here, and a compiler.
+    fs::write(here.join("vendor/crates/config.toml"), "").unwrap();
+    fs::write(here.join("lib/rustlib/src/rust/library/Cargo.lock"), "").unwrap();
+    let rustc = "case $1 in --print) echo \"${0%/*}/..\" ;; *) echo 'rustc 1.96.0' ;; esac";
+    let dpkg_query = format!(
+        "case ' {missing} ' in *\" $4 \"*) exit 1 ;; esac\n\
+         [ \"$2\" = '${{Version}}' ] && echo 1.96.0 || echo 'install ok installed'"
+    );
+    let apt_get = format!("[ \"$1\" = update ] || {installs}");
+    let told = here.join("told");
+    let systemctl = format!("[ $1 != cat ] || exec {broker}\necho \"$*\" >>'{}'", told.display());
+    for (name, text) in [
+        ("rustc", rustc),
+        ("cargo", "exit 1"),
+        ("id", "echo 0"),
+        ("dpkg", "exit 0"),
+        ("dpkg-query", &*dpkg_query),
+        ("apt-get", &*apt_get),
+        ("systemctl", &*systemctl),
+    ] {
+        files::write_program(&programs.join(name), &format!("#!/bin/sh\n{text}\n")).unwrap();
+    }
+    let output = Command::new(here.join("tools/setup"))
+        .args([programs.join("cargo"), programs.join("rustc")])
+        .env("PATH", format!("{}:/usr/bin:/bin", programs.display()))
+        .env_remove("RUST_TOOLCHAIN")
+        .output()
+        .unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.success(), installs, "{said}");
+    (fs::read_to_string(told).unwrap_or_default(), said)
+}
+
+/// A broker that runs already is the person's, whatever else is installed.
+#[test]
+fn set_up_switches_off_no_broker_but_its_own() {
+    const OFF: &str = "disable --now mosquitto";
+    for missing in ["mosquitto-clients", "patch openssl", "mosquitto", ""] {
+        let (told, said) = set_up(missing, true, true);
+        assert!(told.is_empty(), "{missing}: {told}");
+        assert_eq!(said.contains("installing"), !missing.is_empty(), "{said}");
+    }
+    // Nor does one go on running when the rest of the list could not be installed.
+    for (missing, installs) in [("mosquitto", true), ("patch mosquitto git", false)] {
+        let (told, said) = set_up(missing, installs, false);
+        assert!(told.lines().any(|line| line == OFF), "{told}");
+        assert!(said.contains("`systemctl enable --now mosquitto` starts it again"), "{said}");
+    }
 }
 
 /// What `make container` says where there is no engine, or one that does not answer.

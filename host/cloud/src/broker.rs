@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use nix::sys::signal::Signal;
@@ -15,7 +15,8 @@ use crate::forbidden::Forbidden;
 use crate::pki::OPERATOR;
 use certificates::Credential;
 use process::programs::{self, Owned};
-use things::topics::{UPDATE_ANSWERS, UPDATE_REQUESTS};
+use process::wait;
+use things::topics::{Topics, UPDATE_ANSWERS, UPDATE_REQUESTS};
 
 /// Largest message in bytes, AWS IoT's limit (128 KB).
 const MESSAGE_LIMIT: u32 = 128 * 1024;
@@ -50,18 +51,19 @@ pub struct Grant {
 }
 
 impl Grant {
-    /// A device: it publishes its status and its own last will there, hears its control topic, and
-    /// talks to jobs and streams as the thing that it is.
+    /// A device: it publishes its status and its own last will there, hears its control topic, talks
+    /// to jobs and streams as the thing that it is, and does what its application is allowed besides.
     #[must_use]
-    pub fn device(thing: &str, status_topic: &str, control_topic: &str) -> Self {
-        let with = |own: &str, below: &[&str]| {
+    pub fn device(thing: &str, topics: &Topics) -> Self {
+        let with = |own: &str, application: &[String], below: &[&str]| {
             let below = below.iter().map(|path| format!("$aws/things/{thing}/{path}"));
-            std::iter::once(own.to_owned()).chain(below).collect()
+            let own = std::iter::once(own.to_owned()).chain(application.iter().cloned());
+            own.chain(below).collect()
         };
         Self {
             user: thing.to_owned(),
-            publish: with(status_topic, &UPDATE_REQUESTS),
-            receive: with(control_topic, &UPDATE_ANSWERS),
+            publish: with(&topics.status, &topics.publish, &UPDATE_REQUESTS),
+            receive: with(&topics.control, &topics.subscribe, &UPDATE_ANSWERS),
         }
     }
 
@@ -233,15 +235,13 @@ impl Broker {
     /// Waits until it says for the so many-th time that it listens at both ports. That somebody does
     /// proves nothing: another program may have taken one of them, and the broker be about to end.
     fn await_ready(&mut self, start: usize) -> Result<()> {
-        let deadline = Instant::now() + START_LIMIT;
-        while starts(&self.log()) < start {
-            self.check()?;
-            if Instant::now() > deadline {
-                bail!("mosquitto does not listen; its log:\n{}", self.log());
+        let listens = wait::until(START_LIMIT, Duration::from_millis(10), || {
+            if starts(&self.log()) >= start {
+                return Ok(Some(()));
             }
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        Ok(())
+            self.check().map(|()| None)
+        })?;
+        listens.with_context(|| format!("mosquitto does not listen; its log:\n{}", self.log()))
     }
 }
 
@@ -376,14 +376,19 @@ mod tests {
 
     #[test]
     fn acl_names_each_topic() {
-        let text = render_acl(&[Grant::device("a", "a/status", "a/control")]);
+        let mut topics = Topics::new("a/status", "a/control");
+        topics.publish = vec!["a/heat".to_owned()];
+        topics.subscribe = vec!["house/#".to_owned()];
+        let text = render_acl(&[Grant::device("a", &topics)]);
         let expected = "user a\n\
             topic write a/status\n\
+            topic write a/heat\n\
             topic write $aws/things/a/jobs/start-next\n\
             topic write $aws/things/a/jobs/$next/get\n\
             topic write $aws/things/a/jobs/+/update\n\
             topic write $aws/things/a/streams/+/get/cbor\n\
             topic read a/control\n\
+            topic read house/#\n\
             topic read $aws/things/a/jobs/#\n\
             topic read $aws/things/a/streams/#\n";
         assert!(text.ends_with(expected), "{text}");

@@ -102,15 +102,15 @@ mod tests {
     use simple_dns::{Name, Question};
     use std::net::UdpSocket;
 
-    fn ask(name: &str, kind: TYPE, overrides: &Overrides) -> (RCODE, Vec<Ipv4Addr>) {
+    fn query(name: &str, kind: TYPE) -> Vec<u8> {
         let mut packet = Packet::new_query(77);
-        packet.questions.push(Question::new(
-            Name::new(name).unwrap(),
-            QTYPE::TYPE(kind),
-            QCLASS::CLASS(CLASS::IN),
-            false,
-        ));
-        let bytes = reply(&packet.build_bytes_vec().unwrap(), overrides).unwrap();
+        let (kind, class) = (QTYPE::TYPE(kind), QCLASS::CLASS(CLASS::IN));
+        packet.questions.push(Question::new(Name::new(name).unwrap(), kind, class, false));
+        packet.build_bytes_vec().unwrap()
+    }
+
+    fn ask(name: &str, kind: TYPE, overrides: &Overrides) -> (RCODE, Vec<Ipv4Addr>) {
+        let bytes = reply(&query(name, kind), overrides).unwrap();
         let answer = Packet::parse(&bytes).unwrap();
         assert_eq!(answer.id(), 77);
         assert!(answer.has_flags(PacketFlag::RESPONSE));
@@ -173,14 +173,7 @@ mod tests {
         let server = DnsServer::start().unwrap();
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         socket.set_read_timeout(Some(std::time::Duration::from_secs(5))).unwrap();
-        let mut packet = Packet::new_query(5);
-        packet.questions.push(Question::new(
-            Name::new("x.iot.test").unwrap(),
-            QTYPE::TYPE(TYPE::A),
-            QCLASS::CLASS(CLASS::IN),
-            false,
-        ));
-        socket.send_to(&packet.build_bytes_vec().unwrap(), server.address()).unwrap();
+        socket.send_to(&query("x.iot.test", TYPE::A), server.address()).unwrap();
         let mut buffer = [0; 512];
         let length = socket.recv(&mut buffer).unwrap();
         assert_eq!(Packet::parse(&buffer[..length]).unwrap().answers.len(), 1);

@@ -11,6 +11,8 @@ use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::PathBuf;
 
+use things::topics::check_filter;
+
 use crate::broker::{Connection, Grant};
 use crate::pki::OPERATOR;
 
@@ -119,8 +121,9 @@ impl Forbidden {
     }
 
     fn subscribes(&mut self, client: &str, filter: &str) {
-        let sound = identity::check_topic(&filter.replace(['+', '#'], "x"));
-        self.judge(client, filter, "a subscription to", sound, |grant| &grant.receive);
+        self.judge(client, filter, "a subscription to", check_filter(filter), |grant| {
+            &grant.receive
+        });
     }
 
     fn judge(

@@ -23,6 +23,5 @@ pub mod pki;
 pub mod presence;
 mod responder;
 pub mod running;
-pub mod servers;
 pub mod sntp;
 pub mod updates;

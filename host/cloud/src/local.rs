@@ -4,34 +4,40 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-use crate::broker::BrokerOptions;
+use crate::broker::{Broker, BrokerOptions, Grant};
 use crate::client::{ClientOptions, MqttClient, operator_options};
-use crate::dns::HOST_FROM_GUEST;
+use crate::dns::{DnsServer, HOST_FROM_GUEST};
 use crate::gate::{Gate, GateOptions};
-use crate::pki::Pki;
+use crate::pki::{Pki, SERVER_NAME};
 use crate::presence;
 use crate::running::Running;
-use crate::servers::{self, Servers};
+use crate::sntp::SntpServer;
 use crate::updates::Service;
 use certificates::LeafRequest;
 use process::files;
 use things::config::Config;
-use things::device_identity::DeviceIdentity;
-use things::endpoints::Endpoints;
+use things::device_identity::{DeviceIdentity, Endpoints};
 use things::folder::{Certificate, ThingFolder};
 use things::identity_region;
 use things::settings::Settings;
 use things::topics::Topics;
 
-/// A cloud and what is known about its device.
+/// The name of the time server within [`crate::dns::ZONE`].
+pub const TIME_SERVER_NAME: &str = "time.iot.test";
+
+/// A cloud, which stops when this is dropped, and what is known about its device.
 #[derive(Debug)]
 pub struct LocalCloud {
     /// Jobs and streams, once they are served. Ends before the broker does.
     updates: Option<Service>,
     /// The certificates.
     pub pki: Pki,
-    /// What runs.
-    pub servers: Servers,
+    /// The MQTT broker.
+    pub broker: Broker,
+    /// The name server.
+    pub dns: DnsServer,
+    /// The time server.
+    pub sntp: SntpServer,
     /// Name of the device.
     pub thing: String,
     /// Topics of the device.
@@ -65,14 +71,22 @@ impl LocalCloud {
     ) -> Result<Self> {
         let pki = Pki::open(&settings.certs, &settings.thing, &[])?;
         let topics = settings.topics.clone();
-        let mut options = servers::ordinary_options(&pki, &settings.thing, &topics);
+        let device = Grant::device(&settings.thing, &topics);
+        let mut options = BrokerOptions {
+            server: pki.server.clone(),
+            local_server: pki.server.clone(),
+            client_authority_pem: pki.clients.pem(),
+            grants: vec![device, Grant::operator()],
+        };
         change(&pki, &mut options)?;
         // Mosquitto resolves relative paths by its own folder.
         files::make_folder(folder)?;
         let folder = folder.canonicalize()?;
         Ok(Self {
             updates: None,
-            servers: Servers::start(&folder, &options)?,
+            broker: Broker::start(&folder, &options)?,
+            dns: DnsServer::start()?,
+            sntp: SntpServer::start()?,
             pki,
             thing: settings.thing.clone(),
             topics,
@@ -108,7 +122,7 @@ impl LocalCloud {
             None => {
                 let mut identity = cloud.device_identity();
                 config.apply(&mut identity)?;
-                identity.endpoints = cloud.servers.as_seen_by_guest();
+                identity.endpoints = cloud.as_seen_by_guest();
                 cloud.identity = Some(identity);
             }
         }
@@ -129,16 +143,16 @@ impl LocalCloud {
         let gate = Gate::start(GateOptions {
             server: self.pki.intermediate.issue(&LeafRequest::server(&names))?,
             device: identity.credential.chain[0].clone(),
-            broker_port: self.servers.broker.device_port(),
+            broker_port: self.broker.device_port(),
             broker_root: self.pki.root.certificate().clone(),
             broker_client: self.pki.device.clone(),
             connected: certificate.map(|certificate| {
                 presence::announcer(self.operator_options(), self.thing.clone(), certificate.id)
             }),
         })?;
-        self.servers.dns.set(&endpoint, Some(HOST_FROM_GUEST));
+        self.dns.set(&endpoint, Some(HOST_FROM_GUEST));
         identity.endpoints =
-            Endpoints { host: endpoint, port: gate.port(), ..self.servers.as_seen_by_guest() };
+            Endpoints { host: endpoint, port: gate.port(), ..self.as_seen_by_guest() };
         identity.roots = vec![self.pki.root.certificate().clone()];
         self.identity = Some(identity);
         self.gate = Some(gate);
@@ -157,6 +171,17 @@ impl LocalCloud {
         self.gate.as_ref().map(Gate::log).unwrap_or_default()
     }
 
+    /// Where a device in the emulator finds this cloud.
+    #[must_use]
+    pub fn as_seen_by_guest(&self) -> Endpoints {
+        Endpoints {
+            host: SERVER_NAME.to_owned(),
+            port: self.broker.device_port(),
+            dns: vec![format!("{HOST_FROM_GUEST}:{}", self.dns.address().port())],
+            ntp: vec![format!("{TIME_SERVER_NAME}:{}", self.sntp.address().port())],
+        }
+    }
+
     /// The identity of this cloud's device.
     #[must_use]
     pub fn device_identity(&self) -> DeviceIdentity {
@@ -164,7 +189,7 @@ impl LocalCloud {
             return identity.clone();
         }
         DeviceIdentity::new(
-            self.servers.as_seen_by_guest(),
+            self.as_seen_by_guest(),
             &self.thing,
             self.topics.clone(),
             self.pki.device.clone(),
@@ -199,7 +224,7 @@ impl LocalCloud {
     }
 
     fn operator_options(&self) -> ClientOptions {
-        operator_options(&self.pki, self.servers.broker.operator_port())
+        operator_options(&self.pki, self.broker.operator_port())
     }
 
     /// What a second terminal needs to find this cloud.
@@ -208,7 +233,7 @@ impl LocalCloud {
         Running {
             // Linux's process ids are positive and below 2^22.
             process: nix::unistd::getpid().as_raw(),
-            operator_port: self.servers.broker.operator_port(),
+            operator_port: self.broker.operator_port(),
             certs: self.certs.clone(),
             thing: self.thing.clone(),
             topics: self.topics.clone(),

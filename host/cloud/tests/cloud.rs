@@ -11,6 +11,7 @@ use cloud::client::{ClientOptions, Message, MqttClient};
 use cloud::local::LocalCloud;
 use rumqttc::QoS;
 use tempfile::TempDir;
+use things::config::Config;
 use things::settings::Settings;
 
 const LIMIT: Duration = Duration::from_secs(5);
@@ -28,7 +29,7 @@ fn start() -> (TempDir, LocalCloud) {
 /// A client with the device's certificate, on the devices' port.
 fn device(cloud: &LocalCloud) -> ClientOptions {
     ClientOptions {
-        port: cloud.servers.broker.device_port(),
+        port: cloud.broker.device_port(),
         credential: Some(cloud.pki.device.clone()),
         client_id: "ESP-010203040506".to_owned(),
         ..operator_options(&cloud.pki, 0)
@@ -87,6 +88,32 @@ fn policy_is_enforced() {
     assert_eq!(device.next(QUIET).unwrap(), None);
 }
 
+#[test]
+fn what_the_settings_name_for_the_application_is_granted() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("config.toml");
+    let names = "[topics]\npublish = [\"{thing}/heat\"]\nsubscribe = [\"house/+/light\"]\n";
+    std::fs::write(&file, names).unwrap();
+    let mut settings = Settings::below(folder.path(), "a-thing");
+    settings.adopt(&Config::load(&file).unwrap()).unwrap();
+    let cloud = LocalCloud::start(&settings, &folder.path().join("cloud")).unwrap();
+    let mut operator = cloud.operator().unwrap();
+    operator.subscribe("#").unwrap();
+    let mut client = MqttClient::connect(&device(&cloud)).unwrap();
+    client.subscribe("house/+/light").unwrap();
+    client.publish("a-thing/heat", b"21", false).unwrap();
+    assert_eq!(operator.next(LIMIT).unwrap(), Some(message("a-thing/heat", "21")));
+    operator.publish("house/3/light", b"on", false).unwrap();
+    assert_eq!(client.next(LIMIT).unwrap(), Some(message("house/3/light", "on")));
+    assert_eq!(cloud.broker.forbidden().next(), None);
+    client.publish("b-thing/heat", b"21", false).unwrap();
+    let told = cloud.broker.forbidden().next();
+    assert_eq!(
+        told.as_deref(),
+        Some("a-thing: a message to b-thing/heat, which its policy does not allow")
+    );
+}
+
 /// Mosquitto says yes to all of it.
 #[test]
 fn what_aws_ends_the_connection_for_is_named() {
@@ -103,7 +130,7 @@ fn what_aws_ends_the_connection_for_is_named() {
     let mut operator = cloud.operator().unwrap();
     operator.subscribe("#").unwrap();
     operator.publish("a/b", b"x", false).unwrap();
-    let mut forbidden = cloud.servers.broker.forbidden();
+    let mut forbidden = cloud.broker.forbidden();
     assert_eq!(forbidden.next(), None);
     drop(client);
     let with_will =
@@ -147,7 +174,7 @@ fn only_known_certificates_come_in() {
 #[test]
 fn tls_1_2_with_the_named_suites_and_nothing_older() {
     let (folder, cloud) = start();
-    let port = cloud.servers.broker.device_port();
+    let port = cloud.broker.device_port();
     let weak = ["-cipher", "DEFAULT:@SECLEVEL=0"];
     let old = s_client(folder.path(), port, &["-tls1_1", weak[0], weak[1]]);
     assert!(!old.status.success(), "{old:?}");
@@ -178,7 +205,7 @@ fn connections_are_known_with_their_keep_alive() {
     let _device =
         MqttClient::connect(&ClientOptions { keep_alive_s: 77, ..device(&cloud) }).unwrap();
     assert_eq!(
-        cloud.servers.broker.connections(),
+        cloud.broker.connections(),
         [Connection {
             client_id: "ESP-010203040506".to_owned(),
             user: "a-thing".to_owned(),
@@ -229,11 +256,11 @@ fn last_will_is_sent_when_the_device_is_lost() {
 fn broker_comes_back_on_the_same_port() {
     let (_folder, mut cloud) = start();
     let mut device_client = MqttClient::connect(&device(&cloud)).unwrap();
-    cloud.servers.broker.kill();
-    assert!(cloud.servers.broker.check().is_err());
+    cloud.broker.kill();
+    assert!(cloud.broker.check().is_err());
     device_client.closed(LIMIT).unwrap();
     assert!(MqttClient::connect(&device(&cloud)).is_err());
-    cloud.servers.broker.restart().unwrap();
+    cloud.broker.restart().unwrap();
     MqttClient::connect(&device(&cloud)).unwrap();
 }
 

@@ -16,3 +16,4 @@ pub mod output;
 pub mod programs;
 pub mod python;
 pub mod scratch;
+pub mod wait;

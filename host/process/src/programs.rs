@@ -4,13 +4,15 @@ use std::ffi::OsStr;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use nix::sys::prctl;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::{Pid, getppid};
+
+use crate::wait;
 
 /// Folders that Debian keeps out of a plain user's `PATH`, where daemons such as
 /// Mosquitto live.
@@ -133,16 +135,7 @@ impl Owned {
     /// # Errors
     /// When the operating system does not answer.
     pub fn wait(&mut self, limit: Duration) -> Result<Option<ExitStatus>> {
-        let deadline = Instant::now() + limit;
-        loop {
-            if let Some(status) = self.exited()? {
-                return Ok(Some(status));
-            }
-            if Instant::now() >= deadline {
-                return Ok(None);
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
+        wait::until(limit, Duration::from_millis(10), || self.exited())
     }
 
     /// Whether the child stands still now, as after Ctrl-Z, or because it wants to ask something
@@ -234,27 +227,23 @@ mod tests {
         assert!(error.to_string().contains("the-package"), "{error}");
     }
 
+    #[track_caller]
+    fn await_that(what: &dyn Fn() -> bool) {
+        let (limit, pause) = (Duration::from_secs(20), Duration::from_millis(5));
+        let found = wait::until(limit, pause, || Ok(what().then_some(())));
+        assert!(found.unwrap().is_some(), "nothing changes");
+    }
+
     #[test]
     fn cpu_time_is_told() {
         let busy = Owned::spawn(Command::new("sh").args(["-c", "while :; do :; done"])).unwrap();
-        let deadline = Instant::now() + Duration::from_secs(20);
-        while busy.cpu_time().unwrap() < Duration::from_millis(50) {
-            assert!(Instant::now() < deadline, "no CPU time");
-            std::thread::sleep(Duration::from_millis(10));
-        }
+        await_that(&|| busy.cpu_time().unwrap() >= Duration::from_millis(50));
         let idle = Owned::spawn(Command::new("sleep").arg("600")).unwrap();
         assert!(idle.cpu_time().unwrap() < Duration::from_millis(50));
     }
 
     #[test]
     fn one_that_is_stopped_is_told_until_it_goes_on() {
-        let await_that = |what: &dyn Fn() -> bool| {
-            let deadline = Instant::now() + Duration::from_secs(20);
-            while !what() {
-                assert!(Instant::now() < deadline, "nothing changes");
-                std::thread::sleep(Duration::from_millis(5));
-            }
-        };
         let mut child = Owned::spawn(Command::new("sleep").arg("600")).unwrap();
         assert!(!child.is_stopped());
         for _ in 0..2 {

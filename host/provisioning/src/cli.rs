@@ -71,11 +71,16 @@ impl Default for Patience {
 /// The AWS CLI and how it is called.
 #[derive(Clone, Debug)]
 pub struct Cli {
-    program: PathBuf,
-    profile: Option<String>,
-    region: Option<String>,
-    environment: Vec<(String, String)>,
-    patience: Patience,
+    /// The program.
+    pub program: PathBuf,
+    /// A profile of its configuration.
+    pub profile: Option<String>,
+    /// A region instead of the configured one.
+    pub region: Option<String>,
+    /// Further variables of its environment; of one name, the last counts.
+    pub environment: Vec<(String, String)>,
+    /// How often and how patiently a call is tried again.
+    pub patience: Patience,
 }
 
 impl Cli {
@@ -118,40 +123,6 @@ impl Cli {
             environment: Vec::new(),
             patience: Patience::default(),
         }
-    }
-
-    /// Uses this profile of the AWS CLI's configuration.
-    #[must_use]
-    pub fn with_profile(mut self, profile: Option<String>) -> Self {
-        self.profile = profile.filter(|profile| !profile.is_empty());
-        self
-    }
-
-    /// Uses this region instead of the configured one.
-    #[must_use]
-    pub fn with_region(mut self, region: Option<String>) -> Self {
-        self.region = region.filter(|region| !region.is_empty());
-        self
-    }
-
-    /// Sets environment variables of the child.
-    #[must_use]
-    pub fn with_environment(mut self, environment: &[(String, String)]) -> Self {
-        self.environment.extend_from_slice(environment);
-        self
-    }
-
-    /// How often and how patiently it tries again.
-    #[must_use]
-    pub fn patience(&self) -> Patience {
-        self.patience
-    }
-
-    /// Tries as often and as patiently as this.
-    #[must_use]
-    pub fn with_patience(mut self, patience: Patience) -> Self {
-        self.patience = patience;
-        self
     }
 
     /// The region in force. It is passed to every later call, so that all of them go where
@@ -340,7 +311,7 @@ mod tests {
         let program = folder.path().join("aws");
         files::write_program(&program, &format!("#!/bin/sh\n{script}\n")).unwrap();
         let patience = Patience { answer: Duration::from_millis(limit_ms), ..Patience::default() };
-        let cli = Cli::new(program).with_patience(patience);
+        let cli = Cli { patience, ..Cli::new(program) };
         let error = cli.call("iot", "create-thing", &[], &|_| ()).unwrap_err();
         (error.downcast_ref::<Failure>().unwrap().cause.clone(), error.to_string())
     }

@@ -67,6 +67,12 @@ impl Failure {
         error.downcast_ref::<Self>().is_some_and(|failure| failure.cause == *cause)
     }
 
+    /// Whether an error is a failure for want of a permission.
+    #[must_use]
+    pub fn is_denial(error: &anyhow::Error) -> bool {
+        error.downcast_ref().is_some_and(|Self { cause, .. }| matches!(cause, Cause::Denied(_)))
+    }
+
     /// What came of a call; `None` when what it is about does not exist.
     ///
     /// # Errors
@@ -282,21 +288,18 @@ fn code_and_operation(said: &str) -> Option<(&str, &str)> {
 
 /// The action as AWS names it, or else by the operation.
 fn denied_action(call: &str, said: &str, operation: &str) -> String {
-    said.split_once("not authorized to perform: ")
-        .and_then(|(_, rest)| rest.split_whitespace().next())
-        .map_or_else(
-            || {
-                let service = call.split(' ').next().unwrap_or_default();
-                // S3's actions have other names than its operations.
-                match (service, operation) {
-                    ("s3api", "HeadBucket") => "s3:ListBucket".to_owned(),
-                    ("s3api", "HeadObject") => "s3:GetObject".to_owned(),
-                    ("s3api", _) => format!("s3:{operation}"),
-                    _ => format!("{service}:{operation}"),
-                }
-            },
-            |action| action.trim_end_matches(['.', ',']).to_owned(),
-        )
+    let named = said.split_once("not authorized to perform: ");
+    if let Some(action) = named.and_then(|(_, rest)| rest.split_whitespace().next()) {
+        return action.trim_end_matches(['.', ',']).to_owned();
+    }
+    let service = call.split(' ').next().unwrap_or_default();
+    // S3's actions have other names than its operations.
+    match (service, operation) {
+        ("s3api", "HeadBucket") => "s3:ListBucket".to_owned(),
+        ("s3api", "HeadObject") => "s3:GetObject".to_owned(),
+        ("s3api", _) => format!("s3:{operation}"),
+        _ => format!("{service}:{operation}"),
+    }
 }
 
 #[cfg(test)]

@@ -145,7 +145,7 @@ impl Fleet {
         let settled = ended.and_then(|()| report.delete_policies(session, policies));
         report.write()?;
         settled?;
-        Ok(report.rows.into_iter().map(|row| row.outcome).collect())
+        Ok(report.rows.into_iter().map(|(outcome, _)| outcome).collect())
     }
 }
 
@@ -155,36 +155,17 @@ const REPORT_PAUSE: Duration = Duration::from_secs(1);
 /// How much longer than writing the report the pause before the next writing is at least.
 const REPORT_SHARE: u32 = 20;
 
-/// What came of one thing, and what its journal says that the report or the end needs.
-struct Row {
-    outcome: Outcome,
-    certificate: String,
-    endpoint: String,
-    account: String,
-    region: String,
-    old_policies: BTreeSet<String>,
-}
-
-impl Row {
-    fn new(outcome: Outcome, journal: Journal) -> Self {
-        let Journal { certificate, endpoint, account, region, old_policies, .. } = journal;
-        let certificate = certificate.map(|certificate| certificate.id).unwrap_or_default();
-        let endpoint = endpoint.unwrap_or_default();
-        Self { outcome, certificate, endpoint, account, region, old_policies }
-    }
-}
-
-/// What came of all things of a fleet.
+/// What came of all things of a fleet, each with its journal: read once, not for each writing.
 struct Report<'f> {
     fleet: &'f Fleet,
-    rows: Vec<Row>,
+    rows: Vec<(Outcome, Journal)>,
     due: Instant,
 }
 
 impl<'f> Report<'f> {
     /// Nothing yet but what the journals say.
     fn begin(fleet: &'f Fleet, session: &Session<'_>) -> Self {
-        let waiting = |thing| Row::new(Outcome::Waiting, read(session, thing));
+        let waiting = |thing| (Outcome::Waiting, read(session, thing));
         Self { fleet, rows: fleet.things().map(waiting).collect(), due: Instant::now() }
     }
 
@@ -197,20 +178,20 @@ impl<'f> Report<'f> {
     ) -> Result<()> {
         for (index, (thing, topics)) in self.fleet.things().zip(topics).enumerate() {
             let (row, fatal) = match provision(session, thing, topics) {
-                Ok((outcome, journal)) => (Row::new(outcome, journal), None),
+                Ok(row) => (row, None),
                 Err(error) => {
                     let outcome = Outcome::Failed(format!("{error:#}"));
                     let all = error.downcast_ref::<Failure>().is_some_and(Failure::concerns_all);
-                    (Row::new(outcome, read(session, thing)), all.then_some(error))
+                    ((outcome, read(session, thing)), all.then_some(error))
                 }
             };
             self.rows[index] = row;
             if Instant::now() >= self.due {
                 self.write()?;
             }
-            progress(thing, &self.rows[index].outcome);
+            progress(thing, &self.rows[index].0);
             if let Some(error) = fatal {
-                let done = self.rows.iter().filter(|row| row.outcome.is_done()).count();
+                let done = self.rows.iter().filter(|(outcome, _)| outcome.is_done()).count();
                 return Err(error).with_context(|| {
                     format!("stopped at {thing}; {done} of {} are complete", self.rows.len())
                 });
@@ -221,20 +202,17 @@ impl<'f> Report<'f> {
 
     /// Deletes policies that the things had before, as far as nobody else has them: `later`, and
     /// those that a run before this one has left to its end, which it did not reach.
-    fn delete_policies(
-        &mut self,
-        session: &Session<'_>,
-        mut later: BTreeSet<String>,
-    ) -> Result<()> {
-        later.extend(self.rows.iter().flat_map(|row| row.old_policies.iter().cloned()));
+    fn delete_policies(&self, session: &Session<'_>, mut later: BTreeSet<String>) -> Result<()> {
+        let old = self.rows.iter().flat_map(|(_, journal)| &journal.old_policies);
+        later.extend(old.cloned());
         let mut settled = BTreeSet::new();
         for name in later {
             if session.delete_old_policy(&name)? {
                 settled.insert(name);
             }
         }
-        for (thing, row) in self.fleet.things().zip(&mut self.rows) {
-            if !row.old_policies.is_disjoint(&settled) {
+        for (thing, (_, journal)) in self.fleet.things().zip(&self.rows) {
+            if !journal.old_policies.is_disjoint(&settled) {
                 session.forget_policies(thing, &settled)?;
             }
         }
@@ -246,14 +224,13 @@ impl<'f> Report<'f> {
         let mut writer = csv::Writer::from_writer(Vec::new());
         let added = ["outcome", "certificate", "endpoint", "account", "region", "error"];
         writer.write_record(self.fleet.header.iter().chain(added))?;
-        for ((_, record), row) in self.fleet.rows.iter().zip(&self.rows) {
-            let error = match &row.outcome {
-                Outcome::Failed(error) => error.as_str(),
-                _ => "",
-            };
-            let word = row.outcome.to_string();
-            let Row { certificate, endpoint, account, region, .. } = row;
-            let added = [word.as_str(), certificate, endpoint, account, region, error];
+        for ((_, record), (outcome, journal)) in self.fleet.rows.iter().zip(&self.rows) {
+            let word = outcome.to_string();
+            let error = if let Outcome::Failed(error) = outcome { error.as_str() } else { "" };
+            let certificate =
+                journal.certificate.as_ref().map_or("", |certificate| &*certificate.id);
+            let endpoint = journal.endpoint.as_deref().unwrap_or_default();
+            let added = [&*word, certificate, endpoint, &journal.account, &journal.region, error];
             writer.write_record(record.iter().chain(added))?;
         }
         let text = writer.into_inner().context("cannot write the report")?;

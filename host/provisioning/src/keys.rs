@@ -14,9 +14,6 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 use process::files::{self, SECRET};
 
 /// Makes a P-256 key and writes it to `path`.
-///
-/// # Errors
-/// When the file cannot be written.
 pub(super) fn make(path: &Path) -> Result<KeyPair> {
     let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).context("cannot make a P-256 key")?;
     files::write(path, key.serialize_pem().as_bytes(), SECRET)?;
@@ -42,9 +39,6 @@ pub(super) fn load(path: &Path) -> Result<Option<KeyPair>> {
 }
 
 /// The request for a certificate of `key`, PEM. AWS keeps the common name.
-///
-/// # Errors
-/// When it cannot be signed.
 pub(super) fn request(key: &KeyPair, thing: &str) -> Result<String> {
     let mut name = DistinguishedName::new();
     // X.520 allows 64 characters; AWS allows a thing's name 128.
@@ -58,9 +52,6 @@ pub(super) fn request(key: &KeyPair, thing: &str) -> Result<String> {
 }
 
 /// Whether the certificate (PEM) carries the public half of `key`.
-///
-/// # Errors
-/// When it is not a certificate.
 pub(super) fn belong_together(certificate: &str, key: &KeyPair) -> Result<bool> {
     let der = CertificateDer::from_pem_slice(certificate.as_bytes())
         .context("this is not a certificate in PEM")?;

@@ -69,8 +69,7 @@ pub use rotate::Rotation;
 pub use state::{Certificate, Doing, Journal, journal};
 pub use witness::{LocalEvents, PresenceEvents, Witness};
 
-use plan::Extent;
-use state::Store;
+use state::{Slot, Store};
 use things::folder::ThingFolder;
 use things::topics::Topics;
 
@@ -89,31 +88,6 @@ const LARGEST_PAGE: &str = "250";
 /// How many pages of the newest certificates are looked at when an answer was lost.
 const MOST_PAGES: usize = 8;
 
-/// Which files and which place of the journal a certificate has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Slot {
-    /// In use.
-    Current,
-    /// In the making, by a rotation.
-    Next,
-}
-
-impl Slot {
-    fn stem(self) -> &'static str {
-        match self {
-            Self::Current => "device",
-            Self::Next => "device.next",
-        }
-    }
-
-    fn of(self, journal: &mut Journal) -> &mut Option<Certificate> {
-        match self {
-            Self::Current => &mut journal.certificate,
-            Self::Next => &mut journal.next,
-        }
-    }
-}
-
 /// How long to wait for AWS to let go of a policy where the next run can delete it as well.
 const SHORTLY: Duration = Duration::from_secs(15);
 
@@ -130,10 +104,11 @@ pub struct Session<'a> {
     policies_seen: HashSet<String>,
     /// Of a policy and the one that takes its place: whether that allows as much.
     policies_compared: HashMap<(String, String), bool>,
-    /// Whether policies of earlier topics go, whatever is known of the device.
-    end_old_topics: bool,
-    /// Whether things that were made elsewhere get a certificate from here, too.
-    joins: bool,
+    /// Whether policies of earlier topics go: the person says that the devices have the present ones.
+    pub end_old_topics: bool,
+    /// Whether things that were made elsewhere get a certificate from here, too: the person says that
+    /// it is meant.
+    pub join_foreign_things: bool,
     /// While a fleet is made: policies of before, to be deleted at its end and not for each thing.
     policies_later: Option<BTreeSet<String>>,
 }
@@ -166,21 +141,9 @@ impl<'a> Session<'a> {
             policies_seen: HashSet::new(),
             policies_compared: HashMap::new(),
             end_old_topics: false,
-            joins: false,
+            join_foreign_things: false,
             policies_later: None,
         })
-    }
-
-    /// From now on a thing that was made elsewhere gets a certificate from here as well: the person
-    /// says that it is meant.
-    pub fn join_foreign_things(&mut self) {
-        self.joins = true;
-    }
-
-    /// From now on policies of earlier topics go: the person says that the devices have the present
-    /// ones.
-    pub fn end_old_topics(&mut self) {
-        self.end_old_topics = true;
     }
 
     /// Makes the thing, or completes or confirms it. Where its topics are others than before, the
@@ -242,7 +205,7 @@ impl<'a> Session<'a> {
     /// As [`Session::provision`].
     pub fn operator(&mut self) -> Result<PresenceEvents> {
         let policy = Policy::operator(&self.scope, OPERATOR);
-        let nothing = Topics { status: String::new(), control: String::new() };
+        let nothing = Topics::new("", "");
         let store = self.make(OPERATOR, &nothing, &policy, true)?;
         let endpoint = store.journal.endpoint.as_deref().unwrap_or_default();
         PresenceEvents::on_aws(endpoint, OPERATOR, store.folder())
@@ -284,7 +247,7 @@ impl<'a> Session<'a> {
         (self.say)(&format!("endpoint     {endpoint}"));
         store.journal.endpoint = Some(endpoint);
         store.finish_swap()?;
-        self.make_all(&mut store, policy, Slot::Current, Extent::Whole, end_old_topics)?;
+        self.make_all(&mut store, policy, Slot::Current, end_old_topics)?;
         store.done(|journal| {
             topics.status.clone_into(&mut journal.status_topic);
             topics.control.clone_into(&mut journal.control_topic);

@@ -6,11 +6,11 @@ use anyhow::{Context, Result, bail};
 use process::files::{self, PUBLIC};
 use rcgen::KeyPair;
 
-use crate::plan::{self, CertificateState, Extent, Key, PolicyState, Refusal, Seen, Step, Wanted};
-use crate::state::Store;
+use crate::plan::{self, CertificateState, Key, PolicyState, Refusal, Seen, Step, Wanted};
+use crate::state::{Slot, Store};
 use crate::{
-    Cause, Certificate, Failure, OPERATOR, Policy, SHORTLY, Session, Slot, certificate, in_short,
-    keys, short, text,
+    Cause, Certificate, Failure, OPERATOR, Policy, SHORTLY, Session, certificate, in_short, keys,
+    short, text,
 };
 
 /// A thing in the making.
@@ -18,22 +18,18 @@ struct Making<'m> {
     store: &'m mut Store,
     policy: &'m Policy,
     slot: Slot,
-    extent: Extent,
     seen: Seen,
     key: Option<KeyPair>,
 }
 
 impl Session<'_> {
-    /// Makes what is missing of a thing, with its certificate in this slot.
-    ///
-    /// # Errors
-    /// When a call fails, or a person has to look first.
+    /// Makes what is missing of a thing, with its certificate in this slot: for the next one, nothing
+    /// else.
     pub(super) fn make_all(
         &mut self,
         store: &mut Store,
         policy: &Policy,
         slot: Slot,
-        extent: Extent,
         end_old_topics: bool,
     ) -> Result<()> {
         let mut seen = Seen {
@@ -44,8 +40,8 @@ impl Session<'_> {
         if self.policies_seen.contains(&policy.name) {
             seen.policy = Some(PolicyState::Right);
         }
-        let mut making = Making { store, policy, slot, extent, seen, key: None };
-        let wanted = Wanted { policy: &policy.name, extent, end_old_topics };
+        let mut making = Making { store, policy, slot, seen, key: None };
+        let wanted = Wanted { policy: &policy.name, slot, end_old_topics };
         loop {
             match plan::next(wanted, &making.seen) {
                 Ok(Some(step)) => self.take(step, &mut making)?,
@@ -78,29 +74,25 @@ impl Session<'_> {
                 (self.say)(&format!("thing {thing} made"));
             }
             Step::LookForPolicy => {
-                let found = self.look_for("get-policy", &[("policy-name", policy)])?;
-                making.seen.policy = Some(match found {
+                making.seen.policy = Some(match self.policy_document(policy)? {
                     None => PolicyState::Missing,
-                    Some(answer) => {
-                        let document = text(&answer, "policyDocument")?;
-                        if making.policy.says_the_same_as(&document) {
-                            (self.say)(&format!("policy {policy} exists"));
-                            self.policies_seen.insert(policy.to_owned());
-                            PolicyState::Right
-                        } else {
-                            PolicyState::Changed
-                        }
+                    Some(document) if making.policy.says_the_same_as(&document) => {
+                        (self.say)(&format!("policy {policy} exists"));
+                        self.policies_seen.insert(policy.to_owned());
+                        PolicyState::Right
                     }
+                    Some(_) => PolicyState::Changed,
                 });
             }
             Step::MakePolicy => {
                 let arguments =
                     [("policy-name", policy), ("policy-document", &making.policy.document)];
-                match self.change(making.store, "create-policy", &arguments) {
-                    Ok(_) => {}
-                    // Another program made it at the same moment; the name says what is in it.
-                    Err(error) if Failure::is(&error, &Cause::Exists) => {}
-                    Err(error) => return Err(error),
+                let made = self.change(making.store, "create-policy", &arguments);
+                // If another program made it at the same moment, the name says what is in it.
+                if let Err(error) = made
+                    && !Failure::is(&error, &Cause::Exists)
+                {
+                    return Err(error);
                 }
                 making.store.done(|_| ())?;
                 making.seen.policy = Some(PolicyState::Right);
@@ -130,7 +122,7 @@ impl Session<'_> {
             Step::LookAtPolicies(certificate) => {
                 let attached = self.attached_policies(&certificate.arn)?;
                 let attached = attached.into_iter().collect();
-                if making.extent == Extent::Whole {
+                if making.slot == Slot::Current {
                     making.note_what_stays(&attached)?;
                 }
                 making.seen.policies = Some(attached);
@@ -180,6 +172,12 @@ impl Session<'_> {
         Ok(())
     }
 
+    /// What a policy says, if there is one of that name.
+    fn policy_document(&self, name: &str) -> Result<Option<String>> {
+        let found = self.look_for("get-policy", &[("policy-name", name)])?;
+        found.map(|answer| text(&answer, "policyDocument")).transpose()
+    }
+
     /// Looks whether another policy of ours allows what the one that is wanted does not. If so it stays,
     /// and that is written down.
     fn look_at_policy(&mut self, making: &mut Making<'_>, name: String) -> Result<()> {
@@ -188,8 +186,7 @@ impl Session<'_> {
             Some(covered) => *covered,
             None => {
                 // One that is gone allows nothing.
-                let found = self.look_for("get-policy", &[("policy-name", &pair.0)])?;
-                let document = found.map(|answer| text(&answer, "policyDocument")).transpose()?;
+                let document = self.policy_document(&pair.0)?;
                 let covered = document.is_none_or(|it| making.policy.allows_all_of(&it));
                 self.policies_compared.insert(pair.clone(), covered);
                 covered
@@ -230,7 +227,7 @@ impl Session<'_> {
         let journal = &making.store.journal;
         let thing = journal.thing.as_str();
         // The operator is the same one for all who rotate in an account.
-        if journal.thing_arn.is_some() || self.joins || thing == OPERATOR {
+        if journal.thing_arn.is_some() || self.join_foreign_things || thing == OPERATOR {
             return Ok(());
         }
         let principals = self.principals(thing)?;
@@ -253,12 +250,10 @@ impl Session<'_> {
     fn tell_of_a_race(&self, making: &Making<'_>) -> Result<()> {
         let journal = &making.store.journal;
         let thing = journal.thing.as_str();
-        if making.slot != Slot::Current || self.joins || thing == OPERATOR {
+        if making.slot != Slot::Current || self.join_foreign_things || thing == OPERATOR {
             return Ok(());
         }
-        let mut others = self.principals(thing)?;
-        let own = journal.certificate_arns();
-        others.retain(|arn| !own.contains(arn));
+        let others = journal.strangers(&self.principals(thing)?);
         if others.is_empty() {
             return Ok(());
         }
@@ -324,7 +319,7 @@ impl Session<'_> {
 impl Making<'_> {
     /// The slot's file with this extension.
     fn path(&self, extension: &str) -> std::path::PathBuf {
-        self.store.path(&format!("{}.{extension}", self.slot.stem()))
+        self.store.file(self.slot, extension)
     }
 
     /// Of the policies that stay for the device's sake, one that was taken off otherwise is to be

@@ -9,22 +9,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::Certificate;
 use crate::policy::PREFIX;
-
-/// How much is to be made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Extent {
-    /// Thing, policy and certificate; policies of before go, unless the device may need them.
-    Whole,
-    /// A further certificate of a thing that is complete.
-    Certificate,
-}
+use crate::state::Slot;
 
 /// What is to be made.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Wanted<'w> {
     /// Name of the policy.
     pub policy: &'w str,
-    pub extent: Extent,
+    /// Thing, policy and the certificate in use, and policies of before go, unless the device may need
+    /// them; or only a further certificate of a thing that is complete.
+    pub slot: Slot,
     /// Whether policies of other topics go: the device does not need them any more.
     pub end_old_topics: bool,
 }
@@ -132,7 +126,7 @@ const MOST_POLICIES: usize = 10;
 
 /// What comes next; `None` when all is made.
 pub(super) fn next(wanted: Wanted<'_>, seen: &Seen) -> Result<Option<Step>, Refusal> {
-    if wanted.extent == Extent::Whole {
+    if wanted.slot == Slot::Current {
         match seen.thing {
             None => return Ok(Some(Step::LookForThing)),
             Some(false) => return Ok(Some(Step::MakeThing)),
@@ -182,7 +176,7 @@ pub(super) fn next(wanted: Wanted<'_>, seen: &Seen) -> Result<Option<Step>, Refu
         Some(false) => return Ok(Some(Step::AttachCertificate(certificate))),
         Some(true) => {}
     }
-    if wanted.extent == Extent::Whole && seen.state == Some(CertificateState::Active) {
+    if wanted.slot == Slot::Current && seen.state == Some(CertificateState::Active) {
         let others = policies.iter().filter(|name| name.starts_with(PREFIX));
         for name in others.filter(|name| *name != wanted.policy) {
             let goes = match (wanted.end_old_topics, seen.covered.get(name)) {
@@ -227,7 +221,7 @@ mod tests {
     }
 
     fn whole() -> Wanted<'static> {
-        Wanted { policy: POLICY, extent: Extent::Whole, end_old_topics: false }
+        Wanted { policy: POLICY, slot: Slot::Current, end_old_topics: false }
     }
 
     impl World {
@@ -428,7 +422,7 @@ mod tests {
             attached: Some(true),
             ..Seen::default()
         };
-        let wanted = Wanted { extent: Extent::Certificate, ..whole() };
+        let wanted = Wanted { slot: Slot::Next, ..whole() };
         assert_eq!(next(wanted, &seen), Ok(None));
     }
 

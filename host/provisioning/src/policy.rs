@@ -11,7 +11,9 @@
 //! | `iot:Receive` | `topic/<control topic>`, and the same two | the delivery: unlike the above it is checked for each message, so that a change of policy also ends old subscriptions |
 //!
 //! The wildcards stand for ids of jobs and streams, which nobody knows beforehand. What they reach is
-//! this thing's own, by the variable in front of them, and only AWS publishes there.
+//! this thing's own, by the variable in front of them, and only AWS publishes there. What the settings
+//! name besides for the application is added to the last three; a `*` is there where a filter has
+//! `+` or `#`.
 //!
 //! Where a level of a topic is the thing's own name, the policy has the variable instead.
 //! Such a policy is the same for a whole fleet. Its name holds a hash of its content, so that
@@ -24,7 +26,7 @@ use std::collections::BTreeSet;
 use anyhow::{Result, bail};
 use cloud::presence;
 use serde_json::{Value, json};
-use things::topics::{Topics, UPDATE_ANSWERS, UPDATE_REQUESTS};
+use things::topics::{self, Topics, UPDATE_ANSWERS, UPDATE_REQUESTS};
 
 /// The names of all policies made here begin so.
 pub(super) const PREFIX: &str = "esp8266-thing-";
@@ -50,24 +52,30 @@ impl Policy {
     pub fn new(scope: &str, thing: &str, topics: &Topics) -> Result<Self> {
         let status = topic_in_policy(&topics.status, thing)?;
         let control = topic_in_policy(&topics.control, thing)?;
-        let allow = |action: &str, kind: &str, own: &str, of_updates: &[&str]| {
-            // An id is one level of a topic; behind `jobs/` and `streams/` is anything.
-            let of_updates = of_updates.iter().map(|path| {
-                format!("{scope}:{kind}/$aws/things/{THING}/{}", path.replace(['+', '#'], "*"))
-            });
-            let own = std::iter::once(format!("{scope}:{kind}/{own}"));
-            let resources: Vec<String> = own.chain(of_updates).collect();
-            json!({"Effect": "Allow", "Action": action, "Resource": resources})
+        let besides = |topics: &[String]| -> Result<Vec<String>> {
+            topics.iter().map(|topic| of_application_in_policy(topic, thing)).collect()
         };
-        let mut connect = allow("iot:Connect", "client", THING, &[]);
+        let (publish, subscribe) = (besides(&topics.publish)?, besides(&topics.subscribe)?);
+        let allow =
+            |action: &str, kind: &str, own: &str, besides: &[String], of_updates: &[&str]| {
+                // An id is one level of a topic; behind `jobs/` and `streams/` is anything.
+                let of_updates = of_updates
+                    .iter()
+                    .map(|path| format!("$aws/things/{THING}/{}", wildcards(path)));
+                let own = std::iter::once(own.to_owned()).chain(besides.iter().cloned());
+                let resources: Vec<String> =
+                    own.chain(of_updates).map(|topic| format!("{scope}:{kind}/{topic}")).collect();
+                json!({"Effect": "Allow", "Action": action, "Resource": resources})
+            };
+        let mut connect = allow("iot:Connect", "client", THING, &[], &[]);
         connect["Condition"] = json!({"Bool": {"iot:Connection.Thing.IsAttached": "true"}});
         let document = json!({
             "Version": "2012-10-17",
             "Statement": [
                 connect,
-                allow("iot:Publish", "topic", &status, &UPDATE_REQUESTS),
-                allow("iot:Subscribe", "topicfilter", &control, &UPDATE_ANSWERS),
-                allow("iot:Receive", "topic", &control, &UPDATE_ANSWERS),
+                allow("iot:Publish", "topic", &status, &publish, &UPDATE_REQUESTS),
+                allow("iot:Subscribe", "topicfilter", &control, &subscribe, &UPDATE_ANSWERS),
+                allow("iot:Receive", "topic", &control, &subscribe, &UPDATE_ANSWERS),
             ]
         });
         // Length of AWS's limit for a policy document, without white space.
@@ -152,9 +160,28 @@ fn topic_in_policy(topic: &str, thing: &str) -> Result<String> {
     if topic.matches('/').count() > 7 {
         bail!("topic \"{topic}\": AWS takes at most 7 slashes");
     }
+    Ok(with_variable(topic, thing))
+}
+
+/// A topic or filter of the application as a policy names it.
+fn of_application_in_policy(topic: &str, thing: &str) -> Result<String> {
+    if let Err(flaw) = topics::check_filter(topic).and_then(|()| topics::check_reach(topic, thing))
+    {
+        bail!("topic \"{topic}\" {flaw}");
+    }
+    Ok(wildcards(&with_variable(topic, thing)))
+}
+
+/// With AWS's variable where a level is the thing's name.
+fn with_variable(topic: &str, thing: &str) -> String {
     let levels: Vec<&str> =
         topic.split('/').map(|level| if level == thing { THING } else { level }).collect();
-    Ok(levels.join("/"))
+    levels.join("/")
+}
+
+/// MQTT's wildcards as those of a policy.
+fn wildcards(filter: &str) -> String {
+    filter.replace(['+', '#'], "*")
 }
 
 #[cfg(test)]
@@ -164,7 +191,7 @@ mod tests {
     const SCOPE: &str = "arn:aws:iot:eu-west-1:123456789012";
 
     fn topics(status: &str, control: &str) -> Topics {
-        Topics { status: status.to_owned(), control: control.to_owned() }
+        Topics::new(status, control)
     }
 
     #[test]
@@ -236,6 +263,39 @@ mod tests {
         let other = Policy::new(SCOPE, "one", &topics("x/one2/status", "x/one/control")).unwrap();
         assert_ne!(one, other);
         assert_ne!(one.name, other.name);
+    }
+
+    #[test]
+    fn an_application_may_do_what_is_named_and_no_more() {
+        let plain = topics("s", "c");
+        let mut own = plain.clone();
+        own.publish = vec!["lamp/heat".into(), "$aws/things/lamp/shadow/update".into()];
+        own.subscribe = vec!["house/+/light".into(), "$aws/things/lamp/shadow/update/#".into()];
+        let [plain, own] = [plain, own].map(|it| Policy::new(SCOPE, "lamp", &it).unwrap());
+        let (plain_grants, grants) = (grants(&plain.document), grants(&own.document));
+        let more: Vec<(String, String)> = grants
+            .unwrap()
+            .difference(&plain_grants.unwrap())
+            .map(|(action, resource, _)| (action.clone(), resource[SCOPE.len()..].to_owned()))
+            .collect();
+        let of = |action: &str, resource: String| (format!("iot:{action}"), resource);
+        assert_eq!(
+            more,
+            [
+                of("Publish", format!(":topic/$aws/things/{THING}/shadow/update")),
+                of("Publish", format!(":topic/{THING}/heat")),
+                of("Receive", format!(":topic/$aws/things/{THING}/shadow/update/*")),
+                of("Receive", ":topic/house/*/light".into()),
+                of("Subscribe", format!(":topicfilter/$aws/things/{THING}/shadow/update/*")),
+                of("Subscribe", ":topicfilter/house/*/light".into()),
+            ]
+        );
+        assert!(own.allows_all_of(&plain.document) && !plain.allows_all_of(&own.document));
+        for bad in ["a*", "$aws/things/bulb/shadow/update", "a#", ""] {
+            let mut topics = topics("s", "c");
+            topics.publish.push(bad.to_owned());
+            assert!(Policy::new(SCOPE, "lamp", &topics).is_err(), "{bad:?}");
+        }
     }
 
     #[test]

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 
-use crate::state::Store;
+use crate::state::{Slot, Store};
 use crate::{
-    Cause, Certificate, Failure, Options, Session, Slot, in_short, keys, list, policy, short, texts,
+    Cause, Certificate, Failure, Options, Session, in_short, keys, list, policy, short, texts,
 };
 
 /// The first pause before a further attempt at a deletion; each is twice the one before, up to the
@@ -61,7 +61,7 @@ impl Session<'_> {
         let mut policies = store.journal.old_policies.clone();
         policies.extend(store.journal.staying.iter().chain(&store.journal.policy).cloned());
         for name in policies {
-            if !self.delete_policy_unless_used(&name, self.cli.patience().let_go)? {
+            if !self.delete_policy_unless_used(&name, self.cli.patience.let_go)? {
                 // The journal stays: it is what leads to the policy.
                 bail!(
                     "AWS still holds the policy {name}, though nothing has it any more: run the \
@@ -71,7 +71,7 @@ impl Session<'_> {
             }
         }
         if found {
-            self.delete("delete-thing", &[("thing-name", thing)], self.cli.patience().let_go)?;
+            self.delete("delete-thing", &[("thing-name", thing)], self.cli.patience.let_go)?;
             (self.say)(&format!("thing {thing} deleted"));
         }
         let folder = store.folder().display().to_string();
@@ -104,9 +104,7 @@ impl Session<'_> {
                 self.certs.display()
             );
         }
-        let own = store.journal.certificate_arns();
-        let mut others = attached.to_vec();
-        others.retain(|arn| !own.contains(arn));
+        let others = store.journal.strangers(attached);
         if !others.is_empty() {
             bail!(
                 "{thing} has certificates that were not made on this machine: {}. Nothing was \
@@ -133,7 +131,7 @@ impl Session<'_> {
     /// call whose answer was lost, or of a journal that was moved away.
     fn note_certificates(&self, store: &mut Store) -> Result<()> {
         for slot in [Slot::Current, Slot::Next] {
-            let path = store.path(&format!("{}.key", slot.stem()));
+            let path = store.file(slot, "key");
             // A key that cannot be read cannot be searched for.
             if slot.of(&mut store.journal).is_none()
                 && let Ok(Some(key)) = keys::load(&path)
@@ -156,10 +154,8 @@ impl Session<'_> {
         let id = arn.split_once(":cert/").map(|(_, id)| id);
         let name = id.map_or(arn, short);
         let things = self.look_for("list-principal-things", &[("principal", arn)])?;
-        let others: Vec<String> = texts(&things.unwrap_or_default(), "things")
-            .into_iter()
-            .filter(|other| other != thing)
-            .collect();
+        let mut others = texts(&things.unwrap_or_default(), "things");
+        others.retain(|other| other != thing);
         if thing_exists {
             let arguments = [("thing-name", thing), ("principal", arn)];
             self.unless_gone(store, "detach-thing-principal", &arguments)?;
@@ -172,10 +168,8 @@ impl Session<'_> {
         }
         self.retire(store, &Certificate { id: id.to_owned(), arn: arn.to_owned() })?;
         store.done(|journal| {
-            for slot in [&mut journal.certificate, &mut journal.next, &mut journal.retiring] {
-                if slot.as_ref().is_some_and(|known| known.id == id) {
-                    *slot = None;
-                }
+            for slot in Slot::ALL {
+                slot.of(journal).take_if(|known| known.id == id);
             }
         })
     }
@@ -200,7 +194,7 @@ impl Session<'_> {
         }
         (self.say)(&format!("certificate {name} deactivated"));
         store.about_to("iot delete-certificate")?;
-        self.delete("delete-certificate", &[("certificate-id", id)], self.cli.patience().let_go)?;
+        self.delete("delete-certificate", &[("certificate-id", id)], self.cli.patience.let_go)?;
         (self.say)(&format!("certificate {name} deleted"));
         Ok(())
     }

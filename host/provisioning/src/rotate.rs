@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
-use crate::plan::Extent;
+use crate::state::Slot;
 use crate::witness::Witness;
-use crate::{Certificate, Journal, Policy, Session, Slot, short};
+use crate::{Certificate, Journal, Policy, Session, short};
 use things::topics::Topics;
 
 /// What a rotation needs besides the account.
@@ -42,7 +42,7 @@ impl Session<'_> {
         if store.journal.retiring.is_some() {
             (self.say)("a rotation is under way: going on with it");
         } else {
-            self.make_all(&mut store, &policy, Slot::Next, Extent::Certificate, false)?;
+            self.make_all(&mut store, &policy, Slot::Next, false)?;
             store.begin_swap()?;
         }
         let current =
@@ -62,11 +62,11 @@ impl Session<'_> {
             // The new certificate has this policy; it is not on its way out.
             journal.old_policies.remove(&policy.name);
         })?;
-        store.remove_pair("device.old")?;
+        store.remove_pair(Slot::Old)?;
         if !store.journal.old_policies.is_empty() || !store.journal.staying.is_empty() {
             // Those of before that the old certificate alone had are nobody's any more. The rotation is
             // over: to be given again, it would be another one.
-            let tidied = self.make_all(&mut store, &policy, Slot::Current, Extent::Whole, false);
+            let tidied = self.make_all(&mut store, &policy, Slot::Current, false);
             if let Err(error) = tidied {
                 (self.say)(&format!(
                     "the rotation is complete, but policies of before are left: `make provision \

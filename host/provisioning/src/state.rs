@@ -4,14 +4,14 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
 use crate::keys;
-use process::files;
+use process::{files, wait};
 use things::folder;
 
 /// A certificate in the account.
@@ -89,6 +89,43 @@ impl Journal {
         let known = [&self.certificate, &self.next, &self.retiring];
         known.into_iter().flatten().map(|certificate| certificate.arn.clone()).collect()
     }
+
+    /// Those of these ARNs that it does not know.
+    pub(super) fn strangers(&self, arns: &[String]) -> Vec<String> {
+        let own = self.certificate_arns();
+        arns.iter().filter(|arn| !own.contains(*arn)).cloned().collect()
+    }
+}
+
+/// Which files and which place of the journal a certificate has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Slot {
+    /// In use.
+    Current,
+    /// In the making, by a rotation.
+    Next,
+    /// The one before, until the device was seen with its successor.
+    Old,
+}
+
+impl Slot {
+    pub(super) const ALL: [Self; 3] = [Self::Current, Self::Next, Self::Old];
+
+    fn stem(self) -> &'static str {
+        match self {
+            Self::Current => "device",
+            Self::Next => "device.next",
+            Self::Old => "device.old",
+        }
+    }
+
+    pub(super) fn of(self, journal: &mut Journal) -> &mut Option<Certificate> {
+        match self {
+            Self::Current => &mut journal.certificate,
+            Self::Next => &mut journal.next,
+            Self::Old => &mut journal.retiring,
+        }
+    }
 }
 
 const VERSION: u32 = 1;
@@ -132,36 +169,22 @@ impl Store {
         let lock_path = folder.join(LOCK);
         let lock = fs::File::create(&lock_path)
             .with_context(|| format!("cannot write {}", lock_path.display()))?;
-        let deadline = Instant::now() + limit;
-        loop {
-            match lock.try_lock() {
-                Ok(()) => break,
-                Err(fs::TryLockError::WouldBlock) if Instant::now() < deadline => {
-                    std::thread::sleep(LOOK);
-                }
-                Err(fs::TryLockError::WouldBlock) => {
-                    bail!(
-                        "another program is at work on {thing} right now: wait until it has ended"
-                    )
-                }
-                Err(fs::TryLockError::Error(error)) => {
-                    let what = || format!("cannot lock {}", lock_path.display());
-                    return Err(error).with_context(what);
-                }
+        let locked = wait::until(limit, LOOK, || match lock.try_lock() {
+            Ok(()) => Ok(Some(())),
+            Err(fs::TryLockError::WouldBlock) => Ok(None),
+            Err(fs::TryLockError::Error(error)) => {
+                Err(error).with_context(|| format!("cannot lock {}", lock_path.display()))
             }
-        }
+        })?;
+        locked.with_context(|| {
+            format!("another program is at work on {thing} right now: wait until it has ended")
+        })?;
         let lock = Lock(lock);
-        let path = folder.join(JOURNAL);
-        let journal = match files::read_if_there(&path)? {
-            None => Journal { version: VERSION, thing: thing.to_owned(), ..Journal::default() },
-            Some(text) => read(&text, thing).with_context(|| {
-                format!(
-                    "{} is damaged: move it away and run the same command again; what exists in \
-                     the account is found by the key in device.key",
-                    path.display()
-                )
-            })?,
-        };
+        let journal = journal(certs, thing)?.unwrap_or_else(|| Journal {
+            version: VERSION,
+            thing: thing.to_owned(),
+            ..Journal::default()
+        });
         Ok(Self { folder, journal, _lock: lock })
     }
 
@@ -170,15 +193,17 @@ impl Store {
         self.folder.join(name)
     }
 
+    /// The file of this slot with this extension.
+    pub(super) fn file(&self, slot: Slot, extension: &str) -> PathBuf {
+        self.path(&format!("{}.{extension}", slot.stem()))
+    }
+
     /// The folder.
     pub(super) fn folder(&self) -> &Path {
         &self.folder
     }
 
     /// Writes the journal.
-    ///
-    /// # Errors
-    /// When it cannot be written.
     pub(super) fn save(&self) -> Result<()> {
         let mut text = serde_json::to_vec_pretty(&self.journal)?;
         text.push(b'\n');
@@ -186,9 +211,6 @@ impl Store {
     }
 
     /// Writes down that `call` is about to be made.
-    ///
-    /// # Errors
-    /// When the journal cannot be written.
     pub(super) fn about_to(&mut self, call: &str) -> Result<()> {
         let since = OffsetDateTime::now_utc().unix_timestamp();
         self.journal.doing = Some(Doing { call: call.to_owned(), since });
@@ -196,9 +218,6 @@ impl Store {
     }
 
     /// Writes down what came of it.
-    ///
-    /// # Errors
-    /// When the journal cannot be written.
     pub(super) fn done(&mut self, note: impl FnOnce(&mut Journal)) -> Result<()> {
         note(&mut self.journal);
         self.journal.doing = None;
@@ -207,35 +226,26 @@ impl Store {
 
     /// Begins to let the next pair take the place of the present one, which becomes the old
     /// one.
-    ///
-    /// # Errors
-    /// When a file cannot be written.
     pub(super) fn begin_swap(&mut self) -> Result<()> {
-        self.remove_pair("device.old")?;
+        self.remove_pair(Slot::Old)?;
         self.journal.swapping = true;
         self.save()?;
         self.finish_swap()
     }
 
     /// Finishes a swap that may have been interrupted anywhere.
-    ///
-    /// # Errors
-    /// When a file cannot be written.
     pub(super) fn finish_swap(&mut self) -> Result<()> {
         if !self.journal.swapping {
             return Ok(());
         }
         for (extension, mode) in PAIR {
-            let file = |stem: &str| self.path(&format!("{stem}.{extension}"));
-            let (next, present, old) = (file("device.next"), file("device"), file("device.old"));
+            let [present, next, old] = Slot::ALL.map(|slot| self.file(slot, extension));
             // No next one: this file has moved already.
             if !next.exists() {
                 continue;
             }
             if !old.exists() {
-                let bytes = fs::read(&present)
-                    .with_context(|| format!("cannot read {}", present.display()))?;
-                files::write(&old, &bytes, mode)?;
+                files::write(&old, &files::read(&present)?, mode)?;
             }
             fs::rename(&next, &present)
                 .with_context(|| format!("cannot replace {}", present.display()))?;
@@ -248,37 +258,32 @@ impl Store {
     }
 
     /// Removes a pair.
-    ///
-    /// # Errors
-    /// When a file cannot be removed.
-    pub(super) fn remove_pair(&self, stem: &str) -> Result<()> {
-        PAIR.iter().try_for_each(|(extension, _)| {
-            files::remove(&self.path(&format!("{stem}.{extension}")))
-        })
+    pub(super) fn remove_pair(&self, slot: Slot) -> Result<()> {
+        PAIR.iter().try_for_each(|(extension, _)| files::remove(&self.file(slot, extension)))
     }
 
     /// Whether there is any file of the thing.
     pub(super) fn has_files(&self) -> bool {
-        let pairs = STEMS.iter().flat_map(|stem| {
-            PAIR.iter().map(move |(extension, _)| self.path(&format!("{stem}.{extension}")))
-        });
-        pairs.chain(REST.iter().map(|name| self.path(name))).any(|path| path.exists())
+        let pair = |slot| PAIR.map(|(extension, _)| self.file(slot, extension));
+        let pairs = Slot::ALL.into_iter().flat_map(pair);
+        pairs.chain(REST.map(|name| self.path(name))).any(|path| path.exists())
     }
 
     /// Whether of the thing's files a key or a certificate is not known to be of the journal's
     /// account. A key that has no certificate yet is, when there is a journal: both were made here.
     pub(super) fn has_strange_files(&self) -> bool {
         let Journal { account, certificate, next, .. } = &self.journal;
-        let strange = |stem: &str| {
-            let key = self.path(&format!("{stem}.key"));
+        let strange = |slot| {
+            let key = self.file(slot, "key");
             // What cannot be read as a key was not made here.
-            self.path(&format!("{stem}.pem")).exists()
+            self.file(slot, "pem").exists()
                 || key.exists() && !matches!(keys::load(&key), Ok(Some(_)))
         };
         // Beside the certificate, which the journal knows, the key of another one. While a pair changes
         // its place the two differ.
         let mismatched = || {
-            let (key, pem) = (self.path("device.key"), fs::read_to_string(self.path("device.pem")));
+            let [key, pem] = ["key", "pem"].map(|extension| self.file(Slot::Current, extension));
+            let pem = fs::read_to_string(pem);
             let belongs = |key| match &pem {
                 Ok(pem) => keys::belong_together(pem, &key).unwrap_or(false),
                 Err(_) => true,
@@ -289,20 +294,16 @@ impl Store {
         };
         // The journal has its account before anything is made.
         (account.is_empty() && certificate.is_none())
-            || if certificate.is_none() { strange("device") } else { mismatched() }
-            || (next.is_none() && strange("device.next"))
+            || if certificate.is_none() { strange(Slot::Current) } else { mismatched() }
+            || (next.is_none() && strange(Slot::Next))
     }
 
     /// Removes the files that provisioning made, and the folder when nothing else is in it. Key
     /// and certificate stay when the journal still knows the certificate: so it is in the account.
-    ///
-    /// # Errors
-    /// When a file cannot be removed.
-    pub(super) fn remove(self) -> Result<()> {
-        let Journal { certificate, next, retiring, .. } = &self.journal;
-        for (stem, known) in STEMS.iter().zip([certificate, next, retiring]) {
-            if known.is_none() {
-                self.remove_pair(stem)?;
+    pub(super) fn remove(mut self) -> Result<()> {
+        for slot in Slot::ALL {
+            if slot.of(&mut self.journal).is_none() {
+                self.remove_pair(slot)?;
             }
         }
         // The journal goes last: as long as it is there, the rest can be removed again.
@@ -314,9 +315,6 @@ impl Store {
         Ok(())
     }
 }
-
-/// Of the certificate in use, of the one in the making and of the one before.
-const STEMS: [&str; 3] = ["device", "device.next", "device.old"];
 
 /// Key, request and certificate, with their modes. The certificate first: should a program
 /// read them in the middle of a swap, its check that the two belong together tells.
@@ -354,7 +352,13 @@ pub fn journal(certs: &Path, thing: &str) -> Result<Option<Journal>> {
     check_name(thing)?;
     let path = certs.join(thing).join(JOURNAL);
     let Some(text) = files::read_if_there(&path)? else { return Ok(None) };
-    read(&text, thing).map(Some).with_context(|| format!("{} is damaged", path.display()))
+    read(&text, thing).map(Some).with_context(|| {
+        format!(
+            "{} is damaged: move it away and run the same command again; what exists in the account is \
+             found by the key in device.key",
+            path.display()
+        )
+    })
 }
 
 /// Refuses what AWS would not take as the name of a thing, or what is no name of a folder

@@ -24,11 +24,14 @@ const ROOTS: [&str; 2] = [
 
 /// Sees devices connect.
 pub trait Witness {
-    /// Begins to look. Called before the device can have the new certificate.
+    /// Begins to look, where there is something to do for that. Called before the device can have the
+    /// new certificate.
     ///
     /// # Errors
     /// When looking is impossible.
-    fn prepare(&mut self, thing: &str) -> Result<()>;
+    fn prepare(&mut self, _thing: &str) -> Result<()> {
+        Ok(())
+    }
 
     /// How the device gets its new identity.
     fn advice(&self, thing: &str) -> String;
@@ -60,9 +63,6 @@ impl PresenceEvents {
 
     /// Looks on at an account's endpoint, with the pair in `folder`, by a client id that begins with
     /// `name` and is this one's own: AWS ends the older of two connections of one.
-    ///
-    /// # Errors
-    /// When the pair cannot be read.
     pub(super) fn on_aws(endpoint: &str, name: &str, folder: &Path) -> Result<Self> {
         let mut own = [0; 4];
         SystemRandom::new().fill(&mut own).ok().context("this machine has no random numbers")?;
@@ -82,9 +82,7 @@ impl PresenceEvents {
             last_will: None,
         }))
     }
-}
 
-impl PresenceEvents {
     /// By which name it looks on.
     #[must_use]
     pub fn client_id(&self) -> &str {
@@ -186,12 +184,8 @@ impl LocalEvents {
     }
 }
 
+/// Prepares nothing: the local cloud keeps its last event for those who come later.
 impl Witness for LocalEvents {
-    /// Nothing to do: the local cloud keeps its last event for those who come later.
-    fn prepare(&mut self, _thing: &str) -> Result<()> {
-        Ok(())
-    }
-
     fn advice(&self, thing: &str) -> String {
         format!(
             "Start `make run THING={thing}` in another terminal now, or anew if it runs: it gives \

@@ -35,6 +35,11 @@ impl Context {
         Ok(ThingFolder::new(&self.things, &self.settings.thing)?)
     }
 
+    /// The identity region of that thing, unless another file is named.
+    pub fn identity(&self, named: Option<PathBuf>) -> Result<PathBuf> {
+        named.map_or_else(|| Ok(self.folder()?.identity()), Ok)
+    }
+
     /// Reads a person's settings.
     pub fn config(&self) -> Result<Config> {
         Ok(Config::load(&self.config)?)

@@ -18,10 +18,14 @@ use cloud::pki::Pki;
 /// How long the device may take to obey.
 const OBEY_LIMIT: Duration = Duration::from_secs(10);
 
+#[derive(clap::Args)]
+pub struct Switching {
+    /// The firmware is an application of one's own: what it reports, nobody knows here
+    #[arg(long)]
+    application: bool,
+}
+
 /// Publishes any message.
-///
-/// # Errors
-/// When nothing runs, there is no message, or the broker does not take it.
 pub fn send(context: &Context, message: &str) -> Result<()> {
     if message.is_empty() {
         bail!("send what? make send MESSAGE='{{\"led\":\"on\"}}'");
@@ -34,11 +38,12 @@ pub fn send(context: &Context, message: &str) -> Result<()> {
     ))
 }
 
-/// Switches the LED and waits until the device says that it did.
-///
-/// # Errors
-/// When nothing runs, or the device does not answer within ten seconds.
-pub fn switch(context: &Context, led: Led) -> Result<()> {
+/// Switches the LED and waits until the device says that it did; to an application of one's own, the
+/// command is sent like any message.
+pub fn switch(context: &Context, led: Led, arguments: &Switching) -> Result<()> {
+    if arguments.application {
+        return send(context, led.word());
+    }
     let (running, mut operator) = join_device(&context.settings.state)?;
     operator.subscribe(&running.topics.status)?;
     operator.publish(&running.topics.control, led.word().as_bytes(), false)?;
@@ -63,9 +68,6 @@ pub fn switch(context: &Context, led: Led) -> Result<()> {
 }
 
 /// Prints each status until Ctrl-C or until the cloud stops.
-///
-/// # Errors
-/// When nothing runs.
 pub fn watch(context: &Context) -> Result<()> {
     let state = &context.settings.state;
     let interrupt = Interrupt::watch()?;

@@ -38,12 +38,8 @@ pub fn provision(context: &Context, arguments: Arguments) -> Result<()> {
         if started.get() { bar.set_message(line.to_owned()) } else { println!("{line}") }
     };
     let mut session = arguments.account.open(&context.things, &say)?;
-    if arguments.retire {
-        session.end_old_topics();
-    }
-    if arguments.foreign {
-        session.join_foreign_things();
-    }
+    session.end_old_topics = arguments.retire;
+    session.join_foreign_things = arguments.foreign;
     println!("things       {}", fleet.things().len());
     started.set(true);
     let topics = |thing: &str| Ok(config.topics(thing, Topics::default())?);

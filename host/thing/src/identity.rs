@@ -36,10 +36,7 @@ pub fn write(context: Context, arguments: Arguments) -> Result<()> {
 
 /// Shows a region.
 pub fn describe(context: &Context, arguments: InfoArguments) -> Result<()> {
-    let file = match arguments.file {
-        Some(file) => file,
-        None => context.folder()?.identity(),
-    };
+    let file = context.identity(arguments.file)?;
     let remedy = format!("`make identity THING={}` makes it", context.settings.thing);
     output::line(identity_region::describe_file(&file, &remedy)?.trim_end())
 }

@@ -2,11 +2,9 @@
 
 mod context;
 mod control;
-mod esptool;
 mod flash;
 mod fleet;
 mod identity;
-mod image;
 mod pki;
 mod provision;
 mod release;
@@ -47,9 +45,9 @@ enum Verb {
     /// Run the device with its local cloud until Ctrl-C
     Run(run::Arguments),
     /// Light the LED of the running device
-    On,
+    On(control::Switching),
     /// Darken the LED of the running device
-    Off,
+    Off(control::Switching),
     /// Publish a message to the running device's control topic
     Send {
         /// What to send, as it is
@@ -83,7 +81,7 @@ enum Verb {
     /// output
     CheckFloors,
     /// Make the flash files of a board's firmware and show the memory map
-    Image(image::Arguments),
+    Image(flash::ImageArguments),
     /// Write firmware and identity to a board
     Flash(flash::Arguments),
     /// Write only the identity region to a board
@@ -107,7 +105,7 @@ enum Verb {
     /// Print the policy on AWS of whoever orders updates
     UpdatePolicy(update::PolicyArguments),
     /// Set esptool up and say where it is
-    Esptool(esptool::Arguments),
+    Esptool(flash::Tool),
     /// Erase a board's whole flash
     Erase(flash::Access),
     /// Show a board's console
@@ -132,8 +130,8 @@ fn perform(verb: Verb, context: Context) -> Result<()> {
         Verb::Identity(arguments) => identity::write(context, arguments),
         Verb::IdentityInfo(arguments) => identity::describe(&context, arguments),
         Verb::Run(arguments) => run::run(context, &arguments),
-        Verb::On => control::switch(&context, Led::On),
-        Verb::Off => control::switch(&context, Led::Off),
+        Verb::On(arguments) => control::switch(&context, Led::On, &arguments),
+        Verb::Off(arguments) => control::switch(&context, Led::Off, &arguments),
         Verb::Send { message } => control::send(&context, &message),
         Verb::Watch => control::watch(&context),
         Verb::Smoke(arguments) => smoke::smoke(context, &arguments),
@@ -148,7 +146,7 @@ fn perform(verb: Verb, context: Context) -> Result<()> {
         Verb::Audit => checks::audit::check(),
         Verb::CheckSecrets => checks::secrets::check(),
         Verb::CheckFloors => checks::floors::check(std::io::stdin().lock()),
-        Verb::Image(arguments) => image::make(&arguments),
+        Verb::Image(arguments) => flash::image(&arguments),
         Verb::Flash(arguments) => flash::flash(&context, &arguments),
         Verb::FlashIdentity(arguments) => flash::flash_identity(&context, arguments),
         Verb::SigningKey(arguments) => release::make_key(&context, &arguments),
@@ -160,7 +158,7 @@ fn perform(verb: Verb, context: Context) -> Result<()> {
         Verb::UpdateStatus(account) => update::status(&context, account),
         Verb::UpdateCancel(arguments) => update::cancel(&context, arguments),
         Verb::UpdatePolicy(arguments) => update::policy(&context, arguments),
-        Verb::Esptool(arguments) => esptool::set_up(&arguments),
+        Verb::Esptool(tool) => flash::esptool(&tool),
         Verb::Erase(access) => flash::erase(&access),
         Verb::Monitor(arguments) => board::monitor::monitor(&arguments),
     }

@@ -4,12 +4,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Result;
+use process::output;
 use provisioning::{Cli, LocalEvents, Rotation, Session, Witness};
 use things::identity_region;
-use updates::Orders;
 
 use crate::context::{Configured, Context};
 use crate::rotation::AfterTrial;
+use crate::update::{self, CloudName};
 
 /// The AWS account and where its things are kept
 #[derive(Clone, clap::Args)]
@@ -28,8 +29,10 @@ pub struct Account {
 impl Account {
     /// The AWS CLI for it.
     pub fn cli(self, say: &dyn Fn(&str)) -> Result<Cli> {
-        let cli = Cli::find(&self.target, say)?;
-        Ok(cli.with_profile(self.profile).with_region(self.region))
+        // A variable that is empty names none.
+        let [profile, region] =
+            [self.profile, self.region].map(|name| name.filter(|name| !name.is_empty()));
+        Ok(Cli { profile, region, ..Cli::find(&self.target, say)? })
     }
 
     /// Says whose account it is.
@@ -60,36 +63,33 @@ pub struct Arguments {
     wait: u64,
 }
 
-fn say(line: &str) {
-    println!("{line}");
+/// A line of progress.
+pub fn say(line: &str) {
+    // Whoever reads no further misses what he did not want to read.
+    let _ = output::line(line);
 }
 
 /// Makes a thing, or renews its certificate.
 pub fn provision(context: Context, arguments: Arguments) -> Result<()> {
     let Configured { settings, config, folder, things } = context.configure()?;
     let mut session = arguments.account.open(&things, &say)?;
-    if arguments.foreign {
-        session.join_foreign_things();
-    }
+    session.join_foreign_things = arguments.foreign;
+    session.end_old_topics = arguments.retire;
     let (thing, topics) = (&settings.thing, &settings.topics);
     if !arguments.rotate {
-        if arguments.retire {
-            session.end_old_topics();
-        }
         session.provision(thing, topics)?;
-        println!(
-            "{thing} is complete; its key and certificate are in {}",
-            things.join(thing).display()
-        );
+        let folder = things.join(thing);
+        say(&format!("{thing} is complete; its key and certificate are in {}", folder.display()));
         return Ok(());
     }
-    let (connections, orders): (Box<dyn Witness>, _) = if arguments.emulated {
-        (Box::new(LocalEvents::new(&settings.state)), settings.state.join("updates"))
+    let (connections, cloud): (Box<dyn Witness>, _) = if arguments.emulated {
+        (Box::new(LocalEvents::new(&settings.state)), CloudName::Local)
     } else {
-        (Box::new(session.operator()?), things.join("updates"))
+        (Box::new(session.operator()?), CloudName::Aws)
     };
-    let orders = Orders::new(&orders);
-    let mut witness = AfterTrial { connections, orders, folder: &folder };
+    let orders = update::orders(cloud, &things, &settings);
+    let proved = update::proved(cloud, &orders, &folder);
+    let mut witness = AfterTrial { connections, orders, proved, folder: &folder };
     let mut rotation = Rotation {
         write_identity: &|_| identity_region::write(&config, &folder, &folder.identity(), topics),
         witness: &mut witness,

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, bail, ensure};
 use board::image::Image;
 use board_facts::Board;
-use process::output;
+use process::{files, output};
 use releases::{PublicKey, Release, Signer};
+use slots::Version;
 
 use crate::context::Context;
 
@@ -87,7 +88,15 @@ pub fn make_key(context: &Context, arguments: &KeyArguments) -> Result<()> {
     ))
 }
 
+/// The file of a board's release of this version.
+pub fn file(folder: &Path, board: &Board, version: Version) -> PathBuf {
+    folder.join(format!("{}-{version}.release", board.name))
+}
+
 /// Signs a board's image.
+///
+/// # Errors
+/// When it is none, cannot be signed, or the version is already another image's.
 pub fn make(context: &Context, arguments: &Arguments) -> Result<()> {
     let Arguments { board, image, to, key, signer } = arguments;
     if let Some(reason) = board.no_updates() {
@@ -96,17 +105,26 @@ pub fn make(context: &Context, arguments: &Arguments) -> Result<()> {
     let signer = key.signer(&context.things, signer.as_deref())?;
     let image = Image::in_folder(image);
     image.verify()?;
-    let release = Release::sign(std::fs::read(&image.firmware)?, &signer)?;
+    let bytes = files::read(&image.firmware)?;
+    let descriptor = releases::describe(&bytes)?;
     ensure!(
-        release.board() == board.name,
+        descriptor.board() == board.name,
         "{} is an image of the board {}, not {}: run `make image BOARD={}`",
         image.firmware.display(),
-        release.board(),
+        descriptor.board(),
         board.name,
         board.name
     );
-    std::fs::create_dir_all(to)?;
-    let file = to.join(format!("{}-{}.release", board.name, release.version()));
+    let file = file(to, board, descriptor.version());
+    // Devices may run what has that number, and who goes back to it needs it as it was.
+    ensure!(
+        !file.try_exists()? || Release::read(&file)?.image() == bytes,
+        "{} is there and holds another image: RELEASE={} takes it, another VERSION= makes a new one",
+        file.display(),
+        file.display()
+    );
+    let release = Release::sign(bytes, &signer)?;
+    files::make_folder(to)?;
     release.write(&file)?;
     output::line(format!("{}: {}", file.display(), release.summary()))
 }

@@ -4,9 +4,11 @@
 //! one, which must be valid then. So a connection is not enough as long as such an update is under
 //! way; what its job says in the end is, whether somebody has watched for a connection or not.
 
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use process::wait;
 use provisioning::{Certificate, Witness};
 use things::folder::ThingFolder;
 use things::pem_file;
@@ -23,6 +25,8 @@ pub struct AfterTrial<'w> {
     pub connections: Box<dyn Witness>,
     /// Where updates are written down that are not over.
     pub orders: Orders,
+    /// Where that cloud's updates note the certificate that has proved itself.
+    pub proved: PathBuf,
     /// The thing.
     pub folder: &'w ThingFolder,
 }
@@ -30,7 +34,7 @@ pub struct AfterTrial<'w> {
 impl AfterTrial<'_> {
     /// Whether the certificate in the thing's folder is that of an identity that has proved itself.
     fn proved(&self) -> Result<bool> {
-        let Ok(proved) = std::fs::read(self.folder.proved()) else { return Ok(false) };
+        let Ok(proved) = std::fs::read(&self.proved) else { return Ok(false) };
         let current = pem_file::certificates(&self.folder.certificate(), &self.folder.remedy())?;
         Ok(current.first().is_some_and(|current| proved == current.as_ref()))
     }
@@ -51,7 +55,7 @@ impl Witness for AfterTrial<'_> {
     }
 
     fn sees(&mut self, thing: &str, certificate: &Certificate, limit: Duration) -> Result<bool> {
-        let deadline = Instant::now() + limit;
+        let begun = Instant::now();
         if self.proved()? {
             return Ok(true);
         }
@@ -63,20 +67,11 @@ impl Witness for AfterTrial<'_> {
             // Given by its cable, or its update ended a moment ago.
             return Ok(true);
         }
-        Ok(wait(deadline, || Ok(!self.on_trial(thing)?))?
-            && wait(Instant::now() + GRACE, || self.proved())?)
+        let left = limit.saturating_sub(begun.elapsed());
+        let over = wait::until(left, PAUSE, || Ok((!self.on_trial(thing)?).then_some(())))?;
+        let proved = || Ok(self.proved()?.then_some(()));
+        Ok(over.is_some() && wait::until(GRACE, PAUSE, proved)?.is_some())
     }
-}
-
-/// Waits until something is so; `false` when it is not by then.
-fn wait(deadline: Instant, is_so: impl Fn() -> Result<bool>) -> Result<bool> {
-    while !is_so()? {
-        if Instant::now() >= deadline {
-            return Ok(false);
-        }
-        std::thread::sleep(PAUSE);
-    }
-    Ok(true)
 }
 
 #[cfg(test)]
@@ -85,8 +80,7 @@ mod tests {
     use certificates::{Authority, Credential, KeyKind, LeafRequest, Validity};
     use releases::{SignedIdentity, Signer, make_key};
     use std::path::Path;
-    use things::device_identity::DeviceIdentity;
-    use things::endpoints::Endpoints;
+    use things::device_identity::{DeviceIdentity, Endpoints};
     use things::topics::Topics;
     use updates::{Content, Limits, Order, Place};
 
@@ -95,10 +89,6 @@ mod tests {
     }
 
     impl Witness for Prophet {
-        fn prepare(&mut self, _: &str) -> Result<()> {
-            Ok(())
-        }
-
         fn advice(&self, _: &str) -> String {
             String::new()
         }
@@ -157,7 +147,8 @@ mod tests {
         let sees = |connected: bool| {
             let connections = Box::new(Prophet { sees: connected });
             let orders = Orders::new(&path);
-            let mut witness = AfterTrial { connections, orders, folder: &folder };
+            let proved = folder.proved();
+            let mut witness = AfterTrial { connections, orders, proved, folder: &folder };
             witness.sees("lamp", &certificate, Duration::from_secs(2)).unwrap()
         };
         // By its cable.

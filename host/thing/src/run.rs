@@ -28,12 +28,12 @@ pub struct Arguments {
     /// Use this identity region instead of the local cloud's
     #[arg(long)]
     identity: Option<PathBuf>,
+    /// The firmware is an application of one's own: what it reports and obeys, nobody knows here
+    #[arg(long)]
+    application: bool,
 }
 
 /// Runs until Ctrl-C or until the board ends.
-///
-/// # Errors
-/// When something does not start or ends by itself.
 pub fn run(context: Context, arguments: &Arguments) -> Result<()> {
     let Configured { settings, config, folder, things } = context.configure()?;
     let interrupt = Interrupt::watch()?;
@@ -53,10 +53,10 @@ pub fn run(context: Context, arguments: &Arguments) -> Result<()> {
         None => device.region()?,
     };
     files::write(&identity_given(&settings.state), &region, SECRET)?;
-    output::line(introduction(&cloud, &settings, &folder, &arguments.firmware.board, &trust))?;
+    output::line(introduction(&cloud, &settings, &folder, arguments, &trust))?;
     let mut machine = arguments.firmware.start(&region, &settings.state, true, &network)?;
     announced.board_runs()?;
-    let mut forbidden = cloud.servers.broker.forbidden();
+    let mut forbidden = cloud.broker.forbidden();
     let outcome = loop {
         if interrupt.happened() {
             break Ok(());
@@ -64,7 +64,7 @@ pub fn run(context: Context, arguments: &Arguments) -> Result<()> {
         if machine.console.is_unheard() {
             break Err(Unheard.into());
         }
-        if let Err(error) = cloud.servers.broker.check() {
+        if let Err(error) = cloud.broker.check() {
             break Err(error);
         }
         for deed in &mut forbidden {
@@ -129,31 +129,52 @@ fn introduction(
     cloud: &LocalCloud,
     settings: &Settings,
     folder: &ThingFolder,
-    board: &Board,
+    arguments: &Arguments,
     trust: &str,
 ) -> String {
     let endpoints = cloud.device_identity().endpoints;
     let identity = whose(&cloud.thing, cloud.stands_in_for_aws(), folder.exists());
+    let (reports, obeys, verbs) = habits(arguments.application);
     format!(
         "{board} starts here, with its own small cloud on this machine:\n  \
          broker    {host}:{port} (Mosquitto, mutual TLS, set up as AWS IoT)\n  \
          identity  {identity}\n  \
-         status    topic {status}, every 10 s\n  \
-         control   topic {control}, takes on and off\n  \
+         status    topic {status}{reports}\n  \
+         control   topic {control}{obeys}\n  \
          updates   {trust}\n  \
          logs      {logs}\n\
-         In a second terminal:\n  \
-         make on     lights the LED\n  \
-         make off    darkens it\n  \
-         make watch  shows what the device publishes\n\
+         {verbs}\n\
          Ctrl-C here stops everything. Below is the device's serial console.\n",
-        board = boards::title(board),
+        board = boards::title(&arguments.firmware.board),
         host = endpoints.host,
         port = endpoints.port,
         status = cloud.topics.status,
         control = cloud.topics.control,
         logs = settings.state.join("cloud").display(),
     )
+}
+
+/// What is known of status and control topic, and the verbs of the second terminal.
+fn habits(application: bool) -> (&'static str, &'static str, &'static str) {
+    if application {
+        (
+            "",
+            "",
+            "In a second terminal (with APP= if you named one here):\n  \
+             make on, make off        send it on and off\n  \
+             make send MESSAGE='...'  sends it anything else\n  \
+             make watch               shows what it publishes on its status topic",
+        )
+    } else {
+        (
+            ", every 10 s",
+            ", takes on and off",
+            "In a second terminal:\n  \
+             make on     lights the LED\n  \
+             make off    darkens it\n  \
+             make watch  shows what the device publishes",
+        )
+    }
 }
 
 /// Whose identity the device has: that of `thing` when it `is_on_aws`; otherwise what was named
@@ -173,6 +194,15 @@ fn whose(thing: &str, is_on_aws: bool, exists: bool) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_an_application_nothing_is_promised() {
+        let (reports, obeys, verbs) = habits(true);
+        assert_eq!((reports, obeys), ("", ""));
+        assert!(!verbs.contains("LED") && verbs.contains("make send"), "{verbs}");
+        let (.., verbs) = habits(false);
+        assert!(verbs.contains("make on     lights the LED"), "{verbs}");
+    }
 
     #[test]
     fn a_thing_without_an_identity_is_told_which_one_is_used_instead() {

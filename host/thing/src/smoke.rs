@@ -37,9 +37,6 @@ pub struct Arguments {
 
 /// Starts cloud and device, waits for a status, switches the LED on and off and checks
 /// that the device says and shows so. Of an application it knows only that it publishes.
-///
-/// # Errors
-/// With the reason and the end of the console when any of that does not happen in time.
 pub fn smoke(context: Context, Arguments { firmware, application }: &Arguments) -> Result<()> {
     let Configured { settings, config, folder: folder_of_thing, .. } = context.configure()?;
     let interrupt = Interrupt::watch()?;
@@ -70,7 +67,7 @@ pub fn smoke(context: Context, Arguments { firmware, application }: &Arguments) 
     match outcome {
         Ok(()) => output::line("smoke: passed"),
         Err(error) => {
-            let log = cloud.servers.broker.log();
+            let log = cloud.broker.log();
             show_end("the device's console", lines.iter().map(String::as_str));
             show_end("the broker's log", log.lines());
             for line in cloud.gate_log() {
@@ -147,7 +144,7 @@ impl Check<'_> {
 
     /// Checks what the broker lets pass but AWS IoT would change or not take.
     fn connection(&self) -> Result<()> {
-        let connections = self.cloud.servers.broker.connections();
+        let connections = self.cloud.broker.connections();
         let device = connections
             .iter()
             .find(|connection| connection.user == self.cloud.thing)
@@ -160,7 +157,7 @@ impl Check<'_> {
                 KEEP_ALIVE.end()
             );
         }
-        if let Some(deed) = self.cloud.servers.broker.forbidden().next() {
+        if let Some(deed) = self.cloud.broker.forbidden().next() {
             bail!("AWS IoT would end the connection: {deed}");
         }
         Ok(())

@@ -1,6 +1,6 @@
 //! `thing update`, `thing update-status`, `thing update-cancel`: new firmware for devices.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -14,13 +14,14 @@ use indicatif::{ProgressBar, ProgressStyle};
 use process::files::{self, PUBLIC, SECRET};
 use process::interrupt::Interrupt;
 use process::output;
+use provisioning::Failure;
 use provisioning::fleet::Fleet;
 use releases::{PublicKey, Release, SignedIdentity};
 use slots::Version;
-use things::device_identity::DeviceIdentity;
-use things::endpoints::Endpoints;
+use things::device_identity::{DeviceIdentity, Endpoints};
 use things::folder::ThingFolder;
 use things::identity_region;
+use things::settings::Settings;
 use things::topics::Topics;
 use updates::{
     Account, Aws, Content, End, Goal, Limits, Local, Order, Orders, Place, Standing, Targets,
@@ -29,8 +30,8 @@ use updates::{
 
 use crate::context::{Configured, Context};
 use crate::control;
-use crate::provision;
-use crate::release::KeyArguments;
+use crate::provision::{self, say};
+use crate::release::{self, KeyArguments};
 use crate::run;
 use crate::smoke;
 
@@ -190,8 +191,7 @@ impl Which {
         } else if let Some(list) = &self.fleet {
             let fleet = Fleet::read(list)?;
             let things = fleet.things().map(str::to_owned).collect();
-            let name = list.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            Targets::Fleet { name, things }
+            Targets::Fleet { name: list.to_string_lossy().into_owned(), things }
         } else if self.named {
             Targets::Thing(context.folder()?.thing().to_owned())
         } else {
@@ -210,22 +210,27 @@ impl Which {
     }
 }
 
-fn orders(context: &Context, cloud: CloudName) -> Orders {
+/// Where updates of this cloud are written down.
+pub fn orders(cloud: CloudName, things: &Path, settings: &Settings) -> Orders {
     Orders::new(&match cloud {
-        CloudName::Aws => context.things.join("updates"),
-        CloudName::Local => context.settings.state.join("updates"),
+        CloudName::Aws => things.join("updates"),
+        CloudName::Local => settings.state.join("updates"),
     })
 }
 
-fn say(line: &str) {
-    // Whoever reads no further misses what he did not want to read.
-    let _ = output::line(line);
+/// Where the certificate is noted with which a thing has proved itself there.
+pub fn proved(cloud: CloudName, orders: &Orders, folder: &ThingFolder) -> PathBuf {
+    match cloud {
+        CloudName::Aws => folder.proved(),
+        CloudName::Local => orders.proved_locally(),
+    }
 }
 
-/// An account and how to go about it.
+/// An account, what was ordered there, and how to go about it.
 struct Opened<'s> {
     account: Box<dyn Account + 's>,
     place: Place,
+    orders: Orders,
     pause: Duration,
 }
 
@@ -251,28 +256,46 @@ impl Opened<'_> {
                 place.account, place.who
             ));
         }
-        Ok(Self { account, place, pause })
+        Ok(Self {
+            account,
+            place,
+            orders: orders(cloud, &context.things, &context.settings),
+            pause,
+        })
     }
 
-    fn update<'u>(&'u mut self, orders: &'u Orders) -> Update<'u> {
-        Update { account: &mut *self.account, place: &self.place, orders, pause: self.pause }
+    fn update(&mut self) -> Update<'_> {
+        let Self { account, place, orders, pause } = self;
+        Update { account: &mut **account, place, orders, pause: *pause }
+    }
+
+    /// Goes on with an order as far as it goes, and shows that.
+    fn run(&mut self, order: &mut Order, goal: Goal, interrupt: Interrupt) -> Result<End> {
+        let mut shown = Shown::new(interrupt);
+        let end = self.update().run(order, goal, &mut shown);
+        shown.bar.finish_and_clear();
+        end
     }
 }
 
-/// Says which version has to be built and signed before the update: none when a release is named, or
-/// an update of these things is not over yet.
+/// Says which version has to be built and signed before the update: none when a release is named, the
+/// version has one, or an update of these things is not over yet.
 pub fn next_version(context: &Context, arguments: &VersionArguments) -> Result<()> {
     let VersionArguments { which, image } = arguments;
     let meant = which.meant(context)?;
     check_board(&meant, &image.board)?;
-    let orders = orders(context, meant.cloud);
+    let orders = orders(meant.cloud, &context.things, &context.settings);
     if image.release.is_some() || orders.find(&meant.targets)?.is_some() {
         return Ok(());
     }
-    match image.new_version {
-        Some(version) => output::line(version),
-        None => output::line(image.next()),
+    let Some(version) = image.new_version else { return output::line(image.next()) };
+    let released = release::file(&image.releases, &image.board, version);
+    if released.try_exists()? {
+        // Standard output is for the version alone.
+        eprintln!("{} is there: it goes as it is, and nothing is built", released.display());
+        return Ok(());
     }
+    output::line(version)
 }
 
 impl ImageArguments {
@@ -299,9 +322,7 @@ impl ImageArguments {
     fn read(&self) -> Result<Release> {
         let file = match (&self.release, self.new_version) {
             (Some(file), _) => file.clone(),
-            (None, Some(version)) => {
-                self.releases.join(format!("{}-{version}.release", self.board.name))
-            }
+            (None, Some(version)) => release::file(&self.releases, &self.board, version),
             (None, None) => {
                 bail!("which image? RELEASE=file, as `make release VERSION=1.2.3` makes it")
             }
@@ -339,9 +360,8 @@ pub fn update(context: &Context, arguments: Arguments) -> Result<()> {
     let interrupt = Interrupt::watch()?;
     let meant = arguments.which.meant(context)?;
     check_board(&meant, &arguments.image.board)?;
-    let orders = orders(context, meant.cloud);
     let opened = Opened::open(context, meant.cloud, arguments.account)?;
-    let order = match going_on(&orders, &meant, false)? {
+    let order = match going_on(&opened.orders, &meant, false)? {
         Some(order) => order,
         None => {
             let release = arguments.image.read()?;
@@ -356,12 +376,12 @@ pub fn update(context: &Context, arguments: Arguments) -> Result<()> {
                 ..Limits::default()
             };
             let content = Content::Firmware(&release);
-            let order = begin(&orders, &meant, content, &opened.place, arguments.way, limits)?;
+            let order = begin(&opened, &meant, content, arguments.way, limits)?;
             say(&format!("image        {}", release.summary()));
             order
         }
     };
-    follow(opened, &orders, order, &meant, None, interrupt)
+    follow(opened, order, &meant, None, interrupt)
 }
 
 /// Gives a thing its identity as it is made now, over the air.
@@ -376,9 +396,8 @@ pub fn update_identity(mut context: Context, arguments: IdentityArguments) -> Re
     };
     context.settings.thing.clone_from(thing);
     let folder = context.folder()?;
-    let orders = orders(&context, meant.cloud);
     let opened = Opened::open(&context, meant.cloud, arguments.account)?;
-    let order = match going_on(&orders, &meant, true)? {
+    let order = match going_on(&opened.orders, &meant, true)? {
         Some(order) => order,
         None => {
             let signer = arguments.key.signer(&context.things, arguments.signer.as_deref())?;
@@ -388,12 +407,12 @@ pub fn update_identity(mut context: Context, arguments: IdentityArguments) -> Re
             };
             let identity = SignedIdentity::sign(file, &signer)?;
             let (content, limits) = (Content::Identity(&identity), Limits::default());
-            let order = begin(&orders, &meant, content, &opened.place, arguments.way, limits)?;
+            let order = begin(&opened, &meant, content, arguments.way, limits)?;
             say(&format!("identity     {}", identity.summary()));
             order
         }
     };
-    follow(opened, &orders, order, &meant, Some(&folder), interrupt)
+    follow(opened, order, &meant, Some(&folder), interrupt)
 }
 
 /// The identity as `make identity` makes it, which it also writes.
@@ -478,10 +497,9 @@ fn going_on(orders: &Orders, meant: &Meant, identity: bool) -> Result<Option<Ord
 
 /// Writes an order down.
 fn begin(
-    orders: &Orders,
+    Opened { orders, place, .. }: &Opened<'_>,
     meant: &Meant,
     content: Content<'_>,
-    place: &Place,
     way: Way,
     limits: Limits,
 ) -> Result<Order> {
@@ -494,7 +512,6 @@ fn begin(
 
 fn follow(
     mut opened: Opened<'_>,
-    orders: &Orders,
     mut order: Order,
     meant: &Meant,
     folder: Option<&ThingFolder>,
@@ -502,38 +519,39 @@ fn follow(
 ) -> Result<()> {
     say(&format!("things       {}", meant.targets.title()));
     // Gone once it is over.
-    let brought = if order.identity { orders.content(&order)? } else { Vec::new() };
-    let mut shown = Shown::new(interrupt);
-    let end = opened.update(orders).run(&mut order, Goal::Update, &mut shown);
-    shown.bar.finish_and_clear();
-    let words = meant.targets.words();
-    let verb = order.verb();
-    match end? {
-        End::Left => output::line(format!(
-            "\nthe update goes on without you: `make {verb} {words}` follows it again, `make \
-             update-status` shows it, `make update-cancel {words}` calls it off"
-        )),
-        End::Over(counts) => {
-            let standing = Standing { counts, ..Standing::default() };
-            let updated = standing.count("updated");
-            ensure!(
-                updated > 0 && updated == standing.all(),
-                "not all things took {}: {}",
-                order.what(),
-                standing.line()
-            );
-            if let Ok(identity) = identity::decode_copy(&brought)
-                && let (Some(certificate), Some(folder)) = (identity.certificates.first(), folder)
-                && folder.exists()
-            {
-                files::write(&folder.proved(), certificate, PUBLIC)?;
-                if meant.cloud == CloudName::Aws {
-                    note_topics(folder, &identity)?;
-                }
-            }
-            output::line(format!("done         {} on {}", standing.line(), order.what()))
+    let brought = if order.identity { opened.orders.content(&order)? } else { Vec::new() };
+    let standing = match opened.run(&mut order, Goal::Update, interrupt)? {
+        End::Left => {
+            let (verb, words) = (order.verb(), meant.targets.words());
+            return output::line(format!(
+                "\nthe update goes on without you: `make {verb} {words}` follows it again, `make \
+                 update-status` shows it, `make update-cancel {words}` calls it off"
+            ));
+        }
+        End::Deleted => bail!(
+            "somebody else has deleted the job, which stops the update: it is not made again, and what \
+             was uploaded for it is cleared away. To order {} anew, give the command once more",
+            order.what()
+        ),
+        End::Over(counts) => Standing { counts, ..Standing::default() },
+    };
+    let updated = standing.count("updated");
+    ensure!(
+        updated > 0 && updated == standing.all(),
+        "not all things took {}: {}",
+        order.what(),
+        standing.line()
+    );
+    if let Ok(identity) = identity::decode_copy(&brought)
+        && let (Some(certificate), Some(folder)) = (identity.certificates.first(), folder)
+        && folder.exists()
+    {
+        files::write(&proved(meant.cloud, &opened.orders, folder), certificate, PUBLIC)?;
+        if meant.cloud == CloudName::Aws {
+            note_topics(folder, &identity)?;
         }
     }
+    output::line(format!("done         {} on {}", standing.line(), order.what()))
 }
 
 /// Writes down which topics the device has now, if they are those of its policy; says whether that allows
@@ -541,10 +559,7 @@ fn follow(
 fn note_topics(folder: &ThingFolder, identity: &identity::Identity<'_>) -> Result<()> {
     let Some(notes) = folder.notes()? else { return Ok(()) };
     let present = [notes.status_topic, notes.control_topic];
-    let topics = Topics {
-        status: identity.status_topic.to_owned(),
-        control: identity.control_topic.to_owned(),
-    };
+    let topics = Topics::new(identity.status_topic, identity.control_topic);
     if present != [Some(topics.status.clone()), Some(topics.control.clone())] {
         say(
             "topics       that identity was ordered with those of before: the same command once more \
@@ -567,8 +582,7 @@ pub fn status(context: &Context, account: provision::Account) -> Result<()> {
     let mut any = false;
     let local_runs = Running::find(&context.settings.state).is_ok();
     for cloud in [CloudName::Local, CloudName::Aws] {
-        let orders = orders(context, cloud);
-        let all = orders.all()?;
+        let all = orders(cloud, &context.things, &context.settings).all()?;
         if all.is_empty() {
             continue;
         }
@@ -583,7 +597,13 @@ pub fn status(context: &Context, account: provision::Account) -> Result<()> {
         let mut opened = Opened::open(context, cloud, account.clone())?;
         for order in all {
             let title = order.targets.title();
-            match opened.update(&orders).standing(&order)? {
+            match opened.update().standing(&order)? {
+                None if order.had_job() && order.ended.is_none() => say(&format!(
+                    "{title}: {}, somebody else has deleted its job: `make {} {}` clears the rest away",
+                    order.what(),
+                    order.verb(),
+                    order.targets.words()
+                )),
                 None => say(&format!(
                     "{title}: {}, not begun or not cleared away: `make {} {}` goes on",
                     order.what(),
@@ -609,22 +629,20 @@ pub fn status(context: &Context, account: provision::Account) -> Result<()> {
 pub fn cancel(context: &Context, arguments: CancelArguments) -> Result<()> {
     let interrupt = Interrupt::watch()?;
     let meant = arguments.which.meant(context)?;
-    let orders = orders(context, meant.cloud);
+    let orders = orders(meant.cloud, &context.things, &context.settings);
     let title = meant.targets.title();
     let Some(mut order) = orders.find(&meant.targets)? else {
         let others = namesakes(&orders, &meant)?.join("\n");
         bail!("no update of {title} is under way that was ordered here\n{others}");
     };
     let mut opened = Opened::open(context, meant.cloud, arguments.account)?;
-    let mut shown = Shown::new(interrupt);
     let goal = Goal::Cancel { force: arguments.force };
-    let end = opened.update(&orders).run(&mut order, goal, &mut shown);
-    shown.bar.finish_and_clear();
-    match end? {
+    match opened.run(&mut order, goal, interrupt)? {
         End::Left => output::line(
             "things that had begun are still at it: the same command waits for them again, FORCE=1 \
              does not wait",
         ),
+        End::Deleted => output::line("called off   somebody else has deleted the job"),
         End::Over(counts) => {
             let standing = Standing { counts, ..Standing::default() };
             output::line(format!("called off   {}", standing.line()))
@@ -634,9 +652,18 @@ pub fn cancel(context: &Context, arguments: CancelArguments) -> Result<()> {
 
 /// Prints the policy of whoever orders updates.
 pub fn policy(context: &Context, arguments: PolicyArguments) -> Result<()> {
-    let opened = Opened::open(context, CloudName::Aws, arguments.account)?;
+    let mut opened = Opened::open(context, CloudName::Aws, arguments.account)?;
     let bucket = arguments.bucket.unwrap_or_else(|| opened.place.bucket());
     let role = arguments.role.unwrap_or_else(|| "esp8266-updates".to_owned());
+    let found = match updates::find_role(&mut *opened.account, &role) {
+        // Whoever asks for the policy may lack this as well.
+        Err(error) if Failure::is_denial(&error) => {
+            say(&format!("role         {role} could not be looked at: below it has no path"));
+            None
+        }
+        found => found?,
+    };
+    let role = found.unwrap_or_else(|| opened.place.role_arn(&role));
     output::line(updates::operator_policy(&opened.place, &bucket, &role))
 }
 
@@ -698,6 +725,18 @@ mod tests {
     use super::*;
 
     /// An update that somebody left, and that ends after the topics were changed, proves the old ones.
+    /// Or a rotation on AWS would retire the certificate of the device that is there.
+    #[test]
+    fn what_the_board_of_make_run_proves_says_nothing_of_aws() {
+        let room = tempfile::tempdir().unwrap();
+        let folder = ThingFolder::new(room.path(), "lamp").unwrap();
+        let settings = Settings::below(room.path(), "lamp");
+        let [aws, local] = [CloudName::Aws, CloudName::Local]
+            .map(|cloud| proved(cloud, &orders(cloud, room.path(), &settings), &folder));
+        assert_eq!(aws, folder.proved());
+        assert_ne!(aws, local);
+    }
+
     #[test]
     fn only_the_topics_of_the_policy_are_proved() {
         let room = tempfile::tempdir().unwrap();

@@ -307,6 +307,15 @@ fn mistakes_in_the_config_are_shown_with_file_line_and_remedy() {
             &["config.toml:2: the control topic must differ"],
         ),
         (
+            "[topics]\npublish = [\"a\",\n\"b/+\"]",
+            &["config.toml:3: the topic \"b/+\" must not contain the wildcards"],
+        ),
+        (
+            "[topics]\nsubscribe = [\"$aws/things/other/shadow/#\"]",
+            &["config.toml:2: the topic", "the thing's own $aws/things/{thing}/"],
+        ),
+        ("[topics]\nsubscribe = [\"a/#/b\"]", &["config.toml:2: the topic", "# only as the last"]),
+        (
             "[network]\nntp = [\"a\",\n\"b:c\"]",
             &["config.toml:3: the NTP server must have a number"],
         ),

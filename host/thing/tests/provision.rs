@@ -10,12 +10,13 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use aws_stand_in::{Account, Bed, Fault, quick_aws};
-use cloud::client::{MqttClient, operator_options};
+use cloud::client::{ClientOptions, MqttClient, operator_options};
 use cloud::local::LocalCloud;
 use process::files;
 use process::programs::Owned;
 use provisioning::fleet::{Fleet, Outcome};
 use provisioning::{Certificate, Cli, Journal, OPERATOR, PresenceEvents, Rotation, Witness};
+use tempfile::TempDir;
 use things::folder::ThingFolder;
 use things::settings::Settings;
 use things::topics::Topics;
@@ -102,7 +103,7 @@ fn losses() -> [(&'static str, Fault); 2] {
 
 /// Topics of a thing's own, so that its policy is, too.
 fn own_topics(thing: &str) -> Topics {
-    Topics { status: format!("{thing}-status/x"), control: format!("{thing}-control/x") }
+    Topics::new(&format!("{thing}-status/x"), &format!("{thing}-control/x"))
 }
 
 /// With a fault at one operation the command fails, says that it can be given again, and then
@@ -369,15 +370,8 @@ fn a_certificate_that_stays_keeps_its_key() {
     let bed = Bed::new("eu-test-3");
     let certificate = bed.provision("demo", &Topics::default()).unwrap().certificate.unwrap();
     bed.provision("other", &Topics::default()).unwrap();
-    let by_hand = Command::new(quick_aws())
-        .env_clear()
-        .envs(bed.environment())
-        .args(["--region", "eu-test-3", "--endpoint-url", bed.url()])
-        .args(["iot", "attach-thing-principal", "--thing-name", "other"])
-        .args(["--principal", &certificate.arn])
-        .output()
-        .unwrap();
-    assert!(by_hand.status.success(), "{by_hand:?}");
+    let attach = ["attach-thing-principal", "--thing-name", "other", "--principal"];
+    by_hand(&bed, &[&attach[..], &[&certificate.arn]].concat());
     let key = std::fs::read(bed.file("demo", "device.key")).unwrap();
     for _ in 0..2 {
         bed.deprovision("demo").unwrap();
@@ -408,7 +402,7 @@ fn a_name_that_is_taken_is_joined_only_when_asked() {
     assert_eq!(bed.account(), before);
     assert!(bed.journal("demo").is_none());
     let joined = bed.session(|session| {
-        session.join_foreign_things();
+        session.join_foreign_things = true;
         session.provision("demo", &Topics::default())
     });
     let second = joined.unwrap().certificate.unwrap();
@@ -457,9 +451,7 @@ fn earlier_topics_stay_allowed_until_the_device_has_the_new_ones() {
     let (one, two) = (Topics::default(), own_topics("demo"));
     let provision = |topics: &Topics, retire: bool| {
         bed.session(|session| {
-            if retire {
-                session.end_old_topics();
-            }
+            session.end_old_topics = retire;
             session.provision("demo", topics)
         })
     };
@@ -561,7 +553,7 @@ fn somebody_elses_changes_are_noticed() {
     std::fs::write(bed.file("demo", "device.key"), key).unwrap();
     bed.provision("demo", &Topics::default()).unwrap();
 
-    let elsewhere = bed.cli().with_region(Some("sa-east-1".to_owned()));
+    let elsewhere = Cli { region: Some("sa-east-1".to_owned()), ..bed.cli() };
     let error = bed
         .session_with(elsewhere, |session| session.provision("demo", &Topics::default()))
         .unwrap_err()
@@ -611,17 +603,19 @@ fn the_clis_own_errors_say_what_to_do() {
         let outcome = bed.session_with(cli, |session| session.deprovision("demo", false));
         outcome.unwrap_err().to_string()
     };
-    let with = |name: &str, value: &str| {
-        bed.cli().with_environment(&[(name.to_owned(), value.to_owned())])
+    let with = |variables: &[[&str; 2]]| {
+        let mut cli = bed.cli();
+        cli.environment.extend(
+            variables.iter().map(|[name, value]| ((*name).to_owned(), (*value).to_owned())),
+        );
+        cli
     };
-    let no_key = with("AWS_ACCESS_KEY_ID", "")
-        .with_environment(&[("AWS_SECRET_ACCESS_KEY".to_owned(), String::new())]);
-    let text = error(no_key);
+    let text = error(with(&[["AWS_ACCESS_KEY_ID", ""], ["AWS_SECRET_ACCESS_KEY", ""]]));
     assert!(text.contains("aws configure"), "{text}");
-    let text = error(bed.cli().with_profile(Some("nobody".to_owned())));
+    let text = error(Cli { profile: Some("nobody".to_owned()), ..bed.cli() });
     assert!(text.contains("list-profiles"), "{text}");
     // Port 9 of this machine: nothing listens there.
-    let text = error(with("AWS_ENDPOINT_URL", "http://127.0.0.1:9"));
+    let text = error(with(&[["AWS_ENDPOINT_URL", "http://127.0.0.1:9"]]));
     assert!(text.contains("nothing answers at http://127.0.0.1:9\n"), "{text}");
     assert!(text.contains("offline") && text.contains("AWS_REGION"), "{text}");
     assert!(!bed.certs().exists());
@@ -630,9 +624,9 @@ fn the_clis_own_errors_say_what_to_do() {
 #[test]
 fn without_a_region_nothing_is_asked() {
     let bed = Bed::new("eu-west-1");
-    let nowhere = Cli::new(quick_aws().to_owned())
-        .with_environment(&bed.environment())
-        .with_environment(&[("AWS_DEFAULT_REGION".to_owned(), String::new())]);
+    let mut environment = bed.environment();
+    environment.push(("AWS_DEFAULT_REGION".to_owned(), String::new()));
+    let nowhere = Cli { environment, ..Cli::new(quick_aws().to_owned()) };
     let error = bed.session_with(nowhere, |_| Ok(())).unwrap_err().to_string();
     assert!(error.contains("AWS_REGION=eu-west-1"), "{error}");
     assert_eq!(bed.seen(), [""; 0]);
@@ -647,12 +641,16 @@ fn names_that_are_none_are_refused() {
     assert!(bed.seen().iter().all(|operation| operation == "get-caller-identity"));
 }
 
+fn fleet(bed: &Bed, list: &str) -> Fleet {
+    let file = bed.folder.path().join("things.csv");
+    std::fs::write(&file, list).unwrap();
+    Fleet::read(&file).unwrap()
+}
+
 #[test]
 fn a_fleet_stops_goes_on_and_reports() {
     let bed = Bed::new("ap-southeast-2");
-    let list = bed.folder.path().join("things.csv");
-    std::fs::write(&list, "serial,thing\n1,a\n2,b\n3,c\n").unwrap();
-    let fleet = Fleet::read(&list).unwrap();
+    let fleet = fleet(&bed, "serial,thing\n1,a\n2,b\n3,c\n");
     let run = || {
         let told = RefCell::new(Vec::new());
         let outcome = bed.session(|session| {
@@ -696,14 +694,10 @@ fn a_fleet_stops_goes_on_and_reports() {
 #[test]
 fn a_fleets_old_policy_goes_once_at_the_end() {
     let bed = Bed::new("us-gov-west-1");
-    let list = bed.folder.path().join("things.csv");
-    std::fs::write(&list, "thing\na\nb\n").unwrap();
-    let fleet = Fleet::read(&list).unwrap();
+    let fleet = fleet(&bed, "thing\na\nb\n");
     let provision = |topics: &Topics, retire: bool| {
         bed.session(|session| {
-            if retire {
-                session.end_old_topics();
-            }
+            session.end_old_topics = retire;
             let outcomes = fleet.provision(session, &|_| Ok(topics.clone()), &|_, _| ())?;
             Ok((outcomes, fleet.with_old_topics(session)))
         })
@@ -762,9 +756,7 @@ fn the_report_is_written_now_and_then() {
         let notes = notes.replace("\"t0\"", &format!("{thing:?}"));
         std::fs::write(bed.file(&thing, "thing.json"), notes).unwrap();
     }
-    let list = bed.folder.path().join("things.csv");
-    std::fs::write(&list, lines).unwrap();
-    let fleet = Fleet::read(&list).unwrap();
+    let fleet = fleet(&bed, &lines);
     let (mut versions, begun) = (RefCell::new(Vec::new()), Instant::now());
     let outcomes = bed.session(|session| {
         fleet.provision(session, &|_| Ok(Topics::default()), &|thing, _| {
@@ -786,11 +778,9 @@ fn the_report_is_written_now_and_then() {
 #[test]
 fn one_things_fault_does_not_stop_a_fleet() {
     let bed = Bed::new("me-central-1");
-    let list = bed.folder.path().join("things.csv");
-    std::fs::write(&list, "thing\na\nb\n").unwrap();
     std::fs::create_dir_all(bed.certs().join("a")).unwrap();
     std::fs::write(bed.file("a", "device.key"), "no key").unwrap();
-    let fleet = Fleet::read(&list).unwrap();
+    let fleet = fleet(&bed, "thing\na\nb\n");
     let outcomes = bed
         .session(|session| fleet.provision(session, &|_| Ok(Topics::default()), &|_, _| ()))
         .unwrap();
@@ -805,10 +795,6 @@ struct Prophet {
 }
 
 impl Witness for Prophet {
-    fn prepare(&mut self, _: &str) -> anyhow::Result<()> {
-        Ok(())
-    }
-
     fn advice(&self, _: &str) -> String {
         String::new()
     }
@@ -893,48 +879,48 @@ fn a_rotation_goes_on_after_a_fault_at_any_change() {
     }
 }
 
-#[test]
-fn presence_events_tell_which_certificate_a_device_has() {
+/// A cloud in a folder, and who looks there for `demo`, how, and with which certificate.
+fn looking() -> (TempDir, LocalCloud, ClientOptions, PresenceEvents, Certificate) {
     let folder = tempfile::tempdir().unwrap();
     let settings = Settings::below(folder.path(), "demo");
     let cloud = LocalCloud::start(&settings, &folder.path().join("cloud")).unwrap();
-    let mut events =
-        PresenceEvents::new(operator_options(&cloud.pki, cloud.servers.broker.operator_port()));
+    let options = operator_options(&cloud.pki, cloud.broker.operator_port());
+    let mut events = PresenceEvents::new(options.clone());
     events.prepare("demo").unwrap();
-    let mut aws = cloud.operator().unwrap();
-    let mut connects_with = |id: &str| {
-        let event = format!(
-            r#"{{"clientId":"demo","timestamp":1,"eventType":"connected","principalIdentifier":"{id}"}}"#
-        );
-        aws.publish("$aws/events/presence/connected/demo", event.as_bytes(), false).unwrap();
-    };
     let new = Certificate { id: "new".to_owned(), arn: "arn:cert/new".to_owned() };
-    connects_with("old");
+    (folder, cloud, options, events, new)
+}
+
+/// AWS tells that `demo` has connected with this certificate.
+fn tell(aws: &mut MqttClient, certificate: &str, retain: bool) {
+    let event = format!(
+        r#"{{"clientId":"demo","timestamp":1,"eventType":"connected","principalIdentifier":"{certificate}"}}"#
+    );
+    aws.publish("$aws/events/presence/connected/demo", event.as_bytes(), retain).unwrap();
+}
+
+#[test]
+fn presence_events_tell_which_certificate_a_device_has() {
+    let (_folder, cloud, _, mut events, new) = looking();
+    let mut aws = cloud.operator().unwrap();
+    tell(&mut aws, "old", false);
     assert!(!events.sees("demo", &new, Duration::from_millis(500)).unwrap());
-    connects_with("old");
-    connects_with("new");
+    tell(&mut aws, "old", false);
+    tell(&mut aws, "new", false);
     assert!(events.sees("demo", &new, Duration::from_secs(5)).unwrap());
 }
 
 /// A laptop's network that blinks once in ten minutes ends nobody's rotation.
 #[test]
 fn who_looks_for_a_device_comes_back() {
-    let folder = tempfile::tempdir().unwrap();
-    let settings = Settings::below(folder.path(), "demo");
-    let mut cloud = LocalCloud::start(&settings, &folder.path().join("cloud")).unwrap();
-    let options = operator_options(&cloud.pki, cloud.servers.broker.operator_port());
-    let mut events = PresenceEvents::new(options.clone());
-    events.prepare("demo").unwrap();
+    let (_folder, mut cloud, options, mut events, new) = looking();
     let mut aws = cloud.operator().unwrap();
     // The broker ends the older of two connections of one client.
     drop(MqttClient::connect(&options).unwrap());
-    let event =
-        r#"{"clientId":"demo","timestamp":1,"eventType":"connected","principalIdentifier":"new"}"#;
-    aws.publish("$aws/events/presence/connected/demo", event.as_bytes(), true).unwrap();
-    let new = Certificate { id: "new".to_owned(), arn: "arn:cert/new".to_owned() };
+    tell(&mut aws, "new", true);
     assert!(events.sees("demo", &new, Duration::from_secs(20)).unwrap());
     // One that does not come back is told, with what is to be done.
-    cloud.servers.broker.stop().unwrap();
+    cloud.broker.stop().unwrap();
     let error = format!("{:#}", events.sees("demo", &new, Duration::from_millis(500)).unwrap_err());
     assert!(error.contains("is lost") && error.contains("same command again"), "{error}");
 }

@@ -23,6 +23,7 @@ use update::job::{Execution, Kind};
 /// What describe-job says once all is over.
 const COMPLETED: &str = r#"{"job": {"jobId": "x", "status": "COMPLETED", "jobProcessDetails": {
     "numberOfSucceededThings": 1, "numberOfFailedThings": 0}}}"#;
+const BEING_DELETED: &str = r#"{"job": {"jobId": "x", "status": "DELETION_IN_PROGRESS"}}"#;
 const FAILED: &str = r#"{"job": {"jobId": "x", "status": "COMPLETED", "jobProcessDetails": {
     "numberOfSucceededThings": 0, "numberOfFailedThings": 1}}}"#;
 const DONE_EXECUTIONS: &str = r#"{"executionSummaries": [{
@@ -257,23 +258,31 @@ fn groups_and_lists_are_one_job_each() {
     let place = Place::prepared("us-east-2");
     let region = place.region;
     let _ = place.bed.tell("POST", "/thing-groups/lamps");
-    let list = place.bed.folder.path().join("things.csv");
-    std::fs::write(&list, "thing,place\nlamp,hall\ndoor,yard\n").unwrap();
-    let list = list.display().to_string();
-    let fleet = ["--fleet", list.as_str()];
+    let folder = place.bed.folder.path();
+    std::fs::create_dir(folder.join("site-b")).unwrap();
+    let list = "site-b/things.csv";
+    std::fs::write(folder.join(list), "thing,place\nlamp,hall\ndoor,yard\n").unwrap();
+    let fleet = ["--fleet", list];
     let refused = place.begin(&fleet);
     says(&refused, "there is no thing door in this account");
     let _ = place.bed.tell("POST", "/things/door");
     let arn = |name: &str| format!("arn:aws:iot:{region}:123456789012:{name}");
     for (which, targets, words) in [
         (&["--group", "lamps"][..], vec![arn("thinggroup/lamps")], "GROUP=lamps"),
-        (&fleet[..], vec![arn("thing/lamp"), arn("thing/door")], "FLEET=things.csv"),
+        (&fleet[..], vec![arn("thing/lamp"), arn("thing/door")], "FLEET=site-b/things.csv"),
     ] {
         let begun = text(&place.begin(which));
         assert!(begun.contains(&format!("`make update-cancel {words}` calls it off")), "{begun}");
         let (id, ..) = place.ordered();
         let job = place.bed.ask(&format!("/jobs/{id}"))["job"].clone();
         assert_eq!(job["targets"], serde_json::json!(targets));
+        if words.starts_with("FLEET") {
+            // The same list from elsewhere is the same order.
+            let whole = folder.join(list).display().to_string();
+            let elsewhere = text(&place.begin(&["--fleet", &whole]));
+            assert!(elsewhere.contains("going on     with version 1.2.3"), "{elsewhere}");
+            assert!(elsewhere.contains(&format!("update-cancel FLEET={whole}`")), "{elsewhere}");
+        }
         let done = place.command_of(which, "update-cancel", &[]).output().unwrap();
         assert!(done.status.success() && place.is_clear(), "{}", text(&done));
     }
@@ -321,7 +330,7 @@ fn an_identity_goes_to_its_thing_and_is_cleared_away() {
     // What the device has proved itself with is known afterwards.
     let lamp = ThingFolder::new(&folder.join("certs"), "lamp").unwrap();
     let notes = |topics: &Topics| {
-        let Topics { status, control } = topics;
+        let Topics { status, control, .. } = topics;
         let notes = serde_json::json!({
             "status_topic": status, "control_topic": control, "staying": ["esp8266-thing-before"],
         });
@@ -335,6 +344,7 @@ fn an_identity_goes_to_its_thing_and_is_cleared_away() {
     says(&done, "done         1 updated on identity 2");
     says(&done, "`make provision THING=lamp` ends that");
     assert!(lamp.has_proved(&Topics::default()));
+    assert_eq!(std::fs::read(lamp.proved()).unwrap(), credential.chain[0].as_ref());
     assert!(place.is_clear());
 }
 
@@ -359,6 +369,119 @@ fn a_missing_permission_is_named_with_the_policy_that_has_it() {
     says(&policy, &format!("arn:aws:s3:::{}/updates/*", place.bucket));
 }
 
+/// As the console makes them for a service, and many companies all of theirs.
+#[test]
+fn a_role_may_have_a_path() {
+    let mut place = Place::prepared("ap-northeast-1");
+    place.role = "updates-of-a-team".to_owned();
+    let role = ["--path", "/team/", "--role-name", &place.role];
+    let made = Command::new(quick_aws())
+        .args(["iam", "create-role", "--assume-role-policy-document", "{}"])
+        .args(role)
+        .args(["--endpoint-url", place.bed.url(), "--region", place.region])
+        .envs(place.bed.environment())
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{}", text(&made));
+    let arn = "arn:aws:iam::123456789012:role/team/updates-of-a-team";
+    let policy = place.thing(&["update-policy", "--role", &place.role]).output().unwrap();
+    says(&policy, arn);
+    place.begin(&["--named"]);
+    let (id, ..) = place.ordered();
+    assert_eq!(place.bed.stream(&id)["roleArn"], arn);
+    // Of one that cannot be looked at, or is not there yet, the name is all that is known.
+    for (code, status) in [("AccessDenied", 403), ("NoSuchEntity", 404)] {
+        place.bed.fault("get-role", Fault::Error(status, code, "no"), 1);
+        let policy = place.thing(&["update-policy", "--role", &place.role]).output().unwrap();
+        says(&policy, "arn:aws:iam::123456789012:role/updates-of-a-team");
+    }
+}
+
+/// Which AWS does over some time: its own answers first, then none.
+#[test]
+fn a_job_that_somebody_deleted_is_not_made_again() {
+    let place = Place::prepared("ca-central-1");
+    for (verb, is_through) in [("update", false), ("update-cancel", true)] {
+        place.begin(&["--named"]);
+        let (id, ..) = place.ordered();
+        if !is_through {
+            place.bed.fault("describe-job", Fault::Answer(BEING_DELETED), 1);
+        }
+        place.bed.tell("DELETE", &format!("/jobs/{id}?force=true"));
+        if is_through {
+            let status = place.thing(&["update-status"]).output().unwrap();
+            says(&status, "lamp: version 1.2.3, somebody else has deleted its job");
+        }
+        let done = place.interrupted(place.command(verb, &[]));
+        assert_eq!(done.status.success(), verb == "update-cancel", "{}", text(&done));
+        says(&done, "somebody else has deleted the job");
+        assert!(place.is_clear(), "{}", text(&done));
+    }
+}
+
+/// The commands of docs/fleet.md, with either version of the AWS CLI.
+#[test]
+fn a_job_by_awss_own_tool_has_the_releases_signature() {
+    let place = Place::prepared("eu-south-1");
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/fleet.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let behind = page.split_once("**By AWS's own tool**").unwrap().1.lines();
+    let shown = behind.skip_while(|line| !line.starts_with("    "));
+    let shown: Vec<&str> =
+        shown.take_while(|line| !line.is_empty()).map(|line| &line[4..]).collect();
+    let endpoint = "aws --endpoint-url \"$AWS_ENDPOINT_URL\"";
+    let commands = ["s3api", "iot"].iter().fold(shown.join("\n"), |all, service| {
+        all.replace(&format!("aws {service} "), &format!("{endpoint} {service} "))
+    });
+    let mut shell = place.bed.thing(Path::new("sh"), &["-e", "-c", &commands]);
+    shell.env("RELEASE", &place.release).env("BUCKET", &place.bucket);
+    shell.env("TARGET", "arn:aws:iot:eu-south-1:123456789012:thing/lamp");
+    let done = shell.env("ROLE", "arn:aws:iam::123456789012:role/ota").output().unwrap();
+    assert!(done.status.success(), "{}", text(&done));
+    let document = place.bed.ota_document("nodemcu-1-2-3");
+    let release = Release::read(&place.release).unwrap();
+    let file = &document["afr_ota"]["files"][0];
+    assert_eq!(file["sig-sha256-ecdsa"], release.signature());
+    assert_eq!(file["filesize"], release.image().len());
+    // As a device reads it.
+    let told = serde_json::json!({ "execution": {
+        "jobId": "AFR_OTA-nodemcu-1-2-3", "versionNumber": 1, "jobDocument": document,
+    } });
+    let told = told.to_string();
+    let read = Execution::read(told.as_bytes()).unwrap().unwrap().document.unwrap();
+    assert_eq!((read.kind, read.size as usize), (Kind::Firmware, release.image().len()));
+}
+
+/// Names of stores are one space for all accounts, and the usual one can be guessed.
+#[test]
+fn nothing_goes_into_a_strangers_store() {
+    let mut place = Place::prepared("sa-east-1");
+    place.bucket = "esp8266-updates-of-a-stranger".to_owned();
+    place.bed.make_strangers_store(&place.bucket);
+    let update = || place.command("update", &["--bucket", &place.bucket]);
+    let refused = place.interrupted(update());
+    assert!(!refused.status.success());
+    says(&refused, "esp8266-updates-of-a-stranger is another account's");
+    says(&refused, "name one of your own by BUCKET=");
+    assert!(!place.bed.seen().contains(&"put-object".to_owned()));
+    assert!(place.is_clear());
+    // One that became a stranger's a moment ago.
+    let refused = |operation: &str, faults: &[(&str, Fault)], command: Command| {
+        for (operation, fault) in faults {
+            place.bed.fault(operation, fault.clone(), 1);
+        }
+        let refused = place.interrupted(command);
+        says(&refused, &format!("`aws s3api {operation}` failed: "));
+        says(&refused, "name one of your own by BUCKET=");
+    };
+    let found = ("head-bucket", Fault::Answer(""));
+    let no_object = ("head-object", Fault::Error(404, "404", "Not Found"));
+    refused("head-object", std::slice::from_ref(&found), update());
+    refused("put-object", &[found, no_object], update());
+    refused("delete-object", &[], place.command("update-cancel", &[]));
+    assert_eq!(place.objects(), 0);
+}
+
 #[test]
 fn what_cannot_be_is_told_before_anything_is_made() {
     let place = Place::prepared("ap-southeast-1");
@@ -377,4 +500,45 @@ fn what_cannot_be_is_told_before_anything_is_made() {
     let refused = nobody.env("THING", "nobody").output().unwrap();
     says(&refused, "there is no thing nobody in this account");
     assert_eq!((place.objects(), place.bed.streams().len()), (0, 0));
+}
+
+/// What a fleet runs is there once, as its release: who goes back needs it as it was.
+#[test]
+fn a_release_is_not_written_over_and_its_version_brings_it() {
+    let place = Place::prepared("sa-east-1");
+    let folder = place.bed.folder.path();
+    std::fs::create_dir(folder.join("image")).unwrap();
+    let mut stage = vec![0xE9, 1, 2, 0x40, 4, 0, 0x10, 0x40];
+    stage.extend([0, 0, 0x10, 0x40, 4, 0, 0, 0, 1, 2, 3, 4]);
+    stage.resize(31, 0);
+    stage.push(0xEF ^ 1 ^ 2 ^ 3 ^ 4);
+    std::fs::write(folder.join("image/firmware-0x00000.bin"), stage).unwrap();
+    let release = |image: &[u8]| {
+        std::fs::write(folder.join("image/firmware-0x04000.bin"), image).unwrap();
+        place.thing(&["release", "--board", "nodemcu", "--image", "image"]).output().unwrap()
+    };
+    let good = fleet_tests::image([1, 0, 0], "nodemcu", 20_000);
+    says(&release(&good), "target/releases/nodemcu-1.0.0.release: nodemcu 1.0.0, ");
+    let again = release(&good);
+    assert!(again.status.success(), "{}", text(&again));
+    let refused = release(&fleet_tests::image([1, 0, 0], "nodemcu", 21_000));
+    assert!(!refused.status.success());
+    says(&refused, "nodemcu-1.0.0.release is there and holds another image: ");
+    let kept = Release::read(&folder.join("target/releases/nodemcu-1.0.0.release")).unwrap();
+    assert!(kept.image() == good);
+
+    let version = |version: &str| {
+        let words = ["update-version", "--named", "--new-version", version];
+        let told = place.thing(&words).output().unwrap();
+        assert!(told.status.success(), "{}", text(&told));
+        String::from_utf8(told.stdout).unwrap()
+    };
+    // Nothing is built for a release, and for another number it is.
+    assert_eq!((&*version("1.0.0"), &*version("1.0.1")), ("", "1.0.1\n"));
+    let words = ["update", "--named", "--role", &place.role, "--new-version", "1.0.0"];
+    let mut update = place.thing(&words);
+    update.env("THING", "lamp");
+    let begun = place.interrupted(update);
+    says(&begun, &format!("image        {}", kept.summary()));
+    assert!(std::fs::read(folder.join("certs/updates/thing-lamp.image")).unwrap() == good);
 }

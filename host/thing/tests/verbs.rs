@@ -40,16 +40,24 @@ fn failing(folder: &Path, verb: &str) -> String {
     String::from_utf8(output.stderr).unwrap()
 }
 
-/// Answers every command with the status that the firmware would send.
+/// The status that the firmware would send once it has obeyed.
+fn status(led: &str) -> String {
+    format!(
+        r#"{{"online":true,"uptime_s":1,"heap_free":2,"heap_min":3,"stack_min":4,
+            "led":"{led}","reset":"power-on","reconnects":0}}"#
+    )
+}
+
+/// Answers every command with a report.
 struct FakeDevice {
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl FakeDevice {
-    fn start(cloud: &LocalCloud) -> Self {
+    fn start(cloud: &LocalCloud, report: fn(&str) -> String) -> Self {
         let mut client = MqttClient::connect(&ClientOptions {
-            port: cloud.servers.broker.device_port(),
+            port: cloud.broker.device_port(),
             credential: Some(cloud.pki.device.clone()),
             ..operator_options(&cloud.pki, 0)
         })
@@ -62,12 +70,8 @@ impl FakeDevice {
                 let Some(command) = client.next(Duration::from_millis(50)).unwrap() else {
                     continue;
                 };
-                let led = String::from_utf8(command.payload).unwrap();
-                let status = format!(
-                    r#"{{"online":true,"uptime_s":1,"heap_free":2,"heap_min":3,"stack_min":4,
-                        "led":"{led}","reset":"power-on","reconnects":0}}"#
-                );
-                client.publish("esp8266/status", status.as_bytes(), false).unwrap();
+                let command = String::from_utf8(command.payload).unwrap();
+                client.publish("esp8266/status", report(&command).as_bytes(), false).unwrap();
             }
         });
         Self { stop, thread: Some(thread) }
@@ -98,7 +102,7 @@ fn on_and_off_wait_for_the_device() {
     let error = failing(folder.path(), "on");
     assert!(error.contains("does not run its firmware yet"), "{error}");
     announced.board_runs().unwrap();
-    let device = FakeDevice::start(&cloud);
+    let device = FakeDevice::start(&cloud, status);
     for verb in ["on", "off"] {
         let output = thing(folder.path(), verb).output().unwrap();
         assert!(output.status.success(), "{output:?}");
@@ -108,6 +112,25 @@ fn on_and_off_wait_for_the_device() {
     drop(device);
     let error = failing(folder.path(), "on");
     assert!(error.contains("no device answered"), "{error}");
+}
+
+/// What an application reports, and whether it knows `on` at all, is its own business.
+#[test]
+fn an_application_is_sent_on_and_off() {
+    let folder = tempfile::tempdir().unwrap();
+    let cloud = start(folder.path());
+    let mut announced = cloud.running().announce(folder.path()).unwrap();
+    announced.board_runs().unwrap();
+    let _device = FakeDevice::start(&cloud, |_| r#"{"online":true,"app":"my-lamp"}"#.to_owned());
+    for verb in ["on", "off"] {
+        let output = thing(folder.path(), verb).arg("--application").output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert!(
+            text.starts_with("sent to esp8266/control; what the device makes of it, "),
+            "{text}"
+        );
+    }
 }
 
 #[test]
@@ -185,7 +208,7 @@ fn a_provisioned_thing_is_let_in_by_its_own_certificate_only() {
     let message = device.next(Duration::from_secs(5)).unwrap().unwrap();
     assert!(message.payload == large, "{} bytes", message.payload.len());
     // The broker knows it as the thing, so that the thing's grants hold.
-    let connections = cloud.servers.broker.connections();
+    let connections = cloud.broker.connections();
     assert!(connections.iter().any(|connection| connection.user == "a-thing"), "{connections:?}");
 }
 

@@ -13,7 +13,7 @@ use crate::folder::ThingFolder;
 use crate::log_modules::{LOG_MODULES, is_known};
 use crate::pem_file;
 use crate::problem::{Problem, read_text};
-use crate::topics::Topics;
+use crate::topics::{Topics, check_filter, check_reach};
 
 /// Largest file that is read, in bytes.
 const FILE_LIMIT: u64 = 64 * 1024;
@@ -59,6 +59,8 @@ struct Connection {
 struct TopicSettings {
     status: Option<Spanned<String>>,
     control: Option<Spanned<String>>,
+    publish: Vec<Spanned<String>>,
+    subscribe: Vec<Spanned<String>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -159,16 +161,32 @@ impl Config {
     /// The device's topics: the file's, or else `defaults`.
     ///
     /// # Errors
-    /// When a topic has another placeholder than `{thing}`.
+    /// When a topic has another placeholder than `{thing}`, or AWS would not take one of those of the
+    /// application.
     pub fn topics(&self, thing: &str, defaults: Topics) -> Result<Topics, Problem> {
-        let TopicSettings { status, control } = &self.settings.topics;
+        let TopicSettings { status, control, publish, subscribe } = &self.settings.topics;
         let topic = |setting: &Option<_>, default| match setting {
             Some(setting) => self.filled(setting, thing),
             None => Ok(default),
         };
+        let besides = |settings: &[Spanned<String>],
+                       check: fn(&str) -> Result<(), &'static str>| {
+            let one = |setting: &Spanned<String>| {
+                let topic = self.filled(setting, thing)?;
+                match check(&topic).and_then(|()| check_reach(&topic, thing)) {
+                    Ok(()) => Ok(topic),
+                    Err(flaw) => {
+                        Err(self.problem(&setting.span(), format!("the topic {topic:?} {flaw}")))
+                    }
+                }
+            };
+            settings.iter().map(one).collect::<Result<_, _>>()
+        };
         Ok(Topics {
             status: topic(status, defaults.status)?,
             control: topic(control, defaults.control)?,
+            publish: besides(publish, identity::check_topic)?,
+            subscribe: besides(subscribe, check_filter)?,
         })
     }
 
@@ -290,7 +308,7 @@ impl Config {
 
     /// Both topics at once: each is compared with the other.
     fn apply_topics(&self, identity: &mut DeviceIdentity) -> Result<(), Problem> {
-        let TopicSettings { status, control } = &self.settings.topics;
+        let TopicSettings { status, control, .. } = &self.settings.topics;
         identity.topics = self.topics(&identity.thing, identity.topics.clone())?;
         let Err(error) = identity.validate() else { return Ok(()) };
         let blamed = match error {

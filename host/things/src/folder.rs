@@ -118,8 +118,8 @@ impl ThingFolder {
         self.folder.join("identity.bin")
     }
 
-    /// The certificate, DER, with which the device proved itself when an identity came to it over the
-    /// air last.
+    /// The certificate, DER, with which the device proved itself on AWS when an identity came to it
+    /// over the air last.
     #[must_use]
     pub fn proved(&self) -> PathBuf {
         self.folder.join("proved.der")
@@ -139,7 +139,7 @@ impl ThingFolder {
         let noted = std::fs::read(self.proved_topics()).ok();
         noted
             .and_then(|text| serde_json::from_slice(&text).ok())
-            .is_some_and(|noted: Topics| noted == *topics)
+            .is_some_and(|noted: Topics| noted.are_those_of(topics))
     }
 
     /// Forgets with which topics the device proved itself: what it has is another matter from now on.
@@ -221,8 +221,7 @@ mod tests {
         let certs = tempfile::tempdir().unwrap();
         std::fs::create_dir(certs.path().join("demo")).unwrap();
         let folder = ThingFolder::new(certs.path(), "demo").unwrap();
-        let (old, new) =
-            (Topics::default(), Topics { status: "x".to_owned(), ..Topics::default() });
+        let (old, new) = (Topics::default(), Topics::new("x", &Topics::default().control));
         assert!(!folder.has_proved(&old));
         folder.note_proved(&new).unwrap();
         assert!(folder.has_proved(&new) && !folder.has_proved(&old));

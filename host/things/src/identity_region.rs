@@ -10,8 +10,7 @@ use process::files::{self, SECRET};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::config::Config;
-use crate::device_identity::DeviceIdentity;
-use crate::endpoints::Endpoints;
+use crate::device_identity::{DeviceIdentity, Endpoints};
 use crate::folder::ThingFolder;
 use crate::pem_file;
 use crate::problem::Problem;

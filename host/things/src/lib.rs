@@ -16,7 +16,6 @@
 
 pub mod config;
 pub mod device_identity;
-pub mod endpoints;
 pub mod folder;
 pub mod identity_region;
 pub mod log_modules;

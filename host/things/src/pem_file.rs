@@ -11,8 +11,8 @@ use time::{Duration, OffsetDateTime};
 use x509_parser::asn1_rs::{Any, Tag};
 use x509_parser::objects::{oid_registry, oid2sn};
 use x509_parser::oid_registry::{
-    OID_PKCS1_SHA256WITHRSA, OID_PKCS1_SHA384WITHRSA, OID_SIG_ECDSA_WITH_SHA256,
-    OID_SIG_ECDSA_WITH_SHA384,
+    OID_EC_P256, OID_KEY_TYPE_EC_PUBLIC_KEY, OID_PKCS1_RSAENCRYPTION, OID_PKCS1_SHA256WITHRSA,
+    OID_PKCS1_SHA384WITHRSA, OID_SIG_ECDSA_WITH_SHA256, OID_SIG_ECDSA_WITH_SHA384,
 };
 use x509_parser::prelude::{FromDer, SubjectPublicKeyInfo, X509Certificate};
 use x509_parser::public_key::PublicKey;
@@ -31,13 +31,6 @@ const SPELLED_OUT: &str = "its curve is spelled out (explicit parameters) instea
 const NAME_THE_CURVE: &str = "no TLS library takes that (RFC 5480, section 2.1.1): \
     `openssl ec -in KEY -param_enc named_curve -out NEW` mends a key; a certificate must be made anew \
     from it";
-
-/// DER of the OID 1.2.840.10045.2.1, id-ecPublicKey (RFC 5480).
-const EC_PUBLIC_KEY: &[u8] = &[0x2A, 0x86, 0x48, 0xCE, 0x3D, 0x02, 0x01];
-/// DER of the OID 1.2.840.113549.1.1.1, rsaEncryption (RFC 8017).
-const RSA_ENCRYPTION: &[u8] = &[0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 0x01, 0x01, 0x01];
-/// DER of the OID 1.2.840.10045.3.1.7, secp256r1 (RFC 5480).
-const P256: &[u8] = &[0x2A, 0x86, 0x48, 0xCE, 0x3D, 0x03, 0x01, 0x07];
 
 /// DER of a public key on P-256 (RFC 5480) up to its point, which follows uncompressed.
 const SPKI: [u8; 27] = [
@@ -271,7 +264,7 @@ fn check_signature(block: &Block<'_>) -> Result<(), Problem> {
 /// Whether a key is on P-256, which its certificate names.
 fn is_on_p256(key: &SubjectPublicKeyInfo<'_>) -> bool {
     let curve = key.algorithm.parameters.as_ref().and_then(|any| any.as_oid().ok());
-    curve.is_some_and(|oid| oid.as_bytes() == P256)
+    curve == Some(OID_EC_P256)
 }
 
 fn chain(blocks: Vec<Block<'_>>) -> Vec<CertificateDer<'static>> {
@@ -438,12 +431,16 @@ fn pkcs8(der: &[u8]) -> Shape {
         let (algorithm, rest) = value(Tag::Sequence, rest)?;
         let (key, _) = value(Tag::OctetString, rest)?;
         let (kind, parameters) = value(Tag::Oid, algorithm)?;
-        Some(match kind {
-            RSA_ENCRYPTION => Shape::Rsa,
-            EC_PUBLIC_KEY if value(Tag::Sequence, parameters).is_some() => Shape::SpelledOut,
-            EC_PUBLIC_KEY => sec1(key, Some(value(Tag::Oid, parameters)?.0)),
-            _ => Shape::Unknown,
-        })
+        if kind == OID_PKCS1_RSAENCRYPTION.as_bytes() {
+            return Some(Shape::Rsa);
+        }
+        if kind != OID_KEY_TYPE_EC_PUBLIC_KEY.as_bytes() {
+            return None;
+        }
+        if value(Tag::Sequence, parameters).is_some() {
+            return Some(Shape::SpelledOut);
+        }
+        Some(sec1(key, Some(value(Tag::Oid, parameters)?.0)))
     };
     read().unwrap_or(Shape::Unknown)
 }
@@ -465,7 +462,7 @@ fn sec1(der: &[u8], curve: Option<&[u8]>) -> Shape {
                 value(Tag::Oid, parameters)?.0
             }
         };
-        Some(match (curve == P256, scalar.len()) {
+        Some(match (curve == OID_EC_P256.as_bytes(), scalar.len()) {
             (true, 32) => Shape::P256(scalar.to_vec()),
             (true, _) => Shape::Unknown,
             (false, _) => Shape::OtherCurve,

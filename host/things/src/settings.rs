@@ -47,6 +47,7 @@ impl Settings {
         if self.topics.control == default.control {
             self.topics.control = configured.control;
         }
+        (self.topics.publish, self.topics.subscribe) = (configured.publish, configured.subscribe);
         Ok(())
     }
 }

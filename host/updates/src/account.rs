@@ -1,6 +1,6 @@
 //! Where the commands go: AWS, or the local cloud.
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 use cloud::updates::Requests;
 use provisioning::{Cli, Failure, Options};
 use serde_json::Value;
@@ -23,16 +23,6 @@ impl dyn Account + '_ {
         options: &Options<'_>,
     ) -> Result<Option<Value>> {
         Failure::unless_missing(self.call(service, operation, options))
-    }
-
-    /// Whether something is there, as [`Self::look_for`] finds.
-    pub(crate) fn has(
-        &mut self,
-        service: &str,
-        operation: &str,
-        options: &Options<'_>,
-    ) -> Result<Option<bool>> {
-        Ok(Some(self.look_for(service, operation, options)?.is_some()))
     }
 }
 
@@ -81,6 +71,16 @@ impl Account for Local {
     }
 }
 
+/// The ARN of a role, if there is one of that name.
+///
+/// # Errors
+/// [`Failure`] when that is refused.
+pub fn find_role(account: &mut dyn Account, role: &str) -> Result<Option<String>> {
+    let found = account.look_for("iam", "get-role", &[("role-name", role)])?;
+    let arn = |found: Value| found["Role"]["Arn"].as_str().map(str::to_owned);
+    found.map(|found| arn(found).context("AWS does not say the role's ARN")).transpose()
+}
+
 /// Whose account it is, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
@@ -117,7 +117,7 @@ impl Place {
         format!("arn:{}:iot:{}:{}:{kind}/{name}", self.partition, self.region, self.account)
     }
 
-    /// The name of a role.
+    /// The ARN of a role by its name, as long as nobody knows better: it may have a path.
     #[must_use]
     pub fn role_arn(&self, role: &str) -> String {
         format!("arn:{}:iam::{}:role/{role}", self.partition, self.account)

@@ -13,7 +13,7 @@ pub mod run;
 mod setup;
 mod standing;
 
-pub use account::{Account, Aws, Local, Place};
+pub use account::{Account, Aws, Local, Place, find_role};
 pub use order::{Content, Limits, Order, Orders, Targets};
 pub use plan::Goal;
 pub use run::{End, Update, Watcher};

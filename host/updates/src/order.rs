@@ -27,7 +27,7 @@ pub enum Targets {
     Group(String),
     /// Those of a list.
     Fleet {
-        /// The list's name.
+        /// The list, as the person named it.
         name: String,
         /// The things.
         things: Vec<String>,
@@ -37,21 +37,33 @@ pub enum Targets {
 impl Targets {
     /// The name of the order's files: another one for other things.
     fn stem(&self) -> String {
-        let (kind, name, things): (_, _, &[String]) = match self {
+        let (kind, name, things): (_, &str, &[String]) = match self {
             Self::Thing(name) => ("thing", name, &[]),
             Self::Group(name) => ("group", name, &[]),
-            Self::Fleet { name, things } => ("fleet", name, things),
+            Self::Fleet { name, things } => ("fleet", Self::file_name(name), things),
         };
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
         let readable: String =
             name.bytes().map(|byte| if plain(byte) { char::from(byte) } else { '-' }).collect();
-        if readable == *name && things.is_empty() {
+        if readable == name && things.is_empty() {
             return format!("{kind}-{readable}");
         }
         // Many lists are called things.csv, and one that was edited is another.
         let mut things: Vec<&String> = things.iter().collect();
         things.sort();
         format!("{kind}-{readable}-{}", tag(&format!("{name} {things:?}")))
+    }
+
+    /// What a list is known by: the same one may be named from another folder.
+    fn file_name(list: &str) -> &str {
+        list.rsplit('/').next().unwrap_or(list)
+    }
+
+    fn list(&self) -> Option<&str> {
+        match self {
+            Self::Fleet { name, .. } => Some(Self::file_name(name)),
+            Self::Thing(_) | Self::Group(_) => None,
+        }
     }
 
     /// In words.
@@ -185,11 +197,20 @@ pub struct Order {
     pub bucket: String,
     /// The role by which AWS IoT reads the store.
     pub role: String,
+    /// Its ARN, once it was looked for.
+    #[serde(default)]
+    pub(crate) role_arn: Option<String>,
     /// How fast, and when it is given up.
     pub limits: Limits,
     /// Whether anything was made for it in the account.
     #[serde(default)]
     pub(crate) begun: bool,
+    /// Whether its job was made, or found: no other is made then.
+    #[serde(default)]
+    pub(crate) job_known: bool,
+    /// Whether somebody else has deleted the job.
+    #[serde(default)]
+    pub(crate) deleted: bool,
     /// How it ended: how many things succeeded, failed and so on.
     #[serde(default)]
     pub ended: Option<BTreeMap<String, u64>>,
@@ -250,8 +271,11 @@ impl Order {
             region: place.region.clone(),
             bucket: bucket.unwrap_or_else(|| place.bucket()),
             role: role.unwrap_or_else(|| "esp8266-updates".to_owned()),
+            role_arn: None,
             limits,
             begun: false,
+            job_known: false,
+            deleted: false,
             ended: None,
         })
     }
@@ -263,6 +287,11 @@ impl Order {
         format!("{kind} {}", self.version)
     }
 
+    /// The role's ARN, as far as it is known.
+    pub(crate) fn role_arn(&self, place: &Place) -> String {
+        self.role_arn.clone().unwrap_or_else(|| place.role_arn(&self.role))
+    }
+
     /// The verb that orders such a one, and goes on with it.
     #[must_use]
     pub fn verb(&self) -> &'static str {
@@ -272,6 +301,12 @@ impl Order {
     /// What the things are to fetch, in a word.
     pub(crate) fn file_kind(&self) -> &'static str {
         if self.identity { "identity" } else { "image" }
+    }
+
+    /// Whether an order without a job has had one, which is then deleted.
+    #[must_use]
+    pub fn had_job(&self) -> bool {
+        self.job_known
     }
 
     /// The key in the store.
@@ -316,6 +351,13 @@ impl Orders {
         self.folder.join(format!("{}.json", targets.stem()))
     }
 
+    /// Where the certificate is noted with which the board of `make run` proved itself. It says nothing
+    /// of the device that AWS sees.
+    #[must_use]
+    pub fn proved_locally(&self) -> PathBuf {
+        self.folder.join("proved.der")
+    }
+
     /// The image of an order, as it is uploaded.
     pub(crate) fn image(&self, order: &Order) -> PathBuf {
         self.folder.join(format!("{}.image", order.targets.stem()))
@@ -355,11 +397,10 @@ impl Orders {
     /// # Errors
     /// When one is damaged.
     pub fn namesakes(&self, targets: &Targets) -> Result<Vec<Order>> {
-        let Targets::Fleet { name, .. } = targets else { return Ok(Vec::new()) };
+        let Some(name) = targets.list() else { return Ok(Vec::new()) };
         let mut all = self.all()?;
         all.retain(|order| {
-            matches!(&order.targets, Targets::Fleet { name: other, .. } if other == name)
-                && order.targets.stem() != targets.stem()
+            order.targets.list() == Some(name) && order.targets.stem() != targets.stem()
         });
         Ok(all)
     }
@@ -442,10 +483,27 @@ mod tests {
             region: text("r"),
             bucket: text("b"),
             role: text("x"),
+            role_arn: None,
             limits: Limits::default(),
             begun: false,
+            job_known: false,
+            deleted: false,
             ended: None,
         }
+    }
+
+    /// A person in another folder, or with two lists of one file name, needs the whole of it.
+    #[test]
+    fn a_list_is_named_as_the_person_did_and_known_by_its_file_name() {
+        let list = fleet("site-b/things.csv", &["lamp"]);
+        assert_eq!(list.words(), "FLEET=site-b/things.csv");
+        assert_eq!(list.title(), "the 1 things of site-b/things.csv");
+        assert_eq!(list.stem(), fleet("things.csv", &["lamp"]).stem());
+        let folder = process::scratch::folder().unwrap();
+        let orders = Orders::new(folder.path());
+        orders.keep(&order(list)).unwrap();
+        let other = fleet("site-a/things.csv", &["fan"]);
+        assert_eq!(orders.namesakes(&other).unwrap().len(), 1);
     }
 
     /// Lists of one file name, a list before and after it was edited, names that differ in what no

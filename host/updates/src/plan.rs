@@ -30,6 +30,8 @@ pub(crate) enum Job {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Seen {
     pub job: Option<Job>,
+    /// Whether this run, or one before, has seen the job or made it.
+    pub job_known: bool,
     /// Whether it was written down how the job ended.
     pub ended: bool,
     /// Whether this run has called the job off.
@@ -80,6 +82,8 @@ pub(crate) fn next(goal: Goal, seen: &Seen) -> Result<Step, Unprepared> {
     match job {
         // What has ended once has ended, whatever is left of it.
         _ if seen.ended => Ok(clear(seen)),
+        // Somebody else has deleted it, which is a way to stop it: nobody makes it again.
+        Job::Missing if seen.job_known => Ok(Step::Note),
         Job::Missing if goal != Goal::Update => Ok(clear(seen)),
         Job::Missing => begin(seen),
         Job::Running => Ok(match goal {
@@ -133,7 +137,10 @@ mod tests {
         object: bool,
         stream: bool,
         job: Option<bool>,
+        job_known: bool,
         ended: bool,
+        /// It was written down that somebody had deleted the job.
+        deleted: bool,
         canceled: bool,
         forgotten: bool,
         /// Turns until all things have ended.
@@ -155,7 +162,10 @@ mod tests {
                 Some(true) => Job::Over,
             };
             match step {
-                Step::LookAtJob => answer.job = Some(job(self.job)),
+                Step::LookAtJob => {
+                    answer.job = Some(job(self.job));
+                    answer.job_known |= self.job.is_some();
+                }
                 Step::LookForBucket => answer.bucket = Some(!self.unprepared),
                 Step::LookForRole => answer.role = Some(!self.unprepared),
                 Step::LookForTargets => answer.targets = Some(true),
@@ -170,24 +180,25 @@ mod tests {
                     assert!(self.stream && self.job.is_none(), "a job of nothing, or twice");
                     self.jobs_made += 1;
                     (self.job, answer.job) = (Some(false), Some(Job::Running));
+                    answer.job_known = true;
                 }
                 Step::Cancel { .. } => {
-                    self.canceled = true;
-                    self.job = Some(true);
-                    (answer.canceled, answer.job) = (true, Some(Job::Over));
+                    self.canceled = self.job.is_some();
+                    self.job = self.job.map(|_| true);
+                    (answer.canceled, answer.job) = (true, None);
                 }
                 Step::Wait => {
                     assert!(self.stream && self.object, "things are still fetching");
                     self.left = self.left.saturating_sub(1);
                     if self.left == 0 {
-                        self.job = Some(true);
+                        self.job = self.job.map(|_| true);
                     }
                     answer.job = None;
                 }
                 Step::Note => {
                     answer.ended = true;
                     if heard {
-                        self.ended = true;
+                        (self.ended, self.deleted) = (true, seen.job == Some(Job::Missing));
                     }
                 }
                 Step::DeleteStream => (self.stream, answer.stream) = (false, Some(false)),
@@ -196,16 +207,31 @@ mod tests {
                 Step::Forget => self.forgotten = true,
             }
             if heard {
+                self.job_known = answer.job_known;
                 *seen = answer;
             }
         }
 
         /// Runs to the end, or until the step `stop`, whose answer is lost or which is not taken.
         fn run(&mut self, goal: Goal, stop: Option<(usize, bool)>) {
-            let mut seen = Seen { ended: self.ended, ..Seen::default() };
+            self.run_disturbed(goal, stop, None);
+        }
+
+        /// As [`Self::run`]; before the step `deletion` somebody else deletes the job, if there is one.
+        fn run_disturbed(
+            &mut self,
+            goal: Goal,
+            stop: Option<(usize, bool)>,
+            deletion: Option<usize>,
+        ) {
+            let known = self.job_known;
+            let mut seen = Seen { ended: self.ended, job_known: known, ..Seen::default() };
             for count in 0..60 {
                 if self.forgotten {
                     return;
+                }
+                if deletion == Some(count) {
+                    self.job = None;
                 }
                 let step = next(goal, &seen).unwrap();
                 match stop {
@@ -258,6 +284,35 @@ mod tests {
                 assert!(world.is_clear(), "{at} {taken}: {world:?}");
                 assert_eq!(world.canceled, ran, "{at} {taken}");
                 assert!(world.jobs_made <= 1);
+            }
+        }
+    }
+
+    /// Deleting a job is a way to stop it.
+    #[test]
+    fn a_job_that_somebody_deletes_is_not_made_again() {
+        let goals = [Goal::Update, Goal::Cancel { force: false }];
+        for at in 0..25 {
+            // While it is followed.
+            let mut world = World::new();
+            world.run_disturbed(Goal::Update, None, Some(at));
+            assert!(world.is_clear() && world.jobs_made == 1, "{at}: {world:?}");
+            for goal in goals {
+                // Between two runs, and in the second.
+                for deletion in 0..25 {
+                    let mut world = World::new();
+                    world.run(Goal::Update, Some((at, false)));
+                    if world.forgotten {
+                        continue;
+                    }
+                    let (ended, known) = (world.ended, world.job_known);
+                    world.run_disturbed(goal, None, Some(deletion));
+                    assert!(world.is_clear(), "{at} {deletion} {goal:?}: {world:?}");
+                    assert!(world.jobs_made <= 1, "{at} {deletion} {goal:?}: {world:?}");
+                    if deletion == 0 {
+                        assert_eq!(world.deleted, known && !ended, "{at} {goal:?}: {world:?}");
+                    }
+                }
             }
         }
     }

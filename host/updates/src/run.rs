@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
-use provisioning::{Cause, Failure};
+use anyhow::{Context as _, Result, bail, ensure};
+use provisioning::{Cause, Failure, Options};
 use serde_json::{Value, json};
 
-use crate::account::{Account, Place};
+use crate::account::{Account, Place, find_role};
 use crate::order::{Order, Orders, Targets};
 use crate::plan::{self, Goal, Job, Seen, Step};
 use crate::setup;
@@ -31,6 +31,8 @@ pub trait Watcher {
 pub enum End {
     /// The job is over and everything is cleared away.
     Over(BTreeMap<String, u64>),
+    /// Somebody else has deleted the job; what else was made is cleared away.
+    Deleted,
     /// The watcher did not want to follow it any longer; it goes on.
     Left,
 }
@@ -61,11 +63,11 @@ impl Update<'_> {
             self.orders.forget(order)?;
         }
         if let Err(error) = &result
-            && let Some(Failure { cause: Cause::Denied(_), .. }) = error.downcast_ref()
+            && Failure::is_denial(error)
         {
             watcher.say(&format!(
                 "whoever orders updates needs this policy:\n{}",
-                setup::operator_policy(self.place, &order.bucket, &order.role)
+                setup::operator_policy(self.place, &order.bucket, &order.role_arn(self.place))
             ));
         }
         result
@@ -86,7 +88,8 @@ impl Update<'_> {
     }
 
     fn all(&mut self, order: &mut Order, goal: Goal, watcher: &mut dyn Watcher) -> Result<End> {
-        let mut seen = Seen { ended: order.ended.is_some(), ..Seen::default() };
+        let (job_known, ended) = (order.job_known, order.ended.is_some());
+        let mut seen = Seen { job_known, ended, ..Seen::default() };
         let mut told = HashSet::new();
         let mut standing = Standing::default();
         loop {
@@ -127,8 +130,10 @@ impl Update<'_> {
                         arguments.push(("force", ""));
                     }
                     match self.account.call("iot", "cancel-job", &arguments) {
-                        // It ended a moment ago, as the next look at it will show.
-                        Err(error) if Failure::is(&error, &Cause::Other) => {}
+                        // It ended or was deleted a moment ago, as the next look at it will show.
+                        Err(error)
+                            if Failure::is(&error, &Cause::Other)
+                                || Failure::is(&error, &Cause::NotFound) => {}
                         Err(error) => return Err(error),
                         Ok(_) if force => {
                             watcher.say("the job is called off, for things that have begun too");
@@ -140,13 +145,17 @@ impl Update<'_> {
                     (seen.canceled, seen.job) = (true, None);
                 }
                 Step::Note => {
+                    order.deleted = seen.job == Some(Job::Missing);
                     order.ended = Some(standing.counts.clone());
                     self.orders.keep(order)?;
                     seen.ended = true;
                 }
                 Step::Forget => {
                     self.orders.forget(order)?;
-                    return Ok(End::Over(order.ended.clone().unwrap_or_default()));
+                    return Ok(match &order.ended {
+                        _ if order.deleted => End::Deleted,
+                        ended => End::Over(ended.clone().unwrap_or_default()),
+                    });
                 }
                 step => self.take(step, order, &mut seen, watcher)?,
             }
@@ -156,12 +165,16 @@ impl Update<'_> {
     /// How the job stands, as far as that can be asked.
     fn look_at_job(
         &mut self,
-        order: &Order,
+        order: &mut Order,
         seen: &mut Seen,
         told: &mut HashSet<String>,
         standing: &mut Standing,
     ) -> Result<()> {
         let job = self.job(order)?;
+        if job.is_some() {
+            self.know_job(order, seen)?;
+        }
+        let job = job.filter(|job| !job.is_being_deleted());
         seen.job = Some(match &job {
             None => Job::Missing,
             Some(job) if job.is_over() => Job::Over,
@@ -174,6 +187,16 @@ impl Update<'_> {
         Ok(())
     }
 
+    /// Writes down that the job is there, or was.
+    fn know_job(&self, order: &mut Order, seen: &mut Seen) -> Result<()> {
+        seen.job_known = true;
+        if !order.job_known {
+            order.job_known = true;
+            self.orders.keep(order)?;
+        }
+        Ok(())
+    }
+
     /// The steps that are one command each.
     fn take(
         &mut self,
@@ -182,42 +205,43 @@ impl Update<'_> {
         seen: &mut Seen,
         watcher: &mut dyn Watcher,
     ) -> Result<()> {
-        let (id, key, bucket) = (order.id.clone(), order.key(), order.bucket.clone());
+        let (id, key) = (order.id.clone(), order.key());
         let id = id.as_str();
-        let object = [("bucket", bucket.as_str()), ("key", &key)];
+        let key = ("key", key.as_str());
         match step {
             Step::LookForBucket => {
-                let arguments = [("bucket", order.bucket.as_str())];
-                seen.bucket = self.account.has("s3api", "head-bucket", &arguments)?;
+                seen.bucket = Some(self.store(order, "head-bucket", &[])?);
             }
             Step::LookForRole => {
-                let arguments = [("role-name", order.role.as_str())];
-                seen.role = self.account.has("iam", "get-role", &arguments)?;
+                order.role_arn = find_role(self.account, &order.role)?;
+                seen.role = Some(order.role_arn.is_some());
             }
             Step::LookForTargets => {
                 self.look_for_targets(&order.targets)?;
                 seen.targets = Some(true);
             }
             Step::LookForObject => {
-                seen.object = self.account.has("s3api", "head-object", &object)?;
+                seen.object = Some(self.store(order, "head-object", &[key])?);
             }
             Step::Upload => {
                 order.begun = true;
                 self.orders.keep(order)?;
                 let image = self.orders.image(order);
                 let body = std::path::absolute(&image)?.display().to_string();
-                let [bucket, key] = object;
-                self.account.call("s3api", "put-object", &[bucket, key, ("body", &body)])?;
+                let put = self.store(order, "put-object", &[key, ("body", &body)])?;
+                ensure!(put, "there is no store {} any more", order.bucket);
                 watcher.say(&format!("{} uploaded, {} bytes", order.file_kind(), order.size));
                 seen.object = Some(true);
             }
             Step::LookForStream => {
-                seen.stream = self.account.has("iot", "describe-stream", &[("stream-id", id)])?;
+                let stream = [("stream-id", id)];
+                let found = self.account.look_for("iot", "describe-stream", &stream)?;
+                seen.stream = Some(found.is_some());
             }
             Step::MakeStream => {
-                let location = json!({ "bucket": order.bucket, "key": key });
+                let location = json!({ "bucket": order.bucket, "key": key.1 });
                 let files = json!([{ "fileId": 0, "s3Location": location }]).to_string();
-                let role = self.place.role_arn(&order.role);
+                let role = order.role_arn(self.place);
                 let arguments = [("stream-id", id), ("files", &files), ("role-arn", &role)];
                 self.account.call("iot", "create-stream", &arguments)?;
                 watcher.say(&format!("stream {id} made"));
@@ -225,6 +249,7 @@ impl Update<'_> {
             }
             Step::MakeJob => {
                 self.make_job(order)?;
+                self.know_job(order, seen)?;
                 watcher.say(&format!("job {id} made"));
                 seen.job = None;
             }
@@ -233,7 +258,7 @@ impl Update<'_> {
                 seen.stream = Some(false);
             }
             Step::DeleteObject => {
-                self.account.look_for("s3api", "delete-object", &object)?;
+                self.store(order, "delete-object", &[key])?;
                 seen.object = Some(false);
             }
             Step::DeleteJob => {
@@ -245,6 +270,24 @@ impl Update<'_> {
             _ => {}
         }
         Ok(())
+    }
+
+    /// A command about the order's store, which must be the account's own; whether what it is about is there.
+    /// S3's names are one space for all accounts, and a stranger may have made a store of the usual one.
+    fn store(&mut self, order: &Order, operation: &str, more: &Options<'_>) -> Result<bool> {
+        let bucket = order.bucket.as_str();
+        let own = [("bucket", bucket), ("expected-bucket-owner", &self.place.account)];
+        let found = self.account.look_for("s3api", operation, &[&own, more].concat());
+        match found {
+            Err(error) if Failure::is_denial(&error) => {
+                // S3 has one answer for both.
+                Err(error.context(format!(
+                    "either the store {bucket} is another account's (then name one of your own by \
+                     BUCKET=…), or you lack a permission"
+                )))
+            }
+            found => Ok(found?.is_some()),
+        }
     }
 
     fn look_for_targets(&mut self, targets: &Targets) -> Result<()> {
@@ -302,11 +345,10 @@ impl Update<'_> {
         self.account.call("iot", "create-job", &arguments).map(drop)
     }
 
-    /// The job, unless there is none, or only its shadow.
+    /// The job, if there is one, or its shadow.
     fn job(&mut self, order: &Order) -> Result<Option<Standing>> {
         let found = self.account.look_for("iot", "describe-job", &[("job-id", &order.id)])?;
-        let standing = found.map(|answer| Standing::read(&answer["job"]));
-        Ok(standing.filter(|standing| standing.status != "DELETION_IN_PROGRESS"))
+        Ok(found.map(|answer| Standing::read(&answer["job"])))
     }
 
     /// How an order stands, things included; `None` when it has no job yet, or none any more.
@@ -315,7 +357,8 @@ impl Update<'_> {
     /// As [`Update::run`].
     pub fn standing(&mut self, order: &Order) -> Result<Option<Standing>> {
         self.check_place(order)?;
-        let Some(mut standing) = self.job(order)? else { return Ok(None) };
+        let job = self.job(order)?.filter(|job| !job.is_being_deleted());
+        let Some(mut standing) = job else { return Ok(None) };
         self.ask_things(order, &mut standing, &mut HashSet::new())?;
         Ok(Some(standing))
     }

@@ -31,16 +31,24 @@ fn objects(place: &Place, bucket: &str) -> String {
     format!("arn:{}:s3:::{bucket}/updates/*", place.partition)
 }
 
-/// What the role may: read images.
-fn reading(place: &Place, bucket: &str) -> Value {
-    policy(&[allow(&["s3:GetObject", "s3:GetObjectVersion"], &[objects(place, bucket)])])
+/// What is allowed with a store, as long as it is this account's own: a name alone says no account.
+fn allow_in_own_store(place: &Place, actions: &[&str], resource: String) -> Value {
+    let mut statement = allow(actions, &[resource]);
+    statement["Condition"] = json!({ "StringEquals": { "aws:ResourceAccount": place.account } });
+    statement
 }
 
-/// What whoever orders updates may: the policy, as JSON in lines.
+/// What the role may: read images.
+fn reading(place: &Place, bucket: &str) -> Value {
+    let actions = ["s3:GetObject", "s3:GetObjectVersion"];
+    policy(&[allow_in_own_store(place, &actions, objects(place, bucket))])
+}
+
+/// What whoever orders updates may: the policy, as JSON in lines. `role` is the role's ARN.
 #[must_use]
 pub fn operator_policy(place: &Place, bucket: &str, role: &str) -> String {
     let arn = |kind: &str| place.arn(kind, "*");
-    let mut pass = allow(&["iam:PassRole"], &[place.role_arn(role)]);
+    let mut pass = allow(&["iam:PassRole"], &[role.to_owned()]);
     pass["Condition"] = json!({ "StringEquals": { "iam:PassedToService": "iot.amazonaws.com" } });
     let document = policy(&[
         allow(
@@ -56,9 +64,17 @@ pub fn operator_policy(place: &Place, bucket: &str, role: &str) -> String {
         ),
         allow(&["iot:DescribeThing", "iot:DescribeThingGroup"], &[arn("thing"), arn("thinggroup")]),
         allow(&["iot:CreateStream", "iot:DescribeStream", "iot:DeleteStream"], &[arn("stream")]),
-        allow(&["s3:ListBucket"], &[format!("arn:{}:s3:::{bucket}", place.partition)]),
-        allow(&["s3:PutObject", "s3:GetObject", "s3:DeleteObject"], &[objects(place, bucket)]),
-        allow(&["iam:GetRole"], &[place.role_arn(role)]),
+        allow_in_own_store(
+            place,
+            &["s3:ListBucket"],
+            format!("arn:{}:s3:::{bucket}", place.partition),
+        ),
+        allow_in_own_store(
+            place,
+            &["s3:PutObject", "s3:GetObject", "s3:DeleteObject"],
+            objects(place, bucket),
+        ),
+        allow(&["iam:GetRole"], &[role.to_owned()]),
         pass,
     ]);
     serde_json::to_string_pretty(&document).unwrap_or_default()
@@ -117,7 +133,7 @@ mod tests {
     #[test]
     fn no_action_is_a_wildcard_and_no_resource_is_all() {
         let policies = [
-            operator_policy(&place(), "bucket", "role"),
+            operator_policy(&place(), "bucket", &place().role_arn("role")),
             reading(&place(), "bucket").to_string(),
             trust(&place()).to_string(),
         ];
@@ -133,6 +149,9 @@ mod tests {
                     let before = resource.strip_suffix('*').unwrap_or(resource);
                     // Kind of the thing, or the store and the folder.
                     assert!(!before.contains('*') && !before.ends_with(':'), "{resource}");
+                    // The name of a store says no account.
+                    let own = &statement["Condition"]["StringEquals"]["aws:ResourceAccount"];
+                    assert_eq!(resource.contains(":s3:"), *own == "123456789012", "{resource}");
                 }
             }
         }

@@ -4,15 +4,15 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-/// AWS's counts, and what they are called here.
+/// AWS's counts, and what they are called here, in the order in which they are told.
 const COUNTS: [(&str, &str); 7] = [
-    ("numberOfQueuedThings", "waiting"),
-    ("numberOfInProgressThings", "under way"),
     ("numberOfSucceededThings", "updated"),
     ("numberOfFailedThings", "failed"),
     ("numberOfRejectedThings", "refused"),
     ("numberOfTimedOutThings", "took too long"),
     ("numberOfCanceledThings", "called off"),
+    ("numberOfInProgressThings", "under way"),
+    ("numberOfQueuedThings", "waiting"),
 ];
 
 /// A thing of which there is something to say.
@@ -115,15 +115,16 @@ impl Standing {
         }
     }
 
+    /// Whether the job was deleted, and AWS is still at it.
+    pub(crate) fn is_being_deleted(&self) -> bool {
+        self.status == "DELETION_IN_PROGRESS"
+    }
+
     /// In words: `3 updated, 2 under way, 3 waiting`.
     #[must_use]
     pub fn line(&self) -> String {
-        let order =
-            ["updated", "failed", "refused", "took too long", "called off", "under way", "waiting"];
-        let parts: Vec<String> = order
-            .iter()
-            .filter_map(|word| self.counts.get(*word).map(|count| format!("{count} {word}")))
-            .collect();
+        let part = |(_, word): &(_, &str)| Some(format!("{} {word}", self.counts.get(*word)?));
+        let parts: Vec<String> = COUNTS.iter().filter_map(part).collect();
         if parts.is_empty() { "nothing told yet".to_owned() } else { parts.join(", ") }
     }
 }

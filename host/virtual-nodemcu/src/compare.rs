@@ -7,6 +7,7 @@
 use std::ops::Range;
 
 use crate::board::flash::Flash;
+use crate::board::radio::air::Random;
 use crate::board::rom::{Rom, functions, names};
 use crate::board::{Board, ROM};
 use crate::cpu::{Cpu, Stop, sr};
@@ -139,18 +140,13 @@ impl Side {
 
 /// Makes arguments, and the memory that they point to.
 struct Maker {
-    /// splitmix64
-    state: u64,
+    random: Random,
     memory: Vec<u8>,
 }
 
 impl Maker {
     fn next(&mut self) -> u64 {
-        self.state = self.state.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut x = self.state;
-        x = (x ^ x >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        x = (x ^ x >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
-        x ^ x >> 31
+        self.random.word()
     }
 
     fn below(&mut self, n: u32) -> u32 {
@@ -439,7 +435,7 @@ impl<'a> Comparison<'a> {
     /// # Errors
     /// What is wrong with the dump.
     pub fn new(dump: &'a [u8], seed: u64) -> Result<Self, String> {
-        let make = Maker { state: seed, memory: Vec::new() };
+        let make = Maker { random: Random::new(seed), memory: Vec::new() };
         Ok(Self { dump, native: Side::new(None)?, dumped: Side::new(Some(dump))?, make })
     }
 

@@ -216,7 +216,7 @@ impl Builder {
             None => Machine::new(board, serial, net, leds, say),
         };
         machine.follows_baud = true;
-        machine.paced = self.paced;
+        machine.pace(self.paced);
         for text in &self.access_points {
             let added =
                 Settings::parse(text).and_then(|settings| machine.add_access_point(settings));

@@ -288,12 +288,11 @@ fn main() -> ExitCode {
 }
 
 fn run(options: &Options) -> Result<ExitCode> {
-    let snapshot = match &options.load {
-        Some(path) => {
-            Some(Snapshot::read(path).with_context(|| format!("--load {}", path.display()))?)
-        }
-        None => None,
-    };
+    let snapshot = options
+        .load
+        .as_ref()
+        .map(|path| Snapshot::read(path).with_context(|| format!("--load {}", path.display())));
+    let snapshot = snapshot.transpose()?;
     let size = snapshot.as_ref().map_or(options.flash_size << 20, Snapshot::flash_size);
     let mut flash = match &options.flash {
         Some(path) => {
@@ -305,9 +304,8 @@ fn run(options: &Options) -> Result<ExitCode> {
         flash.cut_power_after(bytes);
     }
     if let Some(path) = &options.flash_log {
-        let log = std::fs::File::create(path)
-            .with_context(|| format!("--flash-log {}", path.display()))?;
-        flash.log_to(log);
+        let log = File::create(path);
+        flash.log_to(log.with_context(|| format!("--flash-log {}", path.display()))?);
     }
     flash.set_speed(match options.flash_speed {
         FlashSpeed::AtOnce => flash::Speed::AtOnce,

@@ -15,7 +15,6 @@ use virtual_nodemcu::board::rom::names;
 use virtual_nodemcu::board::serial::{Input, Serial};
 use virtual_nodemcu::board::{Board, ResetCause};
 use virtual_nodemcu::cpu::{Bus as _, sr};
-use virtual_nodemcu::harness::VirtualBoard;
 
 #[path = "board/program.rs"]
 mod program;
@@ -57,11 +56,18 @@ impl Bench {
 
     /// Runs until UART0 or the console has said `text`.
     fn until(&mut self, text: &str) {
+        self.run_until(text, |this| {
+            this.seen.contains(text) || this.console.borrow().contains(text)
+        });
+    }
+
+    /// Runs until it is so.
+    fn run_until(&mut self, what: &str, mut is_so: impl FnMut(&mut Self) -> bool) {
         let start = Instant::now();
-        while !self.seen.contains(text) && !self.console.borrow().contains(text) {
+        while !is_so(self) {
             assert!(
                 start.elapsed() < Duration::from_secs(60),
-                "no {text:?}\nserial: {}\nconsole: {}",
+                "no {what:?}\nserial: {}\nconsole: {}",
                 self.seen,
                 self.console.borrow()
             );
@@ -118,13 +124,9 @@ fn a_crash_shows_on_the_console_whoever_handles_it_and_again_after_each_reset() 
     bench.until("rst cause:4");
     bench.until("exception 28 LoadProhibited at 0x401");
     bench.until("the ROM waits for the watchdog");
-    let crashes =
-        |bench: &Bench| bench.console.borrow().matches("exception 28 LoadProhibited").count();
-    let start = Instant::now();
-    while crashes(&bench) < 2 {
-        assert!(start.elapsed() < Duration::from_secs(60));
-        bench.machine.run(Some(Duration::from_millis(10)));
-    }
+    bench.run_until("second crash", |bench| {
+        bench.console.borrow().matches("exception 28 LoadProhibited").count() >= 2
+    });
     let console = bench.console.borrow();
     assert!(console.contains("reset: watchdog; boot from: flash"), "{console}");
 }
@@ -179,7 +181,7 @@ fn no_program_breaks_the_board() {
     };
     let mut bench = Bench::new(&[], Some(Net::new()));
     // Some of it sleeps lightly, and the board's time goes far.
-    bench.machine.paced = false;
+    bench.machine.pace(false);
     let ap = Settings::parse("ssid=home,psk=correct horse,channel=6").unwrap();
     bench.machine.add_access_point(ap).unwrap();
     // Where something is, and the edges.
@@ -337,7 +339,6 @@ fn the_boards_time_never_runs_ahead_of_the_wall_clock() {
     let mut bench = Bench::new(&program::images("led"), Some(Net::new()));
     bench.machine.add_access_point(Settings::parse("ssid=cafe").unwrap()).unwrap();
     bench.until("done\n");
-    let time = |bench: &Bench| bench.machine.board.clock.nanoseconds(bench.machine.cpu.cycles());
     let (start, before) = (Instant::now(), time(&bench));
     bench.machine.run(Some(Duration::from_millis(500)));
     let passed = Duration::from_nanos(time(&bench) - before);
@@ -396,17 +397,10 @@ fn a_program_takes_the_radios_interrupt_as_nmi() {
     bench.until("ready\n");
     let mut frame = [&MAC[..], &[2, 0, 0, 0, 0, 1, 0x12, 0x34]].concat();
     frame.resize(80, 0);
-    let start = Instant::now();
-    while !bench.seen.contains("done\n") {
-        assert!(start.elapsed() < Duration::from_secs(60), "{}", bench.seen);
-        for _ in 0..100 {
-            bench.machine.board.radio.air.aps[0].deliver(&frame);
-        }
-        bench.machine.run(Some(Duration::from_millis(10)));
-        for bytes in bench.output.try_iter() {
-            bench.seen.push_str(&String::from_utf8_lossy(&bytes));
-        }
-    }
+    bench.run_until("done", |bench| {
+        (0..100).for_each(|_| bench.machine.board.radio.air.aps[0].deliver(&frame));
+        bench.seen.contains("done\n")
+    });
     assert!(!bench.seen.contains("BAD"), "{}", bench.seen);
     for line in ["ok beacons by NMI", "ok association", "ok the NMI struck at its own exit"] {
         assert!(bench.seen.contains(line), "{}", bench.seen);
@@ -456,7 +450,7 @@ fn what_is_not_modelled_is_named_once_and_not_without_end() {
 #[test]
 fn a_program_that_resets_itself_again_and_again_is_counted() {
     let mut bench = Bench::new(&program::images("restarts"), None);
-    bench.machine.paced = false;
+    bench.machine.pace(false);
     assert_eq!(bench.machine.run_for(Duration::from_secs(3)), None);
     let console = bench.console.borrow();
     let said = console.lines().filter(|line| line.starts_with("reset: asked")).count();
@@ -493,11 +487,7 @@ fn light_sleep_and_gpio16() {
 /// A text comes in pieces, and a character's bytes in different ones.
 #[test]
 fn the_harness_finds_what_is_not_ascii() {
-    let mut builder = VirtualBoard::builder().unpaced();
-    for (offset, image) in program::images("echo") {
-        builder = builder.image(offset, &image);
-    }
-    let mut board = builder.build().unwrap();
+    let mut board = program::board("echo").build().unwrap();
     board.wait_for("echo> ", Duration::from_secs(60)).unwrap();
     let text = b"21.5 \xC2\xB0C, 3 \xE2\x82\xAC, \xF0\x9F\x8C\xA1 \xC2\xFF\xE2\x82.";
     for byte in text {
@@ -516,7 +506,7 @@ fn a_deep_sleep_is_one_however_the_board_is_run() {
         let mut bench = Bench::new(&program::images("deep_sleep"), None);
         bench.machine.wake_wire = wired;
         bench.until("deep sleep for 10.000 s");
-        bench.machine.paced = paced;
+        bench.machine.pace(paced);
         let cycles = bench.machine.cpu.cycles();
         (bench, cycles)
     };

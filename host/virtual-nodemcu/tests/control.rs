@@ -63,6 +63,14 @@ impl Bench {
     }
 }
 
+/// An answer has this in it, by key.
+#[track_caller]
+fn has(answer: &Value, wanted: Value) {
+    for (key, value) in wanted.as_object().unwrap() {
+        assert_eq!(&answer[key], value, "{key}: {answer}");
+    }
+}
+
 fn connect(socket: &Path) -> Remote {
     let start = std::time::Instant::now();
     let remote = loop {
@@ -87,17 +95,14 @@ fn pins_are_read_held_pulled_and_watched() {
     let mut bench = Bench::new(&[]);
     bench.ask(json!({ "do": "listen", "serial": true, "pins": ["D1", 2] }));
     let pin = bench.ask(json!({ "do": "pin", "pin": "D1" }));
-    assert_eq!((&pin["pin"], &pin["by"], &pin["high"]), (&json!(5), &json!("pull"), &json!(true)));
+    has(&pin, json!({ "pin": 5, "by": "pull", "high": true }));
     let pin = bench.ask(json!({ "do": "pin", "pin": 5, "level": "low" }));
-    assert_eq!(
-        (&pin["held"], &pin["by"], &pin["high"]),
-        (&json!("low"), &json!("outside"), &json!(false))
-    );
+    has(&pin, json!({ "held": "low", "by": "outside", "high": false }));
     let first = bench.event("D1 falls", |event| event["event"] == "level" && event["pin"] == 5);
     assert_eq!(first["high"], false);
     bench.ask(json!({ "do": "pin", "pin": "GPIO5", "level": "open", "pull": "down" }));
     let pin = bench.ask(json!({ "do": "pin", "pin": "D1", "pull": "up" }));
-    assert_eq!((&pin["held"], &pin["high"]), (&json!("open"), &json!(true)));
+    has(&pin, json!({ "held": "open", "high": true }));
     let second = bench.event("D1 rises", |event| event["event"] == "level" && event["pin"] == 5);
     assert_eq!(second["high"], true);
     assert!(second["time_ns"].as_u64() > first["time_ns"].as_u64());
@@ -111,25 +116,13 @@ fn pins_are_read_held_pulled_and_watched() {
     let status = bench.ask(json!({ "do": "status" }));
     assert_eq!(status["leds"], json!([{ "name": "blue", "pin": 2, "lit": true }]));
     let pins = bench.ask(json!({ "do": "pins" }));
-    assert_eq!(
-        (&pins["pins"][2]["by"], &pins["pins"][2]["output"]),
-        (&json!("chip"), &json!(true))
-    );
-    assert_eq!(
-        (&pins["pins"][2]["name"], &pins["pins"][15]["pull"]),
-        (&json!("D4"), &json!("down"))
-    );
+    has(&pins["pins"][2], json!({ "by": "chip", "output": true, "name": "D4" }));
+    assert_eq!(pins["pins"][15]["pull"], "down");
     bench.ask(json!({ "do": "pin", "pin": "D0", "level": "low" }));
     let pins = bench.ask(json!({ "do": "pins" }));
-    let d0 = &pins["pins"][16];
-    assert_eq!(
-        (&d0["name"], &d0["high"], &d0["by"]),
-        (&json!("D0"), &json!(false), &json!("outside"))
-    );
-    bench.refuses(
-        json!({ "do": "pin", "pin": 5, "level": "half" }),
-        "level: one of low, high, open",
-    );
+    has(&pins["pins"][16], json!({ "name": "D0", "high": false, "by": "outside" }));
+    let half = json!({ "do": "pin", "pin": 5, "level": "half" });
+    bench.refuses(half, "level: one of low, high, open");
     bench.refuses(json!({ "do": "pin", "level": "low" }), "pin: a number");
     bench.refuses(json!({ "do": "pin", "pin": 5, "pull": 3 }), "pull: a text");
     bench.refuses(json!({ "do": "listen", "pins": ["D77"] }), "D77");
@@ -160,7 +153,7 @@ fn the_serial_port_buttons_power_and_straps() {
     bench.ask(json!({ "do": "button", "pressed": false }));
     bench.ask(json!({ "do": "power", "on": false }));
     let off = bench.ask(json!({ "do": "status" }));
-    assert_eq!((&off["powered"], &off["held"]), (&json!(false), &json!(true)));
+    has(&off, json!({ "powered": false, "held": true }));
     bench.refuses(json!({ "do": "reset" }), "the power is off");
     bench.ask(json!({ "do": "button", "name": "RST", "pressed": true }));
     bench.ask(json!({ "do": "button", "name": "RST", "pressed": false }));
@@ -168,8 +161,7 @@ fn the_serial_port_buttons_power_and_straps() {
     bench.ask(json!({ "do": "power", "on": true }));
     bench.says("echo> ");
     let on = bench.ask(json!({ "do": "status" }));
-    assert_eq!((&on["boot"], &on["reset"], &on["held"]), (&json!(3), &json!(1), &json!(false)));
-    assert_eq!((&on["adc"], &on["flash_size"]), (&json!(512), &json!(4 << 20)));
+    has(&on, json!({ "boot": 3, "reset": 1, "held": false, "adc": 512, "flash_size": 4 << 20 }));
     assert_eq!(bench.ask(json!({ "do": "adc", "value": 3 })), json!({ "value": 3 }));
     bench.refuses(json!({ "do": "adc", "value": 1024 }), "from 0 to 1023");
     bench.refuses(json!({ "do": "button", "name": "BOOT" }), "FLASH or RST");
@@ -183,17 +175,14 @@ fn the_serial_port_buttons_power_and_straps() {
 fn parts_come_change_and_go() {
     let mut bench = Bench::new(&["--part", "dht22:D5,name=room,temperature=19"]);
     let parts = bench.ask(json!({ "do": "parts" }));
-    assert_eq!((&parts[0]["name"], &parts[0]["pins"]), (&json!("room"), &json!([14])));
+    has(&parts[0], json!({ "name": "room", "pins": [14] }));
     let state = bench.ask(json!({ "do": "part", "part": "room", "temperature": -3.5 }));
     assert_eq!(state["temperature"], -3.5);
     let added = bench.ask(json!({ "do": "part.add", "settings": "button:D1,bounce_ms=0" }));
     assert_eq!(added["name"], "button");
     bench.ask(json!({ "do": "part", "part": "button", "pressed": true }));
     let pin = bench.ask(json!({ "do": "pin", "pin": "D1" }));
-    assert_eq!(
-        (&pin["high"], &pin["by"], &pin["parts"]),
-        (&json!(false), &json!("part"), &json!(["button"]))
-    );
+    has(&pin, json!({ "high": false, "by": "part", "parts": ["button"] }));
     bench.ask(json!({ "do": "part.remove", "part": "button" }));
     assert_eq!(bench.ask(json!({ "do": "pin", "pin": "D1" }))["high"], true, "its wire is gone");
     bench.refuses(json!({ "do": "part.remove", "part": "button" }), "there is no button");

@@ -218,16 +218,18 @@ fn what_cannot_be_debugged_is_refused_with_the_reason() {
         (&["--gdb", &taken], &taken),
         (&["--gdb-wait"], "--gdb"),
     ] {
-        let output = Command::new(env!("CARGO_BIN_EXE_virtual-nodemcu"))
-            .arg("--flash")
-            .arg(&program.flash)
-            .args(options)
-            .output()
-            .unwrap();
-        let text = String::from_utf8_lossy(&output.stderr);
-        assert!(!output.status.success(), "{options:?}");
-        assert!(text.contains(reason), "{options:?}: {text}");
+        refused(&[&["--flash", program.flash.to_str().unwrap()], options].concat(), reason);
     }
+}
+
+/// A board with these options does not start, and says so.
+#[track_caller]
+fn refused(options: &[&str], reason: &str) {
+    let output =
+        Command::new(env!("CARGO_BIN_EXE_virtual-nodemcu")).args(options).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success(), "{options:?}");
+    assert!(text.contains(reason), "{options:?}: {text}");
 }
 
 #[test]
@@ -252,11 +254,7 @@ fn a_board_that_cannot_start_says_why() {
         (&["--flash", &free, "--flash-size", "3"], "the sizes are"),
         (&["--flash", &free, "--mac", "01:00:00:00:00:00"], "group address"),
     ] {
-        let output =
-            Command::new(env!("CARGO_BIN_EXE_virtual-nodemcu")).args(options).output().unwrap();
-        let text = String::from_utf8_lossy(&output.stderr);
-        assert!(!output.status.success(), "{options:?}");
-        assert!(text.contains(reason), "{options:?}: {text}");
+        refused(options, reason);
     }
     assert!(running.interrupt().success());
 }

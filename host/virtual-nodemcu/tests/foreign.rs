@@ -136,6 +136,12 @@ impl Session {
         answer.unwrap_or_else(|| panic!("no answer to {text:?}: {:?}", self.seen)).trim().to_owned()
     }
 
+    /// Waits until MicroPython is at its prompt.
+    fn booted(&mut self) {
+        self.until("MicroPython v1.10");
+        self.until(">>> ");
+    }
+
     /// The same at Python's prompt.
     fn python(&mut self, text: &str) -> String {
         self.ask(text, ">>> ")
@@ -145,8 +151,7 @@ impl Session {
 #[test]
 fn micropython_computes_keeps_files_and_survives_resets() {
     let mut s = Session::new("micropython-1.10.0.bin", 4, &["--wake-wire"]);
-    s.until("MicroPython v1.10");
-    s.until(">>> ");
+    s.booted();
     assert_eq!(s.python("2**70 // 3, 2.5 * 3, -7 % 5"), "(393530540239137101141, 7.5, 3)");
     assert_eq!(s.python("'%08x %s' % (48879, 'text')"), "'0000beef text'");
     // More than any buffer of the program holds.
@@ -178,8 +183,7 @@ fn micropython_computes_keeps_files_and_survives_resets() {
     s.python("rtc.memory(b'survives')");
     s.line("machine.reset()");
     s.board.line("reset: asked for by the program");
-    s.until("MicroPython v1.10");
-    s.until(">>> ");
+    s.booted();
     s.python("import machine");
     assert_eq!(s.python("machine.RTC().memory()"), "b'survives'");
     s.python("rtc = machine.RTC()");
@@ -187,16 +191,14 @@ fn micropython_computes_keeps_files_and_survives_resets() {
     s.python("rtc.alarm(rtc.ALARM0, 500)");
     s.line("machine.deepsleep()");
     s.board.line("reset: end of deep sleep");
-    s.until("MicroPython v1.10");
-    s.until(">>> ");
+    s.booted();
     s.python("import machine");
     assert_eq!(s.python("machine.reset_cause() == machine.DEEPSLEEP_RESET"), "True");
     assert_eq!(s.python("machine.RTC().memory()"), "b'survives'");
     assert_eq!(s.python("len(open('note').read())"), "1500");
     s.line("machine.disable_irq(); [0 for _ in iter(int, 1)]");
     s.board.line("reset: watchdog");
-    s.until("MicroPython v1.10");
-    s.until(">>> ");
+    s.booted();
     assert_eq!(s.python("1 + 1"), "2");
 }
 

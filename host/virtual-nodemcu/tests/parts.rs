@@ -13,18 +13,15 @@ const PATIENCE: Duration = Duration::from_secs(120);
 
 #[test]
 fn a_program_reads_sensors_draws_turns_a_servo_and_hears_a_button() {
-    let mut builder = VirtualBoard::builder()
-        .unpaced()
+    let mut board = program::board("parts")
         .part("dht22:D4,temperature=-7.5,humidity=61.3")
         .part("ds18b20:D5,temperature=21.0625")
         .part("bme280:D2+D1,temperature=25.08")
         .part("ssd1306:D2+D1")
         .part("servo:D6")
-        .part("button:D3,name=key");
-    for (offset, image) in program::images("parts") {
-        builder = builder.image(offset, &image);
-    }
-    let mut board = builder.build().unwrap();
+        .part("button:D3,name=key")
+        .build()
+        .unwrap();
     board.set_adc(700);
     let said = board.wait_for("press\n", PATIENCE).unwrap();
     // 61.3 % is 0265, -7.5 degrees 804B.

@@ -15,6 +15,20 @@ const CAFE: &str = "ssid=cafe,channel=11,rssi=-70";
 const SECRET: &str = "ssid=secret,channel=1,hidden";
 const HOST: [u8; 6] = [0x52, 0x55, 10, 0, 2, 2];
 
+/// A station that has joined [`HOME`].
+fn at_home() -> Station {
+    let mut station = Station::new(&[HOME]);
+    assert!(station.join_wpa2("home", "correct horse", 6));
+    station
+}
+
+/// A station that has joined an open network with these settings.
+fn at_cafe(settings: &str) -> Station {
+    let mut station = Station::new(&[&format!("ssid=cafe,channel=11{settings}")]);
+    assert!(station.join("cafe", 11, &[]));
+    station
+}
+
 /// Whether the access point has said so.
 fn said(station: &mut Station, text: &str) -> bool {
     let log = station.ap().take_log();
@@ -115,8 +129,7 @@ fn beacons_come_every_102400_microseconds_and_tell_the_time() {
 
 #[test]
 fn an_open_network_passes_data() {
-    let mut station = Station::new(&["ssid=cafe,channel=11"]);
-    assert!(station.join("cafe", 11, &[]));
+    let mut station = at_cafe("");
     assert!(said(&mut station, "joined"));
     exchange(&mut station);
     // 1514 bytes need three descriptors.
@@ -128,8 +141,7 @@ fn an_open_network_passes_data() {
 
 #[test]
 fn wpa2_passes_data_encrypted() {
-    let mut station = Station::new(&[HOME]);
-    assert!(station.join_wpa2("home", "correct horse", 6));
+    let mut station = at_home();
     assert!(said(&mut station, "joined by WPA2"));
     exchange(&mut station);
     station.deliver(&from_host(MAC, 1500));
@@ -144,8 +156,7 @@ fn wpa2_passes_data_encrypted() {
 
 #[test]
 fn the_access_point_drops_what_is_not_protected_right() {
-    let mut station = Station::new(&[HOME]);
-    assert!(station.join_wpa2("home", "correct horse", 6));
+    let mut station = at_home();
     exchange(&mut station);
     let plain = |station: &Station, flags: u8, number: u64| {
         let mut frame = frame::header(kind::DATA, flag::TO_DS | flags, [station.bssid, MAC, HOST]);
@@ -181,8 +192,7 @@ fn a_wrong_passphrase_ends_in_a_deauthentication() {
 
 #[test]
 fn frames_take_their_time_and_retries_are_told() {
-    let mut station = Station::new(&["ssid=cafe,channel=11"]);
-    assert!(station.join("cafe", 11, &[]));
+    let mut station = at_cafe("");
     station.wait(30_000);
     // In between beacons: 1500 bytes at 54 Mbit/s, at 1 Mbit/s.
     let mut frame = frame::header(kind::DATA, flag::TO_DS, [station.bssid, MAC, HOST]);
@@ -241,8 +251,7 @@ fn loss_is_repaired_by_retries() {
 
 #[test]
 fn a_full_ring_loses_frames_and_goes_on() {
-    let mut station = Station::new(&["ssid=cafe,channel=11,beacons=off"]);
-    assert!(station.join("cafe", 11, &[]));
+    let mut station = at_cafe(",beacons=off");
     // The chain ends behind the third descriptor; the handler is held up by the gate.
     let next = station.load(0x3FF2_0018);
     let mut last = next;
@@ -276,8 +285,7 @@ fn a_full_ring_loses_frames_and_goes_on() {
 /// round the ring and over them.
 #[test]
 fn frames_that_wait_are_not_written_over() {
-    let mut station = Station::new(&["ssid=cafe,channel=11,beacons=off"]);
-    assert!(station.join("cafe", 11, &[]));
+    let mut station = at_cafe(",beacons=off");
     station.wait(50_000);
     station.store(0x3FF0_0000, 0);
     station.store(0x3FF2_0C18, 0);
@@ -297,8 +305,7 @@ fn frames_that_wait_are_not_written_over() {
 
 #[test]
 fn group_keys_change() {
-    let mut station = Station::new(&[HOME]);
-    assert!(station.join_wpa2("home", "correct horse", 6));
+    let mut station = at_home();
     for id in [2, 1, 2] {
         act(&mut station, &Action::Rekey);
         assert_eq!(station.group_handshake(500), Some(id));
@@ -316,8 +323,7 @@ fn group_keys_change() {
 
 #[test]
 fn what_is_replayed_or_forged_reaches_the_station() {
-    let mut station = Station::new(&[HOME]);
-    assert!(station.join_wpa2("home", "correct horse", 6));
+    let mut station = at_home();
     exchange(&mut station);
     for (replay, what) in [(Replay::Message1, info::MESSAGE_1), (Replay::Message3, info::MESSAGE_3)]
     {
@@ -327,14 +333,12 @@ fn what_is_replayed_or_forged_reaches_the_station() {
     }
     let first = station.await_frame(&[kind::DATA], 1);
     assert!(first.is_none());
-    act(&mut station, &Action::Replay(Replay::Data));
-    let again = station.await_frame(&[kind::DATA], 100).unwrap();
-    let header = again.body()[..8].try_into().unwrap();
-    let number = crypto::ccmp_pn(header);
-    act(&mut station, &Action::Replay(Replay::Data));
-    let again = station.await_frame(&[kind::DATA], 100).unwrap();
-    let header = again.body()[..8].try_into().unwrap();
-    assert_eq!(crypto::ccmp_pn(header), number, "the same packet number");
+    let [number, again] = [0, 1].map(|_| {
+        act(&mut station, &Action::Replay(Replay::Data));
+        let again = station.await_frame(&[kind::DATA], 100).unwrap();
+        crypto::ccmp_pn(again.body()[..8].try_into().unwrap())
+    });
+    assert_eq!(again, number, "the same packet number");
     for forge in [Forge::Message1, Forge::Message3, Forge::Group, Forge::Malformed] {
         act(&mut station, &Action::Forge(forge));
         let bytes = station.await_data(frame::EAPOL, 100).unwrap();
@@ -392,8 +396,7 @@ fn who_may_not_come_in_is_told() {
 
 #[test]
 fn the_access_point_comes_and_goes() {
-    let mut station = Station::new(&[HOME]);
-    assert!(station.join_wpa2("home", "correct horse", 6));
+    let mut station = at_home();
     act(&mut station, &Action::Switch { channel: 9, beacons: 3 });
     let announced = station
         .await_that(|r| frame::find_element(&r.frame[36..], 37).is_some(), 300)
@@ -420,8 +423,7 @@ fn the_access_point_comes_and_goes() {
 
 #[test]
 fn a_sleeping_station_is_told_by_the_beacon_and_fetches_its_frames() {
-    let mut station = Station::new(&[HOME]);
-    assert!(station.join_wpa2("home", "correct horse", 6));
+    let mut station = at_home();
     let null = |station: &Station, flags| {
         frame::header(kind::NULL, flag::TO_DS | flags, [station.bssid, MAC, station.bssid])
     };
@@ -443,8 +445,7 @@ fn a_sleeping_station_is_told_by_the_beacon_and_fetches_its_frames() {
 /// and what is for the station is given frame by frame as it asks.
 #[test]
 fn a_sleeping_station_gets_broadcasts_behind_the_beacon_and_polls_for_its_own() {
-    let mut station = Station::new(&[HOME]);
-    assert!(station.join_wpa2("home", "correct horse", 6));
+    let mut station = at_home();
     let doze =
         frame::header(kind::NULL, flag::TO_DS | flag::POWER, [station.bssid, MAC, station.bssid]);
     assert!(station.send(doze, RATE_6M, 0));
@@ -484,8 +485,7 @@ fn a_sleeping_station_gets_broadcasts_behind_the_beacon_and_polls_for_its_own() 
 /// As libphy closes and opens the radio between beacons.
 #[test]
 fn who_has_its_receiver_off_hears_nothing_and_acknowledges_nothing() {
-    let mut station = Station::new(&["ssid=cafe,channel=11"]);
-    assert!(station.join("cafe", 11, &[]));
+    let mut station = at_cafe("");
     exchange(&mut station);
     let state = station.load(0x3FF2_0C70);
     station.store(0x3FF2_0C70, state & !2);
@@ -504,8 +504,7 @@ fn who_has_its_receiver_off_hears_nothing_and_acknowledges_nothing() {
 
 #[test]
 fn dhcp_can_be_off() {
-    let mut station = Station::new(&["ssid=cafe,channel=11,dhcp=off"]);
-    assert!(station.join("cafe", 11, &[]));
+    let mut station = at_cafe(",dhcp=off");
     let mut request = vec![0x45, 0, 0, 28, 0, 0, 0, 0, 64, 17, 0, 0];
     request.extend([0, 0, 0, 0, 255, 255, 255, 255, 0, 68, 0, 67, 0, 8, 0, 0]);
     assert!(station.send_data([0xFF; 6], [8, 0], &request, RATE_6M));
@@ -575,8 +574,7 @@ fn what_older_libraries_want_of_the_end_of_a_frame() {
 #[test]
 fn slots_that_are_broken_or_given_up() {
     const SENT: u32 = 1 << 19;
-    let mut station = Station::new(&["ssid=cafe,channel=11,beacons=off"]);
-    assert!(station.join("cafe", 11, &[]));
+    let mut station = at_cafe(",beacons=off");
     let frame = frame::header(kind::NULL, flag::TO_DS, [station.bssid, MAC, station.bssid]);
     assert_eq!(station.transmit(&frame, RATE_6M, 9).result, 4, "no such key");
     // A descriptor that is not in RAM, one without an end, a length of nothing.

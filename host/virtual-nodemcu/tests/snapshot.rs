@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sha1::{Digest as _, Sha1};
 use virtual_nodemcu::board::machine::Machine;
-use virtual_nodemcu::harness::{Builder, VirtualBoard};
+use virtual_nodemcu::harness::VirtualBoard;
 use virtual_nodemcu::snapshot::{Damaged, Snapshot};
 
 #[path = "board/process.rs"]
@@ -13,13 +13,6 @@ mod process;
 mod program;
 
 use process::Process;
-
-fn builder(test: &str) -> Builder {
-    let images = program::images(test);
-    images.iter().fold(VirtualBoard::builder().unpaced(), |builder, (offset, image)| {
-        builder.image(*offset, image)
-    })
-}
 
 fn bytes(machine: &mut Machine) -> Vec<u8> {
     machine.save().unwrap()
@@ -36,7 +29,7 @@ fn loaded(bytes: &[u8]) -> Result<VirtualBoard, String> {
 #[test]
 fn a_copy_goes_on_as_the_original_does() {
     for (test, moments) in [("speed", 60), ("chip", 12), ("watchdog", 12)] {
-        let mut board = builder(test).build().unwrap();
+        let mut board = program::board(test).build().unwrap();
         for moment in 0..moments {
             // Odd numbers of cycles, from the middle of everything.
             board.machine.run_for(Duration::from_nanos(1_234_567 + 131_071 * moment));
@@ -78,19 +71,19 @@ fn the_serial_loader_goes_on_in_the_middle_of_a_frame() {
 #[test]
 fn what_cannot_be_kept_is_refused() {
     let refused = |board: &mut VirtualBoard| board.machine.save().unwrap_err().to_string();
-    let mut board = builder("led").part("led:D1").build().unwrap();
+    let mut board = program::board("led").part("led:D1").build().unwrap();
     assert!(refused(&mut board).contains("parts are wired"), "{}", refused(&mut board));
-    let mut board = builder("led").access_point("ssid=home").build().unwrap();
+    let mut board = program::board("led").access_point("ssid=home").build().unwrap();
     assert!(refused(&mut board).contains("access points are on"), "{}", refused(&mut board));
-    let mut board = builder("led").build().unwrap();
+    let mut board = program::board("led").build().unwrap();
     board.machine.set_power(false);
     assert!(refused(&mut board).contains("the power is off"), "{}", refused(&mut board));
-    let mut board = builder("led").build().unwrap();
+    let mut board = program::board("led").build().unwrap();
     board.machine.press_reset(true);
     assert!(refused(&mut board).contains("held in reset"), "{}", refused(&mut board));
 
     // Whoever loads it wires its own.
-    let mut board = builder("led").build().unwrap();
+    let mut board = program::board("led").build().unwrap();
     let snapshot = board.save().unwrap();
     let builder = VirtualBoard::builder().snapshot(&snapshot);
     let loaded = builder.part("led:D1").access_point("ssid=home").build().unwrap();
@@ -103,7 +96,7 @@ fn what_cannot_be_kept_is_refused() {
 /// With a sum that is right, so that it is the contents that have to be refused, or run.
 #[test]
 fn damaged_snapshots_are_refused_or_run_and_none_panics() {
-    let mut board = builder("speed").build().unwrap();
+    let mut board = program::board("speed").build().unwrap();
     board.run(Duration::from_millis(30));
     let saved = bytes(&mut board.machine);
     let body = saved.len() - 20;

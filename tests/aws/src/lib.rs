@@ -18,7 +18,7 @@
 //! assert!(bed.seen().contains(&"create-thing".to_owned()));
 //! ```
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::{BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
@@ -27,6 +27,8 @@ use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use process::files;
 use process::programs::Owned;
 use process::python;
@@ -41,6 +43,8 @@ use things::topics::Topics;
 
 /// The stand-in's account id; moto's.
 pub const ACCOUNT: &str = "123456789012";
+/// Another account, which has a store as well.
+const STRANGER: &str = "999999999999";
 
 /// What the proxy does to a call.
 #[derive(Clone, Debug)]
@@ -67,6 +71,10 @@ struct Rules {
     signed: HashMap<String, String>,
     /// Streams, which moto does not have, by id: what they were made of.
     streams: HashMap<String, Value>,
+    /// Documents of the jobs that `create-ota-update` makes, by its ids.
+    documents: HashMap<String, Value>,
+    /// Stores of the other account, which lets everybody do everything with them.
+    strangers: HashSet<String>,
     /// The endpoint: moto has another one each time, AWS the same.
     endpoint: Option<Value>,
     /// Whether certificates are left as moto makes them.
@@ -165,15 +173,17 @@ impl Bed {
     /// The AWS CLI in this account.
     #[must_use]
     pub fn cli(&self) -> Cli {
-        Cli::new(quick_aws().to_owned())
-            .with_region(Some(self.region.clone()))
-            .with_environment(&self.environment())
-            .with_patience(Patience {
+        Cli {
+            region: Some(self.region.clone()),
+            environment: self.environment(),
+            patience: Patience {
                 tries: 3,
                 pause: Duration::from_millis(10),
                 let_go: Duration::from_secs(4),
                 ..Patience::default()
-            })
+            },
+            ..Cli::new(quick_aws().to_owned())
+        }
     }
 
     /// Does something in a new session.
@@ -276,6 +286,27 @@ impl Bed {
     #[must_use]
     pub fn streams(&self) -> Vec<String> {
         self.rules.lock().unwrap().streams.keys().cloned().collect()
+    }
+
+    /// Makes a store in another account, which lets everybody do everything with it.
+    pub fn make_strangers_store(&self, bucket: &str) {
+        let request =
+            s3_request("PUT", &format!("/{bucket}"), &format!("x-moto-account-id: {STRANGER}\r\n"));
+        let answer = exchange(moto(), request.as_bytes());
+        assert!(answer.status < 300, "{bucket}: {}", answer.text());
+        self.rules.lock().unwrap().strangers.insert(bucket.to_owned());
+    }
+
+    /// What a stream was made of.
+    #[must_use]
+    pub fn stream(&self, id: &str) -> Value {
+        self.rules.lock().unwrap().streams[id].clone()
+    }
+
+    /// The document of the job that `create-ota-update` has made.
+    #[must_use]
+    pub fn ota_document(&self, id: &str) -> Value {
+        self.rules.lock().unwrap().documents[id].clone()
     }
 
     /// A question to moto, past the proxy.
@@ -421,6 +452,15 @@ impl Answer {
     }
 }
 
+/// A request to moto's S3, past the proxy; `more` are headers.
+fn s3_request(method: &str, path: &str, more: &str) -> String {
+    format!(
+        "{method} {path} HTTP/1.1\r\nHost: s3\r\nContent-Length: 0\r\nConnection: close\r\n{more}\
+         Authorization: AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/s3/aws4_request, \
+         SignedHeaders=host, Signature=x\r\n\r\n"
+    )
+}
+
 /// Sends a request that asks for the connection to be closed, and reads all that comes.
 fn exchange(port: u16, request: &[u8]) -> Answer {
     let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap();
@@ -492,6 +532,10 @@ fn serve(stream: TcpStream, moto: u16, rules: &Mutex<Rules>, authority: &Issuer<
         Some(Fault::Error(status, code, message)) => error(&operation, *status, code, message),
         Some(Fault::Answer(body)) => plain(200, body),
         _ if operation.ends_with("-stream") => streams(&head, &body, &operation, rules),
+        _ if operation == "create-ota-update" => ota_update(&head, &body, moto, rules),
+        _ if is_owner_wrong(&head, &operation, rules) => {
+            error(&operation, 403, "AccessDenied", "Access Denied")
+        }
         _ => forward(&head, &body, moto, rules, authority, &operation),
     };
     match &fault {
@@ -604,6 +648,54 @@ fn streams(head: &str, body: &[u8], operation: &str, rules: &Mutex<Rules>) -> An
     }
 }
 
+/// The document that AWS IoT makes of an OTA update by MQTT with a signature of one's own: the signature,
+/// which comes as a blob, stands there as a text, and what was not given as null.
+fn ota_update(head: &str, body: &[u8], moto: u16, rules: &Mutex<Rules>) -> Answer {
+    let id = head.split(' ').nth(1).unwrap().rsplit('/').next().unwrap().to_owned();
+    let order: Value = serde_json::from_slice(body).unwrap();
+    let file = &order["files"][0];
+    let signing = &file["codeSigning"]["customCodeSigning"];
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let signature = STANDARD.decode(text(&signing["signature"]["inlineDocument"])).unwrap();
+    let [hash, algorithm] = ["hashAlgorithm", "signatureAlgorithm"]
+        .map(|name| text(&signing[name]).to_ascii_lowercase());
+    let location = &file["fileLocation"]["s3Location"];
+    let [bucket, key] = ["bucket", "key"].map(|name| text(&location[name]));
+    let object = s3_request("HEAD", &format!("/{bucket}/{key}"), "");
+    let object = exchange_head(moto, object.as_bytes());
+    let headers = object.head.lines().filter_map(|line| line.split_once(": "));
+    let mut sizes = headers.filter(|(name, _)| name.eq_ignore_ascii_case("content-length"));
+    let size: u64 = match sizes.next() {
+        Some((_, size)) if object.status == 200 => size.parse().unwrap(),
+        _ => return error("create-ota-update", 400, "InvalidRequestException", "no such object"),
+    };
+    let mut described = serde_json::json!({
+        "filepath": file["fileName"], "filesize": size, "fileid": 0,
+        "certfile": signing["certificateChain"]["certificateName"],
+        "update_data_url": null, "auth_scheme": null,
+    });
+    described[format!("sig-{hash}-{algorithm}")] = String::from_utf8_lossy(&signature).into();
+    let document = serde_json::json!({ "afr_ota": {
+        "protocols": order["protocols"], "streamname": format!("AFR_OTA-{id}"), "files": [described],
+    } });
+    let answer = serde_json::json!({ "otaUpdateId": id }).to_string();
+    rules.lock().unwrap().documents.insert(id, document);
+    plain(200, &answer)
+}
+
+/// Whether a call about a store expects another owner than it has, which moto does not look at.
+fn is_owner_wrong(head: &str, operation: &str, rules: &Mutex<Rules>) -> bool {
+    if !["head-bucket", "head-object", "put-object", "delete-object"].contains(&operation) {
+        return false;
+    }
+    let bucket = head.split(['/', ' ', '?']).nth(2).unwrap_or_default();
+    let owner = if rules.lock().unwrap().strangers.contains(bucket) { STRANGER } else { ACCOUNT };
+    let mut headers = head.lines().filter_map(|line| line.split_once(':'));
+    headers.any(|(name, value)| {
+        name.eq_ignore_ascii_case("x-amz-expected-bucket-owner") && value.trim() != owner
+    })
+}
+
 fn plain(status: u16, body: &str) -> Answer {
     let head = format!(
         "HTTP/1.1 {status} x\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\
@@ -677,6 +769,7 @@ fn operation(head: &str, body: &[u8]) -> String {
         ("GET", ["jobs", _, "things"]) => "list-job-executions-for-job",
         ("GET", ["things", _, "jobs", _]) => "describe-job-execution",
         ("GET", ["thing-groups", _]) => "describe-thing-group",
+        ("POST", ["otaUpdates", _]) => "create-ota-update",
         ("POST", ["streams", _]) => "create-stream",
         ("GET", ["streams", _]) => "describe-stream",
         ("DELETE", ["streams", _]) => "delete-stream",

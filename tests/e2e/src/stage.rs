@@ -32,6 +32,9 @@ pub struct Stage {
     /// What the next device will be given. Keep-alive and backoff are as short as they may be,
     /// so that tests are.
     pub identity: DeviceIdentity,
+    /// Whether a client is meant to do what AWS IoT would end the connection for; otherwise the test
+    /// fails when one has.
+    pub forbidden_is_meant: bool,
     /// Holds everything's files; removed after the cloud has stopped.
     _folder: TempDir,
 }
@@ -59,13 +62,13 @@ impl Stage {
         let mut identity = cloud.device_identity();
         identity.keep_alive_s = *identity::KEEP_ALIVE_S.start();
         identity.backoff_cap_s = *identity::BACKOFF_CAP_S.start();
-        Self { cloud, identity, _folder: folder }
+        Self { cloud, identity, forbidden_is_meant: false, _folder: folder }
     }
 
     /// Puts a relay between later devices and the broker.
     #[must_use]
     pub fn relay(&mut self) -> Relay {
-        let relay = Relay::start(self.cloud.servers.broker.device_port());
+        let relay = Relay::start(self.cloud.broker.device_port());
         self.identity.endpoints.port = relay.port();
         relay
     }
@@ -130,7 +133,7 @@ impl Stage {
     #[must_use]
     pub fn rival_options(&self) -> ClientOptions {
         ClientOptions {
-            port: self.cloud.servers.broker.device_port(),
+            port: self.cloud.broker.device_port(),
             credential: Some(self.cloud.pki.device.clone()),
             client_id: CLIENT_ID.to_owned(),
             ..operator_options(&self.cloud.pki, 0)
@@ -140,7 +143,7 @@ impl Stage {
     /// How often the broker's log has a line with this in it.
     #[must_use]
     pub fn log_count(&self, text: &str) -> usize {
-        self.cloud.servers.broker.log().lines().filter(|line| line.contains(text)).count()
+        self.cloud.broker.log().lines().filter(|line| line.contains(text)).count()
     }
 }
 
@@ -153,10 +156,13 @@ impl Default for Stage {
 impl Drop for Stage {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            let log = self.cloud.servers.broker.log();
+            let log = self.cloud.broker.log();
             let log: Vec<&str> = log.lines().collect();
             let tail = log[log.len().saturating_sub(TAIL)..].join("\n");
             eprintln!("--- the broker's log\n{tail}\n---");
+        } else if !self.forbidden_is_meant {
+            let forbidden: Vec<String> = self.cloud.broker.forbidden().collect();
+            assert!(forbidden.is_empty(), "AWS IoT would have ended the connection: {forbidden:?}");
         }
     }
 }

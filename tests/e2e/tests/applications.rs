@@ -25,11 +25,11 @@ fn built(path: &str) -> PathBuf {
 
 /// A board with an application and parts.
 struct Set {
-    _stage: Stage,
+    stage: Stage,
     watcher: Watcher,
     board: VirtualBoard,
     control: Remote,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Set {
@@ -65,7 +65,7 @@ impl Set {
         let mut board = VirtualBoard::start(&started).unwrap();
         board.restart().unwrap();
         let control = connect(&socket);
-        Self { _stage: stage, watcher, board, control, _folder: folder }
+        Self { stage, watcher, board, control, folder }
     }
 
     /// Waits for a line with this in it.
@@ -153,12 +153,17 @@ fn hello_obeys_and_reports() {
     let report = set.message();
     assert_eq!((&report["online"], &report["app"]), (&json!(true), &json!("hello")));
     set.shows("subscribed to");
-    let mark = set.board.console.mark();
-    set.watcher.send(b"on");
-    set.light(mark, "on");
-    let mark = set.board.console.mark();
-    set.watcher.send(b"off");
-    set.light(mark, "off");
+    // By the verbs of the second terminal.
+    let state = set.folder.path();
+    let mut announced = set.stage.cloud.running().announce(state).unwrap();
+    announced.board_runs().unwrap();
+    for verb in ["on", "off"] {
+        let mark = set.board.console.mark();
+        let mut thing = Command::new(built("debug/thing"));
+        let done = thing.args([verb, "--application", "--state"]).arg(state).output().unwrap();
+        assert!(done.status.success(), "{done:?}");
+        set.light(mark, verb);
+    }
     set.watcher.send(b"perhaps");
     set.shows("ignored: it is neither on nor off");
     set.is_whole();

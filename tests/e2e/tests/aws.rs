@@ -44,7 +44,7 @@ fn chain(kind: KeyKind, padding: usize) -> (Credential, Authority) {
 fn connects(kind: KeyKind, padding: usize) {
     let (credential, root) = chain(kind, padding);
     let mut stage = Stage::new();
-    stage.cloud.servers.dns.set(ENDPOINT, Some(HOST_FROM_GUEST));
+    stage.cloud.dns.set(ENDPOINT, Some(HOST_FROM_GUEST));
     stage.identity.endpoints.host = ENDPOINT.to_owned();
     stage.identity.roots = vec![root.certificate().clone()];
     let heard = Arc::new(Mutex::new(None));

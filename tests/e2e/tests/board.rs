@@ -272,7 +272,7 @@ fn a_power_cut_leaves_one_identity() {
                 let cut = cut.to_string();
                 let board = bench.board(&["--net", "none", "--power-cut-after", &cut]);
                 let arguments = ["--identity", file.to_str().unwrap()];
-                let text = fails("flash-identity", &board.port().port, &arguments);
+                let text = fails("flash-identity", &board.port.port, &arguments);
                 assert!(text.contains("HALF WRITTEN: one of its two copies"), "{cut}: {text}");
                 let flash = bench.flash();
                 let region = &flash[IDENTITY_OFFSET as usize..][..identity::REGION_SIZE];
@@ -305,7 +305,7 @@ fn the_time_is_kept_over_a_power_cut() {
     assert_ne!(flash[log..][..8], [0xFF; 8], "nothing was kept");
     assert!(flash[log + 8..end].iter().all(|byte| *byte == 0xFF), "more than one record");
     assert_eq!(flash[IDENTITY_OFFSET as usize..log], stage.region(), "the identity was changed");
-    stage.cloud.servers.sntp.silence(true);
+    stage.cloud.sntp.silence(true);
     let mut board = bench.board(&[]);
     board.restart().unwrap();
     shows(&board, "it is later than 20");
@@ -394,7 +394,7 @@ fn eavesdrop(broker: u16, heard: Sender<Handshake>) -> Server {
 fn a_random_source_that_repeats_itself_gives_no_key_away() {
     let (mut stage, bench) = (Stage::new(), Bench::new());
     let (heard, handshakes) = channel();
-    let ear = eavesdrop(stage.cloud.servers.broker.device_port(), heard);
+    let ear = eavesdrop(stage.cloud.broker.device_port(), heard);
     stage.identity.endpoints.port = ear.port();
     bench.prepare(&stage.region(), |_| ());
     let mut seen = Vec::new();
@@ -459,14 +459,14 @@ fn a_damaged_image_is_explained() {
     let elf = elf();
     let elf = ["--elf", elf.to_str().unwrap()];
     let board = bench.board(&["--net", "none"]);
-    let monitor = Thing::start("monitor", &board.port().port, &elf);
+    let monitor = Thing::start("monitor", &board.port.port, &elf);
     monitor.says("rom| csum err");
     monitor.says("rom| => the firmware in flash is missing or damaged");
     drop(monitor);
     // An empty flash, too.
     let empty = Bench::new();
     let board = empty.board(&["--net", "none"]);
-    let monitor = Thing::start("monitor", &board.port().port, &elf);
+    let monitor = Thing::start("monitor", &board.port.port, &elf);
     monitor.says("rom| ets_main.c");
     monitor.says("`make flash` writes it");
     // And the port that goes away under it, before it resets the board once more or after that.
@@ -482,7 +482,7 @@ fn no_sound_firmware_is_said_and_flashing_mends_it() {
     bench.prepare(&stage.region(), |flash| flash[FIRMWARE_OFFSET as usize + 0x1000] ^= 1);
     let elf = elf();
     let mut board = bench.board(&[]);
-    let port = board.port().port;
+    let port = board.port.port.clone();
     let monitor = Thing::start("monitor", &port, &["--elf", elf.to_str().unwrap()]);
     monitor.says("rom| boot: nothing sound in slot A");
     monitor.says("rom| boot: nothing sound in slot B");
@@ -512,7 +512,7 @@ fn a_board_of_before_the_slots_keeps_its_identity() {
     });
     let mut board = bench.board(&[]);
     let folder = built("image/nodemcu");
-    let port = board.port().port;
+    let port = board.port.port.clone();
     succeeds("flash", &port, &["--folder", folder.to_str().unwrap(), "--baud", "921600"]);
     let region = &bench.flash()[IDENTITY_OFFSET as usize..][..identity::REGION_SIZE];
     assert!(region == stage.region(), "the identity was changed");
@@ -551,7 +551,7 @@ fn flashing_leads_back_to_slot_a() {
     let folder = built("image/nodemcu");
     let arguments =
         ["--folder", folder.to_str().unwrap(), "--identity", identity.to_str().unwrap()];
-    let port = board.port().port;
+    let port = board.port.port.clone();
     succeeds("flash", &port, &[&arguments[..], &["--baud", "921600"]].concat());
     let records = &bench.flash()[slots::RECORDS[0] as usize..][..2 * slots::SECTOR as usize];
     assert!(records.iter().all(|byte| *byte == 0xFF), "the records lead elsewhere");
@@ -574,7 +574,7 @@ fn a_cut_cable_is_said_and_flashing_again_mends_it() {
     let written = |flash: &[u8]| flash[FIRMWARE_OFFSET as usize..].starts_with(&firmware_file);
 
     let mut board = bench.board(&["--net", "none"]);
-    let flashing = Thing::start("flash", &board.port().port, &everything);
+    let flashing = Thing::start("flash", &board.port.port, &everything);
     // Some of the code is there, more of it is not.
     flashing.says("Writing at 0x0002");
     board.process.kill();
@@ -586,7 +586,7 @@ fn a_cut_cable_is_said_and_flashing_again_mends_it() {
     drop(board);
 
     let mut board = bench.board(&[]);
-    let port = board.port().port;
+    let port = board.port.port.clone();
     let text = succeeds("flash", &port, &everything);
     assert!(text.contains("Firmware and identity ("), "{text}");
     assert!(written(&bench.flash()));
@@ -600,7 +600,7 @@ fn esptool_by_hand() {
     let bench = Bench::new();
     bench.prepare(&[], |_| ());
     let board = bench.board(&["--net", "none", "--mac", "5c:cf:7f:00:00:07"]);
-    let port = board.port().port;
+    let port = board.port.port.clone();
     let by_hand = |arguments: &[&str]| {
         esptool().output([&["--chip", "esp8266", "--port", &port][..], arguments].concat()).unwrap()
     };
@@ -617,7 +617,7 @@ fn erasing_says_what_is_gone() {
     let bench = Bench::new();
     bench.prepare(&[0; 16], |_| ());
     let board = bench.board(&["--net", "none"]);
-    let text = succeeds("erase", &board.port().port, &[]);
+    let text = succeeds("erase", &board.port.port, &[]);
     assert!(text.contains("Erased: the whole flash, with firmware and identity"), "{text}");
     assert!(bench.flash().iter().all(|byte| *byte == 0xFF));
 }
@@ -630,7 +630,7 @@ fn the_identity_is_written_alone() {
     let identity = bench.path("identity.bin");
     let arguments = ["--identity", identity.to_str().unwrap(), "--thing", "lamp"];
     let mut board = bench.board(&[]);
-    let port = board.port().port;
+    let port = board.port.port.clone();
     let text = fails("flash-identity", &port, &arguments);
     assert!(text.contains("`make identity THING=lamp` makes it"), "{text}");
     std::fs::write(&identity, [0; 16384]).unwrap();

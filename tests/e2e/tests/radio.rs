@@ -301,18 +301,18 @@ fn without_a_reset_another_network_when_no_address_comes_and_no_connection() {
     });
 
     // One that ends is made again with the address of before.
-    stage.cloud.servers.broker.kill();
+    stage.cloud.broker.kill();
     let mark = set.shows(mark, "connection lost: ");
-    stage.cloud.servers.broker.restart().unwrap();
+    stage.cloud.broker.restart().unwrap();
     let mark = set.shows(mark, "connected to ");
     let mut watcher = stage.watch();
     reports(&mut watcher, |status| wifi_reconnects(status) == 1);
 
     set.ask(json!({"do": "ap.set", "ap": "home", "mute": "data"}));
-    stage.cloud.servers.broker.kill();
+    stage.cloud.broker.kill();
     let mark = set.shows(mark, "home gives no address");
     let mark = set.shows(mark, "joined backup");
-    stage.cloud.servers.broker.restart().unwrap();
+    stage.cloud.broker.restart().unwrap();
     set.shows(mark, "connected to ");
     set.is_whole();
 }
@@ -387,15 +387,15 @@ fn a_bad_broker_over_a_bad_radio() {
     let mark = set.shows(0, "connected to ");
     set.ask(json!({"do": "ap.set", "loss": 10}));
 
-    stage.cloud.servers.broker.kill();
+    stage.cloud.broker.kill();
     let mark = set.shows(mark, "connection lost: ");
     let mark = set.shows(mark, "connect failed: ");
-    stage.cloud.servers.broker.restart().unwrap();
+    stage.cloud.broker.restart().unwrap();
     let mark = set.shows(mark, "connected to ");
 
-    stage.cloud.servers.broker.freeze().unwrap();
+    stage.cloud.broker.freeze().unwrap();
     let mark = set.shows(mark, "next try in ");
-    stage.cloud.servers.broker.thaw().unwrap();
+    stage.cloud.broker.thaw().unwrap();
     let mark = set.shows(mark, "connected to ");
 
     relay.stall(true);
@@ -408,7 +408,7 @@ fn a_bad_broker_over_a_bad_radio() {
     relay.set_target(refusing.port());
     relay.reset();
     let mark = set.shows(mark, "refused: the server is unavailable");
-    relay.set_target(stage.cloud.servers.broker.device_port());
+    relay.set_target(stage.cloud.broker.device_port());
     set.shows(mark, "connected to ");
 
     let mut watcher = stage.watch();
@@ -432,9 +432,9 @@ fn who_was_awake_in_vain_begins_elsewhere() {
         [("home", true), ("home", true), ("home", false), ("backup", true), ("backup", true)]
     {
         if connects {
-            stage.cloud.servers.broker.restart().unwrap();
+            stage.cloud.broker.restart().unwrap();
         } else {
-            stage.cloud.servers.broker.kill();
+            stage.cloud.broker.kill();
         }
         let Awake { said, .. } = sleeper.run().unwrap();
         assert!(said.contains(&format!("joined {network}")), "{said}");

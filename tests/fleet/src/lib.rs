@@ -20,6 +20,7 @@ use slots::{
 };
 use tempfile::TempDir;
 use things::settings::Settings;
+use things::topics::Topics;
 use update::install::{Flash, Installer, MAX_IMAGE, Own};
 use update::machine::{Action, FlashError, Limits, Machine, Outcome};
 use updates::{Content, Local, Order, Orders, Place, Standing, Targets, ThingStanding, Watcher};
@@ -87,7 +88,7 @@ impl Lab {
             LocalCloud::start_with(&settings, &self.folder.path().join("cloud"), |_, options| {
                 for thing in &things[1..] {
                     let (status, control) = (format!("{thing}/status"), format!("{thing}/control"));
-                    options.grants.push(Grant::device(thing, &status, &control));
+                    options.grants.push(Grant::device(thing, &Topics::new(&status, &control)));
                 }
                 Ok(())
             });
@@ -108,7 +109,7 @@ impl Lab {
         let cloud = self.cloud();
         let credential = cloud.pki.clients.issue(&LeafRequest::client(thing)).unwrap();
         ClientOptions {
-            port: cloud.servers.broker.device_port(),
+            port: cloud.broker.device_port(),
             credential: Some(credential),
             client_id: thing.to_owned(),
             ..operator_options(&cloud.pki, 0)

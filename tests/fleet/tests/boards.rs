@@ -153,11 +153,10 @@ fn a_fleet_is_updated_by_one_job() {
     let boards: Vec<VirtualBoard> = names
         .iter()
         .map(|name| {
-            let topics =
-                Topics { status: format!("{name}/status"), control: format!("{name}/control") };
+            let topics = Topics::new(&format!("{name}/status"), &format!("{name}/control"));
             let credential = cloud.pki.clients.issue(&LeafRequest::client(name)).unwrap();
             let root = cloud.pki.root.certificate().clone();
-            let endpoints = cloud.servers.as_seen_by_guest();
+            let endpoints = cloud.as_seen_by_guest();
             let mut identity = DeviceIdentity::new(endpoints, name, topics, credential, root);
             // Boards whose stations have one address must not push each other out.
             identity.client_id = Some((*name).to_owned());

@@ -145,10 +145,7 @@ fn what_a_device_must_not_take_it_refuses_and_says_why() {
                 .unwrap(),
             "lamp refused: no key that this device trusts has signed it",
         ),
-        (
-            lab.release([1, 0, 0], 5_000),
-            "lamp refused: the image is not newer than the firmware that runs",
-        ),
+        (lab.release([1, 0, 0], 5_000), "lamp refused: it is not newer than what the device has"),
         (
             Release::sign(foreign, &lab.signer).unwrap(),
             "lamp refused: the image is for another board",
@@ -166,6 +163,29 @@ fn what_a_device_must_not_take_it_refuses_and_says_why() {
         single(&lab, &lab.release([0, 9, 0], 5_000), &lab.key, Behaviour::Good, limits);
     assert_eq!(end, counts(&[("updated", 1)]));
     assert_eq!(device.known().version.to_string(), "0.9.0");
+}
+
+/// As when a group has grown: those that have it already are no reason to call the job off.
+#[test]
+fn what_most_of_a_fleet_has_comes_to_the_rest() {
+    let names = ["a", "b", "c", "d", "e", "f", "g", "h"];
+    let lab = Lab::new(&names);
+    let devices = names.map(|name| {
+        Device::start(name, lab.options(name), lab.key.clone(), [1, 0, 0], Behaviour::Good)
+    });
+    let (mut local, place) = lab.account();
+    let release = lab.release([1, 1, 0], 20_000);
+    for (count, per_minute) in [(6, 1000), (8, 240)] {
+        // Those that have it are told first, and have answered when the others are.
+        let limits = Limits { per_minute, ..Limits::default() };
+        let mut order = lab.order(&place, fleet(&names[..count]), &release, limits);
+        let (end, patient) = run(&lab, &mut local, &place, &mut order, Goal::Update);
+        assert_eq!(end, counts(&[("updated", count as u64)]), "{:?}", patient.things);
+    }
+    for device in &devices {
+        assert_eq!(device.known().version, release.version());
+        assert_eq!(device.known().boots, 2, "one that has it does not restart");
+    }
 }
 
 #[test]

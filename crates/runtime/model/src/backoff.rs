@@ -43,6 +43,13 @@ impl Backoff {
         Self { cap_ms: (u32::from(cap_s) * 1_000).max(FLOOR_MS + BASE_MS), window_ms: BASE_MS }
     }
 
+    /// From now on no delay will be longer than `cap_s` seconds, as in [`Backoff::new`].
+    pub fn set_cap(&mut self, cap_s: u16) {
+        let Self { cap_ms, .. } = Self::new(cap_s);
+        self.cap_ms = cap_ms;
+        self.window_ms = self.window_ms.min(cap_ms - FLOOR_MS);
+    }
+
     /// The delay in milliseconds before the first attempt after a boot: drawn evenly from
     /// [`FIRST_MS`], or, when `crashes` in a row led to it, from the floor on, in a window that
     /// doubles with each of them up to the cap. `random` as for [`Backoff::next_delay_ms`].

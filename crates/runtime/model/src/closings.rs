@@ -1,8 +1,10 @@
-//! When updates are left out of connections, because the server ends them over updates.
+//! When updates are left out of connections, because the server ends them over updates, or refuses a
+//! subscription.
 //!
 //! AWS IoT closes the connection without a word at a SUBSCRIBE or PUBLISH that its policy does not
 //! allow (AWS IoT developer guide, "AWS IoT Core policies"). A device whose policy knows nothing of
-//! jobs has to do its work all the same.
+//! jobs has to do its work all the same. A subscription is refused (SUBACK 0x80) while too many are made
+//! at once, by whomever of the account: that passes.
 
 /// Milliseconds within which a server answers what is asked of it, or closes.
 pub const ANSWER_MS: u32 = 10_000;
@@ -12,6 +14,10 @@ pub const MOST: u8 = 2;
 pub const STABLE_MS: u32 = 60_000;
 /// Milliseconds until updates are asked for again.
 pub const LEFT_OUT_MS: u32 = 3_600_000;
+/// Milliseconds after a refusal until another connection asks anew: between so many and twice as many.
+pub const REFUSED_MS: u32 = 10_000;
+/// How often that doubles, with each refusal in a row: to 43 minutes.
+pub const MOST_DOUBLED: u8 = 8;
 
 /// What is known of the server. Times are of a clock in milliseconds that may wrap.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -24,12 +30,17 @@ pub struct Closings {
     since: u32,
     /// When the server was asked on it what it has not answered.
     asked: Option<u32>,
+    /// Connections in a row on which it has refused a subscription.
+    refused: u8,
+    /// When this one makes way for another because of that.
+    again: Option<u32>,
 }
 
 impl Closings {
     /// Whether updates are asked for on the connection that begins.
     pub fn connected(&mut self, now: u32) -> bool {
         self.since = now;
+        self.again = None;
         self.left_out = self.left_out.filter(|since| now.wrapping_sub(*since) < LEFT_OUT_MS);
         self.left_out.is_none()
     }
@@ -44,10 +55,25 @@ impl Closings {
         self.asked = None;
     }
 
+    /// The server has refused a subscription. `own` is a number of this thing's own: when a fleet is too
+    /// many at once, it must not come again at once. `soon`: without doubling, because time is short.
+    pub fn refused(&mut self, own: u32, soon: bool, now: u32) {
+        self.asked = None;
+        let pause = REFUSED_MS << if soon { 0 } else { self.refused };
+        self.refused = (self.refused + 1).min(MOST_DOUBLED);
+        self.again = Some(now.wrapping_add(pause + own % pause));
+    }
+
+    /// The server has granted all subscriptions.
+    pub fn granted(&mut self) {
+        self.refused = 0;
+    }
+
     /// Whether the connection, which is without updates, should make way for one with them.
     #[must_use]
     pub fn is_time(&self, now: u32) -> bool {
         self.left_out.is_some_and(|since| now.wrapping_sub(since) >= LEFT_OUT_MS)
+            || self.again.is_some_and(|again| now.wrapping_sub(again) <= u32::MAX / 2)
     }
 
     /// The connection has ended: `closed` by the server, or otherwise. Whether updates are left out

@@ -166,3 +166,20 @@ fn the_first_attempt_is_spread_and_waits_longer_after_each_crash() {
     }
     assert!(tenths.iter().all(|devices| (60..140).contains(devices)), "{tenths:?}");
 }
+
+/// A firmware on trial has a lower cap, and no more once it has proved itself.
+#[test]
+fn another_cap_counts_from_the_next_delay_on() {
+    let longest = |backoff: &mut Backoff| backoff.next_delay_ms(u32::MAX);
+    let mut backoff = Backoff::new(20);
+    for _ in 0..10 {
+        longest(&mut backoff);
+    }
+    assert_eq!(longest(&mut backoff), 20_000);
+    backoff.set_cap(3_600);
+    let risen: Vec<u32> = (0..12).map(|_| longest(&mut backoff)).collect();
+    assert!(risen.is_sorted() && risen[1] > 20_000, "{risen:?}");
+    assert_eq!(risen.last(), Some(&3_600_000));
+    backoff.set_cap(20);
+    assert_eq!(longest(&mut backoff), 20_000);
+}

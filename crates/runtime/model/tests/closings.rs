@@ -1,6 +1,8 @@
 //! When updates are left out.
 
-use runtime_model::closings::{ANSWER_MS, Closings, LEFT_OUT_MS, STABLE_MS};
+use runtime_model::closings::{
+    ANSWER_MS, Closings, LEFT_OUT_MS, MOST_DOUBLED, REFUSED_MS, STABLE_MS,
+};
 
 /// A connection that is closed so long after its question: whether there was one, and whether updates
 /// are left out then.
@@ -82,4 +84,40 @@ fn on_trial_they_are_asked_for_each_time() {
         closings.asked(0);
         assert!(!closings.ended(true, true, 0));
     }
+}
+
+/// How long after a refusal another connection asks, for a thing with this number.
+fn pause(closings: &mut Closings, own: u32, soon: bool) -> u32 {
+    // Shortly before the clock wraps.
+    let now = u32::MAX - 5;
+    assert!(closings.connected(now) && !closings.is_time(now));
+    closings.asked(now);
+    closings.refused(own, soon, now);
+    let after = |wait: u32| closings.is_time(now.wrapping_add(wait));
+    let (mut early, mut late) = (0, u32::MAX / 4);
+    assert!(!after(early) && after(late));
+    while late - early > 1 {
+        let middle = early + (late - early) / 2;
+        if after(middle) { late = middle } else { early = middle }
+    }
+    // It says nothing against the server that it closes then.
+    assert!(!closings.ended(true, false, now.wrapping_add(late)));
+    late
+}
+
+#[test]
+fn what_is_refused_is_asked_for_again_and_ever_less_often() {
+    let mut closings = Closings::default();
+    let pauses: Vec<u32> =
+        (0..=u32::from(MOST_DOUBLED) + 2).map(|_| pause(&mut closings, 0, false)).collect();
+    for (number, pause) in (0..).zip(&pauses) {
+        assert_eq!(*pause, REFUSED_MS << u32::from(MOST_DOUBLED).min(number), "{pauses:?}");
+    }
+    // Each thing at its own time, up to twice as late; on trial at once.
+    assert_eq!(pause(&mut closings, 7, false), pauses[10] + 7);
+    assert_eq!(pause(&mut closings, u32::MAX, true), REFUSED_MS + u32::MAX % REFUSED_MS);
+    closings.granted();
+    assert_eq!(pause(&mut closings, 0, false), REFUSED_MS);
+    // Another connection asks anyway.
+    assert!(closings.connected(0) && !closings.is_time(LEFT_OUT_MS));
 }

@@ -242,6 +242,8 @@ impl Job {
 pub enum Fault {
     /// Each so many-th block does not arrive.
     Drops(u32),
+    /// Of so many blocks in a row of one request the last arrives.
+    Joins(u32),
     Doubles,
     Reverses,
     /// The first answer to each request is a block that is none.
@@ -276,7 +278,7 @@ pub struct Server {
     pub blocks_sent: u32,
     pub fault: Option<Fault>,
     pub cancel_silently_at_announcement: bool,
-    requests: u32,
+    pub requests: u32,
 }
 
 impl Server {
@@ -447,6 +449,7 @@ impl Server {
             numbers.reverse();
         }
         self.nonsense(numbers[0]);
+        let last = numbers[numbers.len() - 1];
         for number in numbers {
             if let Some(Fault::EndsAfter(count)) = self.fault
                 && self.blocks_sent >= count
@@ -462,6 +465,12 @@ impl Server {
             self.blocks_sent += 1;
             if let Some(Fault::Drops(each)) = self.fault
                 && self.blocks_sent.is_multiple_of(each)
+            {
+                continue;
+            }
+            if let Some(Fault::Joins(count)) = self.fault
+                && number != last
+                && (number - first + 1) % count != 0
             {
                 continue;
             }

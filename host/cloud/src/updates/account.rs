@@ -130,10 +130,10 @@ impl Account {
         arguments: &Arguments,
         now: u64,
     ) -> Result<(Value, Vec<Outgoing>), Refused> {
-        let argument = |name: &str| {
-            let value = arguments.get(name).map(String::as_str);
-            value.ok_or_else(|| invalid(format!("{operation} wants --{name}")))
-        };
+        let argument = |name: &str| wanted(arguments, operation, name);
+        if arguments.get("expected-bucket-owner").is_some_and(|owner| owner != NUMBER) {
+            return Err(refused("AccessDenied", "the local cloud's store is another account's"));
+        }
         let force = arguments.contains_key("force");
         let mut told = Vec::new();
         let answer = match (service, operation) {
@@ -218,16 +218,6 @@ impl Account {
                 told = self.content.jobs.cancel(id, force, why, now);
                 json!({ "jobId": id, "jobArn": arn("job", id) })
             }
-            ("iot", "cancel-job-execution") => {
-                let (id, thing) = (argument("job-id")?, argument("thing-name")?);
-                let status = self.execution(id, thing)?.status;
-                if status.is_terminal() || status == Status::InProgress && !force {
-                    let message = format!("the execution is {status}");
-                    return Err(refused("InvalidStateTransitionException", message));
-                }
-                told = self.content.jobs.cancel_execution(id, thing, now);
-                Value::Null
-            }
             ("iot", "delete-job") => {
                 let id = argument("job-id")?;
                 let job = self.job(id)?;
@@ -298,10 +288,8 @@ impl Account {
         if self.content.jobs.job(id).is_some() {
             return Err(refused("ResourceAlreadyExistsException", format!("job {id} exists")));
         }
-        let wanted = |name: &str| {
-            arguments.get(name).ok_or_else(|| invalid(format!("create-job wants --{name}")))
-        };
-        let targets: Vec<String> = parse("targets", wanted("targets")?)?;
+        let argument = |name: &str| wanted(arguments, "create-job", name);
+        let targets: Vec<String> = parse("targets", argument("targets")?)?;
         let mut things = Vec::new();
         for target in &targets {
             let thing = target.rsplit_once(":thing/").map(|(_, thing)| thing);
@@ -314,7 +302,7 @@ impl Account {
         if things.is_empty() {
             return Err(invalid("a job has targets"));
         }
-        let document = parse("document", wanted("document")?)?;
+        let document = parse("document", argument("document")?)?;
         let option = |name: &str| -> Result<Value, Refused> {
             arguments.get(name).map_or(Ok(Value::Null), |text| parse(name, text))
         };
@@ -330,16 +318,7 @@ impl Account {
 
     fn object(&self, key: &str) -> PathBuf {
         // A key may have slashes, and must not lead elsewhere.
-        let name: String = key
-            .bytes()
-            .map(|byte| match byte {
-                b'.' | b'-' | b'_' | b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' => {
-                    char::from(byte).to_string()
-                }
-                _ => format!("%{byte:02x}"),
-            })
-            .collect();
-        self.folder.join("objects").join(format!("{name}.object"))
+        self.folder.join("objects").join(format!("{}.object", hex::encode(key)))
     }
 
     fn read(&self, key: &str) -> Option<(Vec<u8>, String)> {
@@ -365,6 +344,11 @@ fn check_id(id: &str, most: usize) -> Result<(), Refused> {
         return Ok(());
     }
     Err(invalid(format!("{id:?} is no id: 1 to {most} letters, digits, underscores and hyphens")))
+}
+
+fn wanted<'a>(arguments: &'a Arguments, operation: &str, name: &str) -> Result<&'a str, Refused> {
+    let value = arguments.get(name).map(String::as_str);
+    value.ok_or_else(|| invalid(format!("{operation} wants --{name}")))
 }
 
 fn parse<T: serde::de::DeserializeOwned>(name: &str, text: &str) -> Result<T, Refused> {
@@ -448,4 +432,22 @@ fn summary((thing, execution): (&str, &Execution)) -> Value {
         summary["startedAt"] = (at / 1000).into();
     }
     json!({ "thingArn": arn("thing", thing), "jobExecutionSummary": summary })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_store_is_no_other_accounts() {
+        let folder = process::scratch::folder().unwrap();
+        let mut account = Account::open(folder.path(), []).unwrap();
+        let mut look = |owner: &str| {
+            let arguments = [("bucket", "b"), ("expected-bucket-owner", owner)];
+            let arguments = arguments.map(|(name, value)| (name.to_owned(), value.to_owned()));
+            account.call("s3api", "head-bucket", &arguments.into(), 0).map(drop)
+        };
+        assert_eq!(look(NUMBER), Ok(()));
+        assert_eq!(look("999999999999").unwrap_err().code, "AccessDenied");
+    }
 }

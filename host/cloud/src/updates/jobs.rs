@@ -324,19 +324,6 @@ impl Jobs {
         .1
     }
 
-    /// Calls a job off at one thing.
-    pub fn cancel_execution(&mut self, id: &str, thing: &str, now: u64) -> Vec<Outgoing> {
-        self.telling(now, |jobs| {
-            if let Some(job) = jobs.jobs.get_mut(id) {
-                if let Some(execution) = job.executions.get_mut(thing) {
-                    execution.end(Status::Canceled, now);
-                }
-                job.settle(now);
-            }
-        })
-        .1
-    }
-
     /// Forgets a job.
     pub fn delete(&mut self, id: &str, now: u64) -> Vec<Outgoing> {
         self.telling(now, |jobs| jobs.jobs.remove(id)).1
@@ -479,9 +466,7 @@ impl Jobs {
             .get(id)
             .and_then(|job| Some((job, job.executions.get(thing)?)))
             .filter(|(_, execution)| number.is_none_or(|number| number == execution.number))
-            .ok_or_else(|| {
-                Refusal::new("ResourceNotFound", format!("{thing} has no execution of job {id}"))
-            })
+            .ok_or_else(|| Refusal::not_found(format!("{thing} has no execution of job {id}")))
     }
 
     fn start_next(&mut self, thing: &str, request: &Value, now: u64) -> Result<Value, Refusal> {

@@ -47,4 +47,8 @@ impl Refusal {
     fn invalid(message: impl Into<String>) -> Self {
         Self::new("InvalidRequest", message)
     }
+
+    fn not_found(message: impl Into<String>) -> Self {
+        Self::new("ResourceNotFound", message)
+    }
 }

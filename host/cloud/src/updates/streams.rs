@@ -95,8 +95,7 @@ pub fn answer(
             return Err(Refusal::invalid("the client token has more than 64 bytes"));
         }
         token.clone_from(&request.token);
-        let stream =
-            stream.ok_or_else(|| Refusal::new("ResourceNotFound", "there is no such stream"))?;
+        let stream = stream.ok_or_else(|| Refusal::not_found("there is no such stream"))?;
         match operation {
             "describe" => Ok(vec![description(stream, token.as_deref(), form)]),
             "get" => blocks(stream, &request, form, &read),
@@ -193,7 +192,7 @@ fn blocks(
         request.block_size.ok_or_else(|| Refusal::invalid("l, the size of a block, is missing"))?;
     let file = u8::try_from(number).ok().and_then(|number| stream.files.get_key_value(&number));
     let Some((number, file)) = file else {
-        return Err(Refusal::new("ResourceNotFound", format!("the stream has no file {number}")));
+        return Err(Refusal::not_found(format!("the stream has no file {number}")));
     };
     if !BLOCK_SIZES.contains(&size) {
         return Err(Refusal::new("BlockSizeOutOfBounds", "a block has 256 to 131072 bytes"));
@@ -210,10 +209,7 @@ fn blocks(
         return Err(Refusal::new("BlockBitmapLimitExceeded", "a bitmap has less than 12288 bytes"));
     }
     let Some((content, etag)) = read(&file.key) else {
-        return Err(Refusal::new(
-            "ResourceNotFound",
-            format!("{} is gone from the store", file.key),
-        ));
+        return Err(Refusal::not_found(format!("{} is gone from the store", file.key)));
     };
     if etag != file.etag {
         return Err(Refusal::new("ETagMismatch", format!("{} has changed in the store", file.key)));
@@ -240,7 +236,7 @@ fn blocks(
         })
         .collect();
     if answers.is_empty() {
-        return Err(Refusal::new("ResourceNotFound", "the file has no such blocks"));
+        return Err(Refusal::not_found("the file has no such blocks"));
     }
     Ok(answers)
 }
@@ -283,21 +279,16 @@ impl Request {
         };
         let mut request = Self::default();
         for (name, value) in members {
-            let Some(field) = request.number(&name) else {
-                let text = value.as_str().map(str::to_owned);
-                let flaw = || Refusal::invalid(format!("{name} is no text"));
-                match name.as_str() {
-                    "c" => request.token = Some(text.ok_or_else(flaw)?),
-                    "b" => request.bitmap = Some(bitmap(&text.ok_or_else(flaw)?)?),
-                    _ => {}
-                }
+            let flaw = || Refusal::invalid(format!("{name} cannot be {value}"));
+            if let Some(field) = request.number(&name) {
+                *field = Some(value.as_u64().ok_or_else(flaw)?);
                 continue;
-            };
-            let number = value.as_u64();
-            *field =
-                Some(number.ok_or_else(|| {
-                    Refusal::invalid(format!("{name} is no number that could be"))
-                })?);
+            }
+            match name.as_str() {
+                "c" => request.token = Some(value.as_str().ok_or_else(flaw)?.to_owned()),
+                "b" => request.bitmap = Some(value.as_str().and_then(bitmap).ok_or_else(flaw)?),
+                _ => {}
+            }
         }
         Ok(request)
     }
@@ -341,9 +332,8 @@ impl Request {
 }
 
 /// A bitmap in JSON: hexadecimal, with or without `0x` in front.
-fn bitmap(text: &str) -> Result<Vec<u8>, Refusal> {
-    hex::decode(text.strip_prefix("0x").unwrap_or(text))
-        .map_err(|_| Refusal::invalid("b is no hexadecimal text"))
+fn bitmap(text: &str) -> Option<Vec<u8>> {
+    hex::decode(text.strip_prefix("0x").unwrap_or(text)).ok()
 }
 
 #[cfg(test)]

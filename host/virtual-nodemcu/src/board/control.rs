@@ -298,22 +298,12 @@ fn execute(
         })),
         "pin" => {
             let pin = a_pin(request.get("pin").unwrap_or(&Value::Null))?;
-            let pull = match request.get("pull") {
-                None => None,
-                Some(_) => {
-                    let pull = text(request, "pull")?.parse();
-                    Some(pull.map_err(|error| format!("pull: {error}"))?)
-                }
-            };
-            let drive = match request.get("level") {
-                Some(_) => {
-                    let drive = text(request, "level")?.parse();
-                    Some(drive.map_err(|error| format!("level: {error}"))?)
-                }
+            let pull = optional(request, "pull", |word| word.parse())?;
+            let drive = match optional(request, "level", |word| word.parse())? {
                 None if request.contains_key("high") => {
                     Some(if flag(request, "high", true)? { Drive::High } else { Drive::Low })
                 }
-                None => None,
+                level => level,
             };
             if let Some(pull) = pull {
                 machine.board.pull_pin(pin, pull);
@@ -374,23 +364,17 @@ fn execute(
             Ok(Value::Null)
         }
         "ap.deauth" => {
-            let station = match request.get("station") {
-                None => None,
-                Some(_) => {
-                    let wanted = text(request, "station")?;
-                    Some(address(wanted).ok_or_else(|| format!("station: {wanted}: no address"))?)
-                }
-            };
+            let station = optional(request, "station", |wanted| {
+                address(wanted).ok_or_else(|| format!("{wanted}: no address"))
+            })?;
             let reason = number(request, "reason", 7, 1, 65_535)? as u16;
             let forged = flag(request, "forged", false)?;
             act(machine, request, &Action::Deauthenticate { station, reason, forged })
         }
         "ap.rekey" => act(machine, request, &Action::Rekey),
         "ap.off" => {
-            let back = match request.get("seconds") {
-                None => None,
-                Some(_) => Some(number(request, "seconds", 0, 0, 86_400)? * 1_000_000_000),
-            };
+            let seconds = number(request, "seconds", 0, 0, 86_400)?;
+            let back = request.contains_key("seconds").then_some(seconds * 1_000_000_000);
             act(machine, request, &Action::Off(back))
         }
         "ap.on" => act(machine, request, &Action::On),
@@ -576,6 +560,16 @@ fn words(value: &Value) -> String {
 
 fn text<'a>(request: &'a Map<String, Value>, key: &str) -> Result<&'a str, String> {
     request.get(key).and_then(Value::as_str).ok_or_else(|| format!("{key}: a text is missing"))
+}
+
+/// What a text says, if there is one.
+fn optional<T>(
+    request: &Map<String, Value>,
+    key: &str,
+    read: impl FnOnce(&str) -> Result<T, String>,
+) -> Result<Option<T>, String> {
+    let read = || read(text(request, key)?).map_err(|error| format!("{key}: {error}"));
+    request.contains_key(key).then(read).transpose()
 }
 
 fn flag(request: &Map<String, Value>, key: &str, otherwise: bool) -> Result<bool, String> {

@@ -42,7 +42,7 @@ const OWN: u32 = 0xFFFF;
 pub const RTC_PIN: u32 = 16;
 
 /// The pins. Levels at IN are what is driven from outside, or by the output if that is enabled.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Gpio {
     out: u32,
     enable: u32,
@@ -72,19 +72,7 @@ impl Gpio {
     pub fn new(outside: Outside) -> Self {
         let bit = |pin: u32| outside.levels(0) >> pin & 1;
         let straps = bit(15) << 2 | bit(0) << 1 | bit(2);
-        Self {
-            out: 0,
-            enable: 0,
-            status: 0,
-            pins: [0; 16],
-            open_drain: 0,
-            pull_ups: 0,
-            outside,
-            straps,
-            other: Shown::default(),
-            rtc_enable: false,
-            rtc_pad: 0,
-        }
+        Self { outside, straps, ..Self::default() }
     }
 
     /// The boot mode the straps ask for: 3 flash, 1 serial loader, others are not used on boards.

@@ -100,8 +100,8 @@ pub struct Machine {
     /// The button RST is held.
     rst: bool,
     unpowered: bool,
-    /// Whether the board's time keeps to the wall clock; otherwise it goes as fast as the host can.
-    pub paced: bool,
+    /// Whether the board's time keeps to the wall clock.
+    paced: bool,
     /// Whether the host's end of the serial line always has the speed of the chip.
     pub follows_baud: bool,
     recent: Recent,
@@ -729,6 +729,13 @@ impl Machine {
     /// The board's time (ns).
     fn time(&self) -> u64 {
         self.board.clock.nanoseconds(self.cpu.cycles())
+    }
+
+    /// From now on the board's time keeps to the wall clock, or goes as fast as the host can.
+    pub fn pace(&mut self, paced: bool) {
+        self.paced = paced;
+        // What the clocks differ by until now is not made up for.
+        self.base = (Instant::now(), self.time());
     }
 
     /// How far the board's time (ns) may go by the wall clock.

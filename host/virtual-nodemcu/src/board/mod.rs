@@ -45,8 +45,6 @@ use watchdog::{Bite, Watchdog};
 
 /// Data RAM: 80 KiB for programs and 16 KiB that the ROM uses until the program runs.
 pub const DRAM: Range<u32> = 0x3FFE_8000..0x4000_0000;
-/// The upper part of [`DRAM`]: the ROM's data and stack.
-pub const ROM_DATA: Range<u32> = 0x3FFF_C000..0x4000_0000;
 /// Instruction RAM, and behind it the RAM of the flash cache.
 pub const IRAM: Range<u32> = 0x4010_0000..0x4011_0000;
 /// The boot ROM.
@@ -662,29 +660,18 @@ impl Board {
     /// The CPU cycle at which a device has something to do.
     #[must_use]
     pub fn next_event(&self, now: u64) -> Option<u64> {
+        // Rounded up by so much, so that it is due when the cycle comes.
+        let cycle = |due: u64, up: u64| {
+            let left = due.saturating_sub(self.clock.nanoseconds(now));
+            now + self.clock.cycles_in(left) + up
+        };
         let timers = timer::next_cycle(&self.timers, &self.clock, now);
-        let watchdog = self.watchdog.next().map(|due| {
-            let left = due.saturating_sub(self.clock.nanoseconds(now));
-            // Rounded up, so that it is due when the cycle comes.
-            now + self.clock.cycles_in(left) + 2
-        });
-        let radio = self.radio.next().map(|due| {
-            let left = due.saturating_sub(self.clock.nanoseconds(now));
-            now + self.clock.cycles_in(left) + 1
-        });
+        let watchdog = self.watchdog.next().map(|due| cycle(due, 2));
+        let radio = self.radio.next().map(|due| cycle(due, 1));
         let hz = self.clock.bus_hz();
-        let uarts = self.uarts.iter().filter_map(|uart| uart.next(hz)).map(|due| {
-            let left = due.saturating_sub(self.clock.nanoseconds(now));
-            now + self.clock.cycles_in(left) + 2
-        });
-        let parts = self.parts.next().map(|due| {
-            let left = due.saturating_sub(self.clock.nanoseconds(now));
-            now + self.clock.cycles_in(left) + 1
-        });
-        let hspi = self.hspi.next().map(|due| {
-            let left = due.saturating_sub(self.clock.nanoseconds(now));
-            now + self.clock.cycles_in(left) + 1
-        });
+        let uarts = self.uarts.iter().filter_map(|uart| uart.next(hz)).map(|due| cycle(due, 2));
+        let parts = self.parts.next().map(|due| cycle(due, 1));
+        let hspi = self.hspi.next().map(|due| cycle(due, 1));
         timers.into_iter().chain(watchdog).chain(radio).chain(uarts).chain(parts).chain(hspi).min()
     }
 
@@ -775,11 +762,6 @@ impl Board {
         self.stop = true;
     }
 
-    /// The watchdog is off.
-    pub fn stop_watchdog(&mut self) {
-        self.watchdog = Watchdog::default();
-    }
-
     /// The program asks for a reset, which the chip reports as if EN had asked.
     pub fn reset_by_program(&mut self) {
         self.noise.reset_by_program();
@@ -840,12 +822,6 @@ impl Board {
         }
         // An edge of the timer that came before the gate opens is over by then.
         self.stop = true;
-    }
-
-    /// Writes an analogue register; the CPU's PLL is among them.
-    pub fn write_analog(&mut self, block: u8, register: u8, value: u8, now: u64) {
-        self.radio.phy.set_analog(block, register, value);
-        self.set_pll(now);
     }
 
     /// The bus runs at the speed to which the CPU's PLL is set.

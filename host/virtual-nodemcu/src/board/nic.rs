@@ -51,7 +51,7 @@ pub enum Copy {
 }
 
 /// The port.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Nic {
     mac: [u8; 6],
     link: bool,
@@ -84,26 +84,12 @@ impl Nic {
     /// The port with its address, link down.
     #[must_use]
     pub fn new(mac: [u8; 6]) -> Self {
-        Self {
-            mac,
-            link: false,
-            link_changed: false,
-            enabled: 0,
-            address: 0,
-            received: VecDeque::new(),
-            copied: 0,
-            building: Vec::new(),
-            overlong: false,
-            sent: Vec::new(),
-            errors: 0,
-        }
+        Self { mac, ..Self::default() }
     }
 
     /// A reset of the chip: frames are lost, the cable stays.
     pub fn reset(&mut self) {
-        let link = self.link;
-        *self = Self::new(self.mac);
-        self.link = link;
+        *self = Self { link: self.link, ..Self::new(self.mac) };
     }
 
     /// Plugs or unplugs the cable. Frames that wait are lost with the link.

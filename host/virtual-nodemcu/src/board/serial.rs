@@ -229,19 +229,12 @@ impl Serial {
         match &self.sink {
             Sink::Telnet(client) => {
                 let mut client = client.lock().unwrap_or_else(PoisonError::into_inner);
-                if let Some(stream) = client.as_mut() {
-                    let mut escaped = Vec::with_capacity(bytes.len());
-                    for byte in bytes {
-                        escaped.push(*byte);
-                        if *byte == telnet::IAC {
-                            escaped.push(telnet::IAC);
-                        }
-                    }
-                    if stream.write_all(&escaped).is_err() {
-                        // The reader sees the end of it and reports.
-                        let _ = stream.shutdown(std::net::Shutdown::Both);
-                        *client = None;
-                    }
+                if let Some(stream) = client.as_mut()
+                    && stream.write_all(&escaped(bytes)).is_err()
+                {
+                    // The reader sees the end of it and reports.
+                    let _ = stream.shutdown(std::net::Shutdown::Both);
+                    *client = None;
                 }
             }
             Sink::Pty(pty) => pty.write(bytes),
@@ -408,13 +401,14 @@ impl Protocol {
 
 fn subnegotiate(body: &[u8], replies: &mut Vec<u8>) {
     replies.extend([telnet::IAC, telnet::SB]);
-    for byte in body {
-        replies.push(*byte);
-        if *byte == telnet::IAC {
-            replies.push(telnet::IAC);
-        }
-    }
+    replies.extend(escaped(body));
     replies.extend([telnet::IAC, telnet::SE]);
+}
+
+/// The bytes, with telnet's own among them twice.
+fn escaped(bytes: &[u8]) -> Vec<u8> {
+    let times = |byte: u8| if byte == telnet::IAC { 2 } else { 1 };
+    bytes.iter().flat_map(|byte| std::iter::repeat_n(*byte, times(*byte))).collect()
 }
 
 /// A command of RFC 2217: its meaning, and the acknowledgement with the value now in force.

@@ -82,6 +82,7 @@ pub(super) struct Watch {
 }
 
 /// Everything but decoded code and the host's marks.
+#[derive(Default)]
 pub(super) struct Core {
     pub pc: u32,
     pub a: [u32; 16],
@@ -148,40 +149,12 @@ impl Core {
     pub fn new() -> Self {
         Self {
             pc: RESET_VECTOR,
-            a: [0; 16],
-            sar: 0,
-            litbase: 0,
             ps: PS_INTLEVEL | PS_EXCM,
-            now: 0,
-            idle: 0,
-            waiting: false,
-            simcall_stops: false,
-            watches: Vec::new(),
-            watch_hit: None,
-            ccount_offset: 0,
-            ccompare: 0,
             timer_at: CCOUNT_PERIOD,
-            lines: 0,
-            interrupt: 0,
-            intenable: 0,
             vecbase: RESET_VECBASE,
-            epc: [0; 3],
-            eps: [0; 2],
-            excsave: [0; 3],
-            depc: 0,
-            exccause: 0,
-            excvaddr: 0,
-            debugcause: 0,
-            ibreakenable: 0,
-            ibreaka: 0,
-            dbreaka: 0,
-            dbreakc: 0,
-            icount: 0,
-            icountlevel: 0,
-            ddr: 0,
             itlb: [BYPASS; 8],
             dtlb: [BYPASS; 8],
-            data_denied: 0,
+            ..Self::default()
         }
     }
 

@@ -391,12 +391,6 @@ impl Cpu {
         self.code.invalidate(addr..addr.saturating_add(1));
     }
 
-    /// Whether the host does what stands at `addr` ([`add_hook`](Self::add_hook)).
-    #[must_use]
-    pub fn is_hooked(&self, addr: u32) -> bool {
-        self.marks.get(&addr).is_some_and(|mark| mark.hook)
-    }
-
     /// Takes back [`add_hook`](Self::add_hook).
     pub fn remove_hook(&mut self, addr: u32) {
         self.unmark(addr, |mark| mark.hook = false);

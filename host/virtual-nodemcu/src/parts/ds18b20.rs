@@ -140,28 +140,18 @@ impl Ds18b20 {
 
     /// The master wrote a bit.
     fn take(&mut self, bit: bool, now: u64) {
-        match self.state {
-            State::Search(at, 2) => {
-                self.state = if self.address_bit(at) != bit {
-                    State::Deaf
-                } else if at == 63 {
-                    State::Function
-                } else {
-                    State::Search(at + 1, 0)
-                };
-                return;
-            }
-            State::Match(at) => {
-                self.state = if self.address_bit(at) != bit {
-                    State::Deaf
-                } else if at == 63 {
-                    State::Function
-                } else {
-                    State::Match(at + 1)
-                };
-                return;
-            }
-            _ => {}
+        let next = match self.state {
+            State::Search(at, 2) => Some((at, State::Search(at + 1, 0))),
+            State::Match(at) => Some((at, State::Match(at + 1))),
+            _ => None,
+        };
+        if let Some((at, next)) = next {
+            self.state = match at {
+                _ if self.address_bit(at) != bit => State::Deaf,
+                63 => State::Function,
+                _ => next,
+            };
+            return;
         }
         self.byte = self.byte >> 1 | u8::from(bit) << 7;
         self.bits += 1;

@@ -228,7 +228,6 @@ fn bridge(stream: TcpStream, mut board: UnixStream) -> io::Result<()> {
                     to_board.extend(text.bytes().map(|b| if b == b'\n' { b' ' } else { b }));
                     to_board.push_back(b'\n');
                 }
-                Ok(Message::Close(_)) => {}
                 Ok(_) => {}
                 Err(Error::Io(error)) if error.kind() == ErrorKind::WouldBlock => break,
                 Err(error) => return Err(io::Error::other(error)),

@@ -6,6 +6,8 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use virtual_nodemcu::harness::{Builder, VirtualBoard};
+
 #[path = "esptool.rs"]
 mod esptool;
 
@@ -51,6 +53,12 @@ pub fn images(test: &str) -> Vec<(usize, Vec<u8>)> {
     let elf = folder.path().join("program.elf");
     compile(test, &elf);
     files(&elf)
+}
+
+/// A board with the program for `test`, whose time passes as fast as the host can.
+pub fn board(test: &str) -> Builder {
+    let unpaced = VirtualBoard::builder().unpaced();
+    images(test).iter().fold(unpaced, |builder, (offset, image)| builder.image(*offset, image))
 }
 
 /// A flash file with the program for `test`; its path.

@@ -140,11 +140,7 @@ impl Station {
             self.store(at + 8, RING + 12 * ((i + 1) % RING_SIZE));
         }
         self.head = RING;
-        let [a, b, c, d, e, f] = self.address;
-        self.store(0x3FF2_0C48, u32::from_le_bytes([a, b, c, d]));
-        self.store(0x3FF2_0C4C, u32::from_le_bytes([e, f, 0, 0]));
-        self.store(0x3FF2_0C58, u32::MAX);
-        self.store(0x3FF2_0C5C, 0x1_FFFF);
+        self.compare(0x3FF2_0C48, self.address);
         self.store(0x3FF2_0008, RING);
         self.store(0x3FF2_0004, OWNER);
         self.store(0x3FF2_0C18, INTERRUPTS);
@@ -234,47 +230,48 @@ impl Station {
     /// Sends a frame as it stands and waits for the end of it. With a key the frame carries its
     /// CCMP header.
     pub fn transmit(&mut self, frame: &[u8], rate: u32, key: u32) -> Outcome {
-        let behind: u32 = if key != 0 { 12 } else { 4 };
-        let length = frame.len() as u32 + behind;
-        assert!(self.board.write_ram(TX_BUFFER, frame));
-        self.store(TX_DESCRIPTOR, OWNER | END | length << 12 | length);
-        self.store(TX_DESCRIPTOR + 4, TX_BUFFER);
-        self.store(TX_DESCRIPTOR + 8, 0);
+        let length = self.place(frame, if key != 0 { 12 } else { 4 });
         self.store(0x3FF2_0DC0, 3 << 12);
         self.store(0x3FF2_0DC8, length | rate << 12 | key << 16);
         let group = frame[4] & 1 != 0;
         let start = self.microseconds();
         self.store(0x3FF2_0DC4, 0xC020_0000 | u32::from(!group) << 24 | TX_DESCRIPTOR & 0x3_FFFF);
         assert_eq!(self.load(0x3FF2_0C20) & SENT, 0, "not inside the store");
-        while self.load(0x3FF2_0C20) & SENT == 0 {
-            self.step(u64::MAX);
-            assert!(self.microseconds() < start + 1_000_000, "never sent");
-        }
-        let status = self.load(0x3FF2_0C84);
-        self.store(0x3FF2_0C24, SENT);
+        let status = self.await_end();
         assert_eq!(status >> 8 & 0xF, 0, "the slot");
         assert_eq!(self.load(0x3FF2_0DC4) >> 30, 0, "the start bits are cleared");
         Outcome { result: status >> 28, took: self.microseconds() - start }
     }
 
-    /// Sends a frame by slot 0 while another slot is under way; the slots in the order of their
-    /// ends.
-    pub fn transmit_behind(&mut self, frame: &[u8]) -> [u32; 2] {
-        let length = frame.len() as u32 + 4;
+    /// A frame to send is in memory, with so many bytes behind it that the hardware makes; its length
+    /// with them.
+    fn place(&mut self, frame: &[u8], behind: u32) -> u32 {
+        let length = frame.len() as u32 + behind;
         assert!(self.board.write_ram(TX_BUFFER, frame));
         self.store(TX_DESCRIPTOR, OWNER | END | length << 12 | length);
         self.store(TX_DESCRIPTOR + 4, TX_BUFFER);
+        self.store(TX_DESCRIPTOR + 8, 0);
+        length
+    }
+
+    /// Waits for the end of what is sent; its status.
+    fn await_end(&mut self) -> u32 {
+        let start = self.microseconds();
+        while self.load(0x3FF2_0C20) & SENT == 0 {
+            self.step(u64::MAX);
+            assert!(self.microseconds() < start + 1_000_000, "never sent");
+        }
+        self.store(0x3FF2_0C24, SENT);
+        self.load(0x3FF2_0C84)
+    }
+
+    /// Sends a frame by slot 0 while another slot is under way; the slots in the order of their
+    /// ends.
+    pub fn transmit_behind(&mut self, frame: &[u8]) -> [u32; 2] {
+        let length = self.place(frame, 4);
         self.store(0x3FF2_0DC8, length | RATE_6M << 12);
         self.store(0x3FF2_0DC4, 0xC120_0000 | TX_DESCRIPTOR & 0x3_FFFF);
-        [0, 1].map(|_| {
-            let start = self.microseconds();
-            while self.load(0x3FF2_0C20) & SENT == 0 {
-                self.step(u64::MAX);
-                assert!(self.microseconds() < start + 1_000_000, "never sent");
-            }
-            self.store(0x3FF2_0C24, SENT);
-            self.load(0x3FF2_0C84) >> 8 & 0xF
-        })
+        [0, 1].map(|_| self.await_end() >> 8 & 0xF)
     }
 
     /// Sends a frame with a number of its own; repeats it as the libraries do.
@@ -353,11 +350,15 @@ impl Station {
 
     pub fn set_bssid(&mut self, bssid: Address) {
         self.bssid = bssid;
-        let [a, b, c, d, e, f] = bssid;
-        self.store(0x3FF2_0C28, u32::from_le_bytes([a, b, c, d]));
-        self.store(0x3FF2_0C2C, u32::from_le_bytes([e, f, 0, 0]));
-        self.store(0x3FF2_0C38, u32::MAX);
-        self.store(0x3FF2_0C3C, 0x1_FFFF);
+        self.compare(0x3FF2_0C28, bssid);
+    }
+
+    /// What is received is compared with all of an address.
+    fn compare(&mut self, at: u32, address: Address) {
+        let [low, high] = words(address);
+        for (offset, word) in [(0, low), (4, high), (0x10, u32::MAX), (0x14, 0x1_FFFF)] {
+            self.store(at + offset, word);
+        }
     }
 
     /// Finds the network, authenticates, associates. True: accepted.
@@ -418,10 +419,10 @@ impl Station {
     /// Writes a key into the table, as the libraries lay it out.
     pub fn install(&mut self, entry: u32, id: u32, group: bool, key: &[u8; 16]) {
         let at = 0x3FF2_1400 + 40 * entry;
-        let [a, b, c, d, e, f] = self.bssid;
-        self.store(at, u32::from_le_bytes([a, b, c, d]));
+        let [low, high] = words(self.bssid);
+        self.store(at, low);
         let kind = if group { 6 } else { 2 };
-        self.store(at + 4, u32::from_le_bytes([e, f, 0, 0]) | 3 << 18 | kind << 21 | id << 30);
+        self.store(at + 4, high | 3 << 18 | kind << 21 | id << 30);
         for (i, word) in (0..).zip(key.chunks(4)) {
             self.store(at + 8 + 4 * i, u32::from_le_bytes(word.try_into().unwrap()));
         }
@@ -505,6 +506,11 @@ impl Station {
         self.ap().deliver(ethernet);
         self.board.radio.serve();
     }
+}
+
+/// An address as registers hold it.
+fn words([a, b, c, d, e, f]: Address) -> [u32; 2] {
+    [[a, b, c, d], [e, f, 0, 0]].map(u32::from_le_bytes)
 }
 
 pub fn ssid(frame: &[u8]) -> Option<&[u8]> {

@@ -139,7 +139,7 @@ impl Device {
             said.lines().filter_map(connect).map(|ms| ms * INSTRUCTIONS_PER_MS).collect()
         };
         self.run("that it is subscribed", |said| said.contains("subscribed to ").then_some(()))?;
-        stage.cloud.servers.broker.restart()?;
+        stage.cloud.broker.restart()?;
         self.run("that it has connected again", |said| told(said).try_into().ok())
     }
 }

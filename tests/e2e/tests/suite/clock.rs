@@ -2,8 +2,8 @@
 
 use certificates::{Authority, KeyKind, LeafRequest, Validity};
 use cloud::dns::{HOST_FROM_GUEST, ZONE};
+use cloud::local::TIME_SERVER_NAME;
 use cloud::pki::SERVER_NAME;
-use cloud::servers::TIME_SERVER_NAME;
 use e2e::time_server::{TimeServer, answer, now};
 use e2e::{Device, SOON, Stage, seconds};
 use time::{Duration, OffsetDateTime};
@@ -227,12 +227,12 @@ fn without_a_time_server_an_expired_certificate_is_refused() {
 #[test]
 fn the_time_is_kept_over_a_reset() {
     let stage = valid(-10, 100);
-    stage.cloud.servers.sntp.lie_by(50 * 86_400);
+    stage.cloud.sntp.lie_by(50 * 86_400);
     let mut device = stage.boot();
     device.expect_connected();
     // The time is kept in the task's next turn.
     device.expect(SOON, "published ");
-    stage.cloud.servers.sntp.silence(true);
+    stage.cloud.sntp.silence(true);
     device.emulator.reset().unwrap();
     let line = device.expect(SOON, "it is later than ");
     assert!(line.text.contains("kept from before the reset"), "{line:?}");
@@ -242,8 +242,8 @@ fn the_time_is_kept_over_a_reset() {
     assert!(line.text.contains("(kept from before the reset)"), "{line:?}");
     device.expect_connected();
     // An answer from before that needs a second one that says the same.
-    stage.cloud.servers.sntp.lie_by(0);
-    stage.cloud.servers.sntp.silence(false);
+    stage.cloud.sntp.lie_by(0);
+    stage.cloud.sntp.silence(false);
     device.expect(PATIENCE, "asking again");
     device.expect(PATIENCE, "clock set by SNTP: ");
     device.assert_boots(2);
@@ -257,17 +257,17 @@ fn time_servers_without_a_name_make_no_storm() {
     stage.identity.endpoints.ntp =
         vec![TIME_SERVER_NAME.to_owned(), format!("other.{ZONE}"), format!("third.{ZONE}")];
     for server in &stage.identity.endpoints.ntp {
-        stage.cloud.servers.dns.set(server, None);
+        stage.cloud.dns.set(server, None);
     }
     let mut device = stage.boot();
     device.expect(SOON, "connected to ");
-    let before = stage.cloud.servers.dns.answered();
+    let before = stage.cloud.dns.answered();
     std::thread::sleep(seconds(30));
-    let asked = stage.cloud.servers.dns.answered() - before;
+    let asked = stage.cloud.dns.answered() - before;
     assert!((1..=9).contains(&asked), "{asked} questions in 30 s");
     // It still asks.
     for server in &stage.identity.endpoints.ntp {
-        stage.cloud.servers.dns.set(server, Some(HOST_FROM_GUEST));
+        stage.cloud.dns.set(server, Some(HOST_FROM_GUEST));
     }
     device.assert_sound();
 }

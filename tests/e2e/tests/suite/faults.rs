@@ -10,8 +10,8 @@ use board::status::Led;
 use certificates::{Authority, KeyKind, LeafRequest, Validity};
 use cloud::client::MqttClient;
 use cloud::dns::HOST_FROM_GUEST;
+use cloud::local::TIME_SERVER_NAME;
 use cloud::pki::SERVER_NAME;
-use cloud::servers::TIME_SERVER_NAME;
 use e2e::server::{Server, stay_silent, tls_config};
 use e2e::{Device, Line, SOON, Stage, Watcher};
 use time::OffsetDateTime;
@@ -46,11 +46,11 @@ fn connected_as(stage: &Stage, mut device: Device) -> (Watcher, Device) {
 fn broker_killed_and_restarted() {
     let mut stage = Stage::new();
     let (_, mut device) = connected(&stage);
-    stage.cloud.servers.broker.kill();
+    stage.cloud.broker.kill();
     expect_lost(&mut device);
     device.expect(SOON, "connect failed: TLS: no TCP connection");
     device.expect(SOON, "connect failed: TLS: no TCP connection");
-    stage.cloud.servers.broker.restart().unwrap();
+    stage.cloud.broker.restart().unwrap();
     // The broker has forgotten the session.
     device.expect(SOON, "subscribed to ");
     let mut watcher = stage.watch();
@@ -63,9 +63,9 @@ fn broker_killed_and_restarted() {
 fn broker_ended_in_order_and_restarted() {
     let mut stage = Stage::new();
     let (_, mut device) = connected(&stage);
-    stage.cloud.servers.broker.stop().unwrap();
+    stage.cloud.broker.stop().unwrap();
     expect_lost(&mut device);
-    stage.cloud.servers.broker.restart().unwrap();
+    stage.cloud.broker.restart().unwrap();
     device.expect_connected();
     stage.watch().switch(&mut device, Led::On);
     device.assert_sound();
@@ -76,10 +76,10 @@ fn broker_frozen_and_thawed() {
     let stage = Stage::new();
     let (_watcher, mut device) = connected(&stage);
     let published = device.expect(SOON, "published ");
-    stage.cloud.servers.broker.freeze().unwrap();
+    stage.cloud.broker.freeze().unwrap();
     let lost = expect_lost(&mut device);
     assert!(lost.ms - published.ms <= PEER_DEAD_MS, "noticed after {} ms", lost.ms - published.ms);
-    stage.cloud.servers.broker.thaw().unwrap();
+    stage.cloud.broker.thaw().unwrap();
     device.expect_connected_within(PATIENCE);
     stage.watch().switch(&mut device, Led::On);
     device.assert_sound();
@@ -221,7 +221,7 @@ fn connection_refused_by_the_server() {
         }
         device.expect_delay();
     }
-    relay.set_target(stage.cloud.servers.broker.device_port());
+    relay.set_target(stage.cloud.broker.device_port());
     device.expect_connected();
     assert_eq!(device.count("connected to "), 1);
     relay.assert_spaced();
@@ -276,7 +276,7 @@ fn connection_dropped_by_the_server_at_every_stage() {
         device.expect(SOON, "connected to ");
         expect_lost(&mut device);
     }
-    relay.set_target(stage.cloud.servers.broker.device_port());
+    relay.set_target(stage.cloud.broker.device_port());
     device.expect_connected();
     stage.watch().switch(&mut device, Led::On);
     relay.assert_spaced();
@@ -297,7 +297,7 @@ fn subscription_refused() {
     let mut device = stage.boot();
     device.expect(SOON, "connection lost: subscription refused: the policy must allow");
     device.expect_delay();
-    relay.set_target(stage.cloud.servers.broker.device_port());
+    relay.set_target(stage.cloud.broker.device_port());
     device.expect_connected();
     stage.watch().switch(&mut device, Led::On);
     device.assert_sound();
@@ -306,13 +306,13 @@ fn subscription_refused() {
 #[test]
 fn name_does_not_exist() {
     let stage = Stage::new();
-    stage.cloud.servers.dns.set(SERVER_NAME, None);
+    stage.cloud.dns.set(SERVER_NAME, None);
     let mut device = stage.boot();
     for _ in 0..2 {
         device.expect(SOON, "connect failed: TLS: the endpoint's name cannot be resolved");
         device.expect_delay();
     }
-    stage.cloud.servers.dns.set(SERVER_NAME, Some(cloud::dns::HOST_FROM_GUEST));
+    stage.cloud.dns.set(SERVER_NAME, Some(cloud::dns::HOST_FROM_GUEST));
     device.expect_connected();
     device.assert_sound();
 }
@@ -322,7 +322,7 @@ fn name_does_not_exist() {
 fn the_second_address_of_a_name_is_tried_after_the_first() {
     let stage = Stage::new();
     let nobody = Ipv4Addr::new(10, 0, 2, 99);
-    stage.cloud.servers.dns.set(SERVER_NAME, [nobody, HOST_FROM_GUEST]);
+    stage.cloud.dns.set(SERVER_NAME, [nobody, HOST_FROM_GUEST]);
     let mut device = stage.boot_skipping_sleep();
     device.expect_connected();
     assert_eq!(device.count("connect failed"), 0);
@@ -336,7 +336,7 @@ fn another_address_comes_first_after_a_failure() {
     let mut stage = Stage::new();
     let useless = Server::start(|_| Ok(()));
     stage.identity.endpoints.port = useless.port();
-    stage.cloud.servers.dns.set(SERVER_NAME, [HOST_FROM_GUEST, Ipv4Addr::new(10, 0, 2, 99)]);
+    stage.cloud.dns.set(SERVER_NAME, [HOST_FROM_GUEST, Ipv4Addr::new(10, 0, 2, 99)]);
     let mut device = stage.boot_skipping_sleep();
     device.expect(PATIENCE, "connect failed: TLS: ");
     // Now the other one first, where nobody is, which takes its time; then the useless one again.
@@ -352,8 +352,8 @@ fn a_silent_name_server_takes_no_longer_than_a_connect_may() {
     let mut stage = Stage::new();
     let mut device = stage.boot_skipping_sleep();
     device.expect_connected();
-    stage.cloud.servers.dns.silence(true);
-    stage.cloud.servers.broker.kill();
+    stage.cloud.dns.silence(true);
+    stage.cloud.broker.kill();
     let lost = expect_lost(&mut device);
     let delay = device.expect_delay();
     let failed =
@@ -365,12 +365,12 @@ fn a_silent_name_server_takes_no_longer_than_a_connect_may() {
 #[test]
 fn name_server_does_not_answer() {
     let stage = Stage::new();
-    stage.cloud.servers.dns.silence(true);
+    stage.cloud.dns.silence(true);
     let mut device = stage.boot_skipping_sleep();
     // The time server's name is looked up first.
     device.expect(PATIENCE, "no answer from a time server: it is later than ");
     device.expect(PATIENCE, "connect failed: TLS: the endpoint's name cannot be resolved");
-    stage.cloud.servers.dns.silence(false);
+    stage.cloud.dns.silence(false);
     // Where the firmware is older than the certificates, it needs the time first.
     device.expect(PATIENCE, "connected to ");
     device.assert_sound();
@@ -398,12 +398,12 @@ fn old_certificates() -> Stage {
 #[test]
 fn time_server_does_not_answer() {
     let stage = old_certificates();
-    stage.cloud.servers.sntp.silence(true);
+    stage.cloud.sntp.silence(true);
     let mut device = stage.boot_skipping_sleep();
     let line = device.expect(PATIENCE, "no answer from a time server: it is later than ");
     assert!((20_000..25_000).contains(&line.ms), "waited until {} ms", line.ms);
     device.expect_connected();
-    stage.cloud.servers.sntp.silence(false);
+    stage.cloud.sntp.silence(false);
     device.expect(PATIENCE, "clock set by SNTP: ");
     device.assert_sound();
 }
@@ -412,7 +412,7 @@ fn time_server_does_not_answer() {
 #[test]
 fn time_server_lies_into_the_past() {
     let stage = old_certificates();
-    stage.cloud.servers.sntp.lie_by(-10 * 365 * 86_400);
+    stage.cloud.sntp.lie_by(-10 * 365 * 86_400);
     let mut device = stage.boot_skipping_sleep();
     device.expect(SOON, "before this firmware was built: ignored");
     device.expect(PATIENCE, "no answer from a time server: it is later than 20");
@@ -424,7 +424,7 @@ fn time_server_lies_into_the_past() {
 #[test]
 fn time_server_is_unknown() {
     let stage = old_certificates();
-    stage.cloud.servers.dns.set(TIME_SERVER_NAME, None);
+    stage.cloud.dns.set(TIME_SERVER_NAME, None);
     let mut device = stage.boot_skipping_sleep();
     device.expect(PATIENCE, "no answer from a time server: it is later than 20");
     device.expect_connected();
@@ -447,7 +447,7 @@ fn after_an_outage_only_the_newest_status_is_published() {
     watcher.forget();
     // Three periods of the status.
     while device.expect(SOON, "alert 40").ms < outage.ms + 30_000 {}
-    relay.set_target(stage.cloud.servers.broker.device_port());
+    relay.set_target(stage.cloud.broker.device_port());
     let line = device.expect(SOON, "connected to ");
     let first = watcher.status("status", |_| true);
     assert_eq!(first.reconnects, 1, "a stale status: {first:?}");
@@ -476,7 +476,7 @@ fn hours_without_a_connection_end_in_one_reset() {
     let mut device = stage.boot_skipping_sleep();
     device.expect(HOURS, GAVE_UP);
     // Until the device meets it, hours may pass again.
-    relay.set_target(stage.cloud.servers.broker.device_port());
+    relay.set_target(stage.cloud.broker.device_port());
     device.expect(SOON, "reset: gave-up");
     device.expect(SOON, "crashed before: gave up: no connection for ");
     device.expect_connected_within(HOURS);

@@ -56,7 +56,7 @@ fn statuses_are_plausible_and_punctual() {
 
 /// Connections of the device that the broker has accepted.
 fn device_connections(stage: &Stage) -> Vec<Connection> {
-    let mut connections = stage.cloud.servers.broker.connections();
+    let mut connections = stage.cloud.broker.connections();
     connections.retain(|connection| connection.user == stage.cloud.thing);
     connections
 }
@@ -280,7 +280,7 @@ fn takes_flight(
 fn port_443_is_spoken_to_by_alpn_and_every_server_by_name() {
     let address = Ipv4Addr::new(10, 0, 2, 100);
     let mut stage = Stage::new();
-    stage.cloud.servers.dns.set(SERVER_NAME, Some(address));
+    stage.cloud.dns.set(SERVER_NAME, Some(address));
     let mut config = tls_config(&stage.cloud.pki, &stage.cloud.pki.server);
     config.alpn_protocols = vec![b"h2".to_vec(), b"x-amzn-mqtt-ca".to_vec()];
     let heard = Arc::new(Mutex::new(None));
@@ -317,11 +317,11 @@ fn clock_comes_from_the_time_server() {
         options.server = pki.intermediate.issue(&request)?;
         Ok(())
     });
-    stage.cloud.servers.sntp.lie_by(Duration::days(10).whole_seconds());
+    stage.cloud.sntp.lie_by(Duration::days(10).whole_seconds());
     let mut device = stage.boot();
     device.expect(SOON, "clock set by SNTP: ");
     device.expect_connected();
-    assert!(stage.cloud.servers.dns.answered() >= 2, "both names were looked up");
+    assert!(stage.cloud.dns.answered() >= 2, "both names were looked up");
     device.assert_sound();
 }
 

@@ -35,7 +35,7 @@ fn refuses(credential: impl FnOnce(&Pki) -> Result<Credential>, words: &str) {
     }
     assert_eq!(device.count("connected to "), 0);
     let good = stage.cloud.pki.server.clone();
-    stage.cloud.servers.broker.restart_with(&good).unwrap();
+    stage.cloud.broker.restart_with(&good).unwrap();
     device.expect_connected();
     stage.watch().switch(&mut device, Led::On);
     device.assert_sound();
@@ -146,7 +146,7 @@ fn misled(port: u16) -> (Stage, Relay, Device) {
 #[track_caller]
 fn recovers(stage: &Stage, relay: &Relay, device: &mut Device) {
     assert_eq!(device.count("connected to "), 0);
-    relay.set_target(stage.cloud.servers.broker.device_port());
+    relay.set_target(stage.cloud.broker.device_port());
     device.expect_connected_within(PATIENCE);
     stage.watch().switch(device, Led::On);
     let delays = device.delays();
@@ -421,7 +421,7 @@ fn server_that_sends_broken_packets() {
     assert!(served.load(Ordering::Relaxed) >= count);
     // What the server must not send ends the connection by name.
     assert!(device.count("mqtt: unexpected packet of type 11: closing") >= 1);
-    relay.set_target(stage.cloud.servers.broker.device_port());
+    relay.set_target(stage.cloud.broker.device_port());
     device.expect(PATIENCE, "subscribed to ");
     let mut watcher = stage.watch();
     watcher.switch(&mut device, Led::On);

@@ -277,7 +277,7 @@ fn a_second_name_server_with_its_own_port_is_asked() {
 fn name_servers_of_the_identity_replace_all_of_dhcps() {
     let stage = Stage::new();
     // One that does not know the name; DHCP names a second one.
-    stage.cloud.servers.dns.silence(true);
+    stage.cloud.dns.silence(true);
     let cable = Cable::new();
     cable.judge(|to, mut frame, _| {
         // Option 6 grows by a second server: the user network's options end well before.
@@ -353,7 +353,7 @@ fn name_servers_of_before_are_asked_until_dhcp_answers_again() {
 #[test]
 fn mute_name_servers_make_no_storm() {
     let stage = Stage::new();
-    stage.cloud.servers.dns.silence(true);
+    stage.cloud.dns.silence(true);
     let cable = Cable::new();
     let mut device = boot(&stage, &cable);
     device.expect(SOON, "net: address ");

@@ -76,7 +76,7 @@ fn each_has_its_effect() {
         port = relay.port(),
         dead = dead.setting("dead"),
         good = good.setting("good"),
-        name_server = stage.cloud.servers.dns.address().port(),
+        name_server = stage.cloud.dns.address().port(),
     );
     names_all_of_the_example(&config);
     configured(&mut stage, folder.path(), &config);
@@ -104,7 +104,7 @@ fn each_has_its_effect() {
     watcher.switch(&mut device, Led::On);
     // client_id, keep_alive, clean_session; certificate and key: the broker takes the user from
     // the certificate.
-    let connections = stage.cloud.servers.broker.connections();
+    let connections = stage.cloud.broker.connections();
     assert!(
         connections.contains(&Connection {
             client_id: "the-e2e".to_owned(),
@@ -135,9 +135,11 @@ fn each_has_its_effect() {
     device.assert_sound();
 }
 
-/// What is not the emulated board's: the setting, how it stands in the identity, and the suite that
-/// sees its effect on a board that has a radio or a second slot.
-const ELSEWHERE: [(&str, &str, &str); 5] = [
+/// What is not the emulated board's: the setting, how the suite has it that sees its effect, on a board
+/// with a radio or a second slot, or at the broker.
+const ELSEWHERE: [(&str, &str, &str); 7] = [
+    ("publish", "publish = ", include_str!("../../../../host/cloud/tests/cloud.rs")),
+    ("subscribe", "subscribe = ", include_str!("../../../../host/cloud/tests/cloud.rs")),
     ("ssid", "Wifi::new(", include_str!("../radio.rs")),
     ("passphrase", "Wifi::new(", include_str!("../radio.rs")),
     ("modem_sleep", "identity.modem_sleep = ", include_str!("../radio_load.rs")),

@@ -110,7 +110,7 @@ fn a_status_without_acknowledgement_is_repeated_and_then_given_up() {
         };
         assert!(repetitions > 0, "connection {connection}: not sent again");
     }
-    relay.set_target(stage.cloud.servers.broker.device_port());
+    relay.set_target(stage.cloud.broker.device_port());
     let mut watcher = stage.watch();
     let connected = device.expect_connected_within(PATIENCE);
     let first = watcher.status("status", |_| true);

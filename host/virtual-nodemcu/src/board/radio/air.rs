@@ -11,6 +11,7 @@ use super::crypto;
 use super::frame::{self, Address, kind};
 use super::pcap::Pcap;
 use super::rate::{self, Rate};
+use super::settings::Settings;
 
 /// Channels 1 to 14.
 const CHANNELS: usize = 15;
@@ -72,6 +73,21 @@ struct Station {
     tuning: Tuning,
     heard: VecDeque<Heard>,
     sent: Option<Sent>,
+}
+
+impl Station {
+    /// The oldest of what it does not take is lost.
+    fn hear(&mut self, flight: &Flight, rssi: i8) {
+        if self.heard.len() == INBOX {
+            self.heard.pop_front();
+        }
+        let frame = flight.frame.clone();
+        self.heard.push_back(Heard { at: flight.end, frame, rssi, rate: flight.rate });
+    }
+
+    fn is_meant(&self, to: Option<Address>) -> bool {
+        to.is_some() && self.tuning.addresses.contains(&to)
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -178,8 +194,8 @@ impl Air {
 
     /// The station is gone.
     pub fn detach(&mut self, id: StationId) {
+        self.abort(id);
         self.stations[id.0] = None;
-        self.flights.retain(|flight| flight.sender != Sender::Station(id.0));
     }
 
     /// The station listens elsewhere, or to other addresses.
@@ -192,9 +208,8 @@ impl Air {
     /// The station sends. There is one frame of it at a time: another before [`Air::sent`] told
     /// the end of the first takes its place.
     pub fn send(&mut self, id: StationId, sending: Sending) {
-        let Some(Some(station)) = self.stations.get_mut(id.0) else { return };
-        station.sent = None;
-        self.flights.retain(|flight| flight.sender != Sender::Station(id.0));
+        self.abort(id);
+        let Some(Some(station)) = self.stations.get(id.0) else { return };
         let channel = station.tuning.channel.unwrap_or(0);
         self.start(Sender::Station(id.0), channel, sending, 0);
     }
@@ -260,7 +275,7 @@ impl Air {
                 && let Some(Out { frame, rate }) = self.aps[i].pop()
             {
                 let slots = self.backoff(0);
-                let channel = self.aps[i].channel();
+                let channel = self.aps[i].settings().channel;
                 self.start(Sender::Ap(i), channel, Sending { frame, rate, slots }, 0);
             }
         }
@@ -291,7 +306,7 @@ impl Air {
     fn land(&mut self, flight: Flight) {
         let receiver = frame::receiver(&flight.frame);
         let rssi = match flight.sender {
-            Sender::Ap(ap) => self.aps[ap].rssi(),
+            Sender::Ap(ap) => self.aps[ap].settings().rssi,
             Sender::Station(_) => self.strongest(flight.channel),
         };
         self.note(&flight.frame, flight.rate, flight.channel, rssi, flight.start);
@@ -299,8 +314,8 @@ impl Air {
             Sender::Ap(ap) => self.land_from_ap(ap, &flight, receiver),
             Sender::Station(station) => self.land_from_station(station, &flight, receiver),
         };
-        if let (Some(_), Some(receiver)) = (acked, receiver) {
-            let ack = acknowledgement(&flight.frame, receiver);
+        if acked.is_some() && receiver.is_some() {
+            let ack = acknowledgement(&flight.frame);
             let rate = flight.rate.of_ack();
             self.note(&ack, rate, flight.channel, rssi, flight.end + rate::SIFS);
         }
@@ -326,7 +341,7 @@ impl Air {
                 let tries = flight.tries + 1;
                 if receiver.is_none() || acked.is_some() {
                     self.aps[ap].delivered(&flight.frame, true, self.now);
-                } else if tries < AP_TRIES && self.aps[ap].keeps_trying() {
+                } else if tries < AP_TRIES && self.aps[ap].is_up() {
                     let slots = self.backoff(tries);
                     let mut frame = flight.frame;
                     frame::set_retry(&mut frame);
@@ -342,8 +357,8 @@ impl Air {
 
     /// Signal strength of the acknowledgement, if there was one.
     fn land_from_ap(&mut self, ap: usize, flight: &Flight, to: Option<Address>) -> Option<i8> {
-        let ap = &self.aps[ap];
-        let (rssi, loss, deaf) = (ap.rssi(), ap.loss(), ap.loses_acks());
+        let settings = self.aps[ap].settings();
+        let (rssi, loss, acks) = (settings.rssi, settings.loss, settings.acks);
         let mut acked = None;
         for station in self.stations.iter_mut().flatten() {
             if station.tuning.channel != Some(flight.channel)
@@ -352,19 +367,8 @@ impl Air {
             {
                 continue;
             }
-            if station.heard.len() == INBOX {
-                station.heard.pop_front();
-            }
-            station.heard.push_back(Heard {
-                at: flight.end,
-                frame: flight.frame.clone(),
-                rssi,
-                rate: flight.rate,
-            });
-            if to.is_some_and(|to| station.tuning.addresses.contains(&Some(to)))
-                && !self.random.percent(loss)
-                && !deaf
-            {
+            station.hear(flight, rssi);
+            if station.is_meant(to) && !self.random.percent(loss) && acks {
                 acked = Some(rssi);
             }
         }
@@ -379,15 +383,16 @@ impl Air {
     ) -> Option<i8> {
         let mut acked = None;
         for ap in &mut self.aps {
-            if ap.channel() != flight.channel
+            let Settings { channel, rssi, loss, acks, .. } = *ap.settings();
+            if channel != flight.channel
                 || !ap.is_up()
-                || i32::from(ap.rssi()) < flight.rate.sensitivity()
-                || self.random.percent(ap.loss())
+                || i32::from(rssi) < flight.rate.sensitivity()
+                || self.random.percent(loss)
             {
                 continue;
             }
-            if to == Some(ap.bssid()) && !ap.loses_acks() && !self.random.percent(ap.loss()) {
-                acked = Some(ap.rssi());
+            if to == Some(ap.bssid()) && acks && !self.random.percent(loss) {
+                acked = Some(rssi);
             }
             ap.receive(&flight.frame, flight.end);
         }
@@ -398,12 +403,8 @@ impl Air {
             if i == sender || station.tuning.channel != Some(flight.channel) {
                 continue;
             }
-            if station.heard.len() == INBOX {
-                station.heard.pop_front();
-            }
-            let frame = flight.frame.clone();
-            station.heard.push_back(Heard { at: flight.end, frame, rssi, rate: flight.rate });
-            if to.is_some_and(|to| station.tuning.addresses.contains(&Some(to))) {
+            station.hear(flight, rssi);
+            if station.is_meant(to) {
                 acked = Some(rssi);
             }
         }
@@ -412,8 +413,8 @@ impl Air {
 
     /// Strength at which the stations of a channel are heard.
     fn strongest(&self, channel: u8) -> i8 {
-        let aps = self.aps.iter().filter(|ap| ap.channel() == channel);
-        aps.map(Ap::rssi).max().unwrap_or(-50)
+        let aps = self.aps.iter().map(Ap::settings).filter(|ap| ap.channel == channel);
+        aps.map(|ap| ap.rssi).max().unwrap_or(-50)
     }
 
     fn note(&mut self, frame: &[u8], rate: Rate, channel: u8, rssi: i8, at: u64) {
@@ -423,8 +424,8 @@ impl Air {
     }
 }
 
-/// The acknowledgement of a frame that `receiver` got.
-fn acknowledgement(frame: &[u8], _receiver: Address) -> Vec<u8> {
+/// The acknowledgement of a frame.
+fn acknowledgement(frame: &[u8]) -> Vec<u8> {
     let mut ack = vec![kind::ACK, 0, 0, 0];
     ack.extend(frame.get(10..16).unwrap_or(&frame::BROADCAST));
     ack

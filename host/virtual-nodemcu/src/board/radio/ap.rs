@@ -237,39 +237,9 @@ impl Ap {
         &self.settings
     }
 
-    /// Its channel.
-    #[must_use]
-    pub fn channel(&self) -> u8 {
-        self.settings.channel
-    }
-
-    /// How strong it is heard, in dBm.
-    #[must_use]
-    pub fn rssi(&self) -> i8 {
-        self.settings.rssi
-    }
-
-    /// Per cent of frames lost.
-    #[must_use]
-    pub fn loss(&self) -> u8 {
-        self.settings.loss
-    }
-
-    /// Whether no acknowledgement passes.
-    #[must_use]
-    pub fn loses_acks(&self) -> bool {
-        !self.settings.acks
-    }
-
     /// Whether it is on.
     #[must_use]
     pub fn is_up(&self) -> bool {
-        self.up
-    }
-
-    /// Whether it repeats what is on its way.
-    #[must_use]
-    pub fn keeps_trying(&self) -> bool {
         self.up
     }
 
@@ -467,17 +437,18 @@ impl Ap {
             }
             let kck = self.random.bytes();
             let bytes = message.bytes((what != Forge::Message1).then_some(&kck));
-            if what == Forge::Malformed {
-                let cut = self.eapol(station, bytes[..60].to_vec());
-                self.push(cut);
+            let messages = if what == Forge::Malformed {
+                let cut = bytes[..60].to_vec();
                 let mut lies = bytes;
                 // The length of the key data.
                 lies[97..99].copy_from_slice(&[0xFF, 0xFF]);
-                let lies = self.eapol(station, lies);
-                self.push(lies);
+                vec![cut, lies]
             } else {
-                let forged = self.eapol(station, bytes);
-                self.push(forged);
+                vec![bytes]
+            };
+            for message in messages {
+                let frame = self.eapol(station, message);
+                self.push(frame);
             }
         }
         Ok(())
@@ -562,7 +533,7 @@ impl Ap {
         let name = if beacon && self.settings.hidden { &[] } else { self.settings.ssid.as_bytes() };
         body.extend(element(element::SSID, name));
         body.extend(rates());
-        body.extend(element(element::CHANNEL, &[self.channel()]));
+        body.extend(element(element::CHANNEL, &[self.settings.channel]));
         if beacon {
             body.extend(self.tim());
         }
@@ -586,7 +557,7 @@ impl Ap {
         capabilities[0] = 0x20;
         capabilities[3] = 0xFF;
         let mut operation = [0; 22];
-        operation[0] = self.channel();
+        operation[0] = self.settings.channel;
         // WMM parameters with the usual values of the four categories.
         let wmm = [
             0x00, 0x50, 0xF2, 2, 1, 1, 0x80, 0, 0x03, 0xA4, 0, 0, 0x27, 0xA4, 0, 0, 0x42, 0x43,
@@ -734,8 +705,7 @@ impl Ap {
     fn unicast_frame(&mut self, waiting: Waiting, more: bool) -> Option<Out> {
         let Waiting::Unicast { to, from, body, eapol } = waiting else { return None };
         let secure = self.settings.security.has_handshake();
-        let client = self.clients.get_mut(&to)?;
-        let key = client.key;
+        let key = self.clients.get(&to)?.key;
         if secure && key.is_none() && !eapol {
             return None;
         }
@@ -747,8 +717,8 @@ impl Ap {
             flags |= flag::MORE_DATA;
         }
         let mut frame = frame::header(kind::DATA, flags, [to, self.bssid, from]);
-        self.sequence = (self.sequence + 1) & 0xFFF;
-        frame[22..24].copy_from_slice(&(self.sequence << 4).to_le_bytes());
+        self.number(&mut frame);
+        let client = self.clients.get_mut(&to)?;
         if let Some(key) = key {
             client.sent += 1;
             frame.extend(crypto::ccmp_header(client.sent, 0));
@@ -850,9 +820,7 @@ impl Ap {
     }
 
     fn send_away(&mut self, station: Address, reason: u16) {
-        let mut frame = frame::header(kind::DEAUTHENTICATION, 0, [station, self.bssid, self.bssid]);
-        frame.extend(reason.to_le_bytes());
-        self.push(Waiting::Management(frame));
+        self.answer(kind::DEAUTHENTICATION, station, &reason.to_le_bytes());
         self.say(&format!("{} is sent away, reason {reason}", frame::text(station)));
     }
 
@@ -924,7 +892,7 @@ impl Ap {
             return;
         }
         let elements = frame::find_element(body, element::CHANNEL);
-        if elements.is_some_and(|channel| channel != [self.channel()]) {
+        if elements.is_some_and(|channel| channel != [self.settings.channel]) {
             return;
         }
         let name = frame::find_element(body, element::SSID).unwrap_or(&[]);
@@ -936,10 +904,8 @@ impl Ap {
         if !wanted {
             return;
         }
-        let mut frame =
-            frame::header(kind::PROBE_RESPONSE, 0, [head.transmitter, self.bssid, self.bssid]);
-        frame.extend(self.description(false));
-        self.push(Waiting::Management(frame));
+        let description = self.description(false);
+        self.answer(kind::PROBE_RESPONSE, head.transmitter, &description);
     }
 
     fn answer(&mut self, kind: u8, to: Address, body: &[u8]) {

@@ -278,8 +278,8 @@ impl Mac {
     pub fn read(&self, address: u32, now: u64) -> u32 {
         match address - MAC.start {
             reg::TIME => self.microseconds(now) as u32,
-            reg::TSF_LOW => self.tsf(now) as u32,
-            reg::TSF_HIGH => (self.tsf(now) >> 32) as u32,
+            reg::TSF_LOW => self.value(0, now) as u32,
+            reg::TSF_HIGH => (self.value(0, now) >> 32) as u32,
             reg::COUNT_LOW => self.value(1, now) as u32,
             reg::COUNT_HIGH => (self.value(1, now) >> 32) as u32,
             reg::INT_ENABLE => self.enabled,
@@ -299,21 +299,11 @@ impl Mac {
             reg::INT_ENABLE => self.enabled = value,
             reg::INT_CLEAR => self.raw &= !value,
             reg::INT_RAW | reg::INT_STATUS | reg::TIME => {}
-            reg::TSF_LOW => {
-                let tsf = self.tsf(now) & !0xFFFF_FFFF | u64::from(value);
-                self.tsf = tsf.wrapping_sub(self.microseconds(now));
-            }
-            reg::TSF_HIGH => {
-                let tsf = self.tsf(now) & 0xFFFF_FFFF | u64::from(value) << 32;
-                self.tsf = tsf.wrapping_sub(self.microseconds(now));
-            }
-            reg::COUNT_LOW => {
-                let count = self.value(1, now) & !0xFFFF_FFFF | u64::from(value);
-                self.count = count.wrapping_sub(self.microseconds(now));
-            }
+            reg::TSF_LOW => self.tsf = self.changed(0, value.into(), !0xFFFF_FFFF, now),
+            reg::TSF_HIGH => self.tsf = self.changed(0, u64::from(value) << 32, 0xFFFF_FFFF, now),
+            reg::COUNT_LOW => self.count = self.changed(1, value.into(), !0xFFFF_FFFF, now),
             reg::COUNT_HIGH => {
-                let count = self.value(1, now) & 0xFFFF_FFFF | u64::from(value) << 32;
-                self.count = count.wrapping_sub(self.microseconds(now));
+                self.count = self.changed(1, u64::from(value) << 32, 0xFFFF_FFFF, now);
             }
             reg::RX_FIRST => {
                 self.untaken.clear();
@@ -341,14 +331,15 @@ impl Mac {
         now.saturating_sub(self.born) / 1000
     }
 
-    fn tsf(&self, now: u64) -> u64 {
-        self.microseconds(now).wrapping_add(self.tsf)
-    }
-
-    /// What timer `n` counts.
+    /// What timer `n` counts: the TSF, or the other count.
     fn value(&self, n: usize, now: u64) -> u64 {
         let offset = [self.tsf, self.count][n];
         self.microseconds(now).wrapping_add(offset)
+    }
+
+    /// What there is to add to the microseconds once timer `n` has `half` where not `kept`.
+    fn changed(&self, n: usize, half: u64, kept: u64, now: u64) -> u64 {
+        (self.value(n, now) & kept | half).wrapping_sub(self.microseconds(now))
     }
 
     /// The value at which timer `n` interrupts.
@@ -451,15 +442,11 @@ impl Mac {
         let length_word = self.word(at + slot::LENGTH);
         let number = length_word >> 16 & KEY_NUMBER;
         let key = if number == 0 { None } else { Some(self.key(number)?) };
-        let rate = if length_word & LENGTH_HT != 0 {
-            Rate::Ht((self.word(at + slot::HT) & 7) as u8)
+        let (rate, length) = if length_word & LENGTH_HT != 0 {
+            let word = self.word(at + slot::HT);
+            (Rate::Ht((word & 7) as u8), word >> 8 & 0xFFFF)
         } else {
-            Rate::from_chip((length_word >> 12 & 0xF) as u8)?
-        };
-        let length = if length_word & LENGTH_HT != 0 {
-            self.word(at + slot::HT) >> 8 & 0xFFFF
-        } else {
-            length_word & 0xFFF
+            (Rate::from_chip((length_word >> 12 & 0xF) as u8)?, length_word & 0xFFF)
         };
         // Without checksum and, encrypted, integrity code: nobody writes them.
         let behind = 4 + match key.as_ref().map(|key| key.algorithm) {
@@ -556,15 +543,10 @@ impl Mac {
         self.put(reg::RX_END_TIME, end as u32);
         self.put(reg::RX_START_TIME, start as u32);
         self.follow_tsf(&head, frame, bssid, start);
-        let frame = if head.protected() {
-            match self.decrypt(&head, frame) {
-                Some(frame) => frame,
-                None => return,
-            }
-        } else {
-            frame.clone()
-        };
-        self.deliver(&with_fcs(&frame), heard, own, memory);
+        let clear = if head.protected() { self.decrypt(&head, frame) } else { Some(frame.clone()) };
+        if let Some(clear) = clear {
+            self.deliver(&with_fcs(&clear), heard, own, memory);
+        }
     }
 
     /// The clock of the network is the access point's.

@@ -383,10 +383,7 @@ pub fn call(offset: u32, guest: &mut Guest) -> Done<Option<End>> {
             End::Plain
         }
         // aes_decrypt_deinit(schedule)
-        0x92E4 => {
-            guest.fill(a2, 0, 4 * 44)?;
-            End::Plain
-        }
+        0x92E4 => guest.fill(a2, 0, 4 * 44).map(End::plain)?,
         // aes_unwrap(key, count, wrapped, out): RFC 3394
         0x9410 => {
             let key: [u8; 16] = guest.load_bytes(a2, 16)?.try_into().unwrap_or_default();

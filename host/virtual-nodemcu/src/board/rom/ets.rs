@@ -72,10 +72,7 @@ pub fn call(offset: u32, guest: &mut Guest) -> Done<Option<End>> {
             End::Plain
         }
         // ets_task(function, priority, queue, length)
-        0x0DD0 => {
-            new_task(guest, a2, a3, a4, a5)?;
-            End::Plain
-        }
+        0x0DD0 => new_task(guest, a2, a3, a4, a5).map(End::plain)?,
         // ets_post(priority, signal, parameter)
         0x0E24 => End::Value(post(guest, a2, a3, a4)?),
         // ets_intr_lock, ets_intr_unlock
@@ -90,33 +87,15 @@ pub fn call(offset: u32, guest: &mut Guest) -> Done<Option<End>> {
         0x0F98 => End::Value(xtos::interrupts_off(guest, a2)?),
         0x0FA8 => End::Value(xtos::interrupts_on(guest, a2)?),
         // ets_set_user_start
-        0x0FBC => {
-            guest.store32(USER_START, a2)?;
-            End::Plain
-        }
+        0x0FBC => guest.store32(USER_START, a2).map(End::plain)?,
         // ets_timer_setfn(timer, function, argument)
-        0x2C48 => {
-            set_timer(guest, a2, a3, a4)?;
-            End::Plain
-        }
+        0x2C48 => set_timer(guest, a2, a3, a4).map(End::plain)?,
         // timer_insert(when, timer)
-        0x2C64 => {
-            insert(guest, a2, a3)?;
-            End::Plain
-        }
+        0x2C64 => insert(guest, a2, a3).map(End::plain)?,
         // ets_timer_arm(timer, milliseconds, again), ets_timer_disarm, ets_timer_done
-        0x2CC4 => {
-            arm(guest, a2, a3, a4 != 0)?;
-            End::Plain
-        }
-        0x2D40 => {
-            disarm(guest, a2)?;
-            End::Plain
-        }
-        0x2D80 => {
-            set_timer(guest, a2, 0, 0)?;
-            End::Plain
-        }
+        0x2CC4 => arm(guest, a2, a3, a4 != 0).map(End::plain)?,
+        0x2D40 => disarm(guest, a2).map(End::plain)?,
+        0x2D80 => set_timer(guest, a2, 0, 0).map(End::plain)?,
         // ets_timer_init
         0x2E68 => {
             guest.store32(TIMERS, 0)?;
@@ -130,27 +109,15 @@ pub fn call(offset: u32, guest: &mut Guest) -> Done<Option<End>> {
             End::Plain
         }
         // FRC2's handler
-        0x2E24 => {
-            post(guest, TIMER_PRIORITY, 0, 0)?;
-            End::Plain
-        }
+        0x2E24 => post(guest, TIMER_PRIORITY, 0, 0).map(End::plain)?,
         // ets_get_cpu_frequency, ets_update_cpu_frequency
         0x2F0C => End::Value(guest.load32(CPU_MHZ)?),
-        0x2F04 => {
-            guest.store32(CPU_MHZ, a2)?;
-            End::Plain
-        }
+        0x2F04 => guest.store32(CPU_MHZ, a2).map(End::plain)?,
         // ets_wdt_get_mode, feeding it, its handler
         0x2F34 => End::Value(guest.load32(WDT)?),
-        0x2F3C | 0x2F88 => {
-            guest.store32(WDT_FEED.0, WDT_FEED.1)?;
-            End::Plain
-        }
+        0x2F3C | 0x2F88 => guest.store32(WDT_FEED.0, WDT_FEED.1).map(End::plain)?,
         // ets_wdt_enable(mode, interval, stages), ets_wdt_disable, ets_wdt_restore(mode), ets_wdt_init
-        0x2FA0 => {
-            wdt_enable(guest, a2, a3, a4)?;
-            End::Plain
-        }
+        0x2FA0 => wdt_enable(guest, a2, a3, a4).map(End::plain)?,
         0x30F0 => {
             let mode = guest.load32(WDT)?;
             guest.modify(WDT_CONTROL, 1, 0)?;
@@ -187,14 +154,8 @@ pub fn call(offset: u32, guest: &mut Guest) -> Done<Option<End>> {
             End::Plain
         }
         // save_rxbcn_mactime, save_tsf_us
-        0x27A4 => {
-            guest.store32(0x3FFF_DD7C, a2)?;
-            End::Plain
-        }
-        0x27AC => {
-            guest.store32(0x3FFF_DD80, a2)?;
-            End::Plain
-        }
+        0x27A4 => guest.store32(0x3FFF_DD7C, a2).map(End::plain)?,
+        0x27AC => guest.store32(0x3FFF_DD80, a2).map(End::plain)?,
         _ => return Ok(None),
     }))
 }

@@ -43,10 +43,7 @@ pub fn call(offset: u32, guest: &mut Guest) -> Done<Option<End>> {
             End::Plain
         }
         // gpio_output_set(set, clear, enable, disable), gpio_input_get
-        0x4CD0 => {
-            output_set(guest, [a2, a3, a4, a5])?;
-            End::Plain
-        }
+        0x4CD0 => output_set(guest, [a2, a3, a4, a5]).map(End::plain)?,
         0x4CF0 => End::Value(guest.load32(IN)?),
         // gpio_register_set(number, value), gpio_register_get(number)
         0x4D04 => {
@@ -72,14 +69,8 @@ pub fn call(offset: u32, guest: &mut Guest) -> Done<Option<End>> {
         }
         // gpio_intr_pending, gpio_pin_intr_state_set(pin, type), gpio_intr_ack(pins)
         0x4D88 => End::Value(guest.load32(PENDING)?),
-        0x4D90 => {
-            set_type(guest, a2, a3)?;
-            End::Plain
-        }
-        0x4DCC => {
-            acknowledge(guest, a2)?;
-            End::Plain
-        }
+        0x4D90 => set_type(guest, a2, a3).map(End::plain)?,
+        0x4DCC => acknowledge(guest, a2).map(End::plain)?,
         // gpio_intr_handler_register(function, argument)
         0x4E28 => {
             guest.store32(PENDING + 4, a2)?;

@@ -25,6 +25,13 @@ pub enum End {
     Elsewhere,
 }
 
+impl End {
+    /// What one that only does something ends with, whatever came of it.
+    pub fn plain<T>(_: T) -> Self {
+        Self::Plain
+    }
+}
+
 /// A result that memory may refuse.
 pub type Done<T> = Result<T, Refused>;
 

@@ -133,13 +133,17 @@ impl Loader {
                 op::READ_REG => read_register(data, board).map(|word| value = word),
                 op::WRITE_REG => write_registers(data, board),
                 op::MEM_BEGIN => self.memory_begin(data),
-                op::MEM_DATA => memory_data(&mut self.memory, data, sum, board),
+                op::MEM_DATA => block(self.memory, data, sum).and_then(|(address, payload)| {
+                    board.write_ram(address, payload).then_some(()).ok_or(Failure::Failed)
+                }),
                 op::MEM_END => words(data).and_then(|[stay, entry]| {
                     action = (stay == 0).then_some(Action::Run(entry));
                     self.memory.take().map(|_| ()).ok_or(Failure::Failed)
                 }),
                 op::FLASH_BEGIN => self.flash_begin(data, board),
-                op::FLASH_DATA => flash_data(&mut self.flash, data, sum, board),
+                op::FLASH_DATA => block(self.flash, data, sum).and_then(|(address, payload)| {
+                    write_flash(address, payload, board).then_some(()).ok_or(Failure::FlashWrite)
+                }),
                 op::FLASH_END => words(data).and_then(|[stay]| {
                     action = (stay == 0).then_some(Action::Boot);
                     self.flash.take().map(|_| ()).ok_or(Failure::Failed)
@@ -233,12 +237,8 @@ fn write_registers(data: &[u8], board: &mut Board) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The data of a block and its number, if length, number and checksum are right.
-fn block(
-    transfer: Option<Transfer>,
-    data: &[u8],
-    sum: u32,
-) -> Result<(Transfer, u32, &[u8]), Failure> {
+/// The data of a block and where it goes, if length, number and checksum are right.
+fn block(transfer: Option<Transfer>, data: &[u8], sum: u32) -> Result<(u32, &[u8]), Failure> {
     let Some((header, payload)) = data.split_at_checked(16) else {
         return Err(Failure::Invalid);
     };
@@ -253,29 +253,7 @@ fn block(
     if u32::from(payload.iter().fold(CHECKSUM, |sum, byte| sum ^ byte)) != sum {
         return Err(Failure::Checksum);
     }
-    Ok((transfer, number, payload))
-}
-
-fn memory_data(
-    transfer: &mut Option<Transfer>,
-    data: &[u8],
-    sum: u32,
-    board: &mut Board,
-) -> Result<(), Failure> {
-    let (transfer, number, payload) = block(*transfer, data, sum)?;
-    let address = transfer.address.wrapping_add(number.wrapping_mul(transfer.block));
-    if board.write_ram(address, payload) { Ok(()) } else { Err(Failure::Failed) }
-}
-
-fn flash_data(
-    transfer: &mut Option<Transfer>,
-    data: &[u8],
-    sum: u32,
-    board: &mut Board,
-) -> Result<(), Failure> {
-    let (transfer, number, payload) = block(*transfer, data, sum)?;
-    let address = transfer.address.wrapping_add(number.wrapping_mul(transfer.block));
-    if write_flash(address, payload, board) { Ok(()) } else { Err(Failure::FlashWrite) }
+    Ok((transfer.address.wrapping_add(number.wrapping_mul(transfer.block)), payload))
 }
 
 #[cfg(test)]

@@ -66,10 +66,7 @@ pub fn call(offset: u32, guest: &mut Guest) -> Done<Option<End>> {
             guest.fill(a2, a3 as u8, a4)?;
             End::Value(a2)
         }
-        0xDE84 | 0x2AE8 => {
-            guest.fill(a2, 0, a3)?;
-            End::Plain
-        }
+        0xDE84 | 0x2AE8 => guest.fill(a2, 0, a3).map(End::plain)?,
         // memcmp, ets_memcmp
         0xDEA8 | 0x18D4 => {
             let left = guest.load_bytes(a2, a4)?;

@@ -134,10 +134,7 @@ pub fn call(offset: u32, guest: &mut Guest) -> Done<Option<End>> {
             End::Plain
         }
         // rom_iq_est_disable, rom_iq_est_enable(which, length)
-        0x6400 => {
-            guest.modify(ESTIMATE, 0x5_FFFF, 0x1000)?;
-            End::Plain
-        }
+        0x6400 => guest.modify(ESTIMATE, 0x5_FFFF, 0x1000).map(End::plain)?,
         0x6430 => {
             guest.modify(ESTIMATE, 0, 1)?;
             guest.modify(ESTIMATE, 0x5_FFFE, a2 << 18 | (a3 & 0x7FFF) << 2 | 2)?;
@@ -184,10 +181,9 @@ pub fn call(offset: u32, guest: &mut Guest) -> Done<Option<End>> {
             guest.store32(at, a2 | a4 << 8)?;
             End::Value(guest.load32(at)? >> 16 & 0xFF)
         }
-        0x72D8 => {
-            guest.store32(I2C.wrapping_add(a3 << 2), a2 | a4 << 8 | a5 << 16 | 1 << 24)?;
-            End::Plain
-        }
+        0x72D8 => guest
+            .store32(I2C.wrapping_add(a3 << 2), a2 | a4 << 8 | a5 << 16 | 1 << 24)
+            .map(End::plain)?,
         // rom_pbus_force_test(block, field, value), rom_pbus_rd(block, field)
         0x747C => {
             guest.modify(BUS, 0xFFFE, a3 << 14 | a4 << 5 | a2 << 2 | 2)?;
@@ -203,10 +199,7 @@ pub fn call(offset: u32, guest: &mut Guest) -> Done<Option<End>> {
             End::Value(word >> shift & 0x1FF)
         }
         // rom_phy_reset_req
-        0x7804 => {
-            guest.modify(RTC_ANALOG, 0x3C00_0000, 0)?;
-            End::Plain
-        }
+        0x7804 => guest.modify(RTC_ANALOG, 0x3C00_0000, 0).map(End::plain)?,
         _ => return Ok(None),
     }))
 }

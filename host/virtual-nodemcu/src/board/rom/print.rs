@@ -76,18 +76,9 @@ pub fn call(offset: u32, guest: &mut Guest) -> Done<Option<End>> {
             End::Plain
         }
         // ets_install_putc1, ets_install_putc2, ets_install_uart_printf
-        0x242C => {
-            guest.store32(PUT1, a2)?;
-            End::Plain
-        }
-        0x248C => {
-            guest.store32(PUT2, a2)?;
-            End::Plain
-        }
-        0x2438 => {
-            guest.store32(PUT1, UART_WRITER)?;
-            End::Plain
-        }
+        0x242C => guest.store32(PUT1, a2).map(End::plain)?,
+        0x248C => guest.store32(PUT2, a2).map(End::plain)?,
+        0x2438 => guest.store32(PUT1, UART_WRITER).map(End::plain)?,
         // ets_install_external_printf(begin, put, end)
         0x2450 => {
             guest.store32(BEGIN, a2)?;
@@ -97,10 +88,7 @@ pub fn call(offset: u32, guest: &mut Guest) -> Done<Option<End>> {
         }
         // est_get_printf_buf_remain_len, est_reset_printf_buf_len
         0x2494 => End::Value(guest.load16(ROOM)?.into()),
-        0x249C => {
-            guest.store16(ROOM, 0)?;
-            End::Plain
-        }
+        0x249C => guest.store16(ROOM, 0).map(End::plain)?,
         0x24A8 => {
             let room = guest.load16(ROOM)?;
             if room != 0 {
@@ -111,16 +99,8 @@ pub fn call(offset: u32, guest: &mut Guest) -> Done<Option<End>> {
             }
             End::Plain
         }
-        // ets_uart_printf
-        0x2544 => {
-            let text = format(guest, a2, on_registers(guest))?;
-            for byte in &text {
-                to_uart(guest, *byte);
-            }
-            End::Value(text.len() as u32)
-        }
-        // ets_printf, where nothing but the UART is installed
-        0x24CC if is_plain(guest)? => {
+        // ets_uart_printf; ets_printf, where nothing but the UART is installed
+        0x2544 | 0x24CC if offset == 0x2544 || is_plain(guest)? => {
             let text = format(guest, a2, on_registers(guest))?;
             for byte in &text {
                 to_uart(guest, *byte);

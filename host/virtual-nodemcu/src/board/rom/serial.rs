@@ -155,10 +155,7 @@ pub fn call(offset: u32, guest: &mut Guest) -> Done<Option<End>> {
             End::Value(0)
         }
         // uart_rx_intr_handler(buffer)
-        0x3BBC => {
-            receive(guest, a2)?;
-            End::Plain
-        }
+        0x3BBC => receive(guest, a2).map(End::plain)?,
         // uart_rx_readbuff(buffer, out)
         0x3EC8 => End::Value(u32::from(!read_buffer(guest, a2, a3)?)),
         // UartGetCmdLn(out)

@@ -120,10 +120,7 @@ pub fn call(offset: u32, guest: &mut Guest) -> Done<Option<End>> {
             End::Value(old)
         }
         // Nobody wants this interrupt: it is turned off, so that it does not come for ever.
-        0xDC3C => {
-            interrupts_off(guest, 1u32.wrapping_shl(a2))?;
-            End::Plain
-        }
+        0xDC3C => interrupts_off(guest, 1u32.wrapping_shl(a2)).map(End::plain)?,
         0xDC44 => unhandled(guest),
         0x1878 | 0x17E0 => unhandled_in_c(guest),
         0xDC54 => return_from_exception(guest)?,
