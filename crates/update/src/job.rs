@@ -47,7 +47,7 @@ const SIGNATURE: Refused = "the signature is not one of ECDSA P-256 with SHA-256
 const STREAM: Refused =
     "the job document names no stream of MQTT, by which this device takes updates";
 const NUMBERS: Refused = "the job document has no proper file number and size";
-const FILE_TYPE: Refused = "this device takes firmware (file type 0) and identities (1)";
+const FILE_TYPE: Refused = "file type 0 is firmware, 1 an identity";
 
 /// What an update brings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

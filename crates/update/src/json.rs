@@ -91,10 +91,10 @@ impl<'a> Json<'a> {
         Some(number)
     }
 
-    /// Whether it is `null`.
+    /// Whether it is `null`: nothing else begins so.
     #[must_use]
     pub fn is_null(self) -> bool {
-        self.0 == b"null"
+        self.0.first() == Some(&b'n')
     }
 
     /// Whether it is `true`.

@@ -205,6 +205,8 @@ fn cause(call: &str, said: &str) -> Cause {
             | "SignatureDoesNotMatch"
             | "IncompleteSignature"
             | "MissingAuthenticationToken"
+            | "InvalidAccessKeyId"
+            | "RequestTimeTooSkewed"
             | "AuthFailure" => Cause::BadCredentials,
             "AccessDenied"
             | "AccessDeniedException"
@@ -227,17 +229,23 @@ fn cause(call: &str, said: &str) -> Cause {
             | "InternalFailureException"
             | "InternalException"
             | "InternalServerException"
+            | "InternalError"
+            | "RequestTimeout"
             | "ServiceUnavailable"
             | "ServiceUnavailableException"
             | "500"
             | "502"
             | "503"
             | "504" => Cause::Unanswered,
-            code if code.starts_with("Throttl")
-                || matches!(code, "TooManyRequestsException" | "RequestLimitExceeded" | "429") =>
-            {
-                Cause::Throttled
-            }
+            "TooManyRequestsException"
+            | "RequestLimitExceeded"
+            | "RequestThrottled"
+            | "RequestThrottledException"
+            | "PriorRequestNotComplete"
+            | "BandwidthLimitExceeded"
+            | "SlowDown"
+            | "429" => Cause::Throttled,
+            code if code.starts_with("Throttl") => Cause::Throttled,
             _ => Cause::Other,
         };
     }
@@ -348,6 +356,20 @@ mod tests {
         };
         assert_eq!(head("404", "s3api head-bucket", "HeadBucket"), Cause::NotFound);
         assert_eq!(head("NoSuchEntity", "iam get-role", "GetRole"), Cause::NotFound);
+        // Those of botocore's own lists too.
+        for (code, cause) in [
+            ("SlowDown", Cause::Throttled),
+            ("BandwidthLimitExceeded", Cause::Throttled),
+            ("PriorRequestNotComplete", Cause::Throttled),
+            ("RequestThrottled", Cause::Throttled),
+            ("RequestThrottledException", Cause::Throttled),
+            ("InternalError", Cause::Unanswered),
+            ("RequestTimeout", Cause::Unanswered),
+            ("InvalidAccessKeyId", Cause::BadCredentials),
+            ("RequestTimeTooSkewed", Cause::BadCredentials),
+        ] {
+            assert_eq!(head(code, "s3api put-object", "PutObject"), cause, "{code}");
+        }
         let denied = |action: &str| Cause::Denied(action.to_owned());
         assert_eq!(head("403", "s3api head-bucket", "HeadBucket"), denied("s3:ListBucket"));
         assert_eq!(head("403", "s3api head-object", "HeadObject"), denied("s3:GetObject"));

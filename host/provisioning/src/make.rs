@@ -66,6 +66,11 @@ impl Session<'_> {
                 }
             }
             Step::MakeThing => {
+                if thing.contains(':') {
+                    (self.say)(&format!(
+                        "AWS advises against the colon in {thing}: other services of AWS IoT may misread it"
+                    ));
+                }
                 let arguments = [("thing-name", thing.as_str())];
                 let answer = self.change(making.store, "create-thing", &arguments)?;
                 let arn = text(&answer, "thingArn")?;

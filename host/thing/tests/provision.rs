@@ -648,6 +648,15 @@ fn fleet(bed: &Bed, list: &str) -> Fleet {
 }
 
 #[test]
+fn a_name_that_other_services_misread_is_warned_of() {
+    let bed = Bed::new("af-south-1");
+    bed.provision("hall:lamp", &Topics::default()).unwrap();
+    assert!(bed.said().contains("AWS advises against the colon in hall:lamp"));
+    bed.provision("hall:lamp", &Topics::default()).unwrap();
+    assert!(!bed.said().contains("colon"));
+}
+
+#[test]
 fn a_fleet_stops_goes_on_and_reports() {
     let bed = Bed::new("ap-southeast-2");
     let fleet = fleet(&bed, "serial,thing\n1,a\n2,b\n3,c\n");

@@ -5,12 +5,14 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 /// AWS's counts, and what they are called here, in the order in which they are told.
-const COUNTS: [(&str, &str); 7] = [
+const COUNTS: [(&str, &str); 8] = [
     ("numberOfSucceededThings", "updated"),
     ("numberOfFailedThings", "failed"),
     ("numberOfRejectedThings", "refused"),
     ("numberOfTimedOutThings", "took too long"),
     ("numberOfCanceledThings", "called off"),
+    // Deleted while it waited.
+    ("numberOfRemovedThings", "removed"),
     ("numberOfInProgressThings", "under way"),
     ("numberOfQueuedThings", "waiting"),
 ];
@@ -53,6 +55,7 @@ impl ThingStanding {
             "REJECTED" => "refused",
             "TIMED_OUT" => "took too long",
             "CANCELED" => "called off",
+            "REMOVED" => "removed",
             "SUCCEEDED" => "updated",
             "QUEUED" => "waits",
             other => other,
@@ -158,6 +161,19 @@ mod tests {
         assert!(canceled(0).is_over());
         assert_eq!(canceled(0).why, "ABORT_CRITERIA_MET");
         assert_eq!(Standing::default().line(), "nothing told yet");
+    }
+
+    /// Each of AWS's counts, so that none of the things is forgotten.
+    #[test]
+    fn a_thing_that_was_deleted_counts() {
+        let details = json!({ "numberOfSucceededThings": 2, "numberOfRemovedThings": 1 });
+        let standing =
+            Standing::read(&json!({ "status": "COMPLETED", "jobProcessDetails": details }));
+        assert_eq!((standing.line().as_str(), standing.all()), ("2 updated, 1 removed", 3));
+        for (name, word) in COUNTS {
+            let job = json!({ "status": "COMPLETED", "jobProcessDetails": { name: 1 } });
+            assert_eq!(Standing::read(&job).line(), format!("1 {word}"));
+        }
     }
 
     #[test]
