@@ -205,7 +205,7 @@ pub fn certificates(file: &Path, remedy: &str) -> Result<Vec<CertificateDer<'sta
 /// Reads all certificates of a file of roots, which the device must be able to read.
 ///
 /// # Errors
-/// As [`certificates`], and when a root has a key or a signature of a kind that the device does not
+/// As [`certificates()`], and when a root has a key or a signature of a kind that the device does not
 /// know.
 pub fn roots(file: &Path) -> Result<Vec<CertificateDer<'static>>, Problem> {
     const REMEDY: &str = "leave it out of `roots` in config.toml; the device reads roots with keys on \
