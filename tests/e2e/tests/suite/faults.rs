@@ -295,7 +295,10 @@ fn subscription_refused() {
     });
     relay.set_target(server.port());
     let mut device = stage.boot();
-    device.expect(SOON, "connection lost: the server refuses the subscription; on AWS: it is too busy");
+    device.expect(
+        SOON,
+        "connection lost: the server refuses the subscription; on AWS: it is too busy",
+    );
     device.expect_delay();
     relay.set_target(stage.cloud.broker.device_port());
     device.expect_connected();
