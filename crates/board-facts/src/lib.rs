@@ -446,7 +446,7 @@ fn of_package(folder: &Path) -> Option<String> {
         toml::from_str(&fs::read_to_string(folder.join("Cargo.toml")).ok()?).ok()?;
     let name = manifest.package.name;
     let own = ["firmware-", "example-"].iter().find_map(|prefix| name.strip_prefix(prefix));
-    Some(own.map_or_else(|| name.clone(), str::to_owned))
+    Some(own.unwrap_or(&name).to_owned())
 }
 
 /// Of `Cargo.toml` what is asked of it.

@@ -50,12 +50,13 @@ impl Policy {
     /// # Errors
     /// When a topic would mean something else in a policy than in MQTT.
     pub fn new(scope: &str, thing: &str, topics: &Topics) -> Result<Self> {
-        let status = topic_in_policy(&topics.status, thing)?;
-        let control = topic_in_policy(&topics.control, thing)?;
-        let besides = |topics: &[String]| -> Result<Vec<String>> {
-            topics.iter().map(|topic| of_application_in_policy(topic, thing)).collect()
+        let status = own_in_policy(&topics.status, thing)?;
+        let control = own_in_policy(&topics.control, thing)?;
+        let besides = |topics: &[String], check: Check| -> Result<Vec<String>> {
+            topics.iter().map(|topic| in_policy(topic, thing, check)).collect()
         };
-        let (publish, subscribe) = (besides(&topics.publish)?, besides(&topics.subscribe)?);
+        let publish = besides(&topics.publish, topics::check_published)?;
+        let subscribe = besides(&topics.subscribe, topics::check_subscribed)?;
         let allow =
             |action: &str, kind: &str, own: &str, besides: &[String], of_updates: &[&str]| {
                 // An id is one level of a topic; behind `jobs/` and `streams/` is anything.
@@ -146,27 +147,20 @@ fn grants(document: &str) -> Option<BTreeSet<(String, String, String)>> {
     Some(grants)
 }
 
-/// A topic as a policy names it.
-fn topic_in_policy(topic: &str, thing: &str) -> Result<String> {
-    if topic.is_empty() || topic.len() > 256 {
-        bail!("topic \"{topic}\": AWS takes 1 to 256 bytes");
+/// What is wrong with a topic or filter of a thing.
+type Check = fn(&str, &str) -> Result<(), &'static str>;
+
+/// A topic of the firmware's own as a policy names it: none of AWS's.
+fn own_in_policy(topic: &str, thing: &str) -> Result<String> {
+    if topic.contains('$') {
+        bail!("topic \"{topic}\": with a $ it would be one of AWS's own; choose another topic");
     }
-    if topic.contains(['*', '?', '$', '+', '#']) || topic.contains(char::is_control) {
-        bail!(
-            "topic \"{topic}\": the characters * ? $ + # have meanings of their own in AWS policies \
-             or in MQTT, so that the policy would allow more than this topic; choose another topic"
-        );
-    }
-    if topic.matches('/').count() > 7 {
-        bail!("topic \"{topic}\": AWS takes at most 7 slashes");
-    }
-    Ok(with_variable(topic, thing))
+    in_policy(topic, thing, topics::check_published)
 }
 
-/// A topic or filter of the application as a policy names it.
-fn of_application_in_policy(topic: &str, thing: &str) -> Result<String> {
-    if let Err(flaw) = topics::check_filter(topic).and_then(|()| topics::check_reach(topic, thing))
-    {
+/// A topic or filter as a policy names it.
+fn in_policy(topic: &str, thing: &str, check: Check) -> Result<String> {
+    if let Err(flaw) = check(topic, thing) {
         bail!("topic \"{topic}\" {flaw}");
     }
     Ok(wildcards(&with_variable(topic, thing)))
@@ -291,7 +285,7 @@ mod tests {
             ]
         );
         assert!(own.allows_all_of(&plain.document) && !plain.allows_all_of(&own.document));
-        for bad in ["a*", "$aws/things/bulb/shadow/update", "a#", ""] {
+        for bad in ["a*", "$aws/things/bulb/shadow/update", "a#", "a/+", ""] {
             let mut topics = topics("s", "c");
             topics.publish.push(bad.to_owned());
             assert!(Policy::new(SCOPE, "lamp", &topics).is_err(), "{bad:?}");

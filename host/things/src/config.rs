@@ -13,7 +13,7 @@ use crate::folder::ThingFolder;
 use crate::log_modules::{LOG_MODULES, is_known};
 use crate::pem_file;
 use crate::problem::{Problem, read_text};
-use crate::topics::{Topics, check_filter, check_reach};
+use crate::topics::{Topics, check_published, check_subscribed};
 
 /// Largest file that is read, in bytes.
 const FILE_LIMIT: u64 = 64 * 1024;
@@ -170,10 +170,10 @@ impl Config {
             None => Ok(default),
         };
         let besides = |settings: &[Spanned<String>],
-                       check: fn(&str) -> Result<(), &'static str>| {
+                       check: fn(&str, &str) -> Result<(), &'static str>| {
             let one = |setting: &Spanned<String>| {
                 let topic = self.filled(setting, thing)?;
-                match check(&topic).and_then(|()| check_reach(&topic, thing)) {
+                match check(&topic, thing) {
                     Ok(()) => Ok(topic),
                     Err(flaw) => {
                         Err(self.problem(&setting.span(), format!("the topic {topic:?} {flaw}")))
@@ -185,8 +185,8 @@ impl Config {
         Ok(Topics {
             status: topic(status, defaults.status)?,
             control: topic(control, defaults.control)?,
-            publish: besides(publish, identity::check_topic)?,
-            subscribe: besides(subscribe, check_filter)?,
+            publish: besides(publish, check_published)?,
+            subscribe: besides(subscribe, check_subscribed)?,
         })
     }
 

@@ -45,6 +45,24 @@ impl Topics {
     }
 }
 
+/// Checks a topic that `thing` may be allowed to publish to.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check_published(topic: &str, thing: &str) -> Result<(), &'static str> {
+    identity::check_topic(topic)?;
+    check_reach(topic, thing)
+}
+
+/// Checks a topic filter that `thing` may be allowed to subscribe to.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check_subscribed(filter: &str, thing: &str) -> Result<(), &'static str> {
+    check_filter(filter)?;
+    check_reach(filter, thing)
+}
+
 /// Checks a topic filter, as [`identity::check_topic`] checks a topic.
 ///
 /// # Errors
@@ -63,10 +81,7 @@ pub fn check_filter(filter: &str) -> Result<(), &'static str> {
 }
 
 /// Checks that a policy with this topic or filter of `thing` reaches no further than it says.
-///
-/// # Errors
-/// What is wrong with it.
-pub fn check_reach(topic: &str, thing: &str) -> Result<(), &'static str> {
+fn check_reach(topic: &str, thing: &str) -> Result<(), &'static str> {
     let aws = topic.strip_prefix("$aws/");
     let rest = match aws {
         Some(below) => below
