@@ -14,8 +14,9 @@ use crate::job::{self, Document, Execution, Kind, Status};
 use crate::progress::{Fetch, Missing};
 use crate::stream::{self, Block, Request};
 
-/// Blocks that the first request asks for: each that is answered wholly doubles that.
-const FIRST_WINDOW: u32 = 8;
+/// Blocks that the first request asks for: each that is answered wholly doubles that. Of more, AWS loses
+/// the device all but one ([`Machine::look`]), on each connection.
+const FIRST_WINDOW: u32 = 2;
 
 /// Milliseconds after which a question to the jobs service is asked again; for a job twice as long each
 /// time, up to the second.
@@ -28,6 +29,10 @@ const BLOCKS_MS: u32 = 4_000;
 const MOST_BLOCKS_MS: u32 = 64_000;
 /// Silences in a row after which the stream counts as ended: 9 minutes.
 const SILENCES: u32 = 12;
+/// Files that are begun one after the other, whichever jobs bring them; then one an hour, the least time
+/// in which one more may be. Each erases the sector of progress: the flash takes 100,000 times.
+const BEGINS: u32 = 16;
+const BEGIN_MS: u32 = 3_600_000;
 /// How many per cent lie between two reports.
 const STEP: u32 = 10;
 
@@ -236,14 +241,19 @@ pub struct Machine {
     done: Done,
 }
 
-/// The job that was ended last: kept over connections ([`Machine::done`]).
+/// What was done lately: kept over connections ([`Machine::done`]).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Done {
-    /// CRC-32 of its id.
+    /// CRC-32 of the id of the job that was ended last.
     job: u32,
     /// How often in a row.
     rounds: u32,
     since: u32,
+    /// The file that is under way ([`Work::what`]), or 0.
+    begun: u32,
+    /// Files that were begun, less one for each hour since.
+    begins: u32,
+    begins_since: u32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -570,6 +580,7 @@ impl Machine {
         };
         let Document { stream, signature, .. } = document;
         let what = crc32(&[job.as_bytes(), stream.as_bytes(), &signature]);
+        self.work.what = what;
         match self.installed.take() {
             Some(Installed { what: installed, outcome }) => {
                 match &outcome {
@@ -587,7 +598,6 @@ impl Machine {
             }
             None => self.begin(&document, now),
         }
-        self.work.what = what;
     }
 
     fn no_job(&mut self, now: u32) {
@@ -614,7 +624,27 @@ impl Machine {
     fn end(&mut self, now: u32) {
         let job = crc32(&[self.work.job.as_bytes()]);
         let rounds = if self.done.job == job { self.done.rounds + 1 } else { 1 };
-        self.done = Done { job, rounds, since: now };
+        self.done = Done { job, rounds, since: now, begun: 0, ..self.done };
+    }
+
+    /// How long a file that is not under way has to wait; none is counted then.
+    fn wait_for_begin(&mut self, now: u32) -> Option<u32> {
+        let Done { begun, begins, begins_since, .. } = &mut self.done;
+        if *begun == self.work.what {
+            return None;
+        }
+        let passed = now.wrapping_sub(*begins_since);
+        let hours = passed / BEGIN_MS;
+        *begins = begins.saturating_sub(hours);
+        *begins_since = begins_since.wrapping_add(hours * BEGIN_MS);
+        if *begins == 0 {
+            *begins_since = now;
+        } else if *begins >= BEGINS {
+            return Some(BEGIN_MS - passed % BEGIN_MS);
+        }
+        *begins += 1;
+        *begun = self.work.what;
+        None
     }
 
     /// Whether this job, of which the server told once more, has to wait, each time longer: what an
@@ -664,6 +694,9 @@ impl Machine {
         };
         if size == 0 || size > most {
             return self.close(Status::Rejected, "refused", [reason, ""], now);
+        }
+        if let Some(pause) = self.wait_for_begin(now) {
+            return self.idle(pause, now);
         }
         self.work.stream = stream.to_string();
         self.work.file = file;

@@ -231,7 +231,11 @@ fn drive(mut connection: Connection, sender: &Sender<Happening>) {
     }
 }
 
-fn tls_config(options: &ClientOptions) -> Result<ClientConfig> {
+/// TLS as such a client has it.
+///
+/// # Errors
+/// When a certificate or the key is unusable.
+pub fn tls_config(options: &ClientOptions) -> Result<ClientConfig> {
     let mut roots = RootCertStore::empty();
     for root in &options.roots {
         roots.add(root.clone())?;

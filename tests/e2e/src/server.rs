@@ -1,20 +1,25 @@
 //! Servers that do what no good broker does.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use certificates::Credential;
+use cloud::client;
 use cloud::pki::Pki;
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::CertificateDer;
 use rustls::server::WebPkiClientVerifier;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
-use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned};
+use rustls::{
+    ClientConnection, RootCertStore, ServerConfig, ServerConnection, StreamOwned,
+};
+
+use crate::Stage;
 
 /// Longest packet that a server here expects of the device, in bytes.
 const PACKET_LIMIT: usize = 1024;
@@ -94,6 +99,31 @@ impl Server {
     ) -> Self {
         let config = Arc::new(config);
         Self::start(move |stream| serve(&mut Session::accept(&config, stream, early)?))
+    }
+
+    /// Between devices and the stage's broker: joins what the broker says into records of up to 16 KB, as
+    /// AWS IoT does. The second value is the content length in bytes of the longest record sent on a
+    /// connection that has ended.
+    ///
+    /// # Panics
+    /// As [`Server::start`].
+    #[must_use]
+    pub fn joining(stage: &Stage) -> (Self, Arc<AtomicUsize>) {
+        let to_broker = stage.rival_options();
+        let client = Arc::new(client::tls_config(&to_broker).expect("the PKI's certificates"));
+        let longest = Arc::new(AtomicUsize::new(0));
+        let longest_seen = Arc::clone(&longest);
+        let pki = &stage.cloud.pki;
+        let server = Self::tls(tls_config(pki, &pki.server), move |session| {
+            let name = to_broker.host.clone().try_into()?;
+            let connection = ClientConnection::new(Arc::clone(&client), name)?;
+            let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, to_broker.port))?;
+            stream.set_nodelay(true)?;
+            let end = session.pass_on(StreamOwned::new(connection, stream));
+            longest_seen.fetch_max(session.longest_record(), Ordering::AcqRel);
+            end
+        });
+        (server, longest)
     }
 
     /// The port on 127.0.0.1.
@@ -278,6 +308,43 @@ impl Session {
         self.send(bytes)
     }
 
+    /// Passes packets on between the device and a broker, unread, until one of them ends. What the broker
+    /// says is held back until it pauses, or is a record's fill, and goes in one record.
+    ///
+    /// # Errors
+    /// When a connection breaks.
+    pub fn pass_on(&mut self, mut broker: StreamOwned<ClientConnection, TcpStream>) -> Result<()> {
+        for side in [&self.tls.sock.stream, &broker.sock] {
+            side.set_read_timeout(Some(PAUSE))?;
+        }
+        let (mut joined, mut buffer) = (Vec::new(), [0; RECORD]);
+        loop {
+            let room = RECORD - joined.len();
+            let paused = match read_until_pause(&mut broker, &mut buffer[..room])? {
+                Some([]) => return Ok(()),
+                Some(bytes) => {
+                    joined.extend_from_slice(bytes);
+                    joined.len() == RECORD
+                }
+                None => true,
+            };
+            if paused && !joined.is_empty() {
+                self.send(&joined)?;
+                joined.clear();
+            }
+            if paused {
+                match read_until_pause(&mut self.tls, &mut buffer)? {
+                    Some([]) => return Ok(()),
+                    Some(bytes) => {
+                        broker.write_all(bytes)?;
+                        broker.flush()?;
+                    }
+                    None => {}
+                }
+            }
+        }
+    }
+
     /// Ends the connection in order: close_notify, then FIN.
     ///
     /// # Errors
@@ -377,6 +444,25 @@ impl Session {
             kind => bail!("the device sent packet type {kind}"),
         }
         Ok(())
+    }
+}
+
+/// How long a broker is silent until what it said goes out.
+const PAUSE: Duration = Duration::from_millis(20);
+/// Most bytes of content in a TLS record (RFC 5246, section 6.2.1).
+const RECORD: usize = 1 << 14;
+
+/// What has come, none of it at the end; `None` after a [`PAUSE`].
+fn read_until_pause<'a>(
+    from: &mut impl Read,
+    buffer: &'a mut [u8],
+) -> std::io::Result<Option<&'a [u8]>> {
+    match from.read(buffer) {
+        Ok(length) => Ok(Some(&buffer[..length])),
+        Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+            Ok(None)
+        }
+        Err(error) => Err(error),
     }
 }
 

@@ -3,6 +3,8 @@
 
 #[path = "update/closing.rs"]
 mod closing;
+#[path = "update/joined.rs"]
+mod joined;
 #[path = "update/power.rs"]
 mod power;
 #[path = "update/sleeping.rs"]

@@ -1,0 +1,50 @@
+//! A server that joins blocks of an update, and commands among them, into records of up to 16 KB, as
+//! AWS IoT does.
+
+use std::sync::atomic::Ordering;
+
+use e2e::server::Server;
+
+use super::{Field, shipped, version};
+
+const SWITCHED: &str = "[board] LED blue (GPIO2) o";
+
+/// The device keeps one block of a record, each command, and comes to an end.
+#[test]
+fn an_update_comes_from_a_server_that_joins_blocks() {
+    let mut front = None;
+    let mut field = Field::with(|stage| {
+        let relay = stage.relay();
+        let (server, longest) = Server::joining(stage);
+        relay.set_target(server.port());
+        front = Some((relay, server, longest));
+    });
+    let (relay, _server, longest) = front.unwrap();
+    field.watcher.online();
+    let image = version(&shipped(), [0, 2, 0]);
+    let before = relay.carried();
+    let job = field.update(&image);
+    // Each command switches.
+    let mut commands = 0;
+    let reports = |field: &mut Field| {
+        let details = field.execution(&job)["statusDetails"]["detailsMap"].clone();
+        details["state"].as_str().unwrap_or_default().to_owned()
+    };
+    while !["restarting", "100"].contains(&&*reports(&mut field)) {
+        field.watcher.send(if commands % 2 == 0 { b"on" } else { b"off" });
+        commands += 1;
+    }
+    let carried = relay.carried() - before;
+    let (verdict, reason) = field.ended(&job);
+    let tail = field.board.console.tail(80);
+    assert_eq!(verdict, "SUCCEEDED", "{reason}\n{tail}");
+    let lines = field.board.console.lines();
+    let switched = lines.iter().filter(|line| line.starts_with(SWITCHED)).count();
+    println!(
+        "{} bytes of image, {carried} on the wire; {switched} of {commands} commands; a record of {} bytes",
+        image.len(),
+        longest.load(Ordering::Acquire),
+    );
+    // Else nothing was shown.
+    assert!(longest.load(Ordering::Acquire) > 4 * 2048, "{longest:?}");
+}
