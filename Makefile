@@ -547,7 +547,7 @@ else
 boards nodemcu-image: ;
 endif
 
-update-test: nodemcu-image virtual-board example-image-button example-image-battery ## updates over the air on virtual boards: good ones, bad ones that come back, refusals, power cuts
+update-test: nodemcu-image virtual-board example-image-button example-image-valve example-image-battery ## updates over the air on virtual boards: good ones, bad ones that come back, refusals, power cuts
 	@export RUST_TEST_THREADS=3; $(call host,test) --quiet $(LOCKED) -p e2e --test update
 
 update-powercut: nodemcu-image virtual-board ## (hours; goes on where it was interrupted) the power fails after every 256th byte of an update, and at each around boot records [POWERCUT_BOARDS=4]

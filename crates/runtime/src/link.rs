@@ -35,8 +35,6 @@ const TURN_PAUSE_MS: u32 = 5;
 const REPORT_FLOOR_MS: u64 = 500;
 /// Milliseconds until something is published again where the heap was too low.
 const MEMORY_PAUSE_MS: u64 = 2_000;
-/// Longest pause between two attempts to connect, in seconds, of a firmware on trial.
-const TRIAL_CAP_S: u16 = 20;
 
 /// Seconds within which the task shows life. The longest that it waits in one piece is a
 /// connect, [`CONNECT_TIMEOUT_MS`] and the computing of its last step.
@@ -169,7 +167,7 @@ fn try_run(
     })?;
 
     thing.hold(updates);
-    let mut backoff = Backoff::new(backoff_cap_s(identity, updates));
+    let mut backoff = Backoff::new(thing.backoff_cap_s(identity.backoff_cap_s));
     let mut failures = 0;
     // Whether this client has had SUBACK for all of the plan since it booted. A session exists
     // from CONNECT on, so that the server kept one says nothing about that.
@@ -237,7 +235,7 @@ fn try_run(
         }
         // Whoever did not answer may have been replaced.
         interface.forget_neighbours();
-        backoff.set_cap(backoff_cap_s(identity, updates));
+        backoff.set_cap(thing.backoff_cap_s(identity.backoff_cap_s));
         let delay = backoff.next_delay_ms(random());
         log::info!("next try in {}.{} s", delay / 1000, delay % 1000 / 100);
         pause(delay);
@@ -247,12 +245,6 @@ fn try_run(
 
 /// The reset reason of who woke from a deep sleep.
 const WOKE: &str = "deep-sleep";
-
-/// Longest pause between two attempts to connect, in seconds. A firmware on trial has little time.
-fn backoff_cap_s(identity: &Identity, updates: &Option<Box<dyn Updates>>) -> u16 {
-    let on_trial = updates.as_ref().is_some_and(|updates| updates.on_trial());
-    identity.backoff_cap_s.min(if on_trial { TRIAL_CAP_S } else { u16::MAX })
-}
 
 /// Blocks until there is an address, and says what is missing while there is none. Gives up where
 /// the device has been without a connection for too long.
@@ -387,7 +379,7 @@ fn carry(
         for _ in 0..PACKETS_PER_TURN {
             if let Some(updates) = updates
                 && updates.block(client)
-                && let Err(error) = updates.turn(client, thing)
+                && let Err(error) = updates.turn(client, thing, plan)
             {
                 return Some(error);
             }
@@ -417,7 +409,7 @@ fn carry(
         }
         keeper.turn();
         if let Some(updates) = updates
-            && let Err(error) = updates.turn(client, thing)
+            && let Err(error) = updates.turn(client, thing, plan)
         {
             return Some(error);
         }

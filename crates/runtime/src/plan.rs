@@ -22,6 +22,7 @@ pub struct Plan {
     pub(crate) will: Option<(Topic, &'static str)>,
     pub(crate) report_due: Option<Waker>,
     pub(crate) nap: Option<&'static Nap>,
+    may_restart: Option<Box<dyn FnMut() -> bool + Send>>,
 }
 
 /// A filter, and who gets its messages.
@@ -54,10 +55,18 @@ impl Plan {
         self
     }
 
-    /// Is woken when a report is due that was not before: after each connect, and when the crash
-    /// that the last report told of is told.
+    /// Is woken when a report is due that was not before: after each connect, when the crash that the
+    /// last report told of is told, and when a firmware on trial has proved itself.
     pub fn report_due(&mut self, waker: Waker) -> &mut Self {
         self.report_due = Some(waker);
+        self
+    }
+
+    /// Asks `ready`, in the link task, before the device restarts for an update that is there and was
+    /// found good, and each second until it says yes: it must not wait. Without it the device restarts at
+    /// once. The job waits as long, until somebody calls it off or its time is over.
+    pub fn may_restart(&mut self, ready: impl FnMut() -> bool + Send + 'static) -> &mut Self {
+        self.may_restart = Some(Box::new(ready));
         self
     }
 
@@ -72,6 +81,10 @@ impl Plan {
     /// Bytes of a message that are worth keeping.
     pub(crate) fn longest(&self) -> usize {
         self.subscriptions.iter().map(|one| one.longest).max().unwrap_or_default()
+    }
+
+    pub(crate) fn is_ready_to_restart(&mut self) -> bool {
+        self.may_restart.as_mut().is_none_or(|ready| ready())
     }
 
     pub(crate) fn wake_reporter(&self) {

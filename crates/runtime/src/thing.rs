@@ -18,6 +18,9 @@ use crate::{LOOK_MS, made, wifi};
 #[derive(Clone)]
 pub struct Thing(Arc<Shared>);
 
+/// Longest pause between two attempts to connect while a firmware is on trial, in seconds.
+const TRIAL_CAP_S: u16 = 20;
+
 /// Milliseconds between looks whether the connection has ended.
 const LEAVE_LOOK_MS: u32 = 5;
 /// Milliseconds of the time to leave in which no message is waited for any more: to say so to the
@@ -174,11 +177,7 @@ impl Thing {
             }),
             update: facts.update.map(|(slot, outcome)| report::Update {
                 slot,
-                outcome: if self.0.update_proved.load(Ordering::Acquire) {
-                    "good"
-                } else {
-                    outcome
-                },
+                outcome: if self.is_update_proved() { "good" } else { outcome },
             }),
             crash,
         };
@@ -268,6 +267,17 @@ impl Thing {
     /// The update that was on trial has proved itself.
     pub(crate) fn update_proved(&self) {
         self.0.update_proved.store(true, Ordering::Release);
+    }
+
+    fn is_update_proved(&self) -> bool {
+        self.0.update_proved.load(Ordering::Acquire)
+    }
+
+    /// Longest pause between two attempts to connect, to the network or the server, in seconds: the
+    /// identity's, unless a firmware is on trial, which has little time.
+    pub(crate) fn backoff_cap_s(&self, identitys: u16) -> u16 {
+        let on_trial = matches!(self.0.facts.update, Some((_, "trial"))) && !self.is_update_proved();
+        identitys.min(if on_trial { TRIAL_CAP_S } else { u16::MAX })
     }
 
     /// The server took a connection.

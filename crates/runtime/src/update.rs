@@ -10,7 +10,7 @@ use identity::Stored;
 use mqtt::{Client, Error, Message, Qos};
 use runtime_model::closings::{ANSWER_MS, Closings};
 
-use crate::Thing;
+use crate::{Plan, Thing};
 
 pub use ::update::install::Slot;
 
@@ -26,6 +26,9 @@ const PROVING_MS: u64 = 15_000;
 /// Milliseconds of a connection that a thing which sleeps stays awake for an update: longer than the
 /// machine waits for blocks that do not come. What is left is done when it wakes.
 const HOLD_MS: u32 = 900_000;
+
+/// Milliseconds that the restart into an update waits for messages that are to be published.
+const LAST_WORDS_MS: u64 = 10_000;
 
 /// Longest message of the jobs service that is understood, in bytes.
 pub(crate) const LONGEST_MESSAGE: usize = 2048;
@@ -97,7 +100,7 @@ pub(crate) trait Updates {
     ///
     /// # Errors
     /// Those of the connection; `Renewed` when there should be another.
-    fn turn(&mut self, client: &mut Client, thing: &Thing) -> Result<(), Error>;
+    fn turn(&mut self, client: &mut Client, thing: &Thing, plan: &mut Plan) -> Result<(), Error>;
 }
 
 /// The updates of a board with two slots.
@@ -135,6 +138,8 @@ struct OverTheAir {
     closings: Closings,
     /// Fewest bytes of heap that were free on it before an update began.
     least_heap: usize,
+    /// When an update was installed, after which nothing is done but the restart.
+    installed_at: Option<u64>,
 }
 
 impl OverTheAir {
@@ -174,6 +179,7 @@ impl OverTheAir {
             answered: false,
             closings: Closings::default(),
             least_heap: 0,
+            installed_at: None,
         })
     }
 
@@ -186,7 +192,7 @@ impl OverTheAir {
         (self.give_up)(why)
     }
 
-    fn prove(&mut self, thing: &Thing, now: u64) {
+    fn prove(&mut self, thing: &Thing, plan: &Plan, now: u64) {
         match self.installer.accept() {
             Ok(()) => {
                 log::info!("this firmware has proved itself");
@@ -195,6 +201,7 @@ impl OverTheAir {
                     installed.outcome = Outcome::Good;
                 }
                 thing.update_proved();
+                plan.wake_reporter();
                 if let Some(machine) = &mut self.machine {
                     machine.proved(now);
                 }
@@ -302,6 +309,9 @@ impl Updates for OverTheAir {
     }
 
     fn disconnected(&mut self, end: &Error) {
+        if self.installed_at.is_some() {
+            (self.slots.restart)();
+        }
         if let Some(machine) = self.machine.take() {
             self.told |= machine.is_told();
             self.done = machine.done();
@@ -338,7 +348,15 @@ impl Updates for OverTheAir {
         taken.is_some()
     }
 
-    fn turn(&mut self, client: &mut Client, thing: &Thing) -> Result<(), Error> {
+    fn turn(&mut self, client: &mut Client, thing: &Thing, plan: &mut Plan) -> Result<(), Error> {
+        if let Some(since) = self.installed_at {
+            let talks = client.is_publishing() || thing.outbox().waiting() > 0;
+            let waits = talks && rtos::uptime_ms() - since < LAST_WORDS_MS;
+            if !waits && plan.is_ready_to_restart() {
+                (self.slots.restart)();
+            }
+            return Ok(());
+        }
         self.look();
         // One that the jobs service does not know could never be mended by the next. An application may
         // have nothing to publish; what it has, the server must have taken.
@@ -347,7 +365,7 @@ impl Updates for OverTheAir {
         if self.on_trial() && self.answered {
             self.lacks = GaveUp::NotLasting;
             if !client.is_publishing() && now - self.since >= PROVING_MS {
-                self.prove(thing, now);
+                self.prove(thing, plan, now);
             }
         }
         if !self.shared && (self.answered || self.acknowledged) && !self.on_trial() {
@@ -373,8 +391,10 @@ impl Updates for OverTheAir {
                     }
                     self.closings.asked(now as u32);
                     match client.publish(&topic, &payload, Qos::AtMostOnce) {
-                        // What has no answer is published again.
-                        Ok(()) | Err(Error::OutOfMemory) => {}
+                        Ok(()) => {}
+                        // What has no answer is published again, or else said with the next block.
+                        Err(Error::OutOfMemory) if topic.ends_with("/update") => machine.not_said(),
+                        Err(Error::OutOfMemory) => {}
                         Err(error) => return Err(error),
                     }
                 }
@@ -389,16 +409,24 @@ impl Updates for OverTheAir {
                     log::info!("took {taken} bytes of heap");
                     machine.checked(verdict, now);
                 }
-                // One in a turn: messages and keep-alives go on between them.
+                // One in a turn: messages and keep-alives go on between them. Nothing is waited for: the
+                // idle task, which the watchdog wants to see, gets its time here.
                 Action::Carry { sector } => {
                     machine.carried(self.installer.carry(sector), now);
+                    crate::pause(1);
                     thing.link().wake();
+                    break;
+                }
+                Action::Install if !plan.is_ready_to_restart() => {
+                    machine.not_yet();
                     break;
                 }
                 Action::Install => match self.installer.install(machine.work(), &self.own) {
                     Ok(()) => {
                         log::info!("restarting into slot {}", self.slots.slot.other().name());
-                        (self.slots.restart)();
+                        self.installed_at = Some(now);
+                        thing.link().wake();
+                        break;
                     }
                     Err(_) => machine.not_installed(now),
                 },

@@ -208,6 +208,7 @@ pub(crate) fn run(
     let mut first = true;
     loop {
         watchdog::alive(LIFE_S);
+        station.set_cap(thing.backoff_cap_s(backoff_cap_s));
         for trouble in station.trouble() {
             log::warn!("{trouble}");
         }

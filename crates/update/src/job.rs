@@ -196,18 +196,25 @@ pub fn report(status: Status, version: u32, state: &str, reason: [&str; 2]) -> V
 /// Most bytes of a reason.
 pub const MAX_REASON: usize = 160;
 
-/// Whether an update was refused because the job has changed since (`VersionMismatch`), or is over
-/// or gone: nothing more can be said of it then.
+/// What the refusal of a report says of its job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Nothing: the report may be taken later.
+    Same,
+    /// It has changed since (`VersionMismatch`).
+    Changed,
+    /// It is over or gone: nothing more can be said of it.
+    Over,
+}
+
+/// Reads the refusal of a report.
 #[must_use]
-pub fn is_over(payload: &[u8]) -> bool {
-    let code = Json::parse(payload).map(|json| json.text_of("code"));
-    matches!(
-        code,
-        Some(
-            "VersionMismatch"
-                | "InvalidStateTransition"
-                | "ResourceNotFound"
-                | "TerminalStateReached"
-        )
-    )
+pub fn standing(payload: &[u8]) -> Standing {
+    match Json::parse(payload).map(|json| json.text_of("code")) {
+        Some("VersionMismatch") => Standing::Changed,
+        Some("InvalidStateTransition" | "ResourceNotFound" | "TerminalStateReached") => {
+            Standing::Over
+        }
+        _ => Standing::Same,
+    }
 }

@@ -10,7 +10,7 @@ use core::fmt;
 use identity::crc32;
 
 use crate::install::{IN_USE, UNREADABLE};
-use crate::job::{self, Document, Execution, Kind, Status};
+use crate::job::{self, Document, Execution, Kind, Standing, Status};
 use crate::progress::{Fetch, Missing};
 use crate::stream::{self, Block, Request};
 
@@ -24,6 +24,8 @@ const ANSWER_MS: u32 = 10_000;
 const MOST_ANSWER_MS: u32 = 3_600_000;
 /// The least time without a job after which one is asked for: that one is next may be told in vain.
 const IDLE_MS: u32 = 6 * 3_600_000;
+/// What is worth staying awake for.
+const SHORT_MS: u32 = 60_000;
 /// The same for blocks; it doubles with each silence, up to the second.
 const BLOCKS_MS: u32 = 4_000;
 const MOST_BLOCKS_MS: u32 = 64_000;
@@ -127,7 +129,7 @@ pub enum Action {
         sector: u32,
     },
     /// Give the other slot its identity, write the boot record, both for [`Machine::work`], and
-    /// restart, or else [`Machine::not_installed`].
+    /// restart, or else [`Machine::not_installed`]; or [`Machine::not_yet`].
     Install,
 }
 
@@ -555,6 +557,8 @@ impl Machine {
             // Whoever was silent speaks again.
             Step::Asking if self.silences > 0 => None,
             Step::Asking => return self.told |= next.is_some(),
+            // It may come before the answer to the last word, after which a job is asked for.
+            Step::Closing => return,
             Step::Idle => None,
             _ => Some(&*self.work.job),
         };
@@ -651,7 +655,7 @@ impl Machine {
     /// attempt erases does not last for ever.
     #[inline(never)]
     fn waits(&mut self, job: &str, now: u32) -> bool {
-        let Done { job: done, rounds, since } = self.done;
+        let Done { job: done, rounds, since, .. } = self.done;
         if rounds == 0 || done != crc32(&[job.as_bytes()]) {
             return false;
         }
@@ -832,15 +836,17 @@ impl Machine {
         }
         match self.step {
             Step::Announcing => self.due = Due::Install,
-            Step::Closing => {
-                // It was told: should the same job come once more, it is to be done.
-                self.installed.take_if(|last| {
-                    last.what == self.work.what && matches!(last.outcome, Outcome::Failed(_))
-                });
-                self.ask(now);
-            }
+            Step::Closing => self.told_the_end(now),
             _ => {}
         }
+    }
+
+    /// The server knows how the job ended. Should the same one come once more, it is to be done.
+    fn told_the_end(&mut self, now: u32) {
+        self.installed.take_if(|last| {
+            last.what == self.work.what && matches!(last.outcome, Outcome::Failed(_))
+        });
+        self.ask(now);
     }
 
     fn not_updated(&mut self, payload: &[u8], now: u32) {
@@ -851,11 +857,17 @@ impl Machine {
         );
         // Cancelled, timed out, or another version: what the server knows of it is asked anew.
         // What else is wrong (too many at once) may be right when the time is up.
-        if about && job::is_over(payload) {
-            if self.step != Step::Closing {
-                self.end(now);
+        match job::standing(payload) {
+            Standing::Same => {}
+            _ if !about => {}
+            // Said before, and it was the answer that was lost; or somebody else has ended the job.
+            Standing::Over if self.step == Step::Closing => self.told_the_end(now),
+            _ => {
+                if self.step != Step::Closing {
+                    self.end(now);
+                }
+                self.ask(now);
             }
-            self.ask(now);
         }
     }
 
@@ -868,6 +880,22 @@ impl Machine {
             self.close(Status::Succeeded, "100", ["", ""], now as u32);
         } else {
             self.ask(now as u32);
+        }
+    }
+
+    /// The report that was handed out last was not published.
+    pub fn not_said(&mut self) {
+        // The next block says it; what else is said has no answer, and is said again.
+        if self.step == Step::Fetching {
+            self.unanswered = false;
+            self.reported = 0;
+        }
+    }
+
+    /// [`Action::Install`] has to wait: it is handed out again, unless the job is over meanwhile.
+    pub fn not_yet(&mut self) {
+        if self.step == Step::Announcing {
+            self.due = Due::Install;
         }
     }
 
@@ -887,7 +915,12 @@ impl Machine {
     /// Whether there is a job, or an answer that may bring one: who sleeps stays awake for it.
     #[must_use]
     pub fn is_busy(&self) -> bool {
-        !matches!(self.step, Step::Offline | Step::Idle)
+        match self.step {
+            Step::Offline => false,
+            // For a job that was done in vain and is there again: asleep nobody remembers it.
+            Step::Idle => self.idle <= SHORT_MS,
+            _ => true,
+        }
     }
 
     /// Whether an update is being fetched: how many per cent are there.

@@ -138,7 +138,7 @@ fn readers_take_anything() {
     for _ in 0..inputs {
         let bytes = random.bytes(120);
         let _ = job::Execution::read(&bytes);
-        let _ = job::is_over(&bytes);
+        let _ = job::standing(&bytes);
         let _ = stream::Block::read(&bytes);
         let _ = stream::refusal(&bytes);
         let _ = base64::signature(&bytes);

@@ -1,6 +1,8 @@
 //! Updates over the air: a virtual NodeMCU with the firmware as shipped, and the local cloud's jobs
 //! and streams. `make update-test` builds what this needs and runs it.
 
+#[path = "update/application.rs"]
+mod application;
 #[path = "update/closing.rs"]
 mod closing;
 #[path = "update/joined.rs"]

@@ -288,6 +288,11 @@ impl Station {
         }
     }
 
+    /// From now on pauses are no longer than `cap_s` seconds.
+    pub fn set_cap(&mut self, cap_s: u16) {
+        self.backoff.set_cap(cap_s);
+    }
+
     /// The first step. `kept` is the access point of an earlier life: the network's place, address
     /// and channel. `in_vain`: that life ended without a connection over it, so that any other one is
     /// worth more.
