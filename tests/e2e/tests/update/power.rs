@@ -8,10 +8,12 @@ use std::ops::Range;
 use std::path::PathBuf;
 
 use serde_json::Value;
-use slots::{MIB, PROGRESS, RECORDS, Records, SECTOR, SLOT_START, Slot};
+use slots::{MIB, PROGRESS, RECORD_WORDS, RECORDS, Records, SECTOR, SLOT_START, Slot};
 use virtual_nodemcu::board::flash::Flash;
 
-use super::{FLASH_SIZE, Field, IDENTITY_OFFSET, Release, SECRET, files, shipped, version};
+use super::{
+    FLASH_SIZE, Field, IDENTITY_OFFSET, Image, Release, SECRET, built, files, shipped, version,
+};
 
 /// Bytes between two cuts.
 const STEP: u64 = 256;
@@ -55,6 +57,26 @@ impl Course {
         flash.data().to_vec()
     }
 
+    /// The last line that does something of this length at such an address: which bytes of all it does.
+    #[track_caller]
+    fn last(&self, length: u64, at: impl Fn(u32) -> bool) -> Range<u64> {
+        let fits = |(address, bytes): &(u32, Range<u64>)| {
+            at(*address) && bytes.end - bytes.start == length
+        };
+        self.steps().filter(fits).last().expect("an update does it").1
+    }
+
+    /// What each line is about: an address, and which bytes of all it programs or erases.
+    fn steps(&self) -> impl Iterator<Item = (u32, Range<u64>)> {
+        let mut at = 0;
+        self.log.iter().zip(&self.lengths).map(move |(line, length)| {
+            let address = line.split(' ').nth(1).expect("an address");
+            let bytes = at..at + length;
+            at = bytes.end;
+            (u32::from_str_radix(address, 16).expect("an address"), bytes)
+        })
+    }
+
     /// Where the power is cut: at each so many-th byte, and at each around what is done to the boot
     /// records, to the head of the progress and to the image's first word. Where a sector was erased before, all cuts of its erasing
     /// are one.
@@ -62,26 +84,28 @@ impl Course {
         let mut cuts: BTreeSet<u64> = (0..self.bytes()).step_by(STEP as usize).collect();
         let mut flash = Flash::blank(self.before.len());
         flash.load(0, &self.before);
-        let mut at = 0;
-        for (line, length) in self.log.iter().zip(&self.lengths) {
-            let address =
-                line.split(' ').nth(1).and_then(|word| u32::from_str_radix(word, 16).ok());
-            let address = address.unwrap();
-            let whole = at..at + length;
-            if RECORDS.iter().any(|record| (*record..record + SECTOR).contains(&address))
+        for (line, (address, whole)) in self.log.iter().zip(self.steps()) {
+            let length = whole.end - whole.start;
+            if is_of_a_record(address)
                 || address == PROGRESS
-                || address == Slot::B.offset() && *length == 4
+                || address == Slot::B.offset() && length == 4
             {
-                let near = at.saturating_sub(AROUND)..whole.end + AROUND;
-                let content = &flash.data()[address as usize..][..*length as usize];
-                cuts.extend(near.filter(|cut| !whole.contains(cut) || changes(content, cut - at)));
+                let near = whole.start.saturating_sub(AROUND)..whole.end + AROUND;
+                let content = &flash.data()[address as usize..][..length as usize];
+                let differs = |cut: &u64| {
+                    !whole.contains(cut) || changes(content, cut - whole.start)
+                };
+                cuts.extend(near.filter(differs));
             }
             flash.repeat(line);
-            at = whole.end;
         }
         cuts.retain(|cut| *cut < self.bytes());
         cuts.into_iter().collect()
     }
+}
+
+fn is_of_a_record(address: u32) -> bool {
+    RECORDS.iter().any(|record| (*record..record + SECTOR).contains(&address))
 }
 
 /// Whether a cut at this byte leaves another flash than one at the byte before.
@@ -197,6 +221,11 @@ impl Bench {
 
 const IDENTITY: u32 = identity::REGION_SIZE as u32;
 
+fn boot_stage() -> Vec<u8> {
+    let files = Image::in_folder(&built("image/nodemcu")).contents().unwrap();
+    files.into_iter().find(|(at, _)| *at == 0).expect("the boot stage is at 0").1
+}
+
 /// The cuts that went well with this very image, from run to run.
 struct Done {
     file: PathBuf,
@@ -205,9 +234,9 @@ struct Done {
 
 impl Done {
     fn read(image: &[u8]) -> Self {
-        // The sums at its end tell one image from another.
+        // The sums at its end tell one image from another, and this one boot stage from another.
         let sums = data_encoding::HEXLOWER.encode(&image[image.len() - 8..]);
-        let name = format!("powercut-{sums}");
+        let name = format!("powercut-{sums}-{:08x}", crc32fast::hash(&boot_stage()));
         let file = e2e::target().join(name);
         let text = std::fs::read_to_string(&file).unwrap_or_default();
         Self { file, cuts: text.lines().filter_map(|line| line.parse().ok()).collect() }
@@ -218,6 +247,20 @@ impl Done {
         let mut file =
             std::fs::OpenOptions::new().append(true).create(true).open(&self.file).unwrap();
         writeln!(file, "{cut}").unwrap();
+    }
+}
+
+/// Sampled; all of it is `make update-powercut`. What happens at each byte of flash is tested without a
+/// board (`make unit CRATE=update`).
+#[test]
+fn the_power_fails_here_and_there() {
+    let mut bench = Bench::new();
+    let erased = bench.course.last(SECTOR.into(), is_of_a_record);
+    let written = bench.course.last(4 * RECORD_WORDS as u64, is_of_a_record);
+    let enabled = bench.course.last(4, |address| address == Slot::B.offset());
+    assert!(erased.end <= written.start && enabled.end <= erased.start);
+    for cut in [bench.course.bytes() / 3 + 1, erased.start + 40, written.start + 17, enabled.start + 2] {
+        bench.survives(cut);
     }
 }
 
