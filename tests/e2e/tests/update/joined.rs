@@ -9,7 +9,10 @@ use super::{Field, shipped, version};
 
 const SWITCHED: &str = "[board] LED blue (GPIO2) o";
 
-/// The device keeps one block of a record, each command, and comes to an end.
+/// Bytes on the wire for 100 of the image: a request for each block.
+const MOST_WIRE: u64 = 114;
+
+/// The device keeps one block of a record, and each command, and asks for one block at a time.
 #[test]
 fn an_update_comes_from_a_server_that_joins_blocks() {
     let mut front = None;
@@ -25,7 +28,7 @@ fn an_update_comes_from_a_server_that_joins_blocks() {
     let before = relay.carried();
     let job = field.update(&image);
     // Each command switches.
-    let mut commands = 0;
+    let (mut commands, mut answers) = (0, 0);
     let reports = |field: &mut Field| {
         let details = field.execution(&job)["statusDetails"]["detailsMap"].clone();
         details["state"].as_str().unwrap_or_default().to_owned()
@@ -35,6 +38,9 @@ fn an_update_comes_from_a_server_that_joins_blocks() {
         commands += 1;
     }
     let carried = relay.carried() - before;
+    while let Some(report) = field.watcher.poll() {
+        answers += u64::from(report.online().is_some());
+    }
     let (verdict, reason) = field.ended(&job);
     let tail = field.board.console.tail(80);
     assert_eq!(verdict, "SUCCEEDED", "{reason}\n{tail}");
@@ -45,6 +51,11 @@ fn an_update_comes_from_a_server_that_joins_blocks() {
         image.len(),
         longest.load(Ordering::Acquire),
     );
-    // Else nothing was shown.
-    assert!(longest.load(Ordering::Acquire) > 4 * 2048, "{longest:?}");
+    // Else nothing was shown: two blocks were asked for, and came in one record.
+    assert!(longest.load(Ordering::Acquire) > 2 * 2048, "{longest:?}");
+    assert!(switched >= commands, "{switched} of {commands} commands\n{tail}");
+    // A command takes less than 140 bytes at QoS 1, a status and its acknowledgement less than 400.
+    let wire = carried - 140 * commands as u64 - 400 * answers;
+    println!("{wire} bytes without commands and statuses");
+    assert!(100 * wire <= MOST_WIRE * image.len() as u64, "{wire} bytes on the wire");
 }
