@@ -651,7 +651,7 @@ impl Machine {
     /// attempt erases does not last for ever.
     #[inline(never)]
     fn waits(&mut self, job: &str, now: u32) -> bool {
-        let Done { job: done, rounds, since } = self.done;
+        let Done { job: done, rounds, since, .. } = self.done;
         if rounds == 0 || done != crc32(&[job.as_bytes()]) {
             return false;
         }
