@@ -427,6 +427,13 @@ impl Server {
                 );
                 self.send("jobs/start-next/accepted", answer);
             }
+            "jobs/$next/get" => {
+                let answer = format!(
+                    r#"{{"execution":{{"jobId":"{}","versionNumber":{}}},"timestamp":1}}"#,
+                    self.id, self.version
+                );
+                self.send("jobs/$next/get/accepted", answer);
+            }
             "streams/AFR_OTA-1/get/cbor" => self.blocks(payload),
             other => {
                 let job = other.strip_prefix("jobs/").and_then(|rest| rest.strip_suffix("/update"));
