@@ -4,8 +4,8 @@
 use alloc::boxed::Box;
 use alloc::format;
 
-use ::update::install::{Flash, GaveUp, Installer, Own};
-use ::update::machine::{Action, Done, Installed, Limits, Machine, Outcome, Store};
+use ::update::install::{Flash, GaveUp, Installer, LIMITS, Own};
+use ::update::machine::{Action, Done, Installed, Machine, Outcome, Store};
 use identity::Stored;
 use mqtt::{Client, Error, Message, Qos};
 use runtime_model::closings::{ANSWER_MS, Closings};
@@ -13,11 +13,6 @@ use runtime_model::closings::{ANSWER_MS, Closings};
 use crate::{Plan, Thing};
 
 pub use ::update::install::Slot;
-
-/// What is asked of a stream: half a sector at a time, because the block, what TCP holds of the next
-/// one and the machine share 6 KB of heap; of these a request's worth.
-const LIMITS: Limits =
-    Limits { slot_size: ::update::install::MAX_IMAGE, block_size: 2048, window: 32 };
 
 /// Milliseconds that a connection lasts before a firmware on trial has proved itself: one that
 /// crashes as soon as it is connected has not.

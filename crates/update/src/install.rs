@@ -15,7 +15,7 @@ use slots::{
 pub use slots::{MAX_IMAGE, Slot};
 
 use crate::job::Kind;
-use crate::machine::{FlashError, Installed, Outcome, Store, Work};
+use crate::machine::{FlashError, Installed, Limits, Outcome, Store, Work};
 use crate::progress::{Fetch, HEADER_WORDS, Missing};
 
 /// The flash, by offset. A board lets through what an update may touch: the slot that does not run
@@ -38,6 +38,10 @@ pub trait Flash {
     /// As [`Self::write`].
     fn erase(&self, offset: u32) -> Result<(), FlashError>;
 }
+
+/// What a firmware asks of a stream: half a sector at a time, because the block, what TCP holds of the
+/// next one and the machine share 6 KB of heap; of these a request's worth.
+pub const LIMITS: Limits = Limits { slot_size: MAX_IMAGE, block_size: 2048, window: 32 };
 
 /// Why a firmware on trial gave up: the reason in its boot record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

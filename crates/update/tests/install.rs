@@ -5,7 +5,7 @@ mod common;
 
 use std::cell::{Cell, RefCell};
 
-use common::{Job, LIMITS, Server};
+use common::{BLOCK, Fault, Job, LIMITS, Server, base64, der};
 use crypto_tests::{Hash, SHA256};
 use identity::{COPY_SIZE, Identity, REGION_OFFSET, REGION_SIZE, Stored};
 use p256_lx106::{public_key, sign};
@@ -83,34 +83,8 @@ fn other_job(file: &[u8]) -> Job {
 }
 
 fn signed_job(signature: &[u8; 64], size: usize) -> Job {
-    let mut der = Vec::new();
-    for number in signature.chunks(32) {
-        let digits: Vec<u8> = number.iter().copied().skip_while(|byte| *byte == 0).collect();
-        let positive = usize::from(digits[0] >= 0x80);
-        der.extend([2, (digits.len() + positive) as u8]);
-        der.extend(&[0][..positive]);
-        der.extend(digits);
-    }
-    let der = [&[0x30, der.len() as u8][..], &der].concat();
     let document = Job::plain(&vec![0; size]).document;
-    Job { document: document.replace("MAYCAQECAQI=", &base64(&der)) }
-}
-
-fn base64(bytes: &[u8]) -> String {
-    const DIGITS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let group = |three: &[u8]| {
-        let bits = three
-            .iter()
-            .chain([0; 2].iter())
-            .take(3)
-            .fold(0, |bits, byte| bits << 8 | usize::from(*byte));
-        let digit = |index: usize| match index {
-            _ if index > three.len() => '=',
-            _ => char::from(DIGITS[bits >> (18 - 6 * index) & 63]),
-        };
-        (0..4).map(digit).collect::<String>()
-    };
-    bytes.chunks(3).map(group).collect()
+    Job { document: document.replace("MAYCAQECAQI=", &base64(&der(signature))) }
 }
 
 /// A board's flash, bytes until its power fails, and which slot runs.
@@ -124,12 +98,17 @@ struct Board {
 impl Board {
     /// As `make flash` leaves it, with whatever lay in slot B.
     fn new(image: &[u8]) -> Self {
+        Self::with(image, &identity_file(1, |_| ()))
+    }
+
+    /// The same with another identity.
+    fn with(image: &[u8], identity: &[u8]) -> Self {
         let mut bytes = vec![0x5A; 2 << 20];
         for offset in RECORDS {
             bytes[offset as usize..][..SECTOR as usize].fill(0xFF);
         }
         bytes[Slot::A.offset() as usize..][..image.len()].copy_from_slice(image);
-        let identity = region(&identity_file(1, |_| ()));
+        let identity = region(identity);
         for slot in [Slot::A, Slot::B] {
             let at = (slot.mib() + REGION_OFFSET) as usize;
             bytes[at..][..REGION_SIZE].copy_from_slice(&identity);
@@ -404,6 +383,93 @@ fn the_power_fails_anywhere() {
         let kept = &board.bytes.borrow()[Slot::A.offset() as usize..][..old.len()];
         assert!(kept == old, "cut at {cut}: the old image was touched");
     }
+}
+
+/// A reset costs no more blocks than were on their way.
+#[test]
+fn what_was_fetched_before_a_reset_is_not_fetched_again() {
+    let new = image([2, 0, 0], "lamp", 60_000);
+    let start = || {
+        let board = Board::new(&image([1, 0, 0], "lamp", 6_000));
+        (board, Server::new(job(&KEY, &new, new.len()), &new))
+    };
+    let (whole, mut server) = start();
+    whole.run(&mut server, None, true);
+    let blocks = server.blocks_sent;
+    assert_eq!(blocks, new.len().div_ceil(BLOCK) as u32);
+    // The image's first word, and a record: a sector erased and its words.
+    let fetched = whole.spent.get() - 4 - SECTOR as usize - 32;
+    // After each eighth, and within the last block.
+    for cut in (1..8).map(|eighth| fetched * eighth / 8).chain([fetched - 100]) {
+        let (board, mut server) = start();
+        board.budget.set(Some(cut));
+        board.run(&mut server, None, true);
+        let before = server.blocks_sent;
+        assert!(!board.has_power() && before >= 4, "cut at {cut}");
+        board.budget.set(None);
+        board.run(&mut server, None, true);
+        assert_eq!(board.boot(), Slot::B, "cut at {cut}");
+        // A sector of blocks at most comes twice, and a window.
+        let twice = server.blocks_sent - blocks;
+        assert!((1..=4 + LIMITS.window).contains(&twice), "cut at {cut}: {twice} came twice");
+    }
+}
+
+/// As the machine's own test of it, for the reports of an identity.
+#[test]
+fn reports_of_an_identity_that_are_not_answered_are_made_up_for() {
+    let update = |fault| {
+        let board = Board::new(&image([1, 0, 0], "lamp", 6_000));
+        let (_, mut server) = new_endpoint(2);
+        server.fault = fault;
+        assert_eq!(board.run(&mut server, None, true), Slot::A, "{fault:?}");
+        assert_eq!(board.run(&mut server, None, true), Slot::B, "{fault:?}");
+        let verdict = server.verdict();
+        assert_eq!(verdict, Some((Status::Succeeded, String::new())), "{fault:?}");
+        assert_eq!(board.endpoint(Slot::A).1, 2, "{fault:?}");
+        (server.reports, server.blocks_sent)
+    };
+    let (reports, blocks) = update(None);
+    assert!(reports >= 2, "restarting, and the end");
+    for first in 1..=reports {
+        for fault in [
+            Fault::LosesReports(first, 2),
+            Fault::LosesAnswers(first, 1),
+            Fault::LosesAnswers(first, 2),
+            Fault::Throttles(first, 2),
+        ] {
+            assert_eq!(update(Some(fault)).1, blocks, "{fault:?}: blocks came twice");
+        }
+    }
+}
+
+/// A key is changed by an identity that has the old and the new one, and another that has the new one.
+#[test]
+fn either_of_two_keys_signs_until_one_is_taken_away() {
+    const THIRD_KEY: [u8; 32] = [9; 32];
+    let [old, new]: [&'static [u8; 64]; 2] =
+        [&OTHER_KEY, &KEY].map(|key| &*Box::leak(Box::new(public(key))));
+    let both = identity_file(1, |identity| identity.update_keys = vec![old, new]);
+    let alone = identity_file(2, |identity| identity.update_keys = vec![new]);
+    let board = Board::with(&image([1, 0, 0], "lamp", 6_000), &both);
+    let update = |mut server: Server| {
+        board.run(&mut server, None, true);
+        board.run(&mut server, None, true);
+        server.verdict().unwrap()
+    };
+    let by = |key: &[u8; 32], version: u8| {
+        let image = image([version, 0, 0], "lamp", 8_000);
+        let verdict = update(Server::new(job(key, &image, image.len()), &image));
+        (verdict, board.version().major)
+    };
+    let refused = (Status::Rejected, "no key that this device trusts has signed it".to_owned());
+    let taken = (Status::Succeeded, String::new());
+    assert_eq!(by(&OTHER_KEY, 2), (taken.clone(), 2));
+    assert_eq!(by(&KEY, 3), (taken.clone(), 3));
+    assert_eq!(by(&THIRD_KEY, 4), (refused.clone(), 3));
+    assert_eq!(update(Server::new(identity_job(&OTHER_KEY, &alone), &alone)), taken);
+    assert_eq!(by(&OTHER_KEY, 4), (refused, 3));
+    assert_eq!(by(&KEY, 4), (taken, 4));
 }
 
 #[test]

@@ -4,6 +4,7 @@
 mod common;
 
 use common::{BLOCK, Device, Fault, Job, LIMITS, Server, image};
+use update::install::LIMITS as LIMITS_OF_A_BOARD;
 use update::job::{Execution, Status};
 use update::machine::{Action, Installed, Machine, Outcome};
 use update::progress::Missing;
@@ -186,6 +187,43 @@ fn a_stream_that_is_refused_is_a_failure_with_the_servers_word() {
     }
 }
 
+/// Each report of an update, and a few of them in a row: one that is lost, one whose answer is, one
+/// that comes when there are too many at once.
+#[test]
+fn reports_that_are_not_answered_are_made_up_for() {
+    let image = image(100_001);
+    let update = |fault| {
+        let mut server = Server::new(Job::of_aws(&image), &image);
+        server.fault = fault;
+        let mut device = Device::new();
+        device.run(&mut server);
+        assert_eq!(device.installed, Some(server.what()), "{fault:?}");
+        let (begins, sent) = (device.begins, server.blocks_sent);
+        let mut device = device.restarted(Some(Outcome::Trial));
+        device.run(&mut server);
+        device.prove(&mut server);
+        assert_eq!(terminal(&server).0, Status::Succeeded, "{fault:?}");
+        (device.now, server.reports, begins, sent)
+    };
+    let (usual, reports, 1, sent) = update(None) else { panic!("it was begun twice") };
+    // Nine tens, the restart, the end.
+    assert_eq!(reports, 11);
+    for first in 1..=reports {
+        for times in [1, 3] {
+            for fault in [
+                Fault::LosesReports(first, times),
+                Fault::LosesAnswers(first, times),
+                Fault::Throttles(first, times),
+            ] {
+                let (now, _, begins, blocks) = update(Some(fault));
+                assert!(begins <= 1 + times, "{fault:?}: it was begun {begins} times");
+                assert_eq!(blocks, sent, "{fault:?}: blocks came twice");
+                assert!(now < usual + 60_000, "{fault:?}: it takes {now} ms instead of {usual}");
+            }
+        }
+    }
+}
+
 /// Each attempt erases what does not last for ever.
 #[test]
 fn a_job_that_returns_is_done_with_less_and_less_often() {
@@ -201,12 +239,11 @@ fn a_job_that_returns_is_done_with_less_and_less_often() {
         assert_eq!(device.begins, 5, "{fault:?}");
         assert!(device.now > 150_000, "{fault:?}: in {} ms", device.now);
         // Another job does not wait.
-        let notice = br#"{"execution":{"jobId":"job-2","status":"QUEUED","versionNumber":1}}"#;
-        device.machine.message("$aws/things/lamp/jobs/notify-next", notice, device.now);
-        assert!(matches!(
-            device.machine.poll(device.now),
-            Some(Action::Publish { topic, .. }) if topic.ends_with("jobs/start-next")
-        ));
+        server.fault = None;
+        server.offer("job-2");
+        let (now, before) = (device.now, server.windows.len());
+        device.go_on(&mut server, |server| server.windows.len() > before);
+        assert_eq!((device.begins, device.now), (6, now), "{fault:?}");
     }
 
     // A server that ends the connection at the report: over connections, each a second later.
@@ -216,14 +253,128 @@ fn a_job_that_returns_is_done_with_less_and_less_often() {
     for _ in 0..300 {
         device.run_until(&mut server, |server| server.verdict().is_some());
         server.again();
-        device.machine.offline();
-        let done = device.machine.done();
-        device.machine = Machine::new("lamp", LIMITS, None);
-        device.machine.comes_after(done);
-        device.now += 1000;
+        device.reconnect(&mut server);
     }
     let hours = (device.now / 3_600_000) as u32;
     assert!((5..10 + hours).contains(&device.begins), "{} in {hours} h", device.begins);
+}
+
+/// When the next job of a server comes that has the device begin files in vain.
+#[derive(Clone, Copy, Debug)]
+enum Next {
+    /// Once the device has done with the one before.
+    AtOnce,
+    /// Once it has heard besides that there is none.
+    AfterNone,
+    /// While the file of the one before is on its way.
+    Midway,
+    /// On another connection.
+    Elsewhere,
+}
+
+/// Each file that is begun erases the sector of progress, whichever job brings it.
+#[test]
+fn after_the_first_files_one_an_hour_is_begun() {
+    const DAY: u64 = 24 * 3_600_000;
+    let image = image(20_000);
+    for (ids, next) in [
+        (1, Next::AfterNone),
+        (2, Next::AfterNone),
+        (2, Next::AtOnce),
+        (2, Next::Midway),
+        (2, Next::Elsewhere),
+        (100_000, Next::AfterNone),
+        (100_000, Next::AtOnce),
+        (100_000, Next::Midway),
+        (100_000, Next::Elsewhere),
+    ] {
+        let mut server = Server::new(Job::of_aws(&image), &image);
+        let mut device = Device::new();
+        device.verdict = Err("the signature is not that of a key that this device trusts");
+        device.run_until(&mut server, |server| !server.subscribed.is_empty());
+        // Those of the first hour, and after it.
+        let (mut soon, mut number) = (0, 0);
+        while device.now < DAY {
+            let sent = server.blocks_sent;
+            device.go_on(&mut server, |server| match next {
+                Next::AfterNone => false,
+                Next::Midway => server.blocks_sent > sent + 6,
+                Next::AtOnce | Next::Elsewhere => server.verdict().is_some(),
+            });
+            if device.now < DAY / 24 {
+                soon = device.prepared;
+            }
+            number += 1;
+            let id = format!("job-{}", number % ids);
+            match next {
+                Next::Elsewhere => {
+                    device.reconnect(&mut server);
+                    server.offer(&id);
+                }
+                _ => {
+                    device.now += 100;
+                    server.offer(&id);
+                }
+            }
+        }
+        // Of two in turn midway, one or the other is gone on with.
+        let all = device.prepared;
+        assert!((12..=16).contains(&soon), "{ids} ids, {next:?}: {soon}");
+        assert!((32..=16 + 24).contains(&all), "{ids} ids, {next:?}: {all}");
+    }
+}
+
+/// Of the file that is under way nothing is erased, however often it is gone on with.
+#[test]
+fn a_file_that_is_under_way_does_not_wait() {
+    let image = image(60_000);
+    let mut server = Server::new(Job::of_aws(&image), &image);
+    let mut device = Device::new();
+    device.run_until(&mut server, |server| !server.windows.is_empty());
+    // As many others as may be begun.
+    for number in 2..=15 {
+        server.windows.clear();
+        server.inbox.clear();
+        server.offer(&format!("job-{number}"));
+        device.go_on(&mut server, |server| !server.windows.is_empty());
+    }
+    assert_eq!(device.prepared, 15);
+    server.windows.clear();
+    server.inbox.clear();
+    server.offer("job-16");
+    for number in 1..=50 {
+        let before = device.now;
+        device.go_on(&mut server, |server| !server.windows.is_empty());
+        server.windows.clear();
+        assert_eq!(device.begins, 15 + number);
+        assert!(device.now <= before + 1000, "it waits {} ms", device.now - before);
+        device.reconnect(&mut server);
+    }
+    device.go_on(&mut server, |_| false);
+    assert_eq!((device.installed, device.prepared), (Some(server.what()), 16));
+    assert!(device.now < 300_000, "it takes {} ms", device.now);
+}
+
+/// They erase nothing.
+#[test]
+fn jobs_that_are_refused_for_their_documents_hold_up_no_other() {
+    let image = image(20_000);
+    let good = Job::of_aws(&image).document;
+    let bad = [r#"{"reboot":true}"#.to_owned(), good.replace(":20000", ":0")];
+    let mut server = Server::new(Job { document: bad[0].clone() }, &image);
+    let mut device = Device::new();
+    device.run(&mut server);
+    for number in 2..100 {
+        let id = format!("job-{number}");
+        server.offer_job(&id, Job { document: bad[number % 2].clone() });
+        device.go_on(&mut server, |server| server.verdict().is_some());
+        assert_eq!(terminal(&server).0, Status::Rejected);
+    }
+    let now = device.now;
+    server.offer_job("job-100", Job { document: good });
+    device.go_on(&mut server, |_| false);
+    assert_eq!(device.installed, Some(server.what()));
+    assert!(device.now <= now + 1000, "it waits {} ms", device.now - now);
 }
 
 /// One server of AWS's has a bad minute, or does not know yet what its role may read.
@@ -301,36 +452,95 @@ fn what_the_device_has_already_is_a_success_that_installs_nothing() {
     }
 }
 
+/// Cancelled, or its time is up.
 #[test]
-fn a_job_that_is_cancelled_on_the_way_is_left() {
+fn a_job_that_is_over_on_the_way_is_left() {
     let image = image(60_000);
-    for after in [0, 1, 20, 58] {
+    for status in ["CANCELED", "TIMED_OUT"] {
+        for after in [0, 1, 20, 58] {
+            let mut server = Server::new(Job::of_aws(&image), &image);
+            server.fault = Some(Fault::Over(after, status));
+            let mut device = Device::new();
+            device.run(&mut server);
+            assert_eq!((device.installed, server.verdict()), (None, None), "{status}, {after}");
+        }
+        // At the very end: the server no longer takes what the device announces.
         let mut server = Server::new(Job::of_aws(&image), &image);
-        server.fault = Some(Fault::CancelsAfter(after));
+        server.over_at_announcement = Some(status);
         let mut device = Device::new();
         device.run(&mut server);
-        assert_eq!(device.installed, None, "after {after}");
-        assert_eq!(server.verdict(), None);
+        assert_eq!((device.installed, server.verdict()), (None, None), "{status}");
+        // The next one is done.
+        server.over_at_announcement = None;
+        server.offer("job-2");
+        device.go_on(&mut server, |_| false);
+        assert_eq!(device.installed, Some(server.what()), "{status}");
     }
-    // At the very end: the server no longer takes what the device announces.
+}
+
+/// What runs on trial is not the job's to take back: it proves itself, and the next update comes.
+#[test]
+fn a_job_whose_time_is_up_during_the_trial_is_left() {
+    let image = image(5_000);
+    #[derive(Clone, Copy, Debug)]
+    enum When {
+        BeforeItConnects,
+        Told,
+        Silently,
+    }
+    for when in [When::BeforeItConnects, When::Told, When::Silently] {
+        let mut server = Server::new(Job::of_aws(&image), &image);
+        let mut device = Device::new();
+        device.run(&mut server);
+        let mut device = device.restarted(Some(Outcome::Trial));
+        if let When::BeforeItConnects = when {
+            server.end("TIMED_OUT");
+        }
+        device.run(&mut server);
+        match when {
+            When::BeforeItConnects => {}
+            When::Told => {
+                server.end("TIMED_OUT");
+                device.go_on(&mut server, |_| false);
+            }
+            When::Silently => server.over = Some("TIMED_OUT"),
+        }
+        device.prove(&mut server);
+        assert_eq!((server.verdict(), server.mismatches), (None, 0), "{when:?}");
+        server.offer("job-2");
+        device.go_on(&mut server, |_| false);
+        assert_eq!(device.installed, Some(server.what()), "{when:?}");
+    }
+}
+
+/// So many blocks are asked for by each request for an image that is as large as a firmware.
+fn windows(fault: Option<Fault>) -> (Vec<u32>, u32) {
+    let image = image(279_000);
     let mut server = Server::new(Job::of_aws(&image), &image);
-    server.cancel_silently_at_announcement = true;
-    let mut device = Device::new();
+    (server.limits, server.fault) = (LIMITS_OF_A_BOARD, fault);
+    let mut device = Device::with(LIMITS_OF_A_BOARD);
     device.run(&mut server);
-    assert_eq!(device.installed, None);
+    assert_eq!(device.installed, Some(server.what()), "{fault:?}");
+    assert!(device.slot() == image, "{fault:?}");
+    (server.windows, server.blocks_sent)
+}
+
+#[test]
+fn a_server_that_answers_wholly_is_asked_for_more_and_more() {
+    assert_eq!(windows(None), (vec![2, 4, 8, 16, 32, 32, 32, 11], 137));
 }
 
 /// AWS puts as many blocks into a TLS record as fit, and the device keeps what it has room for.
 #[test]
 fn a_server_that_joins_blocks_is_asked_for_one_at_a_time() {
-    let image = image(60_000);
-    let mut server = Server::new(Job::of_aws(&image), &image);
-    server.fault = Some(Fault::Joins(7));
-    let mut device = Device::new();
-    device.run(&mut server);
-    assert_eq!(device.installed, Some(server.what()));
-    // Of the first four one came.
-    assert_eq!((server.blocks_sent, server.requests), (59 + 3, 59));
+    // The largest record, one of those that others have been seen to send, what the device asks for, and
+    // what some servers take for that.
+    for record in [16_384, 8_087, 4_096, 2_048] {
+        let (asked, sent) = windows(Some(Fault::Joins(record)));
+        // Of the first two one came.
+        assert_eq!((asked[0], sent, asked.len()), (2, 137 + 1, 137), "{record}");
+        assert!(asked[1..].iter().all(|asked| *asked == 1), "{record}: {asked:?}");
+    }
 }
 
 #[test]

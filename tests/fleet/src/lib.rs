@@ -21,12 +21,9 @@ use slots::{
 use tempfile::TempDir;
 use things::settings::Settings;
 use things::topics::Topics;
-use update::install::{Flash, Installer, MAX_IMAGE, Own};
-use update::machine::{Action, FlashError, Limits, Machine, Outcome};
+use update::install::{Flash, Installer, LIMITS, Own};
+use update::machine::{Action, FlashError, Machine, Outcome};
 use updates::{Content, Local, Order, Orders, Place, Standing, Targets, ThingStanding, Watcher};
-
-/// As the firmware has them.
-const LIMITS: Limits = Limits { slot_size: MAX_IMAGE, block_size: 2048, window: 16 };
 
 /// The board that everything here is for.
 pub const BOARD: &str = "lamp-board";
