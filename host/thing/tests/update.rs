@@ -548,3 +548,26 @@ fn a_release_is_not_written_over_and_its_version_brings_it() {
     says(&begun, &format!("image        {}", kept.summary()));
     assert!(std::fs::read(folder.join("certs/updates/thing-lamp.image")).unwrap() == good);
 }
+
+#[test]
+fn who_interrupts_a_calling_off_is_told_that_nothing_was_called_off() {
+    let place = Place::prepared("us-west-1");
+    place.begin(&["--named"]);
+    let bin = place.bed.folder.path().join("bin");
+    std::fs::create_dir(&bin).unwrap();
+    // The AWS CLI ends so after Ctrl-C.
+    let script = format!(
+        "#!/bin/sh\ncase \" $* \" in *' describe-job '*) exit 130 ;; esac\nexec '{}' \"$@\"\n",
+        quick_aws().display()
+    );
+    process::files::write_program(&bin.join("aws"), &script).unwrap();
+    let mut command = place.command("update-cancel", &[]);
+    command.env("PATH", format!("{}:{}", bin.display(), std::env::var("PATH").unwrap()));
+    place.bed.seen();
+    let interrupted = command.output().unwrap();
+    assert!(!interrupted.status.success(), "{}", text(&interrupted));
+    says(&interrupted, "before anything was called off: the update of lamp goes on");
+    assert!(!place.bed.seen().contains(&"cancel-job".to_owned()));
+    let done = place.command("update-cancel", &[]).output().unwrap();
+    assert!(done.status.success() && place.is_clear(), "{}", text(&done));
+}

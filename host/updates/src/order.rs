@@ -456,7 +456,7 @@ fn read(file: &Path) -> Result<Order> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
     fn fleet(name: &str, things: &[&str]) -> Targets {
@@ -468,7 +468,7 @@ mod tests {
         Targets::Thing(name.to_owned())
     }
 
-    fn order(targets: Targets) -> Order {
+    pub(crate) fn order(targets: Targets) -> Order {
         let text = |text: &str| text.to_owned();
         Order {
             format: FORMAT,

@@ -35,6 +35,19 @@ pub enum End {
     Deleted,
     /// The watcher did not want to follow it any longer; it goes on.
     Left,
+    /// The watcher did not want to go on, and the job was not called off yet.
+    NotCanceled,
+}
+
+/// What one run has heard of a job's things.
+#[derive(Default)]
+struct Heard {
+    /// Those that were asked why they failed.
+    told: HashSet<String>,
+    /// Whether all of them could be listed, the last time that this was tried.
+    listed: bool,
+    /// Whether it was said that they could not be asked.
+    complained: bool,
 }
 
 /// An update in some account.
@@ -90,7 +103,7 @@ impl Update<'_> {
     fn all(&mut self, order: &mut Order, goal: Goal, watcher: &mut dyn Watcher) -> Result<End> {
         let (job_known, ended) = (order.job_known, order.ended.is_some());
         let mut seen = Seen { job_known, ended, ..Seen::default() };
-        let mut told = HashSet::new();
+        let mut heard = Heard::default();
         let mut standing = Standing::default();
         loop {
             let step = match plan::next(goal, &seen) {
@@ -98,21 +111,31 @@ impl Update<'_> {
                 Err(missing) => bail!(setup::remedy(self.place, order, missing)),
             };
             match step {
-                Step::LookAtJob => {
-                    let looked = self.look_at_job(order, &mut seen, &mut told, &mut standing);
-                    let made = !standing.status.is_empty() || seen.stream == Some(true);
-                    let running = made && seen.job != Some(Job::Over);
-                    match looked {
-                        // Ctrl-C reaches the AWS CLI, too.
-                        Err(error) if running && Failure::is(&error, &Cause::Interrupted) => {
+                Step::LookAtJob => match self.look_at_job(order, &mut seen, &mut standing) {
+                    // Ctrl-C reaches the AWS CLI, too.
+                    Err(error) if Failure::is(&error, &Cause::Interrupted) => {
+                        let was_there = !standing.status.is_empty() || seen.stream == Some(true);
+                        return match goal {
+                            _ if seen.ended => Err(error),
+                            Goal::Cancel { .. } if !seen.canceled => Ok(End::NotCanceled),
+                            _ if was_there => Ok(End::Left),
+                            _ => Err(error),
+                        };
+                    }
+                    looked => looked?,
+                },
+                Step::LookAtThings => {
+                    let is_over = seen.job == Some(Job::Over);
+                    match self.look_at_things(order, goal, is_over, &mut standing, &mut heard) {
+                        Err(error) if !is_over && Failure::is(&error, &Cause::Interrupted) => {
                             return Ok(End::Left);
                         }
-                        looked => looked?,
+                        Err(error) => return Err(error),
+                        Ok(None) => {}
+                        Ok(Some(trouble)) => watcher.say(&trouble),
                     }
-                    if seen.job != Some(Job::Missing)
-                        && !watcher.stands(&standing)
-                        && seen.job == Some(Job::Running)
-                    {
+                    seen.things = true;
+                    if !watcher.stands(&standing) && !is_over {
                         return Ok(End::Left);
                     }
                 }
@@ -121,27 +144,10 @@ impl Update<'_> {
                     seen.job = None;
                 }
                 Step::Cancel { force } => {
-                    let mut arguments = vec![
-                        ("job-id", order.id.as_str()),
-                        ("reason-code", "CALLED_OFF"),
-                        ("comment", "make update-cancel"),
-                    ];
-                    if force {
-                        arguments.push(("force", ""));
+                    if !watcher.stands(&standing) {
+                        return Ok(End::NotCanceled);
                     }
-                    match self.account.call("iot", "cancel-job", &arguments) {
-                        // It ended or was deleted a moment ago, as the next look at it will show.
-                        Err(error)
-                            if Failure::is(&error, &Cause::Other)
-                                || Failure::is(&error, &Cause::NotFound) => {}
-                        Err(error) => return Err(error),
-                        Ok(_) if force => {
-                            watcher.say("the job is called off, for things that have begun too");
-                        }
-                        Ok(_) => {
-                            watcher.say("the job is called off; things that have begun finish it");
-                        }
-                    }
+                    self.cancel(order, force, watcher)?;
                     (seen.canceled, seen.job) = (true, None);
                 }
                 Step::Note => {
@@ -162,12 +168,11 @@ impl Update<'_> {
         }
     }
 
-    /// How the job stands, as far as that can be asked.
+    /// How the job stands.
     fn look_at_job(
         &mut self,
         order: &mut Order,
         seen: &mut Seen,
-        told: &mut HashSet<String>,
         standing: &mut Standing,
     ) -> Result<()> {
         let job = self.job(order)?;
@@ -180,9 +185,63 @@ impl Update<'_> {
             Some(job) if job.is_over() => Job::Over,
             Some(_) => Job::Running,
         });
+        seen.things = false;
         if let Some(now) = job {
             *standing = now;
-            self.ask_things(order, standing, told)?;
+        }
+        Ok(())
+    }
+
+    /// How its things are, which must not decide whether an update goes on: what is said when they
+    /// cannot be asked, once.
+    ///
+    /// # Errors
+    /// When that was interrupted, or who did not take the update would never be known.
+    fn look_at_things(
+        &mut self,
+        order: &Order,
+        goal: Goal,
+        is_over: bool,
+        standing: &mut Standing,
+        heard: &mut Heard,
+    ) -> Result<Option<String>> {
+        let Err(error) = self.ask_things(order, standing, heard) else { return Ok(None) };
+        if Failure::is(&error, &Cause::Interrupted) {
+            return Err(error);
+        }
+        if is_over && goal == Goal::Update && !heard.listed && !standing.is_success() {
+            return Err(error.context(format!(
+                "{}; the job alone knows which things did not take it, so it is kept: the same command \
+                 asks again, `make update-cancel {}` clears it away without asking",
+                standing.line(),
+                order.targets.words()
+            )));
+        }
+        let is_first = !std::mem::replace(&mut heard.complained, true);
+        Ok(is_first.then(|| cannot_be_asked(&error)))
+    }
+
+    fn cancel(&mut self, order: &Order, force: bool, watcher: &mut dyn Watcher) -> Result<()> {
+        let mut arguments = vec![
+            ("job-id", order.id.as_str()),
+            ("reason-code", "CALLED_OFF"),
+            ("comment", "make update-cancel"),
+        ];
+        if force {
+            arguments.push(("force", ""));
+        }
+        match self.account.call("iot", "cancel-job", &arguments) {
+            Ok(_) if force => watcher.say("the job is called off, for things that have begun too"),
+            Ok(_) => watcher.say("the job is called off; things that have begun finish it"),
+            Err(error)
+                if Failure::is(&error, &Cause::Other) || Failure::is(&error, &Cause::NotFound) =>
+            {
+                // It ended, was called off or was deleted a moment ago, or else the refusal stands.
+                if self.job(order)?.is_some_and(|job| job.goes_on()) {
+                    return Err(error);
+                }
+            }
+            Err(error) => return Err(error),
         }
         Ok(())
     }
@@ -351,15 +410,20 @@ impl Update<'_> {
         Ok(found.map(|answer| Standing::read(&answer["job"])))
     }
 
-    /// How an order stands, things included; `None` when it has no job yet, or none any more.
+    /// How an order stands, things included, as far as these can be asked: `say` shows why not. `None`
+    /// when it has no job yet, or none any more.
     ///
     /// # Errors
     /// As [`Update::run`].
-    pub fn standing(&mut self, order: &Order) -> Result<Option<Standing>> {
+    pub fn standing(&mut self, order: &Order, say: &dyn Fn(&str)) -> Result<Option<Standing>> {
         self.check_place(order)?;
         let job = self.job(order)?.filter(|job| !job.is_being_deleted());
         let Some(mut standing) = job else { return Ok(None) };
-        self.ask_things(order, &mut standing, &mut HashSet::new())?;
+        match self.ask_things(order, &mut standing, &mut Heard::default()) {
+            Err(error) if Failure::is(&error, &Cause::Interrupted) => return Err(error),
+            Err(error) => say(&cannot_be_asked(&error)),
+            Ok(()) => {}
+        }
         Ok(Some(standing))
     }
 
@@ -368,41 +432,285 @@ impl Update<'_> {
         &mut self,
         order: &Order,
         standing: &mut Standing,
-        told: &mut HashSet<String>,
+        heard: &mut Heard,
     ) -> Result<()> {
+        heard.listed = false;
+        let listed = self.list_things(order)?;
+        heard.listed = true;
+        let (failed, under_way): (Vec<_>, Vec<_>) =
+            listed.into_iter().partition(ThingStanding::is_failure);
+        for thing in under_way.into_iter().take(MOST_ASKED) {
+            standing.things.push(self.ask_thing(order, thing)?);
+        }
+        for thing in failed {
+            if heard.told.len() < MOST_REASONS && !heard.told.contains(&thing.thing) {
+                let thing = self.ask_thing(order, thing)?;
+                heard.told.insert(thing.thing.clone());
+                standing.things.push(thing);
+            }
+        }
+        Ok(())
+    }
+
+    /// Things that are under way, and those that have ended otherwise than well.
+    fn list_things(&mut self, order: &Order) -> Result<Vec<ThingStanding>> {
         // In the largest pages: the AWS CLI goes through them all in this call.
         let arguments = [("job-id", order.id.as_str()), ("page-size", "250")];
         let list = self.account.look_for("iot", "list-job-executions-for-job", &arguments)?;
         let list = list.unwrap_or_default();
-        let mut under_way = 0;
-        for listed in list["executionSummaries"].as_array().into_iter().flatten() {
-            let arn = listed["thingArn"].as_str().unwrap_or_default();
-            let Some((_, name)) = arn.rsplit_once(":thing/") else { continue };
-            let status = listed["jobExecutionSummary"]["status"].as_str().unwrap_or_default();
-            let mut thing = ThingStanding {
-                thing: name.to_owned(),
-                status: status.to_owned(),
-                ..ThingStanding::default()
-            };
-            let wanted = if status == "IN_PROGRESS" {
-                under_way += 1;
-                under_way <= MOST_ASKED
-            } else {
-                thing.is_failure() && told.len() < MOST_REASONS && told.insert(name.to_owned())
-            };
-            if !wanted {
-                continue;
-            }
-            let arguments = [("job-id", order.id.as_str()), ("thing-name", name)];
-            if let Some(answer) =
-                self.account.look_for("iot", "describe-job-execution", &arguments)?
-            {
-                let details = &answer["execution"]["statusDetails"]["detailsMap"];
-                let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-                (thing.state, thing.reason) = (text(&details["state"]), text(&details["reason"]));
-            }
-            standing.things.push(thing);
+        let thing = |listed: &Value| {
+            let (_, name) = listed["thingArn"].as_str()?.rsplit_once(":thing/")?;
+            let status = listed["jobExecutionSummary"]["status"].as_str()?;
+            let [thing, status] = [name, status].map(str::to_owned);
+            Some(ThingStanding { thing, status, ..ThingStanding::default() })
+        };
+        let mut things: Vec<ThingStanding> =
+            list["executionSummaries"].as_array().into_iter().flatten().filter_map(thing).collect();
+        things.retain(|thing| thing.status == "IN_PROGRESS" || thing.is_failure());
+        Ok(things)
+    }
+
+    /// The same with what the device says of itself.
+    fn ask_thing(&mut self, order: &Order, mut thing: ThingStanding) -> Result<ThingStanding> {
+        let arguments = [("job-id", order.id.as_str()), ("thing-name", &thing.thing)];
+        let answer = self.account.look_for("iot", "describe-job-execution", &arguments)?;
+        let details = &answer.unwrap_or_default()["execution"]["statusDetails"]["detailsMap"];
+        let text = |name: &str| details[name].as_str().unwrap_or_default().to_owned();
+        (thing.state, thing.reason) = (text("state"), text("reason"));
+        Ok(thing)
+    }
+}
+
+fn cannot_be_asked(error: &anyhow::Error) -> String {
+    format!("how each of the things is cannot be asked, which changes nothing for them: {error:#}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::order::tests::order;
+
+    /// An account that answers so, and what it was asked.
+    struct Played<A> {
+        asked: Vec<String>,
+        answer: A,
+    }
+
+    impl<A: FnMut(&str, &Options<'_>) -> Result<Value>> Account for Played<A> {
+        fn call(&mut self, _: &str, operation: &str, options: &Options<'_>) -> Result<Value> {
+            self.asked.push(operation.to_owned());
+            (self.answer)(operation, options)
         }
-        Ok(())
+    }
+
+    /// One who is told things, and follows as long as `patience` says so.
+    struct Person<P> {
+        said: Vec<String>,
+        patience: P,
+    }
+
+    impl<P: FnMut(&Standing) -> bool> Watcher for Person<P> {
+        fn say(&mut self, line: &str) {
+            self.said.push(line.to_owned());
+        }
+
+        fn stands(&mut self, standing: &Standing) -> bool {
+            (self.patience)(standing)
+        }
+    }
+
+    /// An order for a group whose job was made, in a folder of its own.
+    struct Desk {
+        _folder: Box<dyn std::any::Any>,
+        orders: Orders,
+        order: Order,
+    }
+
+    impl Desk {
+        fn new() -> Self {
+            let folder = process::scratch::folder().unwrap();
+            let orders = Orders::new(folder.path());
+            let mut order = order(Targets::Group("lamps".to_owned()));
+            (order.begun, order.job_known) = (true, true);
+            orders.keep(&order).unwrap();
+            Self { _folder: Box::new(folder), orders, order }
+        }
+
+        fn run(
+            &mut self,
+            goal: Goal,
+            account: &mut dyn Account,
+            watcher: &mut dyn Watcher,
+        ) -> Result<End> {
+            let place = Place {
+                account: "1".to_owned(),
+                region: "r".to_owned(),
+                partition: "aws".to_owned(),
+                who: String::new(),
+                local: false,
+            };
+            let (orders, pause) = (&self.orders, Duration::ZERO);
+            let mut update = Update { account, place: &place, orders, pause };
+            update.run(&mut self.order, goal, watcher)
+        }
+    }
+
+    fn follows() -> Person<impl FnMut(&Standing) -> bool> {
+        Person { said: Vec::new(), patience: |_: &Standing| true }
+    }
+
+    fn refused(operation: &str, code: &str) -> anyhow::Error {
+        let said = format!("An error occurred ({code}) when calling the {operation} operation: no");
+        Failure::read(&format!("iot {operation}"), &said).into()
+    }
+
+    /// What describe-job says.
+    fn job(status: &str, counts: &[(&str, u64)]) -> Value {
+        let counts: serde_json::Map<String, Value> =
+            counts.iter().map(|(name, count)| ((*name).to_owned(), (*count).into())).collect();
+        json!({ "job": { "status": status, "jobProcessDetails": counts } })
+    }
+
+    /// Things beyond a page, and how they are.
+    fn listed(things: &[(&str, &str)]) -> Value {
+        let thing = |(name, status): &(&str, &str)| {
+            let arn = format!("arn:aws:iot:r:1:thing/{name}");
+            json!({ "thingArn": arn, "jobExecutionSummary": { "status": status } })
+        };
+        json!({ "executionSummaries": things.iter().map(thing).collect::<Vec<_>>() })
+    }
+
+    /// It takes minutes to list a large fleet, and each of the calls may be refused.
+    #[test]
+    fn calling_off_waits_for_no_listing_and_needs_none() {
+        let mut desk = Desk::new();
+        let mut canceled = false;
+        let mut account = Played {
+            asked: Vec::new(),
+            answer: |operation: &str, _: &Options<'_>| match operation {
+                "describe-job" if canceled => Ok(job("CANCELED", &[("numberOfCanceledThings", 2)])),
+                "describe-job" => Ok(job("IN_PROGRESS", &[("numberOfQueuedThings", 2)])),
+                "cancel-job" => {
+                    canceled = true;
+                    Ok(Value::Null)
+                }
+                "list-job-executions-for-job" => Err(refused(operation, "AccessDeniedException")),
+                _ => Ok(Value::Null),
+            },
+        };
+        let mut person = follows();
+        let end = desk.run(Goal::Cancel { force: true }, &mut account, &mut person).unwrap();
+        assert_eq!(end, End::Over([("called off".to_owned(), 2)].into()));
+        assert_eq!(account.asked[..2], ["describe-job", "cancel-job"]);
+        let complaints = person.said.iter().filter(|line| line.contains("cannot be asked")).count();
+        assert_eq!(complaints, 1, "{:?}", person.said);
+        assert!(desk.orders.all().unwrap().is_empty());
+    }
+
+    #[test]
+    fn who_is_interrupted_before_it_has_called_nothing_off() {
+        for by_the_cli in [false, true] {
+            let mut desk = Desk::new();
+            let mut account = Played {
+                asked: Vec::new(),
+                answer: |operation: &str, _: &Options<'_>| {
+                    let call = format!("iot {operation}");
+                    let cause = Cause::Interrupted;
+                    if by_the_cli {
+                        bail!(Failure { call, cause, said: String::new() });
+                    }
+                    Ok(job("IN_PROGRESS", &[("numberOfQueuedThings", 2)]))
+                },
+            };
+            let mut person = Person { said: Vec::new(), patience: |_: &Standing| false };
+            let end = desk.run(Goal::Cancel { force: false }, &mut account, &mut person);
+            assert_eq!(end.unwrap(), End::NotCanceled);
+            assert_eq!(account.asked, ["describe-job"]);
+            assert_eq!(desk.orders.all().unwrap().len(), 1);
+        }
+    }
+
+    /// AWS has one word for what it refuses: for a job that is over, and for any other reason.
+    #[test]
+    fn a_job_that_is_not_called_off_is_told() {
+        let mut desk = Desk::new();
+        let mut account = Played {
+            asked: Vec::new(),
+            answer: |operation: &str, _: &Options<'_>| match operation {
+                "describe-job" => Ok(job("IN_PROGRESS", &[("numberOfQueuedThings", 2)])),
+                _ => Err(refused(operation, "InvalidRequestException")),
+            },
+        };
+        let goal = Goal::Cancel { force: false };
+        let error = desk.run(goal, &mut account, &mut follows()).unwrap_err();
+        assert!(error.to_string().contains("iot cancel-job"), "{error:#}");
+    }
+
+    /// What is only shown, each time that it cannot be asked, and while AWS asks to slow down.
+    #[test]
+    fn an_update_outlives_what_is_only_shown() {
+        let mut desk = Desk::new();
+        let mut looks = 0;
+        let mut account = Played {
+            asked: Vec::new(),
+            answer: |operation: &str, _: &Options<'_>| match operation {
+                "describe-job" => {
+                    looks += 1;
+                    let (status, name) = match looks {
+                        1..4 => ("IN_PROGRESS", "numberOfInProgressThings"),
+                        _ => ("COMPLETED", "numberOfSucceededThings"),
+                    };
+                    Ok(job(status, &[(name, 1)]))
+                }
+                "list-job-executions-for-job" => Err(refused(operation, "ThrottlingException")),
+                _ => Ok(Value::Null),
+            },
+        };
+        let mut person = follows();
+        let end = desk.run(Goal::Update, &mut account, &mut person).unwrap();
+        assert_eq!(end, End::Over([("updated".to_owned(), 1)].into()));
+        let complaints = person.said.iter().filter(|line| line.contains("cannot be asked")).count();
+        assert_eq!(complaints, 1, "{:?}", person.said);
+    }
+
+    /// Nobody could name the things afterwards: with the job, AWS forgets them.
+    #[test]
+    fn a_job_is_kept_until_it_has_named_who_failed() {
+        let mut desk = Desk::new();
+        let mut lists = false;
+        for goal in [Goal::Update, Goal::Update] {
+            let mut account = Played {
+                asked: Vec::new(),
+                answer: |operation: &str, _: &Options<'_>| match operation {
+                    "describe-job" => Ok(job("COMPLETED", &[("numberOfFailedThings", 1)])),
+                    "list-job-executions-for-job" if lists => Ok(listed(&[("lamp", "FAILED")])),
+                    "list-job-executions-for-job" => Err(refused(operation, "InternalFailure")),
+                    _ => Ok(Value::Null),
+                },
+            };
+            let end = desk.run(goal, &mut account, &mut follows());
+            assert_eq!(account.asked.contains(&"delete-job".to_owned()), lists);
+            match end {
+                Ok(end) => assert_eq!(end, End::Over([("failed".to_owned(), 1)].into())),
+                Err(error) => {
+                    let error = error.to_string();
+                    assert!(error.contains("`make update-cancel GROUP=lamps`"), "{error}");
+                }
+            }
+            lists = true;
+        }
+        assert!(desk.orders.all().unwrap().is_empty());
+        // Who does not want to wait for that.
+        let mut desk = Desk::new();
+        let mut account = Played {
+            asked: Vec::new(),
+            answer: |operation: &str, _: &Options<'_>| match operation {
+                "describe-job" => Ok(job("COMPLETED", &[("numberOfFailedThings", 1)])),
+                "list-job-executions-for-job" => Err(refused(operation, "InternalFailure")),
+                _ => Ok(Value::Null),
+            },
+        };
+        let goal = Goal::Cancel { force: false };
+        assert!(matches!(desk.run(goal, &mut account, &mut follows()), Ok(End::Over(_))));
     }
 }

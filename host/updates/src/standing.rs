@@ -34,7 +34,26 @@ impl ThingStanding {
     /// Whether it has ended otherwise than well.
     #[must_use]
     pub fn is_failure(&self) -> bool {
-        matches!(self.status.as_str(), "FAILED" | "REJECTED" | "TIMED_OUT" | "CANCELED" | "REMOVED")
+        self.has_reason() || matches!(self.status.as_str(), "CANCELED" | "REMOVED")
+    }
+
+    /// Whether there is a reason to ask it for: one that was called off says nothing.
+    pub(crate) fn has_reason(&self) -> bool {
+        matches!(self.status.as_str(), "FAILED" | "REJECTED" | "TIMED_OUT")
+    }
+
+    /// How it is, in a word or two.
+    pub(crate) fn word(&self) -> &str {
+        match self.status.as_str() {
+            "FAILED" => "failed",
+            "REJECTED" => "refused",
+            "TIMED_OUT" => "took too long",
+            "CANCELED" => "called off",
+            "REMOVED" => "removed",
+            "SUCCEEDED" => "updated",
+            "QUEUED" => "waits",
+            other => other,
+        }
     }
 
     /// In words.
@@ -49,19 +68,11 @@ impl ThingStanding {
         };
         let reason =
             if self.reason.is_empty() { String::new() } else { format!(": {}", self.reason) };
-        let status = match self.status.as_str() {
-            "IN_PROGRESS" => return format!("{}{state}", self.thing),
-            "FAILED" => "failed",
-            "REJECTED" => "refused",
-            "TIMED_OUT" => "took too long",
-            "CANCELED" => "called off",
-            "REMOVED" => "removed",
-            "SUCCEEDED" => "updated",
-            "QUEUED" => "waits",
-            other => other,
-        };
+        if self.status == "IN_PROGRESS" {
+            return format!("{}{state}", self.thing);
+        }
         // Behind an end, the state says nothing that the reason does not say better.
-        format!("{} {status}{reason}", self.thing)
+        format!("{} {}{reason}", self.thing, self.word())
     }
 }
 
@@ -107,6 +118,13 @@ impl Standing {
         self.counts.values().sum()
     }
 
+    /// Whether all things took it.
+    #[must_use]
+    pub fn is_success(&self) -> bool {
+        let updated = self.count("updated");
+        updated > 0 && updated == self.all()
+    }
+
     /// Whether nothing changes any more.
     #[must_use]
     pub fn is_over(&self) -> bool {
@@ -116,6 +134,11 @@ impl Standing {
             "CANCELED" => self.count("under way") == 0,
             _ => false,
         }
+    }
+
+    /// Whether it still tells things.
+    pub(crate) fn goes_on(&self) -> bool {
+        !matches!(self.status.as_str(), "COMPLETED" | "CANCELED" | "DELETION_IN_PROGRESS")
     }
 
     /// Whether the job was deleted, and AWS is still at it.
