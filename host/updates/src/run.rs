@@ -302,7 +302,12 @@ impl Update<'_> {
                 let files = json!([{ "fileId": 0, "s3Location": location }]).to_string();
                 let role = order.role_arn(self.place);
                 let arguments = [("stream-id", id), ("files", &files), ("role-arn", &role)];
-                self.account.call("iot", "create-stream", &arguments)?;
+                match self.account.call("iot", "create-stream", &arguments) {
+                    Err(error) if Failure::is_denial(&error) => {
+                        return Err(error.context(setup::stream_remedy(self.place, order)));
+                    }
+                    made => made?,
+                };
                 watcher.say(&format!("stream {id} made"));
                 seen.stream = Some(true);
             }
