@@ -533,6 +533,12 @@ fn follow(
              was uploaded for it is cleared away. To order {} anew, give the command once more",
             order.what()
         ),
+        End::Elsewhere => bail!(
+            "the update of {} to {} is over: another terminal has followed it to its end, and told \
+             there how it ended",
+            meant.targets.title(),
+            order.what()
+        ),
         End::Over(counts) => Standing { counts, ..Standing::default() },
     };
     ensure!(standing.is_success(), "not all things took {}: {}", order.what(), standing.line());
@@ -640,6 +646,9 @@ pub fn cancel(context: &Context, arguments: CancelArguments) -> Result<()> {
             "interrupted before anything was called off: the update of {title} goes on. The same command \
              calls it off"
         ),
+        End::Elsewhere => output::line(format!(
+            "the update of {title} is over: another terminal has cleared it away"
+        )),
         End::Deleted => output::line("called off   somebody else has deleted the job"),
         End::Over(counts) => {
             let standing = Standing { counts, ..Standing::default() };

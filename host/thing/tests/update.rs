@@ -150,7 +150,8 @@ impl Place {
         let objects = self.objects();
         let jobs = self.bed.ask("/jobs")["jobs"].as_array().map_or(0, Vec::len);
         let orders = self.bed.folder.path().join("certs/updates");
-        let orders = std::fs::read_dir(orders).map_or(0, Iterator::count);
+        let orders = std::fs::read_dir(orders).into_iter().flatten().flatten();
+        let orders = orders.filter(|entry| entry.file_name() != ".lock").count();
         (objects, jobs, self.bed.streams().len(), orders) == (0, 0, 0, 0)
     }
 

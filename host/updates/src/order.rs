@@ -1,6 +1,8 @@
 //! What was ordered, as it is written down: `certs/updates/<what>.json`, and the image beside it.
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -14,6 +16,8 @@ use crate::account::Place;
 
 /// The form of the file.
 const FORMAT: u32 = 1;
+/// The file that is locked while an order is changed.
+const LOCK: &str = ".lock";
 /// Most targets of a job (AWS IoT Device Management's quotas).
 const MOST_TARGETS: usize = 100;
 
@@ -166,6 +170,18 @@ impl<'c> Content<'c> {
         }
     }
 }
+
+/// An order is not there any more: another program has finished it, and maybe begun the next.
+#[derive(Debug)]
+pub(crate) struct Gone;
+
+impl fmt::Display for Gone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("another program has finished this update")
+    }
+}
+
+impl std::error::Error for Gone {}
 
 /// What AWS calls the type of a file: that of an identity (`crates/update`).
 const IDENTITY: u32 = 1;
@@ -334,7 +350,8 @@ impl Order {
     }
 }
 
-/// The orders that are not over, in a folder.
+/// The orders that are not over, in a folder. Several programs may be at work on one: who follows an
+/// update, and who calls it off in another terminal.
 #[derive(Clone, Debug)]
 pub struct Orders {
     folder: PathBuf,
@@ -417,25 +434,86 @@ impl Orders {
         files.iter().map(|file| read(file)).collect()
     }
 
+    /// Acts while no other program changes an order.
+    fn alone<T>(&self, act: impl FnOnce() -> Result<T>) -> Result<T> {
+        let file = self.folder.join(LOCK);
+        let take = || -> std::io::Result<File> {
+            let lock = File::create(&file)?;
+            lock.lock()?;
+            Ok(lock)
+        };
+        let lock = take().with_context(|| format!("cannot lock {}", file.display()))?;
+        let done = act();
+        // Closing alone would not do: a child that is just being started has it open, too.
+        lock.unlock()?;
+        done
+    }
+
     /// Writes an order down, with its image.
     ///
     /// # Errors
-    /// When the folder cannot be written.
+    /// When the folder cannot be written, or these things have an order meanwhile.
     pub fn begin(&self, order: &Order, content: Content<'_>) -> Result<()> {
         files::make_folder(&self.folder)?;
-        // The image first: an order without one could not go on.
-        let mode = if order.identity { SECRET } else { PUBLIC };
-        files::write(&self.image(order), content.bytes(), mode)?;
-        self.keep(order)
+        self.alone(|| {
+            ensure!(
+                self.find(&order.targets)?.is_none(),
+                "an update of {} was ordered in another terminal a moment ago: the same command goes \
+                 on with it",
+                order.targets.title()
+            );
+            // The image first: an order without one could not go on.
+            let mode = if order.identity { SECRET } else { PUBLIC };
+            files::write(&self.image(order), content.bytes(), mode)?;
+            self.write(order)
+        })
     }
 
-    pub(crate) fn keep(&self, order: &Order) -> Result<()> {
+    pub(crate) fn write(&self, order: &Order) -> Result<()> {
         files::write(&self.file(&order.targets), &serde_json::to_vec_pretty(order)?, PUBLIC)
     }
 
+    /// The order as it is written down now.
+    fn current(&self, order: &Order) -> Result<Option<Order>> {
+        Ok(self.find(&order.targets)?.filter(|current| current.id == order.id))
+    }
+
+    /// Writes down what came of an order, beside what other programs have written meanwhile.
+    ///
+    /// # Errors
+    /// [`Gone`], or when the folder cannot be written.
+    pub(crate) fn note(
+        &self,
+        order: &mut Order,
+        change: impl FnOnce(&mut Order) -> Result<()>,
+    ) -> Result<()> {
+        self.alone(|| {
+            let mut current = self.current(order)?.ok_or(Gone)?;
+            change(&mut current)?;
+            self.write(&current)?;
+            *order = current;
+            Ok(())
+        })
+    }
+
+    /// Forgets an order; it is no error when another program has.
     pub(crate) fn forget(&self, order: &Order) -> Result<()> {
-        files::remove(&self.file(&order.targets))?;
-        files::remove(&self.image(order))
+        self.forget_if(order, |_| true)
+    }
+
+    /// Forgets an order if nothing was made for it.
+    pub(crate) fn forget_unbegun(&self, order: &Order) -> Result<()> {
+        self.forget_if(order, |current| !current.begun)
+    }
+
+    fn forget_if(&self, order: &Order, is_so: impl FnOnce(&Order) -> bool) -> Result<()> {
+        self.alone(|| {
+            if !self.current(order)?.is_some_and(|current| is_so(&current)) {
+                return Ok(());
+            }
+            files::remove(&self.file(&order.targets))?;
+            files::remove(&self.image(order))
+        })
     }
 }
 
@@ -501,9 +579,42 @@ pub(crate) mod tests {
         assert_eq!(list.stem(), fleet("things.csv", &["lamp"]).stem());
         let folder = process::scratch::folder().unwrap();
         let orders = Orders::new(folder.path());
-        orders.keep(&order(list)).unwrap();
+        orders.write(&order(list)).unwrap();
         let other = fleet("site-a/things.csv", &["fan"]);
         assert_eq!(orders.namesakes(&other).unwrap().len(), 1);
+    }
+
+    /// Two programs at work on one order.
+    #[test]
+    fn what_another_program_writes_stays() {
+        let folder = process::scratch::folder().unwrap();
+        let orders = Orders::new(folder.path());
+        let mut first = order(thing("lamp"));
+        orders.write(&first).unwrap();
+        let mut second = first.clone();
+        let known = |order: &mut Order| {
+            order.job_known = true;
+            Ok(())
+        };
+        orders
+            .note(&mut first, |order| {
+                order.begun = true;
+                Ok(())
+            })
+            .unwrap();
+        orders.note(&mut second, known).unwrap();
+        assert!(second.begun && second.job_known);
+        // It does not know that it has begun.
+        orders.forget_unbegun(&Order { begun: false, ..second.clone() }).unwrap();
+        assert_eq!(orders.all().unwrap(), [second.clone()]);
+        // The first one is finished, and another is in its place.
+        orders.forget(&first).unwrap();
+        assert!(orders.note(&mut second, known).unwrap_err().is::<Gone>());
+        let next = Order { id: "next".to_owned(), ..order(thing("lamp")) };
+        orders.write(&next).unwrap();
+        assert!(orders.note(&mut second, known).unwrap_err().is::<Gone>());
+        orders.forget(&second).unwrap();
+        assert_eq!(orders.all().unwrap(), [next]);
     }
 
     /// Lists of one file name, a list before and after it was edited, names that differ in what no
@@ -525,7 +636,7 @@ pub(crate) mod tests {
         ];
         for (at, targets) in all.iter().enumerate() {
             assert_eq!(orders.find(targets).unwrap(), None, "{targets:?} takes another's");
-            orders.keep(&order(targets.clone())).unwrap();
+            orders.write(&order(targets.clone())).unwrap();
             assert_eq!(orders.all().unwrap().len(), at + 1);
         }
         for targets in &all {

@@ -8,7 +8,7 @@ use provisioning::{Cause, Failure, Options};
 use serde_json::{Value, json};
 
 use crate::account::{Account, Place, find_role};
-use crate::order::{Order, Orders, Targets};
+use crate::order::{Gone, Order, Orders, Targets};
 use crate::plan::{self, Goal, Job, Seen, Step};
 use crate::setup;
 use crate::standing::{Standing, ThingStanding};
@@ -33,6 +33,8 @@ pub enum End {
     Over(BTreeMap<String, u64>),
     /// Somebody else has deleted the job; what else was made is cleared away.
     Deleted,
+    /// Another program has finished it, which knows how it ended.
+    Elsewhere,
     /// The watcher did not want to follow it any longer; it goes on.
     Left,
     /// The watcher did not want to go on, and the job was not called off yet.
@@ -70,10 +72,13 @@ impl Update<'_> {
     /// on once that is mended.
     pub fn run(&mut self, order: &mut Order, goal: Goal, watcher: &mut dyn Watcher) -> Result<End> {
         self.check_place(order)?;
-        let result = self.all(order, goal, watcher);
-        if result.is_err() && !order.begun {
+        let result = match self.all(order, goal, watcher) {
+            Err(error) if error.is::<Gone>() => return Ok(End::Elsewhere),
+            result => result,
+        };
+        if result.is_err() {
             // Nothing was made for it: the next may be another one.
-            self.orders.forget(order)?;
+            self.orders.forget_unbegun(order)?;
         }
         if let Err(error) = &result
             && Failure::is_denial(error)
@@ -151,9 +156,14 @@ impl Update<'_> {
                     (seen.canceled, seen.job) = (true, None);
                 }
                 Step::Note => {
-                    order.deleted = seen.job == Some(Job::Missing);
-                    order.ended = Some(standing.counts.clone());
-                    self.orders.keep(order)?;
+                    self.orders.note(order, |order| {
+                        // Or another program has noted it, and then deleted the job.
+                        if order.ended.is_none() {
+                            order.deleted = seen.job == Some(Job::Missing);
+                            order.ended = Some(standing.counts.clone());
+                        }
+                        Ok(())
+                    })?;
                     seen.ended = true;
                 }
                 Step::Forget => {
@@ -249,11 +259,13 @@ impl Update<'_> {
     /// Writes down that the job is there, or was.
     fn know_job(&self, order: &mut Order, seen: &mut Seen) -> Result<()> {
         seen.job_known = true;
-        if !order.job_known {
-            order.job_known = true;
-            self.orders.keep(order)?;
+        if order.job_known {
+            return Ok(());
         }
-        Ok(())
+        self.orders.note(order, |order| {
+            order.job_known = true;
+            Ok(())
+        })
     }
 
     /// The steps that are one command each.
@@ -272,8 +284,12 @@ impl Update<'_> {
                 seen.bucket = Some(self.store(order, "head-bucket", &[])?);
             }
             Step::LookForRole => {
-                order.role_arn = find_role(self.account, &order.role)?;
-                seen.role = Some(order.role_arn.is_some());
+                let found = find_role(self.account, &order.role)?;
+                seen.role = Some(found.is_some());
+                self.orders.note(order, |order| {
+                    order.role_arn = found;
+                    Ok(())
+                })?;
             }
             Step::LookForTargets => {
                 self.look_for_targets(&order.targets)?;
@@ -283,8 +299,10 @@ impl Update<'_> {
                 seen.object = Some(self.store(order, "head-object", &[key])?);
             }
             Step::Upload => {
-                order.begun = true;
-                self.orders.keep(order)?;
+                self.orders.note(order, |order| {
+                    order.begun = true;
+                    Ok(())
+                })?;
                 let image = self.orders.image(order);
                 let body = std::path::absolute(&image)?.display().to_string();
                 let put = self.store(order, "put-object", &[key, ("body", &body)])?;
@@ -326,7 +344,14 @@ impl Update<'_> {
                 seen.object = Some(false);
             }
             Step::DeleteJob => {
-                self.account.look_for("iot", "delete-job", &[("job-id", id), ("force", "")])?;
+                let job = [("job-id", id), ("force", "")];
+                if let Err(error) = self.account.look_for("iot", "delete-job", &job) {
+                    // Another program may have been faster.
+                    let other = Failure::is(&error, &Cause::Other);
+                    if !other || self.job(order)?.is_some_and(|job| !job.is_being_deleted()) {
+                        return Err(error);
+                    }
+                }
                 let kind = order.file_kind();
                 watcher.say(&format!("{kind}, stream and job are cleared away"));
                 seen.job = Some(Job::Missing);
@@ -537,7 +562,7 @@ mod tests {
             let orders = Orders::new(folder.path());
             let mut order = order(Targets::Group("lamps".to_owned()));
             (order.begun, order.job_known) = (true, true);
-            orders.keep(&order).unwrap();
+            orders.write(&order).unwrap();
             Self { _folder: Box::new(folder), orders, order }
         }
 
@@ -717,5 +742,69 @@ mod tests {
         };
         let goal = Goal::Cancel { force: false };
         assert!(matches!(desk.run(goal, &mut account, &mut follows()), Ok(End::Over(_))));
+    }
+
+    /// The first to see that the job is over clears it away, and the other one finds no job.
+    #[test]
+    fn of_two_that_follow_an_update_none_is_told_that_it_was_deleted() {
+        for noted in [false, true] {
+            let mut desk = Desk::new();
+            let (orders, mut others) = (desk.orders.clone(), desk.order.clone());
+            let mut next = others.clone();
+            next.id = "next".to_owned();
+            let mut looks = 0;
+            let mut account = Played {
+                asked: Vec::new(),
+                answer: |operation: &str, _: &Options<'_>| match operation {
+                    "describe-job" => {
+                        looks += 1;
+                        if looks == 1 {
+                            return Ok(job("IN_PROGRESS", &[("numberOfInProgressThings", 1)]));
+                        }
+                        if noted {
+                            // It is just at clearing it away.
+                            orders.note(&mut others, |order| {
+                                order.ended = Some([("updated".to_owned(), 1)].into());
+                                Ok(())
+                            })?;
+                        } else {
+                            // It has, and the person has ordered the next one.
+                            orders.forget(&others)?;
+                            orders.write(&next)?;
+                        }
+                        Ok(job("DELETION_IN_PROGRESS", &[]))
+                    }
+                    _ => Ok(Value::Null),
+                },
+            };
+            let end = desk.run(Goal::Update, &mut account, &mut follows()).unwrap();
+            if noted {
+                assert_eq!(end, End::Over([("updated".to_owned(), 1)].into()));
+                assert!(desk.orders.all().unwrap().is_empty());
+            } else {
+                assert_eq!(end, End::Elsewhere);
+                assert_eq!(desk.orders.all().unwrap(), [next.clone()]);
+            }
+        }
+    }
+
+    #[test]
+    fn a_job_that_another_program_is_deleting_is_deleted() {
+        let mut desk = Desk::new();
+        let mut deletes = false;
+        let mut account = Played {
+            asked: Vec::new(),
+            answer: |operation: &str, _: &Options<'_>| match operation {
+                "describe-job" if deletes => Ok(job("DELETION_IN_PROGRESS", &[])),
+                "describe-job" => Ok(job("COMPLETED", &[("numberOfSucceededThings", 1)])),
+                "delete-job" => {
+                    deletes = true;
+                    Err(refused(operation, "InvalidStateTransitionException"))
+                }
+                _ => Ok(Value::Null),
+            },
+        };
+        let end = desk.run(Goal::Update, &mut account, &mut follows()).unwrap();
+        assert_eq!(end, End::Over([("updated".to_owned(), 1)].into()));
     }
 }
