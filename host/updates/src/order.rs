@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::account::Place;
+use crate::standing::ThingStanding;
 
 /// The form of the file.
 const FORMAT: u32 = 1;
@@ -380,6 +381,36 @@ impl Orders {
         self.folder.join(format!("{}.image", order.targets.stem()))
     }
 
+    /// Where it stays who did not take an update.
+    fn report(&self, targets: &Targets) -> PathBuf {
+        self.folder.join(format!("{}.report.csv", targets.stem()))
+    }
+
+    /// Writes down which of several things did not take an update, and why, as far as that is known;
+    /// where it stands. The next order for the same things takes it away.
+    ///
+    /// # Errors
+    /// When the folder cannot be written.
+    pub(crate) fn report_failed(
+        &self,
+        targets: &Targets,
+        failed: &[ThingStanding],
+    ) -> Result<Option<PathBuf>> {
+        // Of one thing all is said.
+        if failed.is_empty() || matches!(targets, Targets::Thing(_)) {
+            return Ok(None);
+        }
+        let mut writer = csv::Writer::from_writer(Vec::new());
+        writer.write_record(["thing", "outcome", "reason"])?;
+        for thing in failed {
+            writer.write_record([&*thing.thing, thing.word(), &*thing.reason])?;
+        }
+        let text = writer.into_inner().context("cannot write the report")?;
+        let report = self.report(targets);
+        files::write(&report, &text, PUBLIC)?;
+        Ok(Some(report))
+    }
+
     /// What an order that is not over brings.
     ///
     /// # Errors
@@ -454,6 +485,10 @@ impl Orders {
     /// # Errors
     /// When the folder cannot be written, or these things have an order meanwhile.
     pub fn begin(&self, order: &Order, content: Content<'_>) -> Result<()> {
+        self.begin_with(order, content.bytes())
+    }
+
+    fn begin_with(&self, order: &Order, bytes: &[u8]) -> Result<()> {
         files::make_folder(&self.folder)?;
         self.alone(|| {
             ensure!(
@@ -462,9 +497,10 @@ impl Orders {
                  on with it",
                 order.targets.title()
             );
+            files::remove(&self.report(&order.targets))?;
             // The image first: an order without one could not go on.
             let mode = if order.identity { SECRET } else { PUBLIC };
-            files::write(&self.image(order), content.bytes(), mode)?;
+            files::write(&self.image(order), bytes, mode)?;
             self.write(order)
         })
     }
@@ -582,6 +618,31 @@ pub(crate) mod tests {
         orders.write(&order(list)).unwrap();
         let other = fleet("site-a/things.csv", &["fan"]);
         assert_eq!(orders.namesakes(&other).unwrap().len(), 1);
+    }
+
+    /// It would be taken for the next one's.
+    #[test]
+    fn a_report_goes_when_the_next_update_begins() {
+        let folder = process::scratch::folder().unwrap();
+        let orders = Orders::new(folder.path());
+        let targets = Targets::Group("lamps".to_owned());
+        let failed = |name: &str| ThingStanding {
+            thing: name.to_owned(),
+            status: "FAILED".to_owned(),
+            ..ThingStanding::default()
+        };
+        assert_eq!(orders.report_failed(&thing("lamp"), &[failed("lamp")]).unwrap(), None);
+        assert_eq!(orders.report_failed(&targets, &[]).unwrap(), None);
+        let report = orders.report_failed(&targets, &[failed("lamp")]).unwrap().unwrap();
+        assert!(report.exists());
+        let next = order(targets);
+        orders.begin_with(&next, b"image").unwrap();
+        assert!(!report.exists());
+        assert_eq!(orders.content(&next).unwrap(), b"image");
+        // In another terminal, which looked a moment before.
+        let error = orders.begin_with(&next, b"other").unwrap_err().to_string();
+        assert!(error.contains("the same command goes on with it"), "{error}");
+        assert_eq!(orders.content(&next).unwrap(), b"image");
     }
 
     /// Two programs at work on one order.

@@ -1,6 +1,6 @@
 //! Takes the steps that `plan` names, by the commands of the AWS CLI.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -44,8 +44,10 @@ pub enum End {
 /// What one run has heard of a job's things.
 #[derive(Default)]
 struct Heard {
-    /// Those that were asked why they failed.
-    told: HashSet<String>,
+    /// Why they failed, of those that were asked.
+    reasons: HashMap<String, String>,
+    /// All that have ended otherwise than well, as they were listed last.
+    failed: Vec<ThingStanding>,
     /// Whether all of them could be listed, the last time that this was tried.
     listed: bool,
     /// Whether it was said that they could not be asked.
@@ -156,14 +158,20 @@ impl Update<'_> {
                     (seen.canceled, seen.job) = (true, None);
                 }
                 Step::Note => {
+                    let mut report = None;
                     self.orders.note(order, |order| {
                         // Or another program has noted it, and then deleted the job.
                         if order.ended.is_none() {
                             order.deleted = seen.job == Some(Job::Missing);
                             order.ended = Some(standing.counts.clone());
+                            report = self.orders.report_failed(&order.targets, &heard.failed)?;
                         }
                         Ok(())
                     })?;
+                    if let Some(report) = report {
+                        let report = report.display();
+                        watcher.say(&format!("who did not take it, and why: {report}"));
+                    }
                     seen.ended = true;
                 }
                 Step::Forget => {
@@ -467,17 +475,30 @@ impl Update<'_> {
         heard.listed = false;
         let listed = self.list_things(order)?;
         heard.listed = true;
-        let (failed, under_way): (Vec<_>, Vec<_>) =
-            listed.into_iter().partition(ThingStanding::is_failure);
+        let under_way;
+        (heard.failed, under_way) = listed.into_iter().partition(ThingStanding::is_failure);
+        let under_way: Vec<ThingStanding> = under_way;
+        let Heard { reasons, failed, .. } = heard;
+        let mut trouble = Ok(());
+        for thing in failed.iter_mut().filter(|thing| thing.has_reason()) {
+            if let Some(reason) = reasons.get(&thing.thing) {
+                thing.reason.clone_from(reason);
+            } else if reasons.len() < MOST_REASONS && trouble.is_ok() {
+                // What is known already is noted all the same.
+                match self.ask_thing(order, thing.clone()) {
+                    Ok(asked) => *thing = asked,
+                    Err(error) => {
+                        trouble = Err(error);
+                        continue;
+                    }
+                }
+                reasons.insert(thing.thing.clone(), thing.reason.clone());
+                standing.things.push(thing.clone());
+            }
+        }
+        trouble?;
         for thing in under_way.into_iter().take(MOST_ASKED) {
             standing.things.push(self.ask_thing(order, thing)?);
-        }
-        for thing in failed {
-            if heard.told.len() < MOST_REASONS && !heard.told.contains(&thing.thing) {
-                let thing = self.ask_thing(order, thing)?;
-                heard.told.insert(thing.thing.clone());
-                standing.things.push(thing);
-            }
         }
         Ok(())
     }
@@ -806,5 +827,53 @@ mod tests {
         };
         let end = desk.run(Goal::Update, &mut account, &mut follows()).unwrap();
         assert_eq!(end, End::Over([("updated".to_owned(), 1)].into()));
+    }
+
+    /// Nothing else has their names once the job is deleted.
+    #[test]
+    fn all_that_did_not_take_it_are_named_and_those_that_failed_are_asked_why() {
+        let mut desk = Desk::new();
+        let name = |kind: &str, count| -> Vec<String> {
+            (0..count).map(|number| format!("{kind}-{number}")).collect()
+        };
+        let (off, broken, good) = (name("off", 200), name("broken", 60), name("good", 3));
+        let all = [(&off, "CANCELED"), (&broken, "FAILED"), (&good, "SUCCEEDED")];
+        let all = all.iter().flat_map(|(names, status)| {
+            names.iter().map(|name| (name.as_str(), *status)).collect::<Vec<_>>()
+        });
+        let all = listed(&all.collect::<Vec<_>>());
+        let mut asked = Vec::new();
+        let mut looks = 0;
+        let mut account = Played {
+            asked: Vec::new(),
+            answer: |operation: &str, options: &Options<'_>| match operation {
+                "describe-job" => {
+                    looks += 1;
+                    let status = if looks < 3 { "IN_PROGRESS" } else { "CANCELED" };
+                    let counts = [("numberOfFailedThings", 60), ("numberOfCanceledThings", 200)];
+                    Ok(job(status, &counts))
+                }
+                "list-job-executions-for-job" => Ok(all.clone()),
+                "describe-job-execution" => {
+                    let thing = options.iter().find(|(name, _)| *name == "thing-name").unwrap().1;
+                    asked.push(thing.to_owned());
+                    let details = json!({ "reason": "it, \"so\" it says, crashed" });
+                    Ok(json!({ "execution": { "statusDetails": { "detailsMap": details } } }))
+                }
+                _ => Ok(Value::Null),
+            },
+        };
+        let mut person = follows();
+        desk.run(Goal::Update, &mut account, &mut person).unwrap();
+        // Each once.
+        assert_eq!(asked, broken[..MOST_REASONS]);
+        let told = person.said.iter().find_map(|line| line.split_once("take it, and why: "));
+        let report = std::fs::read(told.unwrap().1).unwrap();
+        let rows: Vec<[String; 3]> =
+            csv::Reader::from_reader(&*report).deserialize().collect::<Result<_, _>>().unwrap();
+        assert_eq!(rows.len(), 260);
+        assert_eq!(rows[0], ["off-0", "called off", ""]);
+        assert_eq!(rows[200], ["broken-0", "failed", "it, \"so\" it says, crashed"]);
+        assert_eq!(rows[259], ["broken-59", "failed", ""]);
     }
 }
