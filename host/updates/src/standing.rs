@@ -83,6 +83,8 @@ pub struct Standing {
     pub counts: BTreeMap<String, u64>,
     /// AWS's word for the job.
     pub status: String,
+    /// Whether AWS is still telling things, or calling things off: 1,000 in a minute at most.
+    pub is_concurrent: bool,
     /// Why it was called off.
     pub why: String,
     /// Some of the things that are under way, and those that failed.
@@ -103,7 +105,14 @@ impl Standing {
         let text = |name: &str| job[name].as_str().unwrap_or_default().to_owned();
         let why = [text("reasonCode"), text("comment")];
         let why: Vec<&str> = why.iter().map(String::as_str).filter(|why| !why.is_empty()).collect();
-        Self { counts, status: text("status"), why: why.join(", "), things: Vec::new() }
+        Self {
+            counts,
+            status: text("status"),
+            // Not every cloud says it.
+            is_concurrent: job["isConcurrent"] == true,
+            why: why.join(", "),
+            things: Vec::new(),
+        }
     }
 
     /// How many things are so.
@@ -130,8 +139,8 @@ impl Standing {
     pub fn is_over(&self) -> bool {
         match self.status.as_str() {
             "COMPLETED" => true,
-            // Things that had begun go on.
-            "CANCELED" => self.count("under way") == 0,
+            // Things that had begun go on, and those that wait are told one after another.
+            "CANCELED" => self.count("under way") == 0 && !self.is_concurrent,
             _ => false,
         }
     }
@@ -182,6 +191,14 @@ mod tests {
         };
         assert!(!canceled(1).is_over());
         assert!(canceled(0).is_over());
+        let being_canceled = |is_concurrent: bool| {
+            let details = json!({ "numberOfCanceledThings": 1, "numberOfQueuedThings": 5 });
+            Standing::read(&json!({
+                "status": "CANCELED", "isConcurrent": is_concurrent, "jobProcessDetails": details,
+            }))
+        };
+        assert!(!being_canceled(true).is_over());
+        assert!(being_canceled(false).is_over());
         assert_eq!(canceled(0).why, "ABORT_CRITERIA_MET");
         assert_eq!(Standing::default().line(), "nothing told yet");
     }
