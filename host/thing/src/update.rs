@@ -521,7 +521,7 @@ fn follow(
     // Gone once it is over.
     let brought = if order.identity { opened.orders.content(&order)? } else { Vec::new() };
     let standing = match opened.run(&mut order, Goal::Update, interrupt)? {
-        End::Left => {
+        End::Left | End::NotCanceled => {
             let (verb, words) = (order.verb(), meant.targets.words());
             return output::line(format!(
                 "\nthe update goes on without you: `make {verb} {words}` follows it again, `make \
@@ -533,15 +533,15 @@ fn follow(
              was uploaded for it is cleared away. To order {} anew, give the command once more",
             order.what()
         ),
+        End::Elsewhere => bail!(
+            "the update of {} to {} is over: another terminal has followed it to its end, and told \
+             there how it ended",
+            meant.targets.title(),
+            order.what()
+        ),
         End::Over(counts) => Standing { counts, ..Standing::default() },
     };
-    let updated = standing.count("updated");
-    ensure!(
-        updated > 0 && updated == standing.all(),
-        "not all things took {}: {}",
-        order.what(),
-        standing.line()
-    );
+    ensure!(standing.is_success(), "not all things took {}: {}", order.what(), standing.line());
     if let Ok(identity) = identity::decode_copy(&brought)
         && let (Some(certificate), Some(folder)) = (identity.certificates.first(), folder)
         && folder.exists()
@@ -597,7 +597,7 @@ pub fn status(context: &Context, account: provision::Account) -> Result<()> {
         let mut opened = Opened::open(context, cloud, account.clone())?;
         for order in all {
             let title = order.targets.title();
-            match opened.update().standing(&order)? {
+            match opened.update().standing(&order, &say)? {
                 None if order.had_job() && order.ended.is_none() => say(&format!(
                     "{title}: {}, somebody else has deleted its job: `make {} {}` clears the rest away",
                     order.what(),
@@ -642,6 +642,13 @@ pub fn cancel(context: &Context, arguments: CancelArguments) -> Result<()> {
             "things that had begun are still at it: the same command waits for them again, FORCE=1 \
              does not wait",
         ),
+        End::NotCanceled => bail!(
+            "interrupted before anything was called off: the update of {title} goes on. The same command \
+             calls it off"
+        ),
+        End::Elsewhere => output::line(format!(
+            "the update of {title} is over: another terminal has cleared it away"
+        )),
         End::Deleted => output::line("called off   somebody else has deleted the job"),
         End::Over(counts) => {
             let standing = Standing { counts, ..Standing::default() };

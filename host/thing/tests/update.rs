@@ -63,19 +63,23 @@ impl Place {
     /// The account as its administrator has prepared it.
     fn prepared(region: &'static str) -> Self {
         let place = Self::new(region);
-        let said = text(&place.update(&[]));
-        // By the commands that the program itself shows.
+        place.prepare(3);
+        place
+    }
+
+    /// Prepares the account by the commands that the program itself shows, so many.
+    fn prepare(&self, count: usize) {
+        let said = text(&self.update(&[]));
         let commands: Vec<&str> = said.lines().filter(|line| line.starts_with("  aws ")).collect();
-        assert_eq!(commands.len(), 3, "{said}");
+        assert_eq!(commands.len(), count, "{said}");
         for command in commands {
             let command = command.replacen("aws", "aws --endpoint-url \"$AWS_ENDPOINT_URL\"", 1);
-            let mut shell = place.bed.thing(Path::new("sh"), &["-c", &command]);
+            let mut shell = self.bed.thing(Path::new("sh"), &["-c", &command]);
             let done = shell.output().unwrap();
             assert!(done.status.success(), "{command}: {}", text(&done));
         }
-        place.bed.tell("POST", "/things/lamp");
-        place.bed.seen();
-        place
+        self.bed.tell("POST", "/things/lamp");
+        self.bed.seen();
     }
 
     fn command(&self, verb: &str, more: &[&str]) -> Command {
@@ -146,7 +150,8 @@ impl Place {
         let objects = self.objects();
         let jobs = self.bed.ask("/jobs")["jobs"].as_array().map_or(0, Vec::len);
         let orders = self.bed.folder.path().join("certs/updates");
-        let orders = std::fs::read_dir(orders).map_or(0, Iterator::count);
+        let orders = std::fs::read_dir(orders).into_iter().flatten().flatten();
+        let orders = orders.filter(|entry| entry.file_name() != ".lock").count();
         (objects, jobs, self.bed.streams().len(), orders) == (0, 0, 0, 0)
     }
 
@@ -547,4 +552,51 @@ fn a_release_is_not_written_over_and_its_version_brings_it() {
     let begun = place.interrupted(update);
     says(&begun, &format!("image        {}", kept.summary()));
     assert!(std::fs::read(folder.join("certs/updates/thing-lamp.image")).unwrap() == good);
+}
+
+#[test]
+fn who_interrupts_a_calling_off_is_told_that_nothing_was_called_off() {
+    let place = Place::prepared("us-west-1");
+    place.begin(&["--named"]);
+    let bin = place.bed.folder.path().join("bin");
+    std::fs::create_dir(&bin).unwrap();
+    // The AWS CLI ends so after Ctrl-C.
+    let script = format!(
+        "#!/bin/sh\ncase \" $* \" in *' describe-job '*) exit 130 ;; esac\nexec '{}' \"$@\"\n",
+        quick_aws().display()
+    );
+    process::files::write_program(&bin.join("aws"), &script).unwrap();
+    let mut command = place.command("update-cancel", &[]);
+    command.env("PATH", format!("{}:{}", bin.display(), std::env::var("PATH").unwrap()));
+    place.bed.seen();
+    let interrupted = command.output().unwrap();
+    assert!(!interrupted.status.success(), "{}", text(&interrupted));
+    says(&interrupted, "before anything was called off: the update of lamp goes on");
+    assert!(!place.bed.seen().contains(&"cancel-job".to_owned()));
+    let done = place.command("update-cancel", &[]).output().unwrap();
+    assert!(done.status.success() && place.is_clear(), "{}", text(&done));
+}
+
+/// The role of the first region is found in the second, whose store it has to read as well.
+#[test]
+fn a_second_region_has_a_store_that_the_same_role_reads() {
+    let first = Place::prepared("af-south-1");
+    let mut second = Place::new("us-west-2");
+    second.role.clone_from(&first.role);
+    second.prepare(2);
+    let listed = Command::new(quick_aws())
+        .args(["iam", "list-role-policies", "--role-name", &second.role, "--output", "json"])
+        .args(["--endpoint-url", second.bed.url(), "--region", second.region])
+        .envs(second.bed.environment())
+        .output()
+        .unwrap();
+    for place in [&first, &second] {
+        says(&listed, &format!("\"read-{}\"", place.bucket));
+    }
+    let denied = Fault::Error(403, "UnauthorizedException", "no");
+    second.bed.fault("create-stream", denied, 1);
+    let refused = second.update(&[]);
+    says(&refused, &format!("may not read the store {}", second.bucket));
+    assert!(second.command("update-cancel", &[]).output().unwrap().status.success());
+    assert!(second.is_clear());
 }

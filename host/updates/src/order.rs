@@ -1,6 +1,8 @@
 //! What was ordered, as it is written down: `certs/updates/<what>.json`, and the image beside it.
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -11,9 +13,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::account::Place;
+use crate::standing::ThingStanding;
 
 /// The form of the file.
 const FORMAT: u32 = 1;
+/// The file that is locked while an order is changed.
+const LOCK: &str = ".lock";
 /// Most targets of a job (AWS IoT Device Management's quotas).
 const MOST_TARGETS: usize = 100;
 
@@ -166,6 +171,18 @@ impl<'c> Content<'c> {
         }
     }
 }
+
+/// An order is not there any more: another program has finished it, and maybe begun the next.
+#[derive(Debug)]
+pub(crate) struct Gone;
+
+impl fmt::Display for Gone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("another program has finished this update")
+    }
+}
+
+impl std::error::Error for Gone {}
 
 /// What AWS calls the type of a file: that of an identity (`crates/update`).
 const IDENTITY: u32 = 1;
@@ -334,7 +351,8 @@ impl Order {
     }
 }
 
-/// The orders that are not over, in a folder.
+/// The orders that are not over, in a folder. Several programs may be at work on one: who follows an
+/// update, and who calls it off in another terminal.
 #[derive(Clone, Debug)]
 pub struct Orders {
     folder: PathBuf,
@@ -361,6 +379,36 @@ impl Orders {
     /// The image of an order, as it is uploaded.
     pub(crate) fn image(&self, order: &Order) -> PathBuf {
         self.folder.join(format!("{}.image", order.targets.stem()))
+    }
+
+    /// Where it stays who did not take an update.
+    fn report(&self, targets: &Targets) -> PathBuf {
+        self.folder.join(format!("{}.report.csv", targets.stem()))
+    }
+
+    /// Writes down which of several things did not take an update, and why, as far as that is known;
+    /// where it stands. The next order for the same things takes it away.
+    ///
+    /// # Errors
+    /// When the folder cannot be written.
+    pub(crate) fn report_failed(
+        &self,
+        targets: &Targets,
+        failed: &[ThingStanding],
+    ) -> Result<Option<PathBuf>> {
+        // Of one thing all is said.
+        if failed.is_empty() || matches!(targets, Targets::Thing(_)) {
+            return Ok(None);
+        }
+        let mut writer = csv::Writer::from_writer(Vec::new());
+        writer.write_record(["thing", "outcome", "reason"])?;
+        for thing in failed {
+            writer.write_record([&*thing.thing, thing.word(), &*thing.reason])?;
+        }
+        let text = writer.into_inner().context("cannot write the report")?;
+        let report = self.report(targets);
+        files::write(&report, &text, PUBLIC)?;
+        Ok(Some(report))
     }
 
     /// What an order that is not over brings.
@@ -417,25 +465,91 @@ impl Orders {
         files.iter().map(|file| read(file)).collect()
     }
 
+    /// Acts while no other program changes an order.
+    fn alone<T>(&self, act: impl FnOnce() -> Result<T>) -> Result<T> {
+        let file = self.folder.join(LOCK);
+        let take = || -> std::io::Result<File> {
+            let lock = File::create(&file)?;
+            lock.lock()?;
+            Ok(lock)
+        };
+        let lock = take().with_context(|| format!("cannot lock {}", file.display()))?;
+        let done = act();
+        // Closing alone would not do: a child that is just being started has it open, too.
+        lock.unlock()?;
+        done
+    }
+
     /// Writes an order down, with its image.
     ///
     /// # Errors
-    /// When the folder cannot be written.
+    /// When the folder cannot be written, or these things have an order meanwhile.
     pub fn begin(&self, order: &Order, content: Content<'_>) -> Result<()> {
-        files::make_folder(&self.folder)?;
-        // The image first: an order without one could not go on.
-        let mode = if order.identity { SECRET } else { PUBLIC };
-        files::write(&self.image(order), content.bytes(), mode)?;
-        self.keep(order)
+        self.begin_with(order, content.bytes())
     }
 
-    pub(crate) fn keep(&self, order: &Order) -> Result<()> {
+    fn begin_with(&self, order: &Order, bytes: &[u8]) -> Result<()> {
+        files::make_folder(&self.folder)?;
+        self.alone(|| {
+            ensure!(
+                self.find(&order.targets)?.is_none(),
+                "an update of {} was ordered in another terminal a moment ago: the same command goes \
+                 on with it",
+                order.targets.title()
+            );
+            files::remove(&self.report(&order.targets))?;
+            // The image first: an order without one could not go on.
+            let mode = if order.identity { SECRET } else { PUBLIC };
+            files::write(&self.image(order), bytes, mode)?;
+            self.write(order)
+        })
+    }
+
+    pub(crate) fn write(&self, order: &Order) -> Result<()> {
         files::write(&self.file(&order.targets), &serde_json::to_vec_pretty(order)?, PUBLIC)
     }
 
+    /// The order as it is written down now.
+    fn current(&self, order: &Order) -> Result<Option<Order>> {
+        Ok(self.find(&order.targets)?.filter(|current| current.id == order.id))
+    }
+
+    /// Writes down what came of an order, beside what other programs have written meanwhile.
+    ///
+    /// # Errors
+    /// [`Gone`], or when the folder cannot be written.
+    pub(crate) fn note(
+        &self,
+        order: &mut Order,
+        change: impl FnOnce(&mut Order) -> Result<()>,
+    ) -> Result<()> {
+        self.alone(|| {
+            let mut current = self.current(order)?.ok_or(Gone)?;
+            change(&mut current)?;
+            self.write(&current)?;
+            *order = current;
+            Ok(())
+        })
+    }
+
+    /// Forgets an order; it is no error when another program has.
     pub(crate) fn forget(&self, order: &Order) -> Result<()> {
-        files::remove(&self.file(&order.targets))?;
-        files::remove(&self.image(order))
+        self.forget_if(order, |_| true)
+    }
+
+    /// Forgets an order if nothing was made for it.
+    pub(crate) fn forget_unbegun(&self, order: &Order) -> Result<()> {
+        self.forget_if(order, |current| !current.begun)
+    }
+
+    fn forget_if(&self, order: &Order, is_so: impl FnOnce(&Order) -> bool) -> Result<()> {
+        self.alone(|| {
+            if !self.current(order)?.is_some_and(|current| is_so(&current)) {
+                return Ok(());
+            }
+            files::remove(&self.file(&order.targets))?;
+            files::remove(&self.image(order))
+        })
     }
 }
 
@@ -456,7 +570,7 @@ fn read(file: &Path) -> Result<Order> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
     fn fleet(name: &str, things: &[&str]) -> Targets {
@@ -468,7 +582,7 @@ mod tests {
         Targets::Thing(name.to_owned())
     }
 
-    fn order(targets: Targets) -> Order {
+    pub(crate) fn order(targets: Targets) -> Order {
         let text = |text: &str| text.to_owned();
         Order {
             format: FORMAT,
@@ -501,9 +615,67 @@ mod tests {
         assert_eq!(list.stem(), fleet("things.csv", &["lamp"]).stem());
         let folder = process::scratch::folder().unwrap();
         let orders = Orders::new(folder.path());
-        orders.keep(&order(list)).unwrap();
+        orders.write(&order(list)).unwrap();
         let other = fleet("site-a/things.csv", &["fan"]);
         assert_eq!(orders.namesakes(&other).unwrap().len(), 1);
+    }
+
+    /// It would be taken for the next one's.
+    #[test]
+    fn a_report_goes_when_the_next_update_begins() {
+        let folder = process::scratch::folder().unwrap();
+        let orders = Orders::new(folder.path());
+        let targets = Targets::Group("lamps".to_owned());
+        let failed = |name: &str| ThingStanding {
+            thing: name.to_owned(),
+            status: "FAILED".to_owned(),
+            ..ThingStanding::default()
+        };
+        assert_eq!(orders.report_failed(&thing("lamp"), &[failed("lamp")]).unwrap(), None);
+        assert_eq!(orders.report_failed(&targets, &[]).unwrap(), None);
+        let report = orders.report_failed(&targets, &[failed("lamp")]).unwrap().unwrap();
+        assert!(report.exists());
+        let next = order(targets);
+        orders.begin_with(&next, b"image").unwrap();
+        assert!(!report.exists());
+        assert_eq!(orders.content(&next).unwrap(), b"image");
+        // In another terminal, which looked a moment before.
+        let error = orders.begin_with(&next, b"other").unwrap_err().to_string();
+        assert!(error.contains("the same command goes on with it"), "{error}");
+        assert_eq!(orders.content(&next).unwrap(), b"image");
+    }
+
+    /// Two programs at work on one order.
+    #[test]
+    fn what_another_program_writes_stays() {
+        let folder = process::scratch::folder().unwrap();
+        let orders = Orders::new(folder.path());
+        let mut first = order(thing("lamp"));
+        orders.write(&first).unwrap();
+        let mut second = first.clone();
+        let known = |order: &mut Order| {
+            order.job_known = true;
+            Ok(())
+        };
+        orders
+            .note(&mut first, |order| {
+                order.begun = true;
+                Ok(())
+            })
+            .unwrap();
+        orders.note(&mut second, known).unwrap();
+        assert!(second.begun && second.job_known);
+        // It does not know that it has begun.
+        orders.forget_unbegun(&Order { begun: false, ..second.clone() }).unwrap();
+        assert_eq!(orders.all().unwrap(), [second.clone()]);
+        // The first one is finished, and another is in its place.
+        orders.forget(&first).unwrap();
+        assert!(orders.note(&mut second, known).unwrap_err().is::<Gone>());
+        let next = Order { id: "next".to_owned(), ..order(thing("lamp")) };
+        orders.write(&next).unwrap();
+        assert!(orders.note(&mut second, known).unwrap_err().is::<Gone>());
+        orders.forget(&second).unwrap();
+        assert_eq!(orders.all().unwrap(), [next]);
     }
 
     /// Lists of one file name, a list before and after it was edited, names that differ in what no
@@ -525,7 +697,7 @@ mod tests {
         ];
         for (at, targets) in all.iter().enumerate() {
             assert_eq!(orders.find(targets).unwrap(), None, "{targets:?} takes another's");
-            orders.keep(&order(targets.clone())).unwrap();
+            orders.write(&order(targets.clone())).unwrap();
             assert_eq!(orders.all().unwrap().len(), at + 1);
         }
         for targets in &all {

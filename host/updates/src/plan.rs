@@ -30,6 +30,8 @@ pub(crate) enum Job {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Seen {
     pub job: Option<Job>,
+    /// Whether its things were looked at since.
+    pub things: bool,
     /// Whether this run, or one before, has seen the job or made it.
     pub job_known: bool,
     /// Whether it was written down how the job ended.
@@ -47,6 +49,8 @@ pub(crate) struct Seen {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
     LookAtJob,
+    /// How its things are: for the person, who is shown it. Nothing is decided by it.
+    LookAtThings,
     LookForBucket,
     LookForRole,
     LookForTargets,
@@ -79,19 +83,19 @@ pub(crate) struct Unprepared {
 /// What comes next; `None` when all is done.
 pub(crate) fn next(goal: Goal, seen: &Seen) -> Result<Step, Unprepared> {
     let Some(job) = seen.job else { return Ok(Step::LookAtJob) };
-    match job {
+    Ok(match (job, goal) {
         // What has ended once has ended, whatever is left of it.
-        _ if seen.ended => Ok(clear(seen)),
+        _ if seen.ended => clear(seen),
         // Somebody else has deleted it, which is a way to stop it: nobody makes it again.
-        Job::Missing if seen.job_known => Ok(Step::Note),
-        Job::Missing if goal != Goal::Update => Ok(clear(seen)),
-        Job::Missing => begin(seen),
-        Job::Running => Ok(match goal {
-            Goal::Cancel { force } if !seen.canceled => Step::Cancel { force },
-            _ => Step::Wait,
-        }),
-        Job::Over => Ok(Step::Note),
-    }
+        (Job::Missing, _) if seen.job_known => Step::Note,
+        (Job::Missing, Goal::Cancel { .. }) => clear(seen),
+        (Job::Missing, Goal::Update) => return begin(seen),
+        // Before anything else: each minute that goes by, more things are told.
+        (Job::Running, Goal::Cancel { force }) if !seen.canceled => Step::Cancel { force },
+        _ if !seen.things => Step::LookAtThings,
+        (Job::Running, _) => Step::Wait,
+        (Job::Over, _) => Step::Note,
+    })
 }
 
 fn begin(seen: &Seen) -> Result<Step, Unprepared> {
@@ -130,6 +134,9 @@ fn clear(seen: &Seen) -> Step {
 mod tests {
     use super::*;
 
+    /// More than an update takes that nobody interrupts.
+    const STEPS: usize = 30;
+
     /// An account, and what a machine keeps of it.
     #[derive(Clone, Debug, Default, PartialEq, Eq)]
     struct World {
@@ -163,9 +170,10 @@ mod tests {
             };
             match step {
                 Step::LookAtJob => {
-                    answer.job = Some(job(self.job));
+                    (answer.job, answer.things) = (Some(job(self.job)), false);
                     answer.job_known |= self.job.is_some();
                 }
+                Step::LookAtThings => answer.things = true,
                 Step::LookForBucket => answer.bucket = Some(!self.unprepared),
                 Step::LookForRole => answer.role = Some(!self.unprepared),
                 Step::LookForTargets => answer.targets = Some(true),
@@ -254,8 +262,8 @@ mod tests {
 
     #[test]
     fn every_interruption_is_mended_and_no_job_is_made_twice() {
-        for first in 0..25 {
-            for second in 0..25 {
+        for first in 0..STEPS {
+            for second in 0..STEPS {
                 for taken in [(false, false), (false, true), (true, false), (true, true)] {
                     let mut world = World::new();
                     world.run(Goal::Update, Some((first, taken.0)));
@@ -272,7 +280,7 @@ mod tests {
 
     #[test]
     fn an_update_is_called_off_wherever_it_stands() {
-        for at in 0..25 {
+        for at in 0..STEPS {
             for taken in [false, true] {
                 let mut world = World::new();
                 world.run(Goal::Update, Some((at, taken)));
@@ -288,18 +296,30 @@ mod tests {
         }
     }
 
+    /// Of a large fleet, looking at the things takes minutes.
+    #[test]
+    fn what_is_called_off_is_called_off_first() {
+        let mut seen = Seen::default();
+        let goal = Goal::Cancel { force: true };
+        assert_eq!(next(goal, &seen), Ok(Step::LookAtJob));
+        seen.job = Some(Job::Running);
+        assert_eq!(next(goal, &seen), Ok(Step::Cancel { force: true }));
+        seen.canceled = true;
+        assert_eq!(next(goal, &seen), Ok(Step::LookAtThings));
+    }
+
     /// Deleting a job is a way to stop it.
     #[test]
     fn a_job_that_somebody_deletes_is_not_made_again() {
         let goals = [Goal::Update, Goal::Cancel { force: false }];
-        for at in 0..25 {
+        for at in 0..STEPS {
             // While it is followed.
             let mut world = World::new();
             world.run_disturbed(Goal::Update, None, Some(at));
             assert!(world.is_clear() && world.jobs_made == 1, "{at}: {world:?}");
             for goal in goals {
                 // Between two runs, and in the second.
-                for deletion in 0..25 {
+                for deletion in 0..STEPS {
                     let mut world = World::new();
                     world.run(Goal::Update, Some((at, false)));
                     if world.forgotten {

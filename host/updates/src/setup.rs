@@ -44,6 +44,26 @@ fn reading(place: &Place, bucket: &str) -> Value {
     policy(&[allow_in_own_store(place, &actions, objects(place, bucket))])
 }
 
+/// The command that lets a role read a store. The policy has the store's name: one of the same name is
+/// replaced, and with it the right to read another store.
+fn let_role_read(place: &Place, bucket: &str, role: &str) -> String {
+    format!(
+        "aws iam put-role-policy --role-name {role} --policy-name read-{bucket} --policy-document '{}'",
+        reading(place, bucket)
+    )
+}
+
+/// What to do when a stream is refused, which is made for the role: AWS has one answer for who may not
+/// make it, and for a role that may not read.
+pub(crate) fn stream_remedy(place: &Place, order: &Order) -> String {
+    let Order { bucket, role, .. } = order;
+    format!(
+        "either you lack a permission, or the role {role} may not read the store {bucket} (then whoever \
+         administers the account runs `{}`)",
+        let_role_read(place, bucket, role)
+    )
+}
+
 /// What whoever orders updates may: the policy, as JSON in lines. `role` is the role's ARN.
 #[must_use]
 pub fn operator_policy(place: &Place, bucket: &str, role: &str) -> String {
@@ -103,12 +123,16 @@ pub(crate) fn remedy(place: &Place, order: &Order, missing: Unprepared) -> Strin
         let _ = write!(
             text,
             "\n  # the role by which AWS IoT reads them, and nothing else\n  \
-             aws iam create-role --role-name {role} --assume-role-policy-document '{}'\n  \
-             aws iam put-role-policy --role-name {role} --policy-name read-images --policy-document '{}'\n",
-            trust(place),
-            reading(place, bucket)
+             aws iam create-role --role-name {role} --assume-role-policy-document '{}'\n",
+            trust(place)
         );
     }
+    // Also for a role that is there: one for all regions, it cannot read a store that is new.
+    let _ = write!(
+        text,
+        "\n  # that this role may read this store\n  {}\n",
+        let_role_read(place, bucket, role)
+    );
     text.push_str(
         "\nthen give the same command again. (Others: BUCKET=… and ROLE=…. What you may do yourself is \
          printed by `make update-policy`.)",
@@ -119,6 +143,8 @@ pub(crate) fn remedy(place: &Place, order: &Order, missing: Unprepared) -> Strin
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::order::Targets;
+    use crate::order::tests::order;
 
     fn place() -> Place {
         Place {
@@ -127,6 +153,26 @@ mod tests {
             partition: "aws".to_owned(),
             who: "arn:aws:iam::123456789012:user/x".to_owned(),
             local: false,
+        }
+    }
+
+    /// A role is there for all regions, a store for one.
+    #[test]
+    fn a_new_store_is_to_be_read_by_the_role_that_is_there() {
+        let mut order = order(Targets::Thing("lamp".to_owned()));
+        for (bucket, role, commands) in [(true, true, 3), (true, false, 2), (false, true, 2)] {
+            let mut names = Vec::new();
+            for store in ["a-store", "another"] {
+                order.bucket = store.to_owned();
+                let told = remedy(&place(), &order, Unprepared { bucket, role });
+                let shown = told.lines().filter(|line| line.starts_with("  aws "));
+                assert_eq!(shown.count(), commands, "{told}");
+                let allows = told.lines().find(|line| line.contains("put-role-policy")).unwrap();
+                assert!(allows.contains(&format!("arn:aws:s3:::{store}/updates/*")), "{allows}");
+                let name = allows.split_once("--policy-name ").unwrap().1.split(' ').next();
+                names.push(name.unwrap().to_owned());
+            }
+            assert_ne!(names[0], names[1], "one would replace the other");
         }
     }
 

@@ -34,7 +34,26 @@ impl ThingStanding {
     /// Whether it has ended otherwise than well.
     #[must_use]
     pub fn is_failure(&self) -> bool {
-        matches!(self.status.as_str(), "FAILED" | "REJECTED" | "TIMED_OUT" | "CANCELED" | "REMOVED")
+        self.has_reason() || matches!(self.status.as_str(), "CANCELED" | "REMOVED")
+    }
+
+    /// Whether there is a reason to ask it for: one that was called off says nothing.
+    pub(crate) fn has_reason(&self) -> bool {
+        matches!(self.status.as_str(), "FAILED" | "REJECTED" | "TIMED_OUT")
+    }
+
+    /// How it is, in a word or two.
+    pub(crate) fn word(&self) -> &str {
+        match self.status.as_str() {
+            "FAILED" => "failed",
+            "REJECTED" => "refused",
+            "TIMED_OUT" => "took too long",
+            "CANCELED" => "called off",
+            "REMOVED" => "removed",
+            "SUCCEEDED" => "updated",
+            "QUEUED" => "waits",
+            other => other,
+        }
     }
 
     /// In words.
@@ -49,19 +68,11 @@ impl ThingStanding {
         };
         let reason =
             if self.reason.is_empty() { String::new() } else { format!(": {}", self.reason) };
-        let status = match self.status.as_str() {
-            "IN_PROGRESS" => return format!("{}{state}", self.thing),
-            "FAILED" => "failed",
-            "REJECTED" => "refused",
-            "TIMED_OUT" => "took too long",
-            "CANCELED" => "called off",
-            "REMOVED" => "removed",
-            "SUCCEEDED" => "updated",
-            "QUEUED" => "waits",
-            other => other,
-        };
+        if self.status == "IN_PROGRESS" {
+            return format!("{}{state}", self.thing);
+        }
         // Behind an end, the state says nothing that the reason does not say better.
-        format!("{} {status}{reason}", self.thing)
+        format!("{} {}{reason}", self.thing, self.word())
     }
 }
 
@@ -72,6 +83,8 @@ pub struct Standing {
     pub counts: BTreeMap<String, u64>,
     /// AWS's word for the job.
     pub status: String,
+    /// Whether AWS is still telling things, or calling things off: 1,000 in a minute at most.
+    pub is_concurrent: bool,
     /// Why it was called off.
     pub why: String,
     /// Some of the things that are under way, and those that failed.
@@ -92,7 +105,14 @@ impl Standing {
         let text = |name: &str| job[name].as_str().unwrap_or_default().to_owned();
         let why = [text("reasonCode"), text("comment")];
         let why: Vec<&str> = why.iter().map(String::as_str).filter(|why| !why.is_empty()).collect();
-        Self { counts, status: text("status"), why: why.join(", "), things: Vec::new() }
+        Self {
+            counts,
+            status: text("status"),
+            // Not every cloud says it.
+            is_concurrent: job["isConcurrent"] == true,
+            why: why.join(", "),
+            things: Vec::new(),
+        }
     }
 
     /// How many things are so.
@@ -107,15 +127,27 @@ impl Standing {
         self.counts.values().sum()
     }
 
+    /// Whether all things took it.
+    #[must_use]
+    pub fn is_success(&self) -> bool {
+        let updated = self.count("updated");
+        updated > 0 && updated == self.all()
+    }
+
     /// Whether nothing changes any more.
     #[must_use]
     pub fn is_over(&self) -> bool {
         match self.status.as_str() {
             "COMPLETED" => true,
-            // Things that had begun go on.
-            "CANCELED" => self.count("under way") == 0,
+            // Things that had begun go on, and those that wait are told one after another.
+            "CANCELED" => self.count("under way") == 0 && !self.is_concurrent,
             _ => false,
         }
+    }
+
+    /// Whether it still tells things.
+    pub(crate) fn goes_on(&self) -> bool {
+        !matches!(self.status.as_str(), "COMPLETED" | "CANCELED" | "DELETION_IN_PROGRESS")
     }
 
     /// Whether the job was deleted, and AWS is still at it.
@@ -159,6 +191,14 @@ mod tests {
         };
         assert!(!canceled(1).is_over());
         assert!(canceled(0).is_over());
+        let being_canceled = |is_concurrent: bool| {
+            let details = json!({ "numberOfCanceledThings": 1, "numberOfQueuedThings": 5 });
+            Standing::read(&json!({
+                "status": "CANCELED", "isConcurrent": is_concurrent, "jobProcessDetails": details,
+            }))
+        };
+        assert!(!being_canceled(true).is_over());
+        assert!(being_canceled(false).is_over());
         assert_eq!(canceled(0).why, "ABORT_CRITERIA_MET");
         assert_eq!(Standing::default().line(), "nothing told yet");
     }
