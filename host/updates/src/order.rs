@@ -6,14 +6,18 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail, ensure};
 use process::files::{self, PUBLIC, SECRET};
+use provisioning::Failure;
 use releases::{Release, SignedIdentity};
+use ring::rand::{self, SystemRandom};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::account::Place;
 
 /// The form of the file.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
+/// The first one, whose orders are followed to their ends: a stream always had its job's id.
+const FIRST_FORMAT: u32 = 1;
 /// Most targets of a job (AWS IoT Device Management's quotas).
 const MOST_TARGETS: usize = 100;
 
@@ -103,6 +107,13 @@ fn tag(text: &str) -> String {
     hex::encode(&digest.as_ref()[..4])
 }
 
+/// An id of a stream that cannot be guessed: 128 random bits.
+fn secret_stream(kind: &str, version: &str) -> Result<String> {
+    let random: rand::Random<[u8; 16]> = rand::generate(&SystemRandom::new())
+        .map_err(|_| anyhow::anyhow!("the system has no random numbers"))?;
+    Ok(format!("{kind}-{version}-{}", hex::encode(random.expose())))
+}
+
 /// How fast a job goes, and when it is given up.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
@@ -174,8 +185,11 @@ const IDENTITY: u32 = 1;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Order {
     format: u32,
-    /// Id of job and stream.
+    /// The job's id.
     pub id: String,
+    /// The stream's id where it is another one: see [`Order::stream`].
+    #[serde(default)]
+    stream: Option<String>,
     /// Which things.
     pub targets: Targets,
     /// Whether it brings an identity, and no image.
@@ -220,8 +234,8 @@ impl Order {
     /// An order for these things.
     ///
     /// # Errors
-    /// When a limit is none that AWS takes, there are more targets than a job may have, or an identity
-    /// is not for them.
+    /// When a limit is none that AWS takes, there are more targets than a job may have, an identity is
+    /// not for them, or the system has no random numbers.
     pub fn new(
         targets: Targets,
         content: Content<'_>,
@@ -258,9 +272,14 @@ impl Order {
             Content::Identity(identity) => ("identity", "", identity.sequence().to_string()),
         };
         let id = format!("{kind}-{}-{tag}", version.replace('.', "-"));
+        let stream = match content {
+            Content::Firmware(_) => None,
+            Content::Identity(_) => Some(secret_stream(kind, &version)?),
+        };
         Ok(Self {
             format: FORMAT,
             id,
+            stream,
             targets,
             identity: matches!(content, Content::Identity(_)),
             board: board.to_owned(),
@@ -278,6 +297,22 @@ impl Order {
             deleted: false,
             ended: None,
         })
+    }
+
+    /// The stream's id. Whoever knows it and has any thing's certificate can read the stream: AWS IoT
+    /// answers each thing, whosever the stream is. So an identity, which has a private key in it, gets
+    /// one that cannot be guessed. Only the job's document has it; what is shown and listed is the job's.
+    #[must_use]
+    pub fn stream(&self) -> &str {
+        self.stream.as_deref().unwrap_or(&self.id)
+    }
+
+    /// An error as it may be shown: AWS names the stream in what it refuses.
+    pub(crate) fn without_stream(&self, mut error: anyhow::Error) -> anyhow::Error {
+        if let (Some(stream), Some(failure)) = (&self.stream, error.downcast_mut::<Failure>()) {
+            failure.said = failure.said.replace(stream, "…");
+        }
+        error
     }
 
     /// What it brings, in words.
@@ -309,6 +344,11 @@ impl Order {
         self.job_known
     }
 
+    /// Of its files here: of an identity they hold the private key, and how to get at it.
+    fn mode(&self) -> u32 {
+        if self.identity { SECRET } else { PUBLIC }
+    }
+
     /// The key in the store.
     pub(crate) fn key(&self) -> String {
         format!("updates/{}.image", self.id)
@@ -316,7 +356,7 @@ impl Order {
 
     pub(crate) fn document(&self) -> Value {
         let mut update = json!({
-            "stream": self.id,
+            "stream": self.stream(),
             "file": 0,
             "size": self.size,
             "sig-sha256-ecdsa": self.signature,
@@ -424,13 +464,12 @@ impl Orders {
     pub fn begin(&self, order: &Order, content: Content<'_>) -> Result<()> {
         files::make_folder(&self.folder)?;
         // The image first: an order without one could not go on.
-        let mode = if order.identity { SECRET } else { PUBLIC };
-        files::write(&self.image(order), content.bytes(), mode)?;
+        files::write(&self.image(order), content.bytes(), order.mode())?;
         self.keep(order)
     }
 
     pub(crate) fn keep(&self, order: &Order) -> Result<()> {
-        files::write(&self.file(&order.targets), &serde_json::to_vec_pretty(order)?, PUBLIC)
+        files::write(&self.file(&order.targets), &serde_json::to_vec_pretty(order)?, order.mode())
     }
 
     pub(crate) fn forget(&self, order: &Order) -> Result<()> {
@@ -448,7 +487,7 @@ fn read(file: &Path) -> Result<Order> {
         )
     })?;
     ensure!(
-        order.format == FORMAT,
+        (FIRST_FORMAT..=FORMAT).contains(&order.format),
         "{} is of another version of this program, which must finish it",
         file.display()
     );
@@ -473,6 +512,7 @@ mod tests {
         Order {
             format: FORMAT,
             id: targets.stem(),
+            stream: None,
             targets,
             identity: false,
             board: text("nodemcu"),

@@ -58,6 +58,7 @@ impl Update<'_> {
     pub fn run(&mut self, order: &mut Order, goal: Goal, watcher: &mut dyn Watcher) -> Result<End> {
         self.check_place(order)?;
         let result = self.all(order, goal, watcher);
+        let result = result.map_err(|error| order.without_stream(error));
         if result.is_err() && !order.begun {
             // Nothing was made for it: the next may be another one.
             self.orders.forget(order)?;
@@ -234,7 +235,7 @@ impl Update<'_> {
                 seen.object = Some(true);
             }
             Step::LookForStream => {
-                let stream = [("stream-id", id)];
+                let stream = [("stream-id", order.stream())];
                 let found = self.account.look_for("iot", "describe-stream", &stream)?;
                 seen.stream = Some(found.is_some());
             }
@@ -242,9 +243,10 @@ impl Update<'_> {
                 let location = json!({ "bucket": order.bucket, "key": key.1 });
                 let files = json!([{ "fileId": 0, "s3Location": location }]).to_string();
                 let role = order.role_arn(self.place);
-                let arguments = [("stream-id", id), ("files", &files), ("role-arn", &role)];
+                let stream = order.stream();
+                let arguments = [("stream-id", stream), ("files", &files), ("role-arn", &role)];
                 self.account.call("iot", "create-stream", &arguments)?;
-                watcher.say(&format!("stream {id} made"));
+                watcher.say("stream made");
                 seen.stream = Some(true);
             }
             Step::MakeJob => {
@@ -254,7 +256,8 @@ impl Update<'_> {
                 seen.job = None;
             }
             Step::DeleteStream => {
-                self.account.look_for("iot", "delete-stream", &[("stream-id", id)])?;
+                let stream = [("stream-id", order.stream())];
+                self.account.look_for("iot", "delete-stream", &stream)?;
                 seen.stream = Some(false);
             }
             Step::DeleteObject => {

@@ -450,4 +450,36 @@ mod tests {
         assert_eq!(look(NUMBER), Ok(()));
         assert_eq!(look("999999999999").unwrap_err().code, "AccessDenied");
     }
+
+    /// A stream `s` of a file `b"key"`, made for the lamp.
+    fn with_stream(folder: &Path) -> Account {
+        let mut account = Account::open(folder, ["lamp", "bulb"].map(str::to_owned)).unwrap();
+        let body = folder.join("body");
+        std::fs::write(&body, "key").unwrap();
+        let files = r#"[{"fileId": 0, "s3Location": {"bucket": "b", "key": "updates/x.image"}}]"#;
+        for (service, operation, arguments) in [
+            ("s3api", "put-object", [("key", "updates/x.image"), ("body", body.to_str().unwrap())]),
+            ("iot", "create-stream", [("stream-id", "s"), ("files", files)]),
+        ] {
+            let arguments = arguments.map(|(name, value)| (name.to_owned(), value.to_owned()));
+            account.call(service, operation, &arguments.into(), 0).unwrap();
+        }
+        account
+    }
+
+    /// As on AWS, where a stream is no thing's own. So that of an identity has an id that nobody
+    /// guesses (`updates::Order::stream`).
+    #[test]
+    fn any_thing_reads_any_stream_by_its_id() {
+        let folder = process::scratch::folder().unwrap();
+        let mut account = with_stream(folder.path());
+        for thing in ["lamp", "bulb"] {
+            let below = format!("$aws/things/{thing}/streams/s");
+            let asked = br#"{"f": 0, "l": 256, "o": 0, "n": 1}"#;
+            let told = account.message(&format!("{below}/get/json"), asked, 0).unwrap();
+            assert_eq!(told[0].topic, format!("{below}/data/json"));
+            let block: Value = serde_json::from_slice(&told[0].payload).unwrap();
+            assert_eq!(block["p"], "a2V5");
+        }
+    }
 }
