@@ -467,9 +467,10 @@ update: tools ## new firmware over the air for THING, GROUP or FLEET=things.csv,
 		$(if $(RATE),--rate $(RATE)) $(if $(ABORT),--abort $(ABORT)) $(if $(ABORT_AFTER),--abort-after $(ABORT_AFTER)) \
 		$(if $(TIMEOUT),--timeout $(TIMEOUT)) $(if $(filter-out 0,$(DOWNGRADE)),--allow-downgrade)
 
-update-identity: tools ## the identity of THING over the air, made as `make identity` makes it, on trial like firmware [TIMEOUT=] [SIGNER=command] [DOWNGRADE=1]
+update-identity: tools ## the identity of THING over the air, made as `make identity` makes it, on trial like firmware [TIMEOUT=] [SIGNER=command SIGNER_SEES_KEY=1] [DOWNGRADE=1]
 	@$(AWS) $(THING_TOOL) update-identity $(update_of) $(update_places) $(if $(TIMEOUT),--timeout $(TIMEOUT)) \
-		$(if $(filter-out 0,$(DOWNGRADE)),--allow-downgrade) $(if $(SIGNER),--signer '$(subst ','\'',$(SIGNER))')
+		$(if $(filter-out 0,$(DOWNGRADE)),--allow-downgrade) $(if $(SIGNER),--signer '$(subst ','\'',$(SIGNER))') \
+		$(if $(filter-out 0,$(SIGNER_SEES_KEY)),--signer-sees-key)
 
 update-status: tools ## how the updates stand that were ordered here
 	@$(AWS) $(THING_TOOL) update-status

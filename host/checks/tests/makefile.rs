@@ -53,6 +53,18 @@ fn a_version_that_has_a_release_is_not_built() {
     assert!(words.ends_with(" --release a.release\n"), "{words}");
 }
 
+/// An identity has a private key in it.
+#[test]
+fn a_signer_sees_a_key_only_when_a_person_says_so() {
+    let told = |more: &[&str]| {
+        told(&[&["update-identity", "THING=lamp", "SIGNER=hsm 'a key'"], more].concat())
+    };
+    assert!(told(&[]).ends_with(" --signer hsm 'a key'\n"));
+    assert!(told(&["SIGNER_SEES_KEY=0"]).ends_with(" --signer hsm 'a key'\n"));
+    let said = told(&["SIGNER_SEES_KEY=1"]);
+    assert!(said.ends_with(" --signer hsm 'a key' --signer-sees-key\n"), "{said}");
+}
+
 /// Of an application nobody knows what it reports.
 #[test]
 fn the_programs_are_told_of_an_application() {

@@ -38,8 +38,8 @@ pub struct Pki {
     pub operator: Credential,
 }
 
-/// The operator's user name at the broker.
-pub const OPERATOR: &str = "operator";
+/// The operator's user name at the broker. No thing can have it: AWS allows no full stop in their names.
+pub const OPERATOR: &str = "the.operator";
 
 impl Pki {
     /// Opens the PKI in `folder`; makes what is missing and renews what ends within a week,
@@ -161,6 +161,12 @@ mod tests {
 
     fn mode(path: &Path) -> u32 {
         fs::metadata(path).unwrap().permissions().mode() & 0o777
+    }
+
+    /// The broker lets the operator do everything, and knows each client by its certificate's name.
+    #[test]
+    fn no_thing_has_the_operators_name() {
+        assert!(!things::folder::is_name(OPERATOR));
     }
 
     #[test]

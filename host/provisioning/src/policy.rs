@@ -10,10 +10,15 @@
 //! | `iot:Subscribe` | `topicfilter/<control topic>`, and below the same `jobs/*`, `streams/*` | the subscriptions |
 //! | `iot:Receive` | `topic/<control topic>`, and the same two | the delivery: unlike the above it is checked for each message, so that a change of policy also ends old subscriptions |
 //!
-//! The wildcards stand for ids of jobs and streams, which nobody knows beforehand. What they reach is
-//! this thing's own, by the variable in front of them, and only AWS publishes there. What the settings
-//! name besides for the application is added to the last three; a `*` is there where a filter has
-//! `+` or `#`.
+//! The wildcards stand for ids of jobs and streams, which nobody knows beforehand. The variable in front
+//! of them is who asks and who is answered, and only AWS publishes there. Of a job AWS looks whether it
+//! is that thing's; of a stream it does not, so that a thing reads each stream whose id it knows. A
+//! pattern that binds streams to things (`streams/*-${iot:Connection.Thing.ThingName}/…`) would shut out
+//! streams of others' naming and things whose names no stream's id can hold (a colon, 128 characters).
+//! So the id of a stream that brings a private key is a secret (`updates::Order::stream`).
+//!
+//! What the settings name besides for the application is added to the last three; a `*` is there where
+//! a filter has `+` or `#`.
 //!
 //! Where a level of a topic is the thing's own name, the policy has the variable instead.
 //! Such a policy is the same for a whole fleet. Its name holds a hash of its content, so that

@@ -24,7 +24,7 @@ impl SignedIdentity {
     /// Signs an identity: one copy, which need not be filled up.
     ///
     /// # Errors
-    /// When it is none that a device takes by an update, or the signer fails.
+    /// When it is none that a device takes by an update, the signer may not see it, or fails.
     pub fn sign(file: Vec<u8>, signer: &Signer) -> Result<Self> {
         let stored = Stored::read_copy(&file)?;
         let thing = stored.identity.thing_name.context("the identity names no thing")?.to_owned();
@@ -32,6 +32,12 @@ impl SignedIdentity {
             !stored.identity.update_keys.is_empty(),
             "the identity has no key for updates, so that none could follow: name one under [update] \
              in config.toml"
+        );
+        ensure!(
+            !matches!(signer, Signer::Command { sees_keys: false, .. }),
+            "SIGNER= would be given the whole identity, {thing}'s private key in it: if that command \
+             keeps it on this machine, say so by SIGNER_SEES_KEY=1 (docs/fleet.md, \"A thing's \
+             identity\", has one that does)"
         );
         let sequence = stored.sequence;
         let signature = signer.signature(&file)?;
@@ -72,15 +78,50 @@ impl SignedIdentity {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::make_key;
+    use crate::{PublicKey, make_key};
     use identity::Identity;
+
+    /// A certificate and its key, as far as an identity looks at them.
+    fn credential() -> (Vec<u8>, Vec<u8>) {
+        let certificate = [&[0x30, 0x82, 2, 0, 0x30][..], &[7; 511]].concat();
+        let key = [&[0x30, 45, 2, 1, 1, 4, 32][..], &[9; 32], &[0xA0, 6], &[1; 6]].concat();
+        (certificate, key)
+    }
+
+    /// Who signs may be far away.
+    #[test]
+    fn a_command_gets_a_private_key_only_when_that_was_said() {
+        let folder = tempfile::tempdir().unwrap();
+        let key = make_key(folder.path()).unwrap();
+        let public = PublicKey::read(&folder.path().join("signing.pub")).unwrap();
+        let seen = folder.path().join("seen");
+        let command = format!(
+            "tee '{}' | openssl dgst -sha256 -sign '{}' | base64",
+            seen.display(),
+            key.display()
+        );
+        let (certificate, key) = credential();
+        let mut identity = Identity::new("x-ats.iot.test", &certificate, &key);
+        identity.thing_name = Some("lamp");
+        identity.update_keys.push(&[7; 64]);
+        let file = identity.encode_file(5).unwrap();
+        let sign = |sees_keys| {
+            let (command, public) = (command.clone(), public.clone());
+            SignedIdentity::sign(file.clone(), &Signer::Command { command, public, sees_keys })
+        };
+        let error = sign(false).unwrap_err().to_string();
+        assert!(error.contains("lamp's private key"), "{error}");
+        assert!(error.contains("SIGNER_SEES_KEY=1"), "{error}");
+        assert!(!seen.exists());
+        sign(true).unwrap();
+        assert_eq!(std::fs::read(&seen).unwrap(), file);
+    }
 
     #[test]
     fn what_a_device_would_refuse_is_not_signed() {
         let folder = tempfile::tempdir().unwrap();
         let signer = Signer::with_key(&make_key(folder.path()).unwrap()).unwrap();
-        let certificate = [&[0x30, 0x82, 2, 0, 0x30][..], &[7; 511]].concat();
-        let key = [&[0x30, 45, 2, 1, 1, 4, 32][..], &[9; 32], &[0xA0, 6], &[1; 6]].concat();
+        let (certificate, key) = credential();
         let mut identity = Identity::new("x-ats.iot.test", &certificate, &key);
         let sign = |identity: &Identity<'_>| {
             SignedIdentity::sign(identity.encode_file(5).unwrap(), &signer)

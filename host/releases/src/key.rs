@@ -41,13 +41,15 @@ pub fn make_key(folder: &Path) -> Result<PathBuf> {
 pub enum Signer {
     /// A key in this process.
     Key(EcdsaKeyPair),
-    /// A command of the shell: it gets the image at its standard input and answers with the signature
-    /// in DER, as base64.
+    /// A command of the shell: it gets what is to be signed at its standard input and answers with the
+    /// signature in DER, as base64.
     Command {
         /// The command.
         command: String,
         /// The key that its signatures must be of.
         public: PublicKey,
+        /// Whether it may be given an identity, which has a device's private key in it.
+        sees_keys: bool,
     },
 }
 
@@ -88,7 +90,7 @@ impl Signer {
                 let signature = signature.map_err(|_| anyhow::anyhow!("the key does not sign"))?;
                 Ok(signature.as_ref().to_vec())
             }
-            Self::Command { command, public } => {
+            Self::Command { command, public, .. } => {
                 let answer = ask(command, image)?;
                 let signature = STANDARD
                     .decode(answer.split_whitespace().collect::<String>())
@@ -191,7 +193,7 @@ mod tests {
         let image = vec![0x5A; 100_000];
         let quoted = file.display();
         let command = format!("openssl dgst -sha256 -sign '{quoted}' | base64");
-        let outside = Signer::Command { command, public: public.clone() };
+        let outside = Signer::Command { command, public: public.clone(), sees_keys: false };
         assert!(public.verifies(&image, &outside.sign(&image).unwrap()));
 
         let signature = Signer::with_key(&file).unwrap().sign(&image).unwrap();
@@ -214,7 +216,8 @@ mod tests {
             ("echo AAAA", "not the signature of this image"),
             ("true", "not the signature of this image"),
         ] {
-            let signer = Signer::Command { command: command.to_owned(), public: public.clone() };
+            let (command, public) = (command.to_owned(), public.clone());
+            let signer = Signer::Command { command, public, sees_keys: false };
             let error = signer.sign(&image).unwrap_err().to_string();
             assert!(error.contains(wanted), "{error}");
         }

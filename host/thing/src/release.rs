@@ -28,13 +28,14 @@ impl KeyArguments {
         self.folder(things).join(PUBLIC)
     }
 
-    /// The folder's key, or a command that signs in its place.
-    pub fn signer(&self, things: &Path, command: Option<&str>) -> Result<Signer> {
+    /// The folder's key, or a command that signs in its place, and whether that may be given private
+    /// keys of devices.
+    pub fn signer(&self, things: &Path, command: Option<&str>, sees_keys: bool) -> Result<Signer> {
         match command {
             None => Signer::with_key(&self.folder(things).join("signing.key")),
             Some(command) => {
                 let public = PublicKey::read(&self.public(things))?;
-                Ok(Signer::Command { command: command.to_owned(), public })
+                Ok(Signer::Command { command: command.to_owned(), public, sees_keys })
             }
         }
     }
@@ -102,7 +103,7 @@ pub fn make(context: &Context, arguments: &Arguments) -> Result<()> {
     if let Some(reason) = board.no_updates() {
         bail!("{} takes no updates over the air: {reason}", board.title);
     }
-    let signer = key.signer(&context.things, signer.as_deref())?;
+    let signer = key.signer(&context.things, signer.as_deref(), false)?;
     let image = Image::in_folder(image);
     image.verify()?;
     let bytes = files::read(&image.firmware)?;

@@ -116,6 +116,9 @@ pub struct IdentityArguments {
     /// A command of the shell that signs instead of the folder's signing.key (see `release`)
     #[arg(long)]
     signer: Option<String>,
+    /// That command may be given the identity, which has the thing's private key in it
+    #[arg(long, requires = "signer")]
+    signer_sees_key: bool,
     #[command(flatten)]
     way: Way,
 }
@@ -400,7 +403,9 @@ pub fn update_identity(mut context: Context, arguments: IdentityArguments) -> Re
     let order = match going_on(&opened.orders, &meant, true)? {
         Some(order) => order,
         None => {
-            let signer = arguments.key.signer(&context.things, arguments.signer.as_deref())?;
+            let command = arguments.signer.as_deref();
+            let sees_key = arguments.signer_sees_key;
+            let signer = arguments.key.signer(&context.things, command, sees_key)?;
             let file = match meant.cloud {
                 CloudName::Aws => written_identity(context)?,
                 CloudName::Local => local_identity(context, &meant)?,

@@ -329,9 +329,15 @@ fn an_identity_goes_to_its_thing_and_is_cleared_away() {
     ] {
         assert!(begun.contains(line), "{line}: {begun}");
     }
-    let kept = folder.join("certs/updates/thing-lamp.image");
-    assert_eq!(std::fs::metadata(&kept).unwrap().permissions().mode() & 0o777, 0o600);
-    let (_, _, told) = place.ordered();
+    for kept in ["thing-lamp.image", "thing-lamp.json"] {
+        let kept = std::fs::metadata(folder.join("certs/updates").join(kept)).unwrap();
+        assert_eq!(kept.permissions().mode() & 0o777, 0o600);
+    }
+    let (id, document, told) = place.ordered();
+    // Whoever knows the stream can read it.
+    let stream = document["update"]["stream"].as_str().unwrap();
+    assert_eq!(place.bed.streams(), [stream]);
+    assert!(stream != id && !begun.contains(stream), "{begun}");
     let execution = Execution::read(told.as_bytes()).unwrap().unwrap();
     assert_eq!(execution.document.unwrap().kind, Kind::Identity);
 

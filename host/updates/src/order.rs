@@ -8,7 +8,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail, ensure};
 use process::files::{self, PUBLIC, SECRET};
+use provisioning::Failure;
 use releases::{Release, SignedIdentity};
+use ring::rand::{self, SystemRandom};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -16,7 +18,9 @@ use crate::account::Place;
 use crate::standing::ThingStanding;
 
 /// The form of the file.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
+/// The first one, whose orders are followed to their ends: a stream always had its job's id.
+const FIRST_FORMAT: u32 = 1;
 /// The file that is locked while an order is changed.
 const LOCK: &str = ".lock";
 /// Most targets of a job (AWS IoT Device Management's quotas).
@@ -108,6 +112,13 @@ fn tag(text: &str) -> String {
     hex::encode(&digest.as_ref()[..4])
 }
 
+/// An id of a stream that cannot be guessed: 128 random bits.
+fn secret_stream(kind: &str, version: &str) -> Result<String> {
+    let random: rand::Random<[u8; 16]> = rand::generate(&SystemRandom::new())
+        .map_err(|_| anyhow::anyhow!("the system has no random numbers"))?;
+    Ok(format!("{kind}-{version}-{}", hex::encode(random.expose())))
+}
+
 /// How fast a job goes, and when it is given up.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
@@ -191,8 +202,11 @@ const IDENTITY: u32 = 1;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Order {
     format: u32,
-    /// Id of job and stream.
+    /// The job's id.
     pub id: String,
+    /// The stream's id where it is another one: see [`Order::stream`].
+    #[serde(default)]
+    stream: Option<String>,
     /// Which things.
     pub targets: Targets,
     /// Whether it brings an identity, and no image.
@@ -237,8 +251,8 @@ impl Order {
     /// An order for these things.
     ///
     /// # Errors
-    /// When a limit is none that AWS takes, there are more targets than a job may have, or an identity
-    /// is not for them.
+    /// When a limit is none that AWS takes, there are more targets than a job may have, an identity is
+    /// not for them, or the system has no random numbers.
     pub fn new(
         targets: Targets,
         content: Content<'_>,
@@ -275,9 +289,14 @@ impl Order {
             Content::Identity(identity) => ("identity", "", identity.sequence().to_string()),
         };
         let id = format!("{kind}-{}-{tag}", version.replace('.', "-"));
+        let stream = match content {
+            Content::Firmware(_) => None,
+            Content::Identity(_) => Some(secret_stream(kind, &version)?),
+        };
         Ok(Self {
             format: FORMAT,
             id,
+            stream,
             targets,
             identity: matches!(content, Content::Identity(_)),
             board: board.to_owned(),
@@ -295,6 +314,22 @@ impl Order {
             deleted: false,
             ended: None,
         })
+    }
+
+    /// The stream's id. Whoever knows it and has any thing's certificate can read the stream: AWS IoT
+    /// answers each thing, whosever the stream is. So an identity, which has a private key in it, gets
+    /// one that cannot be guessed. Only the job's document has it; what is shown and listed is the job's.
+    #[must_use]
+    pub fn stream(&self) -> &str {
+        self.stream.as_deref().unwrap_or(&self.id)
+    }
+
+    /// An error as it may be shown: AWS names the stream in what it refuses.
+    pub(crate) fn without_stream(&self, mut error: anyhow::Error) -> anyhow::Error {
+        if let (Some(stream), Some(failure)) = (&self.stream, error.downcast_mut::<Failure>()) {
+            failure.said = failure.said.replace(stream, "…");
+        }
+        error
     }
 
     /// What it brings, in words.
@@ -326,6 +361,11 @@ impl Order {
         self.job_known
     }
 
+    /// Of its files here: of an identity they hold the private key, and how to get at it.
+    fn mode(&self) -> u32 {
+        if self.identity { SECRET } else { PUBLIC }
+    }
+
     /// The key in the store.
     pub(crate) fn key(&self) -> String {
         format!("updates/{}.image", self.id)
@@ -333,7 +373,7 @@ impl Order {
 
     pub(crate) fn document(&self) -> Value {
         let mut update = json!({
-            "stream": self.id,
+            "stream": self.stream(),
             "file": 0,
             "size": self.size,
             "sig-sha256-ecdsa": self.signature,
@@ -499,14 +539,13 @@ impl Orders {
             );
             files::remove(&self.report(&order.targets))?;
             // The image first: an order without one could not go on.
-            let mode = if order.identity { SECRET } else { PUBLIC };
-            files::write(&self.image(order), bytes, mode)?;
+            files::write(&self.image(order), bytes, order.mode())?;
             self.write(order)
         })
     }
 
     pub(crate) fn write(&self, order: &Order) -> Result<()> {
-        files::write(&self.file(&order.targets), &serde_json::to_vec_pretty(order)?, PUBLIC)
+        files::write(&self.file(&order.targets), &serde_json::to_vec_pretty(order)?, order.mode())
     }
 
     /// The order as it is written down now.
@@ -562,7 +601,7 @@ fn read(file: &Path) -> Result<Order> {
         )
     })?;
     ensure!(
-        order.format == FORMAT,
+        (FIRST_FORMAT..=FORMAT).contains(&order.format),
         "{} is of another version of this program, which must finish it",
         file.display()
     );
@@ -587,6 +626,7 @@ pub(crate) mod tests {
         Order {
             format: FORMAT,
             id: targets.stem(),
+            stream: None,
             targets,
             identity: false,
             board: text("nodemcu"),

@@ -76,7 +76,7 @@ impl Update<'_> {
         self.check_place(order)?;
         let result = match self.all(order, goal, watcher) {
             Err(error) if error.is::<Gone>() => return Ok(End::Elsewhere),
-            result => result,
+            result => result.map_err(|error| order.without_stream(error)),
         };
         if result.is_err() {
             // Nothing was made for it: the next may be another one.
@@ -319,7 +319,7 @@ impl Update<'_> {
                 seen.object = Some(true);
             }
             Step::LookForStream => {
-                let stream = [("stream-id", id)];
+                let stream = [("stream-id", order.stream())];
                 let found = self.account.look_for("iot", "describe-stream", &stream)?;
                 seen.stream = Some(found.is_some());
             }
@@ -327,14 +327,15 @@ impl Update<'_> {
                 let location = json!({ "bucket": order.bucket, "key": key.1 });
                 let files = json!([{ "fileId": 0, "s3Location": location }]).to_string();
                 let role = order.role_arn(self.place);
-                let arguments = [("stream-id", id), ("files", &files), ("role-arn", &role)];
+                let stream = order.stream();
+                let arguments = [("stream-id", stream), ("files", &files), ("role-arn", &role)];
                 match self.account.call("iot", "create-stream", &arguments) {
                     Err(error) if Failure::is_denial(&error) => {
                         return Err(error.context(setup::stream_remedy(self.place, order)));
                     }
                     made => made?,
                 };
-                watcher.say(&format!("stream {id} made"));
+                watcher.say("stream made");
                 seen.stream = Some(true);
             }
             Step::MakeJob => {
@@ -344,7 +345,8 @@ impl Update<'_> {
                 seen.job = None;
             }
             Step::DeleteStream => {
-                self.account.look_for("iot", "delete-stream", &[("stream-id", id)])?;
+                let stream = [("stream-id", order.stream())];
+                self.account.look_for("iot", "delete-stream", &stream)?;
                 seen.stream = Some(false);
             }
             Step::DeleteObject => {

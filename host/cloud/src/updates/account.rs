@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use process::files::{self, PUBLIC};
+use process::files::{self, SECRET};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -92,7 +92,7 @@ impl Account {
     pub fn keep(&mut self) -> Result<()> {
         let text = serde_json::to_string(&self.content).context("cannot make JSON")?;
         if text != self.written {
-            files::write(&self.folder.join("account.json"), text.as_bytes(), PUBLIC)?;
+            files::write(&self.folder.join("account.json"), text.as_bytes(), SECRET)?;
             self.written = text;
         }
         Ok(())
@@ -164,7 +164,8 @@ impl Account {
                 let body = argument("body")?;
                 let content = std::fs::read(body)
                     .map_err(|error| invalid(format!("cannot read {body}: {error}")))?;
-                files::write(&self.object(argument("key")?), &content, PUBLIC)
+                // An identity has a private key in it.
+                files::write(&self.object(argument("key")?), &content, SECRET)
                     .map_err(|error| refused("InternalError", format!("{error:#}")))?;
                 json!({ "ETag": etag(&content) })
             }
@@ -436,6 +437,8 @@ fn summary((thing, execution): (&str, &Execution)) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
     #[test]
@@ -449,5 +452,50 @@ mod tests {
         };
         assert_eq!(look(NUMBER), Ok(()));
         assert_eq!(look("999999999999").unwrap_err().code, "AccessDenied");
+    }
+
+    /// A stream `s` of a file `b"key"`, made for the lamp.
+    fn with_stream(folder: &Path) -> Account {
+        let mut account = Account::open(folder, ["lamp", "bulb"].map(str::to_owned)).unwrap();
+        let body = folder.join("body");
+        std::fs::write(&body, "key").unwrap();
+        let files = r#"[{"fileId": 0, "s3Location": {"bucket": "b", "key": "updates/x.image"}}]"#;
+        for (service, operation, arguments) in [
+            ("s3api", "put-object", [("key", "updates/x.image"), ("body", body.to_str().unwrap())]),
+            ("iot", "create-stream", [("stream-id", "s"), ("files", files)]),
+        ] {
+            let arguments = arguments.map(|(name, value)| (name.to_owned(), value.to_owned()));
+            account.call(service, operation, &arguments.into(), 0).unwrap();
+        }
+        account
+    }
+
+    /// What a store holds may be an identity, and whoever knows a stream can read it.
+    #[test]
+    fn nobody_else_on_the_machine_reads_what_is_kept() {
+        let folder = process::scratch::folder().unwrap();
+        let mut account = with_stream(folder.path());
+        account.keep().unwrap();
+        let object = account.object("updates/x.image");
+        for file in [object, folder.path().join("account.json")] {
+            let mode = std::fs::metadata(&file).unwrap().permissions().mode();
+            assert_eq!(mode & 0o077, 0, "{}", file.display());
+        }
+    }
+
+    /// As on AWS, where a stream is no thing's own. So that of an identity has an id that nobody
+    /// guesses (`updates::Order::stream`).
+    #[test]
+    fn any_thing_reads_any_stream_by_its_id() {
+        let folder = process::scratch::folder().unwrap();
+        let mut account = with_stream(folder.path());
+        for thing in ["lamp", "bulb"] {
+            let below = format!("$aws/things/{thing}/streams/s");
+            let asked = br#"{"f": 0, "l": 256, "o": 0, "n": 1}"#;
+            let told = account.message(&format!("{below}/get/json"), asked, 0).unwrap();
+            assert_eq!(told[0].topic, format!("{below}/data/json"));
+            let block: Value = serde_json::from_slice(&told[0].payload).unwrap();
+            assert_eq!(block["p"], "a2V5");
+        }
     }
 }
