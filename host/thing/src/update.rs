@@ -1,5 +1,6 @@
 //! `thing update`, `thing update-status`, `thing update-cancel`: new firmware for devices.
 
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -74,9 +75,9 @@ pub struct Way {
     /// The role by which AWS IoT reads the store, if not esp8266-updates
     #[arg(long)]
     role: Option<String>,
-    /// Minutes that a thing has once it has begun
-    #[arg(long, default_value_t = Limits::default().timeout_minutes)]
-    timeout: u32,
+    /// Minutes that a thing has once it has begun, 60 if nobody says
+    #[arg(long)]
+    timeout: Option<u32>,
     /// An older version, or identity, may replace a newer one
     #[arg(long)]
     allow_downgrade: bool,
@@ -94,15 +95,67 @@ pub struct Arguments {
     key: KeyArguments,
     #[command(flatten)]
     way: Way,
-    /// Most things that are told in a minute
-    #[arg(long, default_value_t = Limits::default().per_minute)]
-    rate: u32,
-    /// The job calls itself off when so many per cent of the things that were told have failed …
-    #[arg(long, default_value_t = Limits::default().abort_percent)]
-    abort: u32,
-    /// … once so many were told
-    #[arg(long, default_value_t = Limits::default().abort_after)]
-    abort_after: u32,
+    #[command(flatten)]
+    rollout: Rollout,
+}
+
+/// How fast an update goes, and when it is given up
+#[derive(clap::Args)]
+pub struct Rollout {
+    /// Most things that are told in a minute, 50 if nobody says
+    #[arg(long)]
+    rate: Option<u32>,
+    /// The job calls itself off when so many per cent of the things that were told have failed, 20 if
+    /// nobody says …
+    #[arg(long)]
+    abort: Option<u32>,
+    /// … once so many were told, 5 if nobody says
+    #[arg(long)]
+    abort_after: Option<u32>,
+}
+
+impl Rollout {
+    /// What it asks for that this order does not have.
+    fn others<'a>(&'a self, order: &'a Order) -> impl Iterator<Item = String> + 'a {
+        let Limits { per_minute, abort_percent, abort_after, .. } = &order.limits;
+        [
+            other("RATE", self.rate.as_ref(), per_minute),
+            other("ABORT", self.abort.as_ref(), abort_percent),
+            other("ABORT_AFTER", self.abort_after.as_ref(), abort_after),
+        ]
+        .into_iter()
+        .flatten()
+    }
+
+    fn limits(&self) -> Limits {
+        let usual = Limits::default();
+        Limits {
+            per_minute: self.rate.unwrap_or(usual.per_minute),
+            abort_percent: self.abort.unwrap_or(usual.abort_percent),
+            abort_after: self.abort_after.unwrap_or(usual.abort_after),
+            ..usual
+        }
+    }
+}
+
+impl Way {
+    /// What it asks for that this order does not have.
+    fn others<'a>(&'a self, order: &'a Order) -> impl Iterator<Item = String> + 'a {
+        let downgrade = self.allow_downgrade && !order.limits.allow_downgrade;
+        [
+            other("BUCKET", self.bucket.as_ref(), &order.bucket),
+            other("ROLE", self.role.as_ref(), &order.role),
+            other("TIMEOUT", self.timeout.as_ref(), &order.limits.timeout_minutes),
+            downgrade.then(|| "DOWNGRADE=1".to_owned()),
+        ]
+        .into_iter()
+        .flatten()
+    }
+}
+
+/// What was asked for, as a person says it, if an order has something else.
+fn other<T: PartialEq + Display>(name: &str, asked: Option<&T>, ordered: &T) -> Option<String> {
+    asked.filter(|asked| *asked != ordered).map(|asked| format!("{name}={asked}"))
 }
 
 #[derive(clap::Args)]
@@ -319,6 +372,19 @@ impl ImageArguments {
         })
     }
 
+    /// Whether another image is named than the one that was ordered, in a person's words.
+    fn other(&self, orders: &Orders, order: &Order) -> Result<Option<String>> {
+        if let Some(file) = &self.release {
+            let same = orders.content(order)? == self.read()?.image();
+            return Ok((!same).then(|| format!("RELEASE={}", file.display())));
+        }
+        let Some(version) = self.new_version else { return Ok(None) };
+        if order.board != self.board.name {
+            return Ok(Some(format!("VERSION={version} BOARD={}", self.board.name)));
+        }
+        Ok(other("VERSION", Some(&version.to_string()), &order.version))
+    }
+
     fn read(&self) -> Result<Release> {
         let file = match (&self.release, self.new_version) {
             (Some(file), _) => file.clone(),
@@ -361,21 +427,21 @@ pub fn update(context: &Context, arguments: Arguments) -> Result<()> {
     let meant = arguments.which.meant(context)?;
     check_board(&meant, &arguments.image.board)?;
     let opened = Opened::open(context, meant.cloud, arguments.account)?;
-    let order = match going_on(&opened.orders, &meant, false)? {
-        Some(order) => order,
+    let order = match find(&opened.orders, &meant, false)? {
+        Some(order) => {
+            let mut others: Vec<String> =
+                arguments.image.other(&opened.orders, &order)?.into_iter().collect();
+            others.extend(arguments.way.others(&order));
+            others.extend(arguments.rollout.others(&order));
+            go_on(order, &meant, &others)?
+        }
         None => {
             let release = arguments.image.read()?;
             let public = arguments.key.public(&context.things);
             release.verify(&PublicKey::read(&public)?).with_context(|| {
                 format!("devices that trust {} would refuse this release", public.display())
             })?;
-            let limits = Limits {
-                per_minute: arguments.rate,
-                abort_percent: arguments.abort,
-                abort_after: arguments.abort_after,
-                ..Limits::default()
-            };
-            let content = Content::Firmware(&release);
+            let (content, limits) = (Content::Firmware(&release), arguments.rollout.limits());
             let order = begin(&opened, &meant, content, arguments.way, limits)?;
             say(&format!("image        {}", release.summary()));
             order
@@ -397,8 +463,11 @@ pub fn update_identity(mut context: Context, arguments: IdentityArguments) -> Re
     context.settings.thing.clone_from(thing);
     let folder = context.folder()?;
     let opened = Opened::open(&context, meant.cloud, arguments.account)?;
-    let order = match going_on(&opened.orders, &meant, true)? {
-        Some(order) => order,
+    let order = match find(&opened.orders, &meant, true)? {
+        Some(order) => {
+            let others: Vec<String> = arguments.way.others(&order).collect();
+            go_on(order, &meant, &others)?
+        }
         None => {
             let signer = arguments.key.signer(&context.things, arguments.signer.as_deref())?;
             let file = match meant.cloud {
@@ -476,7 +545,7 @@ fn namesakes(orders: &Orders, meant: &Meant) -> Result<Vec<String>> {
 }
 
 /// The order for these things that is not over, if there is one.
-fn going_on(orders: &Orders, meant: &Meant, identity: bool) -> Result<Option<Order>> {
+fn find(orders: &Orders, meant: &Meant, identity: bool) -> Result<Option<Order>> {
     let Some(order) = orders.find(&meant.targets)? else {
         for line in namesakes(orders, meant)? {
             say(&line);
@@ -491,8 +560,22 @@ fn going_on(orders: &Orders, meant: &Meant, identity: bool) -> Result<Option<Ord
         order.what(),
         order.verb()
     );
-    say(&format!("going on     with {} for {title}, which was ordered before", order.what()));
     Ok(Some(order))
+}
+
+/// Goes on with an order that is not over, unless the person asks for something else than it has.
+fn go_on(order: Order, meant: &Meant, others: &[String]) -> Result<Order> {
+    let (what, title, words) = (order.what(), meant.targets.title(), meant.targets.words());
+    ensure!(
+        others.is_empty(),
+        "{what} for {title} was ordered before, without {}, and is not {}. Without that, `make {} \
+         {words}` goes on with it; `make update-cancel {words}` ends it, and then the next may have it",
+        others.join(" "),
+        if order.ended.is_some() { "cleared away" } else { "over" },
+        order.verb()
+    );
+    say(&format!("going on     with {what} for {title}, which was ordered before"));
+    Ok(order)
 }
 
 /// Writes an order down.
@@ -504,7 +587,8 @@ fn begin(
     limits: Limits,
 ) -> Result<Order> {
     let Way { bucket, role, timeout, allow_downgrade } = way;
-    let limits = Limits { timeout_minutes: timeout, allow_downgrade, ..limits };
+    let timeout_minutes = timeout.unwrap_or(limits.timeout_minutes);
+    let limits = Limits { timeout_minutes, allow_downgrade, ..limits };
     let order = Order::new(meant.targets.clone(), content, place, bucket, role, limits)?;
     orders.begin(&order, content)?;
     Ok(order)

@@ -483,9 +483,77 @@ fn nothing_goes_into_a_strangers_store() {
     let found = ("head-bucket", Fault::Answer(""));
     let no_object = ("head-object", Fault::Error(404, "404", "Not Found"));
     refused("head-object", std::slice::from_ref(&found), update());
-    refused("put-object", &[found, no_object], update());
+    refused("put-object", &[found.clone(), no_object.clone()], update());
+    // Nothing was made for it, so that another store may be named.
+    assert!(place.is_clear());
+    let put = ("put-object", Fault::Answer(""));
+    let stops = ("create-stream", Fault::Error(403, "AccessDenied", "no"));
+    for (operation, fault) in [found, no_object, put, stops] {
+        place.bed.fault(operation, fault, 1);
+    }
+    place.interrupted(update());
     refused("delete-object", &[], place.command("update-cancel", &[]));
     assert_eq!(place.objects(), 0);
+}
+
+/// An order that is not over is what it is: whoever asks for something else is told so, and is not
+/// led to take the one for the other.
+#[test]
+fn an_order_that_is_not_over_is_not_another_one() {
+    let place = Place::prepared("eu-central-2");
+    place.begin(&["--named"]);
+    let folder = place.bed.folder.path();
+    let signer = Signer::with_key(&folder.join("certs/signing/signing.key")).unwrap();
+    let sign = |version, name: &str| {
+        let image = fleet_tests::image(version, "nodemcu", 20_000);
+        Release::sign(image, &signer).unwrap().write(&folder.join(name)).unwrap();
+    };
+    sign([1, 2, 4], "other.release");
+    // Signed once more, which is another signature of the same image.
+    sign([1, 2, 3], "again.release");
+    let update = |more: &[&str]| {
+        let words = [&["update", "--named"], more].concat();
+        let mut command = place.thing(&words);
+        command.env("THING", "lamp");
+        command
+    };
+    let refused = |more: &[&str], asked: &str, state: &str| {
+        let refused = place.interrupted(update(more));
+        assert!(!refused.status.success(), "{asked}: {}", text(&refused));
+        says(&refused, &format!("was ordered before, without {asked}, and is not {state}"));
+        says(&refused, "`make update-cancel THING=lamp` ends it");
+    };
+    for (more, asked) in [
+        (&["--new-version", "1.2.4"][..], "VERSION=1.2.4"),
+        (&["--new-version", "1.2.3", "--board", "huzzah"], "VERSION=1.2.3 BOARD=huzzah"),
+        (&["--release", "other.release"], "RELEASE=other.release"),
+        (&["--bucket", "mine", "--role", "mine"], "BUCKET=mine ROLE=mine"),
+        (&["--rate", "1", "--timeout", "5"], "TIMEOUT=5 RATE=1"),
+        (&["--abort", "1", "--abort-after", "1"], "ABORT=1 ABORT_AFTER=1"),
+        (&["--allow-downgrade"], "DOWNGRADE=1"),
+    ] {
+        refused(more, asked, "over");
+    }
+    // What it has may be said again.
+    let bucket = ["--bucket", place.bucket.as_str(), "--role", &place.role, "--rate", "50"];
+    let limits = ["--timeout", "60", "--abort", "20", "--abort-after", "5"];
+    for more in [
+        &["--new-version", "1.2.3"][..],
+        &["--release", "again.release"],
+        &bucket,
+        &limits,
+    ] {
+        let goes_on = place.interrupted(update(more));
+        says(&goes_on, "going on     with version 1.2.3 for lamp");
+    }
+    // The job has ended well, and something of it is left.
+    place.bed.fault("describe-job", Fault::Answer(COMPLETED), 1);
+    place.bed.fault("delete-job", Fault::Error(403, "AccessDenied", "no"), 1);
+    assert!(!update(&[]).output().unwrap().status.success());
+    refused(&["--new-version", "1.2.4"], "VERSION=1.2.4", "cleared away");
+    let done = update(&[]).output().unwrap();
+    says(&done, "done         1 updated on version 1.2.3");
+    assert!(place.is_clear());
 }
 
 #[test]

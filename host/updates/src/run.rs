@@ -224,12 +224,16 @@ impl Update<'_> {
                 seen.object = Some(self.store(order, "head-object", &[key])?);
             }
             Step::Upload => {
-                order.begun = true;
+                let begun = std::mem::replace(&mut order.begun, true);
                 self.orders.keep(order)?;
                 let image = self.orders.image(order);
                 let body = std::path::absolute(&image)?.display().to_string();
-                let put = self.store(order, "put-object", &[key, ("body", &body)])?;
-                ensure!(put, "there is no store {} any more", order.bucket);
+                let put = self.store(order, "put-object", &[key, ("body", &body)]);
+                if put.as_ref().is_err_and(Failure::is_denial) {
+                    // What was refused is not there: the next order may name another store.
+                    order.begun = begun;
+                }
+                ensure!(put?, "there is no store {} any more", order.bucket);
                 watcher.say(&format!("{} uploaded, {} bytes", order.file_kind(), order.size));
                 seen.object = Some(true);
             }
