@@ -12,12 +12,18 @@ fn root() -> PathBuf {
 
 /// `make`, as at a person's prompt and not as within `make test`.
 fn make(folder: &Path, arguments: &[&str]) -> String {
+    make_with(folder, &[], arguments)
+}
+
+/// The same in a shell with these variables.
+fn make_with(folder: &Path, variables: &[(&str, &str)], arguments: &[&str]) -> String {
     let mut make = Command::new("make");
     make.current_dir(folder).args(arguments);
     for variable in ["MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "MADE", "BOARD", "THING"]
     {
         make.env_remove(variable);
     }
+    make.envs(variables.iter().copied());
     let output = make.output().unwrap();
     let text = String::from_utf8_lossy(&[&*output.stdout, &output.stderr].concat()).into_owned();
     assert!(output.status.success(), "{arguments:?}: {text}");
@@ -30,13 +36,18 @@ fn told(arguments: &[&str]) -> String {
 }
 
 fn told_in(folder: &Path, arguments: &[&str]) -> String {
+    told_with(folder, &[], arguments)
+}
+
+fn told_with(folder: &Path, variables: &[(&str, &str)], arguments: &[&str]) -> String {
     let notes = tempfile::tempdir().unwrap();
     let (program, words) = (notes.path().join("thing"), notes.path().join("words"));
     let text = format!("#!/bin/sh\necho \"$*\" >>'{}'\n", words.display());
     files::write_program(&program, &text).unwrap();
     let program = format!("THING_PROGRAM={}", program.display());
     // Nothing is built: the programs are there.
-    make(folder, &[&["MADE=programs", "CARGO=false", &program], arguments].concat());
+    let arguments = [&["MADE=programs", "CARGO=false", &program], arguments].concat();
+    make_with(folder, variables, &arguments);
     fs::read_to_string(words).unwrap()
 }
 
@@ -51,6 +62,30 @@ fn a_version_that_has_a_release_is_not_built() {
     assert!(calls[1].ends_with(" --new-version 1.0.0 --allow-downgrade"), "{words}");
     let words = told(&["update", "THING=lamp", "RELEASE=a.release"]);
     assert!(words.ends_with(" --release a.release\n"), "{words}");
+}
+
+/// Two that were said are both handed on, and refused there. What the shell sets by itself is none.
+#[test]
+fn which_things_are_meant_is_said_behind_make() {
+    let in_shell = |variables: &[(&str, &str)], arguments: &[&str]| {
+        let words = told_with(&root(), variables, arguments);
+        let update = words.lines().last().unwrap();
+        update.split_once(" --board").unwrap().0.split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    let shell = [("GROUP", "users"), ("FLEET", "list.csv")];
+    for (variables, arguments, words) in [
+        (&[][..], &["THING=a", "GROUP=g"][..], "update --named --group g"),
+        (&[], &["GROUP=g", "FLEET=f"], "update --group g --fleet f"),
+        (&[], &["THING=a", "FLEET=f"], "update --named --fleet f"),
+        (&[], &["GROUP=g", "CLOUD=aws"], "update --group g --cloud aws"),
+        (&[], &[], "update"),
+        (&shell, &[], "update"),
+        (&shell, &["THING=a"], "update --named"),
+        (&[("THING", "a")], &[], "update --named"),
+        (&[("THING", "a")], &["GROUP=g"], "update --group g"),
+    ] {
+        assert_eq!(in_shell(variables, &[&["update"], arguments].concat()), words);
+    }
 }
 
 /// Of an application nobody knows what it reports.
@@ -107,6 +142,9 @@ fn an_application_s_files_are_looked_for_in_its_folder() {
         let words = told_in(&folder, arguments);
         assert!(words.contains(&format!(" {file}")), "{file}: {words}");
     }
+    // One of the shell's is not said by being handed on.
+    let words = told_with(&folder, &[("FLEET", "things.csv")], &["update", "THING=a"]);
+    assert!(!words.contains("--fleet"), "{words}");
     // Where releases lie is said so that it can be said back.
     let words = told_in(&folder, &["update", "THING=a", "VERSION=1.0.0"]);
     let releases = root().join("target/releases").display().to_string();

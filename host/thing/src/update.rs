@@ -56,10 +56,10 @@ pub struct Which {
     #[arg(long)]
     named: bool,
     /// All things of this thing group
-    #[arg(long, conflicts_with_all = ["named", "fleet"])]
+    #[arg(long)]
     group: Option<String>,
     /// All things of this list: a CSV file with a header and a column `thing`
-    #[arg(long, conflicts_with = "named")]
+    #[arg(long)]
     fleet: Option<PathBuf>,
     /// Where they are; if nobody says, a thing that `make run` runs is there, and others on AWS
     #[arg(long)]
@@ -238,6 +238,14 @@ struct Meant {
 
 impl Which {
     fn meant(&self, context: &Context) -> Result<Meant> {
+        let said = [
+            (self.named, "THING="),
+            (self.group.is_some(), "GROUP="),
+            (self.fleet.is_some(), "FLEET="),
+        ];
+        let said: Vec<&str> =
+            said.into_iter().filter(|(is_said, _)| *is_said).map(|(_, name)| name).collect();
+        ensure!(said.len() < 2, "{} are both there: say only whom you mean", said.join(" and "));
         let running = Running::find(&context.settings.state).ok();
         let targets = if let Some(group) = &self.group {
             Targets::Group(group.clone())
@@ -249,9 +257,9 @@ impl Which {
             Targets::Thing(context.folder()?.thing().to_owned())
         } else {
             let running = running.as_ref().context(
-                "update what? Name a thing on AWS by THING=…, a group by GROUP=…, a list by FLEET=…; \
-                 or start `make run BOARD=nodemcu` in another terminal, whose board is meant if \
-                 nobody is named",
+                "update what? Name a thing on AWS by THING=…, a group by GROUP=…, a list by FLEET=…, \
+                 behind `make`; or start `make run BOARD=nodemcu` in another terminal, whose board is \
+                 meant if nobody is named",
             )?;
             Targets::Thing(running.thing.clone())
         };

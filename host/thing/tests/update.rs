@@ -537,12 +537,8 @@ fn an_order_that_is_not_over_is_not_another_one() {
     // What it has may be said again.
     let bucket = ["--bucket", place.bucket.as_str(), "--role", &place.role, "--rate", "50"];
     let limits = ["--timeout", "60", "--abort", "20", "--abort-after", "5"];
-    for more in [
-        &["--new-version", "1.2.3"][..],
-        &["--release", "again.release"],
-        &bucket,
-        &limits,
-    ] {
+    for more in [&["--new-version", "1.2.3"][..], &["--release", "again.release"], &bucket, &limits]
+    {
         let goes_on = place.interrupted(update(more));
         says(&goes_on, "going on     with version 1.2.3 for lamp");
     }
@@ -569,6 +565,18 @@ fn what_cannot_be_is_told_before_anything_is_made() {
         let refused = place.update(more);
         assert!(!refused.status.success());
         says(&refused, wanted);
+    }
+    // A thing of a group, or the whole group: the wider one may be the last that was meant.
+    for (which, wanted) in [
+        (&["--named", "--group", "lamps"][..], "THING= and GROUP= are both there"),
+        (&["--named", "--fleet", "things.csv"], "THING= and FLEET= are both there"),
+        (&["--group", "lamps", "--fleet", "things.csv"], "GROUP= and FLEET= are both there"),
+    ] {
+        for verb in ["update-version", "update", "update-identity", "update-cancel"] {
+            let refused = place.thing(&[&[verb][..], which].concat()).output().unwrap();
+            assert!(!refused.status.success(), "{verb}");
+            says(&refused, wanted);
+        }
     }
     let mut nobody = place.command("update", &[]);
     let refused = nobody.env("THING", "nobody").output().unwrap();
