@@ -263,11 +263,35 @@ impl Which {
             )?;
             Targets::Thing(running.thing.clone())
         };
-        let here = running.as_ref().is_some_and(
-            |running| matches!(&targets, Targets::Thing(name) if *name == running.thing),
-        );
-        let cloud = self.cloud.unwrap_or(if here { CloudName::Local } else { CloudName::Aws });
+        let cloud = self.cloud.unwrap_or_else(|| usual_cloud(&targets, running.as_ref()));
         Ok(Meant { targets, cloud, running })
+    }
+}
+
+/// Where things are if nobody says.
+fn usual_cloud(targets: &Targets, running: Option<&Running>) -> CloudName {
+    match (targets, running) {
+        (Targets::Thing(name), Some(running)) if *name == running.thing => CloudName::Local,
+        _ => CloudName::Aws,
+    }
+}
+
+/// How a person names things, and their cloud where a command would choose the other.
+fn words(targets: &Targets, cloud: CloudName, running: Option<&Running>) -> String {
+    let mut words = targets.words();
+    if cloud != usual_cloud(targets, running) {
+        words.push_str(match cloud {
+            CloudName::Aws => " CLOUD=aws",
+            CloudName::Local => " CLOUD=local",
+        });
+    }
+    words
+}
+
+impl Meant {
+    /// How a person names them.
+    fn words(&self) -> String {
+        words(&self.targets, self.cloud, self.running.as_ref())
     }
 }
 
@@ -561,7 +585,7 @@ fn find(orders: &Orders, meant: &Meant, identity: bool) -> Result<Option<Order>>
         return Ok(None);
     };
     let title = meant.targets.title();
-    let words = meant.targets.words();
+    let words = meant.words();
     ensure!(
         order.identity == identity,
         "{} for {title} was ordered before and is not over: `make {} {words}` goes on with it",
@@ -573,7 +597,7 @@ fn find(orders: &Orders, meant: &Meant, identity: bool) -> Result<Option<Order>>
 
 /// Goes on with an order that is not over, unless the person asks for something else than it has.
 fn go_on(order: Order, meant: &Meant, others: &[String]) -> Result<Order> {
-    let (what, title, words) = (order.what(), meant.targets.title(), meant.targets.words());
+    let (what, title, words) = (order.what(), meant.targets.title(), meant.words());
     ensure!(
         others.is_empty(),
         "{what} for {title} was ordered before, without {}, and is not {}. Without that, `make {} \
@@ -614,7 +638,7 @@ fn follow(
     let brought = if order.identity { opened.orders.content(&order)? } else { Vec::new() };
     let standing = match opened.run(&mut order, Goal::Update, interrupt)? {
         End::Left => {
-            let (verb, words) = (order.verb(), meant.targets.words());
+            let (verb, words) = (order.verb(), meant.words());
             return output::line(format!(
                 "\nthe update goes on without you: `make {verb} {words}` follows it again, `make \
                  update-status` shows it, `make update-cancel {words}` calls it off"
@@ -672,14 +696,14 @@ fn note_topics(folder: &ThingFolder, identity: &identity::Identity<'_>) -> Resul
 /// Shows the updates that are not over.
 pub fn status(context: &Context, account: provision::Account) -> Result<()> {
     let mut any = false;
-    let local_runs = Running::find(&context.settings.state).is_ok();
+    let running = Running::find(&context.settings.state).ok();
     for cloud in [CloudName::Local, CloudName::Aws] {
         let all = orders(cloud, &context.things, &context.settings).all()?;
         if all.is_empty() {
             continue;
         }
         any = true;
-        if cloud == CloudName::Local && !local_runs {
+        if cloud == CloudName::Local && running.is_none() {
             for order in all {
                 let title = order.targets.title();
                 say(&format!("{title}: {}, goes on with the next `make run`", order.what()));
@@ -688,22 +712,18 @@ pub fn status(context: &Context, account: provision::Account) -> Result<()> {
         }
         let mut opened = Opened::open(context, cloud, account.clone())?;
         for order in all {
-            let title = order.targets.title();
+            let (title, what, verb) = (order.targets.title(), order.what(), order.verb());
+            let words = words(&order.targets, cloud, running.as_ref());
             match opened.update().standing(&order)? {
                 None if order.had_job() && order.ended.is_none() => say(&format!(
-                    "{title}: {}, somebody else has deleted its job: `make {} {}` clears the rest away",
-                    order.what(),
-                    order.verb(),
-                    order.targets.words()
+                    "{title}: {what}, somebody else has deleted its job: `make {verb} {words}` clears \
+                     the rest away"
                 )),
                 None => say(&format!(
-                    "{title}: {}, not begun or not cleared away: `make {} {}` goes on",
-                    order.what(),
-                    order.verb(),
-                    order.targets.words()
+                    "{title}: {what}, not begun or not cleared away: `make {verb} {words}` goes on"
                 )),
                 Some(standing) => {
-                    say(&format!("{title}: {}, {}", order.what(), standing.line()));
+                    say(&format!("{title}: {what}, {}", standing.line()));
                     for thing in &standing.things {
                         say(&format!("  {}", thing.line()));
                     }

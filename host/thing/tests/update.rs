@@ -403,6 +403,27 @@ fn a_role_may_have_a_path() {
     }
 }
 
+/// What `make run` runs is at the local cloud, unless somebody says where it is.
+#[test]
+fn what_is_said_to_do_next_is_about_the_same_cloud() {
+    let place = Place::prepared("ap-northeast-2");
+    let state = place.bed.folder.path().join("target/thing");
+    std::fs::create_dir_all(&state).unwrap();
+    let running = serde_json::json!({
+        "process": std::process::id(), "operator_port": 1, "certs": "certs/local", "thing": "lamp",
+        "topics": Topics::default(), "board": "nodemcu", "board_runs": true,
+    });
+    std::fs::write(state.join("cloud.json"), running.to_string()).unwrap();
+    let begun = place.begin(&["--named", "--cloud", "aws"]);
+    says(&begun, "`make update THING=lamp CLOUD=aws` follows it again");
+    says(&begun, "`make update-cancel THING=lamp CLOUD=aws` calls it off");
+    place.bed.fault("describe-job", Fault::Error(404, "ResourceNotFoundException", "no"), 1);
+    let status = place.thing(&["update-status"]).output().unwrap();
+    says(&status, "`make update THING=lamp CLOUD=aws` clears the rest away");
+    let done = place.command("update-cancel", &["--cloud", "aws"]).output().unwrap();
+    assert!(done.status.success() && place.is_clear(), "{}", text(&done));
+}
+
 /// Which AWS does over some time: its own answers first, then none.
 #[test]
 fn a_job_that_somebody_deleted_is_not_made_again() {
