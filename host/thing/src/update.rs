@@ -713,6 +713,14 @@ pub fn status(context: &Context, account: provision::Account) -> Result<()> {
         let mut opened = Opened::open(context, cloud, account.clone())?;
         for order in all {
             let (title, what, verb) = (order.targets.title(), order.what(), order.verb());
+            if !order.is_of(&opened.place) {
+                let (account, region) = (&order.account, &order.region);
+                say(&format!(
+                    "{title}: {what}, ordered in account {account}, region {region}: AWS_PROFILE=… and \
+                     AWS_REGION=… choose it"
+                ));
+                continue;
+            }
             let words = words(&order.targets, cloud, running.as_ref());
             match opened.update().standing(&order)? {
                 None if order.had_job() && order.ended.is_none() => say(&format!(

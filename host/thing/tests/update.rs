@@ -403,6 +403,30 @@ fn a_role_may_have_a_path() {
     }
 }
 
+/// One that cannot be looked at from here hides no other.
+#[test]
+fn updates_of_other_regions_and_accounts_are_named() {
+    let place = Place::prepared("ap-northeast-3");
+    place.begin(&["--named"]);
+    let orders = place.bed.folder.path().join("certs/updates");
+    let order = std::fs::read_to_string(orders.join("thing-lamp.json")).unwrap();
+    for (thing, own, others) in
+        [("attic", place.region, "eu-west-1"), ("barn", "\"123456789012\"", "\"210987654321\"")]
+    {
+        let order = order.replace("lamp", thing).replace(own, others);
+        std::fs::write(orders.join(format!("thing-{thing}.json")), order).unwrap();
+    }
+    let status = place.thing(&["update-status"]).output().unwrap();
+    assert!(status.status.success(), "{}", text(&status));
+    for line in [
+        "attic: version 1.2.3, ordered in account 123456789012, region eu-west-1: AWS_PROFILE=",
+        "barn: version 1.2.3, ordered in account 210987654321, region ap-northeast-3: ",
+        "lamp: version 1.2.3, 1 waiting",
+    ] {
+        says(&status, line);
+    }
+}
+
 /// What `make run` runs is at the local cloud, unless somebody says where it is.
 #[test]
 fn what_is_said_to_do_next_is_about_the_same_cloud() {

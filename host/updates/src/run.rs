@@ -74,7 +74,7 @@ impl Update<'_> {
     }
 
     fn check_place(&self, order: &Order) -> Result<()> {
-        if order.account != self.place.account || order.region != self.place.region {
+        if !order.is_of(self.place) {
             bail!(
                 "this update was ordered in account {}, region {}, and you are in account {}, region \
                  {}: choose the right one by AWS_PROFILE=… and AWS_REGION=…",
