@@ -35,6 +35,7 @@ use crate::provision::{self, say};
 use crate::release::{self, KeyArguments};
 use crate::run;
 use crate::smoke;
+use crate::trust::{self, Device};
 
 /// How long to wait before a job on AWS is looked at again, and one of the local cloud.
 const AWS_PAUSE: Duration = Duration::from_secs(5);
@@ -203,6 +204,8 @@ pub struct VersionArguments {
     which: Which,
     #[command(flatten)]
     image: ImageArguments,
+    #[command(flatten)]
+    key: KeyArguments,
 }
 
 #[derive(clap::Args)]
@@ -293,6 +296,43 @@ impl Meant {
     fn words(&self) -> String {
         words(&self.targets, self.cloud, self.running.as_ref())
     }
+
+    /// The things, as far as they have names here.
+    fn things(&self) -> Vec<&str> {
+        match &self.targets {
+            Targets::Thing(name) => vec![name],
+            Targets::Fleet { things, .. } => things.iter().map(String::as_str).collect(),
+            Targets::Group(_) => Vec::new(),
+        }
+    }
+
+    /// Their devices.
+    fn devices(&self, context: &Context) -> Vec<Device> {
+        let device = |thing: &str| {
+            let folder = ThingFolder::new(&context.things, thing).ok()?;
+            let named = if self.cloud == CloudName::Aws || folder.exists() {
+                "name the key under [update] in config.toml, "
+            } else {
+                ""
+            };
+            let (identity, remedy) = match (self.cloud, &self.running) {
+                (CloudName::Aws, _) => (
+                    folder.identity(),
+                    format!(
+                        "{named}`make identity THING={thing}` makes an identity that has it, `make \
+                         flash-identity THING={thing}` writes that by the cable"
+                    ),
+                ),
+                (CloudName::Local, Some(running)) if running.thing == thing => (
+                    run::identity_given(&context.settings.state),
+                    format!("{named}start `make run` anew"),
+                ),
+                (CloudName::Local, _) => return None,
+            };
+            Some(Device { thing: thing.to_owned(), identity, remedy })
+        };
+        self.things().into_iter().filter_map(device).collect()
+    }
 }
 
 /// Where updates of this cloud are written down.
@@ -366,21 +406,26 @@ impl Opened<'_> {
 /// Says which version has to be built and signed before the update: none when a release is named, the
 /// version has one, or an update of these things is not over yet.
 pub fn next_version(context: &Context, arguments: &VersionArguments) -> Result<()> {
-    let VersionArguments { which, image } = arguments;
+    let VersionArguments { which, image, key } = arguments;
     let meant = which.meant(context)?;
     check_board(&meant, &image.board)?;
     let orders = orders(meant.cloud, &context.things, &context.settings);
     if image.release.is_some() || orders.find(&meant.targets)?.is_some() {
         return Ok(());
     }
-    let Some(version) = image.new_version else { return output::line(image.next()) };
-    let released = release::file(&image.releases, &image.board, version);
-    if released.try_exists()? {
-        // Standard output is for the version alone.
-        eprintln!("{} is there: it goes as it is, and nothing is built", released.display());
-        return Ok(());
+    // Standard output is for the version alone.
+    if let Some(version) = image.new_version {
+        let released = release::file(&image.releases, &image.board, version);
+        if released.try_exists()? {
+            eprintln!("{} is there: it goes as it is, and nothing is built", released.display());
+            return Ok(());
+        }
     }
-    output::line(version)
+    // It takes minutes until the release is there, which is looked at more closely.
+    let trusted = key.trusted(context, &meant.things())?;
+    let keys: Vec<PublicKey> = trusted.into_iter().map(|trusted| trusted.key).collect();
+    trust::check(&meant.devices(context), &keys, &|_| ())?;
+    output::line(image.new_version.unwrap_or_else(|| image.next()))
 }
 
 impl ImageArguments {
@@ -469,10 +514,9 @@ pub fn update(context: &Context, arguments: Arguments) -> Result<()> {
         }
         None => {
             let release = arguments.image.read()?;
-            let public = arguments.key.public(&context.things);
-            release.verify(&PublicKey::read(&public)?).with_context(|| {
-                format!("devices that trust {} would refuse this release", public.display())
-            })?;
+            let trusted = arguments.key.trusted(context, &meant.things())?;
+            let signer = release::signed_by(&release, &trusted)?;
+            trust::check(&meant.devices(context), std::slice::from_ref(&signer.key), &say)?;
             let (content, limits) = (Content::Firmware(&release), arguments.rollout.limits());
             let order = begin(&opened, &meant, content, arguments.way, limits)?;
             say(&format!("image        {}", release.summary()));
@@ -501,7 +545,10 @@ pub fn update_identity(mut context: Context, arguments: IdentityArguments) -> Re
             go_on(order, &meant, &others)?
         }
         None => {
-            let signer = arguments.key.signer(&context.things, arguments.signer.as_deref())?;
+            let (key, command) = (&arguments.key, arguments.signer.as_deref());
+            let signer = key.signer(&context, &[thing], command)?;
+            // The one that it has, before the next takes its place here.
+            trust::check(&meant.devices(&context), &signer.keys(), &say)?;
             let file = match meant.cloud {
                 CloudName::Aws => written_identity(context)?,
                 CloudName::Local => local_identity(context, &meant)?,

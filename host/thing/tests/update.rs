@@ -16,7 +16,7 @@ use aws_stand_in::{Bed, Fault, quick_aws};
 use certificates::{Authority, KeyKind, LeafRequest, Validity};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use releases::{Release, Signer};
+use releases::{PublicKey, Release, Signer};
 use serde_json::Value;
 use things::folder::ThingFolder;
 use things::topics::Topics;
@@ -312,13 +312,17 @@ fn an_identity_goes_to_its_thing_and_is_cleared_away() {
     let keyless = place.command("update-identity", &[]).output().unwrap();
     says(&keyless, "name one under [update] in config.toml");
     config("[update]\nkeys = [\"certs/signing/signing.pub\"]\n");
+    // A device that takes no updates takes no identity either: its first one with a key comes by cable.
+    let refused = place.interrupted(place.command("update-identity", &[]));
+    says(&refused, "lamp would not take it: its identity (certs/lamp/identity.bin) names no key");
+    assert!(place.thing(&["identity"]).env("THING", "lamp").output().unwrap().status.success());
     let group = place.command_of(&["--group", "lamps"], "update-identity", &[]).output().unwrap();
     says(&group, "an identity is one thing's own");
     assert!(place.is_clear());
 
     let begun = text(&place.interrupted(place.command("update-identity", &[])));
     for line in [
-        "identity     of lamp, number 2, ",
+        "identity     of lamp, number 3, ",
         "identity uploaded, ",
         "update-identity THING=lamp` follows",
     ] {
@@ -347,7 +351,7 @@ fn an_identity_goes_to_its_thing_and_is_cleared_away() {
     place.bed.fault("describe-job", Fault::Answer(COMPLETED), 1);
     let done = place.command("update-identity", &[]).output().unwrap();
     assert!(done.status.success(), "{}", text(&done));
-    says(&done, "done         1 updated on identity 2");
+    says(&done, "done         1 updated on identity 3");
     says(&done, "`make provision THING=lamp` ends that");
     assert!(lamp.has_proved(&Topics::default()));
     assert_eq!(std::fs::read(lamp.proved()).unwrap(), credential.chain[0].as_ref());
@@ -425,6 +429,57 @@ fn updates_of_other_regions_and_accounts_are_named() {
     ] {
         says(&status, line);
     }
+}
+
+/// A release is for whoever trusts its key, which is known here of things that have their identity from
+/// here. Nobody is waited for who would not take it.
+#[test]
+fn while_the_key_is_changed_a_release_of_either_goes_to_those_that_trust_it() {
+    let place = Place::prepared("eu-south-2");
+    let folder = place.bed.folder.path();
+    std::fs::rename(folder.join("certs/signing"), folder.join("before")).unwrap();
+    releases::make_key(&folder.join("certs/signing")).unwrap();
+    let key = |file: &str| *PublicKey::read(&folder.join(file)).unwrap().point();
+    let [old, new] = ["before/signing.pub", "certs/signing/signing.pub"].map(key);
+    std::fs::create_dir_all(folder.join("certs/lamp")).unwrap();
+    let given = |keys: &[&[u8; 64]]| {
+        let certificate = [&[0x30, 0x82, 2, 0, 0x30][..], &[7; 511]].concat();
+        let secret = [&[0x30, 45, 2, 1, 1, 4, 32][..], &[9; 32], &[0xA0, 6], &[1; 6]].concat();
+        let mut identity = identity::Identity::new("x-ats.iot.test", &certificate, &secret);
+        identity.update_keys = keys.to_vec();
+        let region = identity.encode_region().unwrap();
+        std::fs::write(folder.join("certs/lamp/identity.bin"), region).unwrap();
+    };
+    let version = || {
+        let words = ["update-version", "--named", "--new-version", "1.2.4"];
+        place.thing(&words).env("THING", "lamp").output().unwrap()
+    };
+    let refused = |wanted: &str| {
+        let refused = place.begin(&["--named"]);
+        assert!(!refused.status.success(), "{}", text(&refused));
+        says(&refused, wanted);
+        assert!(place.is_clear());
+    };
+    refused("devices that trust certs/signing/signing.pub would refuse this release");
+    let both = "[update]\nkeys = [\"before/signing.pub\", \"certs/signing/signing.pub\"]\n";
+    std::fs::write(folder.join("config.toml"), both).unwrap();
+    // Told before minutes of building, too, where none of the keys would do.
+    given(&[]);
+    refused("lamp would not take it: its identity (certs/lamp/identity.bin) names no key");
+    says(
+        &version(),
+        "names no key for updates: name the key under [update] in config.toml, `make ",
+    );
+    given(&[&new]);
+    refused("names other keys for updates");
+    assert_eq!(version().stdout, b"1.2.4\n");
+    given(&[&old, &new]);
+    let info = place.thing(&["release-info", &place.release.display().to_string()]);
+    says(&{ info }.output().unwrap(), "signed by the key of before/signing.pub");
+    let begun = place.begin(&["--named"]);
+    says(&begun, "the update goes on without you");
+    let done = place.command("update-cancel", &[]).output().unwrap();
+    assert!(done.status.success() && place.is_clear(), "{}", text(&done));
 }
 
 /// What `make run` runs is at the local cloud, unless somebody says where it is.
