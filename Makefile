@@ -462,7 +462,8 @@ said_thing = $(if $(said_group)$(said_fleet),$(call said,THING),$(filter-out fil
 update_of = $(if $(said_thing),--named) $(if $(said_group),--group '$(said_group)') $(if $(said_fleet),--fleet '$(said_fleet)') \
 	$(if $(CLOUD),--cloud $(CLOUD))
 update_places = $(if $(BUCKET),--bucket '$(BUCKET)') $(if $(ROLE),--role '$(ROLE)')
-update_image = --board $(CHIP_BOARD) --image $(IMAGE) --releases '$(releases)' $(if $(RELEASE),--release '$(RELEASE)')
+update_image = --board $(CHIP_BOARD) --image $(IMAGE) --releases '$(releases)' $(if $(RELEASE),--release '$(RELEASE)') \
+	$(if $(radio),,--no-radio $(if $(call said,RADIO),meant,missing))
 
 update: tools ## new firmware over the air for THING, GROUP or FLEET=things.csv, or for what `make run` runs [VERSION=] [RELEASE=file] [RATE=] [ABORT=] [TIMEOUT=]
 	@set -e; version=$$($(THING_TOOL) update-version $(update_of) $(update_image) $(if $(FIRMWARE_VERSION),--new-version $(FIRMWARE_VERSION))); \

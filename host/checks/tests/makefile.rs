@@ -60,7 +60,7 @@ fn a_version_that_has_a_release_is_not_built() {
     assert!(calls[0].starts_with("update-version --named "), "{words}");
     assert!(calls[1].starts_with("update --named "), "{words}");
     assert!(calls[1].ends_with(" --new-version 1.0.0 --allow-downgrade"), "{words}");
-    let words = told(&["update", "THING=lamp", "RELEASE=a.release"]);
+    let words = told(&["update", "THING=lamp", "RELEASE=a.release", "RADIO=1"]);
     assert!(words.ends_with(" --release a.release\n"), "{words}");
 }
 
@@ -85,6 +85,24 @@ fn which_things_are_meant_is_said_behind_make() {
         (&[("THING", "a")], &["GROUP=g"], "update --group g"),
     ] {
         assert_eq!(in_shell(variables, &[&["update"], arguments].concat()), words);
+    }
+}
+
+#[test]
+fn a_firmware_without_the_radio_is_meant_only_if_somebody_says_so() {
+    for (variables, arguments, words) in [
+        (&[][..], &["ESP8266_SDK=/sdk"][..], None),
+        (&[], &["RADIO=1"], None),
+        (&[], &["ESP8266_SDK="], Some("missing")),
+        (&[("RADIO", "0")], &["ESP8266_SDK=/sdk"], Some("missing")),
+        (&[], &["ESP8266_SDK=/sdk", "RADIO=0"], Some("meant")),
+    ] {
+        let told = told_with(&root(), variables, &[&["update"], arguments].concat());
+        assert_eq!(told.lines().count(), 2, "{told}");
+        for call in told.lines() {
+            let said = call.split_once(" --no-radio ").map(|(_, more)| more.split(' ').next());
+            assert_eq!(said.flatten(), words, "{arguments:?}: {call}");
+        }
     }
 }
 

@@ -192,6 +192,18 @@ pub struct ImageArguments {
     /// Folder of the releases
     #[arg(long, default_value = "target/releases")]
     releases: PathBuf,
+    /// What is built here has no radio, and why
+    #[arg(long)]
+    no_radio: Option<NoRadio>,
+}
+
+/// Why a firmware has no radio
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum NoRadio {
+    /// Nobody has fetched its libraries
+    Missing,
+    /// The person says so
+    Meant,
 }
 
 fn version(text: &str) -> Result<Version, String> {
@@ -422,6 +434,7 @@ pub fn next_version(context: &Context, arguments: &VersionArguments) -> Result<(
         }
     }
     // It takes minutes until the release is there, which is looked at more closely.
+    image.check_radio(&meant, image.no_radio.is_none(), "what would be built here")?;
     let trusted = key.trusted(context, &meant.things())?;
     let keys: Vec<PublicKey> = trusted.into_iter().map(|trusted| trusted.key).collect();
     trust::check(&meant.devices(context), &keys, &|_| ())?;
@@ -429,6 +442,17 @@ pub fn next_version(context: &Context, arguments: &VersionArguments) -> Result<(
 }
 
 impl ImageArguments {
+    /// Things on AWS are real ones, which nobody hears of again while such a firmware is on trial.
+    fn check_radio(&self, meant: &Meant, has_radio: bool, what: &str) -> Result<()> {
+        ensure!(
+            has_radio || meant.cloud == CloudName::Local || self.no_radio == Some(NoRadio::Meant),
+            "{what} has no Wi-Fi, so a real board would be off line with it until it comes back to the \
+             old one: `make sdk` fetches the radio's libraries for the next; RADIO=0 behind `make` says \
+             that it is meant so"
+        );
+        Ok(())
+    }
+
     /// The version behind the newest that is known: of the releases, of the image that was made last,
     /// and of a firmware that is built without a version.
     fn next(&self) -> Version {
@@ -514,6 +538,11 @@ pub fn update(context: &Context, arguments: Arguments) -> Result<()> {
         }
         None => {
             let release = arguments.image.read()?;
+            arguments.image.check_radio(
+                &meant,
+                releases::has_radio(release.image()),
+                "this release",
+            )?;
             let trusted = arguments.key.trusted(context, &meant.things())?;
             let signer = release::signed_by(&release, &trusted)?;
             trust::check(&meant.devices(context), std::slice::from_ref(&signer.key), &say)?;

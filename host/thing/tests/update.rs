@@ -435,7 +435,7 @@ fn updates_of_other_regions_and_accounts_are_named() {
 /// here. Nobody is waited for who would not take it.
 #[test]
 fn while_the_key_is_changed_a_release_of_either_goes_to_those_that_trust_it() {
-    let place = Place::prepared("eu-south-2");
+    let place = Place::prepared("af-south-1");
     let folder = place.bed.folder.path();
     std::fs::rename(folder.join("certs/signing"), folder.join("before")).unwrap();
     releases::make_key(&folder.join("certs/signing")).unwrap();
@@ -600,7 +600,7 @@ fn nothing_goes_into_a_strangers_store() {
 /// led to take the one for the other.
 #[test]
 fn an_order_that_is_not_over_is_not_another_one() {
-    let place = Place::prepared("eu-central-2");
+    let place = Place::prepared("us-west-1");
     place.begin(&["--named"]);
     let folder = place.bed.folder.path();
     let signer = Signer::with_key(&folder.join("certs/signing/signing.key")).unwrap();
@@ -682,6 +682,42 @@ fn what_cannot_be_is_told_before_anything_is_made() {
     let refused = nobody.env("THING", "nobody").output().unwrap();
     says(&refused, "there is no thing nobody in this account");
     assert_eq!((place.objects(), place.bed.streams().len()), (0, 0));
+}
+
+/// A real board has no network without it, and things on AWS are real ones.
+#[test]
+fn a_firmware_without_the_radio_goes_to_aws_only_if_that_is_meant() {
+    let mut place = Place::prepared("ap-east-1");
+    let folder = place.bed.folder.path();
+    let signer = Signer::with_key(&folder.join("certs/signing/signing.key")).unwrap();
+    let mut image = fleet_tests::image([1, 2, 3], "nodemcu", 20_000);
+    image[1000..][..releases::WITHOUT_RADIO.len()]
+        .copy_from_slice(releases::WITHOUT_RADIO.as_bytes());
+    board::image::seal(&mut image).unwrap();
+    place.release = folder.join("target/releases/nodemcu-1.2.3.release");
+    std::fs::create_dir_all(folder.join("target/releases")).unwrap();
+    Release::sign(image, &signer).unwrap().write(&place.release).unwrap();
+    let version = |version: &str, more: &[&str]| {
+        let words = [&["update-version", "--named", "--new-version", version], more].concat();
+        place.thing(&words).env("THING", "lamp").output().unwrap()
+    };
+    let [missing, meant] = [["--no-radio", "missing"], ["--no-radio", "meant"]];
+    // What would be built here, of which nobody is to wait for the end.
+    says(&version("1.2.4", &missing), "what would be built here has no Wi-Fi");
+    assert_eq!(version("1.2.4", &[]).stdout, b"1.2.4\n");
+    assert_eq!(version("1.2.4", &meant).stdout, b"1.2.4\n");
+    // What is there, whatever would be built here.
+    for more in [&[][..], &missing] {
+        assert!(version("1.2.3", more).status.success());
+        let refused = place.interrupted(place.command("update", more));
+        assert!(!refused.status.success(), "{}", text(&refused));
+        says(&refused, "this release has no Wi-Fi");
+        assert!(place.is_clear());
+    }
+    let begun = place.interrupted(place.command("update", &meant));
+    says(&begun, "the update goes on without you");
+    let done = place.command("update-cancel", &[]).output().unwrap();
+    assert!(done.status.success() && place.is_clear(), "{}", text(&done));
 }
 
 /// What a fleet runs is there once, as its release: who goes back needs it as it was.
