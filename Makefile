@@ -453,11 +453,17 @@ release: image ## sign a board's image: one file in target/releases [BOARD=] [VE
 	@$(THING_TOOL) release --board $(CHIP_BOARD) --image $(IMAGE) --to '$(releases)' \
 		$(if $(SIGNER),--signer '$(subst ','\'',$(SIGNER))')
 
-# Which things: THING= counts when it was said, otherwise the one of `make run` is meant.
-update_of = $(if $(GROUP),--group '$(GROUP)',$(if $(FLEET),--fleet '$(FLEET)',$(if $(filter-out file,$(origin THING)),--named))) \
+# Which things: all that were said behind `make`, and the program refuses two. A group or a list only counts
+# there: tcsh gives every program a GROUP, the person's own. If nobody says, the one of `make run` is meant.
+said = $(filter command,$(origin $(1)))
+said_group = $(if $(call said,GROUP),$(GROUP))
+said_fleet = $(if $(call said,FLEET),$(FLEET))
+said_thing = $(if $(said_group)$(said_fleet),$(call said,THING),$(filter-out file,$(origin THING)))
+update_of = $(if $(said_thing),--named) $(if $(said_group),--group '$(said_group)') $(if $(said_fleet),--fleet '$(said_fleet)') \
 	$(if $(CLOUD),--cloud $(CLOUD))
 update_places = $(if $(BUCKET),--bucket '$(BUCKET)') $(if $(ROLE),--role '$(ROLE)')
-update_image = --board $(CHIP_BOARD) --image $(IMAGE) --releases '$(releases)' $(if $(RELEASE),--release '$(RELEASE)')
+update_image = --board $(CHIP_BOARD) --image $(IMAGE) --releases '$(releases)' $(if $(RELEASE),--release '$(RELEASE)') \
+	$(if $(radio),,--no-radio $(if $(call said,RADIO),meant,missing))
 
 update: tools ## new firmware over the air for THING, GROUP or FLEET=things.csv, or for what `make run` runs [VERSION=] [RELEASE=file] [RATE=] [ABORT=] [TIMEOUT=]
 	@set -e; version=$$($(THING_TOOL) update-version $(update_of) $(update_image) $(if $(FIRMWARE_VERSION),--new-version $(FIRMWARE_VERSION))); \

@@ -12,12 +12,18 @@ fn root() -> PathBuf {
 
 /// `make`, as at a person's prompt and not as within `make test`.
 fn make(folder: &Path, arguments: &[&str]) -> String {
+    make_with(folder, &[], arguments)
+}
+
+/// The same in a shell with these variables.
+fn make_with(folder: &Path, variables: &[(&str, &str)], arguments: &[&str]) -> String {
     let mut make = Command::new("make");
     make.current_dir(folder).args(arguments);
     for variable in ["MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "MADE", "BOARD", "THING"]
     {
         make.env_remove(variable);
     }
+    make.envs(variables.iter().copied());
     let output = make.output().unwrap();
     let text = String::from_utf8_lossy(&[&*output.stdout, &output.stderr].concat()).into_owned();
     assert!(output.status.success(), "{arguments:?}: {text}");
@@ -30,13 +36,18 @@ fn told(arguments: &[&str]) -> String {
 }
 
 fn told_in(folder: &Path, arguments: &[&str]) -> String {
+    told_with(folder, &[], arguments)
+}
+
+fn told_with(folder: &Path, variables: &[(&str, &str)], arguments: &[&str]) -> String {
     let notes = tempfile::tempdir().unwrap();
     let (program, words) = (notes.path().join("thing"), notes.path().join("words"));
     let text = format!("#!/bin/sh\necho \"$*\" >>'{}'\n", words.display());
     files::write_program(&program, &text).unwrap();
     let program = format!("THING_PROGRAM={}", program.display());
     // Nothing is built: the programs are there.
-    make(folder, &[&["MADE=programs", "CARGO=false", &program], arguments].concat());
+    let arguments = [&["MADE=programs", "CARGO=false", &program], arguments].concat();
+    make_with(folder, variables, &arguments);
     fs::read_to_string(words).unwrap()
 }
 
@@ -49,7 +60,7 @@ fn a_version_that_has_a_release_is_not_built() {
     assert!(calls[0].starts_with("update-version --named "), "{words}");
     assert!(calls[1].starts_with("update --named "), "{words}");
     assert!(calls[1].ends_with(" --new-version 1.0.0 --allow-downgrade"), "{words}");
-    let words = told(&["update", "THING=lamp", "RELEASE=a.release"]);
+    let words = told(&["update", "THING=lamp", "RELEASE=a.release", "RADIO=1"]);
     assert!(words.ends_with(" --release a.release\n"), "{words}");
 }
 
@@ -63,6 +74,48 @@ fn a_signer_sees_a_key_only_when_a_person_says_so() {
     assert!(told(&["SIGNER_SEES_KEY=0"]).ends_with(" --signer hsm 'a key'\n"));
     let said = told(&["SIGNER_SEES_KEY=1"]);
     assert!(said.ends_with(" --signer hsm 'a key' --signer-sees-key\n"), "{said}");
+}
+
+/// Two that were said are both handed on, and refused there. What the shell sets by itself is none.
+#[test]
+fn which_things_are_meant_is_said_behind_make() {
+    let in_shell = |variables: &[(&str, &str)], arguments: &[&str]| {
+        let words = told_with(&root(), variables, arguments);
+        let update = words.lines().last().unwrap();
+        update.split_once(" --board").unwrap().0.split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    let shell = [("GROUP", "users"), ("FLEET", "list.csv")];
+    for (variables, arguments, words) in [
+        (&[][..], &["THING=a", "GROUP=g"][..], "update --named --group g"),
+        (&[], &["GROUP=g", "FLEET=f"], "update --group g --fleet f"),
+        (&[], &["THING=a", "FLEET=f"], "update --named --fleet f"),
+        (&[], &["GROUP=g", "CLOUD=aws"], "update --group g --cloud aws"),
+        (&[], &[], "update"),
+        (&shell, &[], "update"),
+        (&shell, &["THING=a"], "update --named"),
+        (&[("THING", "a")], &[], "update --named"),
+        (&[("THING", "a")], &["GROUP=g"], "update --group g"),
+    ] {
+        assert_eq!(in_shell(variables, &[&["update"], arguments].concat()), words);
+    }
+}
+
+#[test]
+fn a_firmware_without_the_radio_is_meant_only_if_somebody_says_so() {
+    for (variables, arguments, words) in [
+        (&[][..], &["ESP8266_SDK=/sdk"][..], None),
+        (&[], &["RADIO=1"], None),
+        (&[], &["ESP8266_SDK="], Some("missing")),
+        (&[("RADIO", "0")], &["ESP8266_SDK=/sdk"], Some("missing")),
+        (&[], &["ESP8266_SDK=/sdk", "RADIO=0"], Some("meant")),
+    ] {
+        let told = told_with(&root(), variables, &[&["update"], arguments].concat());
+        assert_eq!(told.lines().count(), 2, "{told}");
+        for call in told.lines() {
+            let said = call.split_once(" --no-radio ").map(|(_, more)| more.split(' ').next());
+            assert_eq!(said.flatten(), words, "{arguments:?}: {call}");
+        }
+    }
 }
 
 /// Of an application nobody knows what it reports.
@@ -119,6 +172,9 @@ fn an_application_s_files_are_looked_for_in_its_folder() {
         let words = told_in(&folder, arguments);
         assert!(words.contains(&format!(" {file}")), "{file}: {words}");
     }
+    // One of the shell's is not said by being handed on.
+    let words = told_with(&folder, &[("FLEET", "things.csv")], &["update", "THING=a"]);
+    assert!(!words.contains("--fleet"), "{words}");
     // Where releases lie is said so that it can be said back.
     let words = told_in(&folder, &["update", "THING=a", "VERSION=1.0.0"]);
     let releases = root().join("target/releases").display().to_string();

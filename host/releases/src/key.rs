@@ -12,7 +12,8 @@ use process::files::{self, PUBLIC, SECRET};
 use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256};
 use ring::rand::SystemRandom;
 use ring::signature::{
-    ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, UnparsedPublicKey,
+    ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _,
+    UnparsedPublicKey,
 };
 use things::pem_file;
 
@@ -46,12 +47,16 @@ pub enum Signer {
     Command {
         /// The command.
         command: String,
-        /// The key that its signatures must be of.
-        public: PublicKey,
+        /// The keys of which one must have made its signatures.
+        keys: Vec<PublicKey>,
         /// Whether it may be given an identity, which has a device's private key in it.
         sees_keys: bool,
     },
 }
+
+/// What to do where there is no key.
+const NO_KEY: &str = "where devices trust one already, copy it from where it was made; else `make \
+                      signing-key` makes one";
 
 impl Signer {
     /// The key in a PEM file (PKCS #8).
@@ -61,7 +66,7 @@ impl Signer {
     pub fn with_key(file: &Path) -> Result<Self> {
         let name = file.display();
         let text = std::fs::read_to_string(file)
-            .with_context(|| format!("cannot read {name}: `make signing-key` makes one"))?;
+            .with_context(|| format!("cannot read {name}: {NO_KEY}"))?;
         let mode = std::fs::metadata(file)?.permissions().mode();
         ensure!(mode & 0o077 == 0, "others may read {name}: chmod 600 {name}");
         let pem = pem::parse(text).with_context(|| format!("{name} is no PEM file"))?;
@@ -72,6 +77,17 @@ impl Signer {
         )
         .map_err(|_| anyhow::anyhow!("{name} is no P-256 key in PKCS #8"))?;
         Ok(Self::Key(key))
+    }
+
+    /// The keys of which one's signatures are.
+    #[must_use]
+    pub fn keys(&self) -> Vec<PublicKey> {
+        match self {
+            Self::Key(key) => {
+                PublicKey::uncompressed(key.public_key().as_ref()).into_iter().collect()
+            }
+            Self::Command { keys, .. } => keys.clone(),
+        }
     }
 
     /// The signature of these bytes, in DER and base64, as job documents have it.
@@ -90,14 +106,15 @@ impl Signer {
                 let signature = signature.map_err(|_| anyhow::anyhow!("the key does not sign"))?;
                 Ok(signature.as_ref().to_vec())
             }
-            Self::Command { command, public, .. } => {
+            Self::Command { command, keys, .. } => {
                 let answer = ask(command, image)?;
                 let signature = STANDARD
                     .decode(answer.split_whitespace().collect::<String>())
                     .context("what the signer answered is no base64")?;
-                if !public.verifies(image, &signature) {
+                if !keys.iter().any(|key| key.verifies(image, &signature)) {
                     bail!(
-                        "what the signer answered is not the signature of this image by that key"
+                        "what the signer answered is not the signature of this image by a key that \
+                         devices trust"
                     );
                 }
                 Ok(signature)
@@ -139,11 +156,18 @@ impl PublicKey {
     /// When it is none of P-256.
     pub fn read(file: &Path) -> Result<Self> {
         let name = file.display();
-        let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {name}"))?;
+        let text = std::fs::read_to_string(file)
+            .with_context(|| format!("cannot read {name}: {NO_KEY}"))?;
         let pem = pem::parse(text).with_context(|| format!("{name} is no PEM file"))?;
         let point = pem_file::point(pem.contents())
             .with_context(|| format!("{name} is no public key on P-256"))?;
         Ok(Self { point })
+    }
+
+    /// The key of an uncompressed point.
+    fn uncompressed(point: &[u8]) -> Option<Self> {
+        let point = point.strip_prefix(&[4])?.try_into().ok()?;
+        Some(Self { point })
     }
 
     /// Its point, x and y.
@@ -193,10 +217,15 @@ mod tests {
         let image = vec![0x5A; 100_000];
         let quoted = file.display();
         let command = format!("openssl dgst -sha256 -sign '{quoted}' | base64");
-        let outside = Signer::Command { command, public: public.clone(), sees_keys: false };
+        // The key is being changed: both are trusted.
+        make_key(&folder.path().join("other")).unwrap();
+        let other = PublicKey::read(&folder.path().join("other/signing.pub")).unwrap();
+        let outside = Signer::Command { command, keys: vec![other, public.clone()], sees_keys: false };
         assert!(public.verifies(&image, &outside.sign(&image).unwrap()));
 
-        let signature = Signer::with_key(&file).unwrap().sign(&image).unwrap();
+        let own = Signer::with_key(&file).unwrap();
+        assert_eq!(own.keys(), std::slice::from_ref(&public));
+        let signature = own.sign(&image).unwrap();
         let [data, der] = ["image", "der"].map(|name| folder.path().join(name));
         std::fs::write(&data, &image).unwrap();
         std::fs::write(&der, &signature).unwrap();
@@ -216,8 +245,8 @@ mod tests {
             ("echo AAAA", "not the signature of this image"),
             ("true", "not the signature of this image"),
         ] {
-            let (command, public) = (command.to_owned(), public.clone());
-            let signer = Signer::Command { command, public, sees_keys: false };
+            let (command, keys) = (command.to_owned(), vec![public.clone()]);
+            let signer = Signer::Command { command, keys, sees_keys: false };
             let error = signer.sign(&image).unwrap_err().to_string();
             assert!(error.contains(wanted), "{error}");
         }

@@ -44,6 +44,11 @@ struct Line {
     signature: String,
 }
 
+/// What a board's firmware without the radio's libraries says of itself (`bsp/esp8266/c/net_port.c`), and
+/// no other.
+pub const WITHOUT_RADIO: &str =
+    "no network port: this firmware was built without the radio's libraries";
+
 /// A signed image.
 #[derive(Clone, Debug)]
 pub struct Release {
@@ -61,6 +66,13 @@ pub fn describe(image: &[u8]) -> Result<Descriptor> {
         slots::Image::check(word).is_some_and(|whole| 4 * whole.words as usize == image.len());
     ensure!(whole, "it is no sound image for a slot: run `make image`");
     Descriptor::read(word).context("the image does not say for which board it is, and its version")
+}
+
+/// Whether an image drives the radio, as far as it tells itself: a real board has no network without that.
+#[must_use]
+pub fn has_radio(image: &[u8]) -> bool {
+    let mark = WITHOUT_RADIO.as_bytes();
+    !image.windows(mark.len()).any(|bytes| bytes == mark)
 }
 
 impl Release {
@@ -181,11 +193,19 @@ mod tests {
 
     /// An image of nothing but its descriptor.
     fn image(version: [u8; 3], board: &str) -> Vec<u8> {
+        image_with(version, board, "")
+    }
+
+    /// The same with a text in it.
+    fn image_with(version: [u8; 3], board: &str, text: &str) -> Vec<u8> {
         let mut code = b"FWD1".to_vec();
         code.extend([version[0], 0, version[1], 0, version[2], 0, 0, 0]);
         code.extend(board.as_bytes());
         code.resize(48, 0);
-        let mut bytes = vec![0xEA, 4, 2, 0x40, 4, 0, 0x10, 0x40, 0, 0, 0, 0, 48, 0, 0, 0];
+        code.extend(text.as_bytes());
+        code.resize(code.len().next_multiple_of(16), 0);
+        let mut bytes = vec![0xEA, 4, 2, 0x40, 4, 0, 0x10, 0x40, 0, 0, 0, 0];
+        bytes.extend(u32::try_from(code.len()).unwrap().to_le_bytes());
         bytes.extend(code);
         bytes.extend([0xE9, 1, 2, 0x40, 4, 0, 0x10, 0x40]);
         bytes.extend([0, 0, 0x10, 0x40, 4, 0, 0, 0, 1, 2, 3, 4]);
@@ -209,6 +229,21 @@ mod tests {
         assert!(read.summary().starts_with("lamp 1.20.3, "), "{}", read.summary());
         // As a device reads it.
         assert!(read.signature().len() < 100);
+    }
+
+    #[test]
+    fn an_image_without_the_radio_is_known() {
+        for (text, drives) in [(WITHOUT_RADIO, false), ("no network port", true), ("", true)] {
+            assert_eq!(has_radio(&image_with([1, 0, 0], "lamp", text)), drives, "{text}");
+        }
+        // It is in what the one is built of, whole, and in nothing of the other.
+        let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../bsp/esp8266");
+        let read = |file: &str| std::fs::read_to_string(sources.join(file)).unwrap();
+        assert!(read("c/net_port.c").contains(WITHOUT_RADIO));
+        assert!(read("build.rs").contains("    } else {\n        build.files(PORT_SOURCES);"));
+        for file in ["radio/radio.c", "radio/adapter.c"] {
+            assert!(!read(file).contains(WITHOUT_RADIO), "{file}");
+        }
     }
 
     #[test]

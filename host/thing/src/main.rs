@@ -11,6 +11,7 @@ mod release;
 mod rotation;
 mod run;
 mod smoke;
+mod trust;
 mod update;
 mod verdicts;
 

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use board::image::Image;
 use board_facts::Board;
 use process::{files, output};
@@ -24,21 +24,75 @@ impl KeyArguments {
     }
 
     /// The public half.
-    pub fn public(&self, things: &Path) -> PathBuf {
+    fn public(&self, things: &Path) -> PathBuf {
         self.folder(things).join(PUBLIC)
     }
 
-    /// The folder's key, or a command that signs in its place, and whether that may be given private
-    /// keys of devices.
-    pub fn signer(&self, things: &Path, command: Option<&str>, sees_keys: bool) -> Result<Signer> {
+    /// The keys by which devices take updates: those that `[update]` names, for these things or else
+    /// for all, and the folder's. While a key is changed there are two.
+    ///
+    /// # Errors
+    /// When there is none, or one that is named cannot be read.
+    pub fn trusted(&self, context: &Context, things: &[&str]) -> Result<Vec<Trusted>> {
+        let config = context.config()?;
+        let mut files = if things.is_empty() { config.update_keys(None)? } else { Vec::new() };
+        for thing in things {
+            files.extend(config.update_keys(Some(thing))?);
+        }
+        let own = self.public(&context.things);
+        if files.is_empty() || self.folder.is_some() || own.exists() {
+            files.push(own);
+        }
+        let mut trusted: Vec<Trusted> = Vec::new();
+        for file in files {
+            let key = PublicKey::read(&file)?;
+            if trusted.iter().all(|known| known.key != key) {
+                trusted.push(Trusted { file, key });
+            }
+        }
+        Ok(trusted)
+    }
+
+    /// The folder's key, or a command that signs in its place, by any key that devices trust, and whether
+    /// that may be given private keys of devices.
+    pub fn signer(
+        &self,
+        context: &Context,
+        things: &[&str],
+        command: Option<&str>,
+        sees_keys: bool,
+    ) -> Result<Signer> {
         match command {
-            None => Signer::with_key(&self.folder(things).join("signing.key")),
+            None => Signer::with_key(&self.folder(&context.things).join("signing.key")),
             Some(command) => {
-                let public = PublicKey::read(&self.public(things))?;
-                Ok(Signer::Command { command: command.to_owned(), public, sees_keys })
+                let trusted = self.trusted(context, things)?;
+                let keys = trusted.into_iter().map(|trusted| trusted.key).collect();
+                Ok(Signer::Command { command: command.to_owned(), keys, sees_keys })
             }
         }
     }
+}
+
+/// A key by which devices take updates, and where it lies.
+pub struct Trusted {
+    pub file: PathBuf,
+    pub key: PublicKey,
+}
+
+/// Whose signature a release has.
+///
+/// # Errors
+/// When it is none of these keys'.
+pub fn signed_by<'t>(release: &Release, trusted: &'t [Trusted]) -> Result<&'t Trusted> {
+    let signer = trusted.iter().find(|trusted| release.verify(&trusted.key).is_ok());
+    signer.with_context(|| {
+        let files: Vec<String> =
+            trusted.iter().map(|trusted| trusted.file.display().to_string()).collect();
+        format!(
+            "devices that trust {} would refuse this release, which is signed by another key",
+            files.join(" and ")
+        )
+    })
 }
 
 /// The folder of the signing key, beside the folders of things.
@@ -103,7 +157,7 @@ pub fn make(context: &Context, arguments: &Arguments) -> Result<()> {
     if let Some(reason) = board.no_updates() {
         bail!("{} takes no updates over the air: {reason}", board.title);
     }
-    let signer = key.signer(&context.things, signer.as_deref(), false)?;
+    let signer = key.signer(context, &[], signer.as_deref(), false)?;
     let image = Image::in_folder(image);
     image.verify()?;
     let bytes = files::read(&image.firmware)?;
@@ -134,7 +188,7 @@ pub fn make(context: &Context, arguments: &Arguments) -> Result<()> {
 pub fn describe(context: &Context, arguments: &InfoArguments) -> Result<()> {
     let InfoArguments { file, key } = arguments;
     let release = Release::read(file)?;
-    let public = key.public(&context.things);
-    release.verify(&PublicKey::read(&public)?)?;
-    output::line(format!("{}\nsigned by the key of {}", release.summary(), public.display()))
+    let trusted = key.trusted(context, &[])?;
+    let signer = signed_by(&release, &trusted)?;
+    output::line(format!("{}\nsigned by the key of {}", release.summary(), signer.file.display()))
 }

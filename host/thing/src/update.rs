@@ -1,5 +1,6 @@
 //! `thing update`, `thing update-status`, `thing update-cancel`: new firmware for devices.
 
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -34,6 +35,7 @@ use crate::provision::{self, say};
 use crate::release::{self, KeyArguments};
 use crate::run;
 use crate::smoke;
+use crate::trust::{self, Device};
 
 /// How long to wait before a job on AWS is looked at again, and one of the local cloud.
 const AWS_PAUSE: Duration = Duration::from_secs(5);
@@ -55,10 +57,10 @@ pub struct Which {
     #[arg(long)]
     named: bool,
     /// All things of this thing group
-    #[arg(long, conflicts_with_all = ["named", "fleet"])]
+    #[arg(long)]
     group: Option<String>,
     /// All things of this list: a CSV file with a header and a column `thing`
-    #[arg(long, conflicts_with = "named")]
+    #[arg(long)]
     fleet: Option<PathBuf>,
     /// Where they are; if nobody says, a thing that `make run` runs is there, and others on AWS
     #[arg(long)]
@@ -74,9 +76,9 @@ pub struct Way {
     /// The role by which AWS IoT reads the store, if not esp8266-updates
     #[arg(long)]
     role: Option<String>,
-    /// Minutes that a thing has once it has begun
-    #[arg(long, default_value_t = Limits::default().timeout_minutes)]
-    timeout: u32,
+    /// Minutes that a thing has once it has begun, 60 if nobody says
+    #[arg(long)]
+    timeout: Option<u32>,
     /// An older version, or identity, may replace a newer one
     #[arg(long)]
     allow_downgrade: bool,
@@ -94,15 +96,67 @@ pub struct Arguments {
     key: KeyArguments,
     #[command(flatten)]
     way: Way,
-    /// Most things that are told in a minute
-    #[arg(long, default_value_t = Limits::default().per_minute)]
-    rate: u32,
-    /// The job calls itself off when so many per cent of the things that were told have failed …
-    #[arg(long, default_value_t = Limits::default().abort_percent)]
-    abort: u32,
-    /// … once so many were told
-    #[arg(long, default_value_t = Limits::default().abort_after)]
-    abort_after: u32,
+    #[command(flatten)]
+    rollout: Rollout,
+}
+
+/// How fast an update goes, and when it is given up
+#[derive(clap::Args)]
+pub struct Rollout {
+    /// Most things that are told in a minute, 50 if nobody says
+    #[arg(long)]
+    rate: Option<u32>,
+    /// The job calls itself off when so many per cent of the things that were told have failed, 20 if
+    /// nobody says …
+    #[arg(long)]
+    abort: Option<u32>,
+    /// … once so many were told, 5 if nobody says
+    #[arg(long)]
+    abort_after: Option<u32>,
+}
+
+impl Rollout {
+    /// What it asks for that this order does not have.
+    fn others<'a>(&'a self, order: &'a Order) -> impl Iterator<Item = String> + 'a {
+        let Limits { per_minute, abort_percent, abort_after, .. } = &order.limits;
+        [
+            other("RATE", self.rate.as_ref(), per_minute),
+            other("ABORT", self.abort.as_ref(), abort_percent),
+            other("ABORT_AFTER", self.abort_after.as_ref(), abort_after),
+        ]
+        .into_iter()
+        .flatten()
+    }
+
+    fn limits(&self) -> Limits {
+        let usual = Limits::default();
+        Limits {
+            per_minute: self.rate.unwrap_or(usual.per_minute),
+            abort_percent: self.abort.unwrap_or(usual.abort_percent),
+            abort_after: self.abort_after.unwrap_or(usual.abort_after),
+            ..usual
+        }
+    }
+}
+
+impl Way {
+    /// What it asks for that this order does not have.
+    fn others<'a>(&'a self, order: &'a Order) -> impl Iterator<Item = String> + 'a {
+        let downgrade = self.allow_downgrade && !order.limits.allow_downgrade;
+        [
+            other("BUCKET", self.bucket.as_ref(), &order.bucket),
+            other("ROLE", self.role.as_ref(), &order.role),
+            other("TIMEOUT", self.timeout.as_ref(), &order.limits.timeout_minutes),
+            downgrade.then(|| "DOWNGRADE=1".to_owned()),
+        ]
+        .into_iter()
+        .flatten()
+    }
+}
+
+/// What was asked for, as a person says it, if an order has something else.
+fn other<T: PartialEq + Display>(name: &str, asked: Option<&T>, ordered: &T) -> Option<String> {
+    asked.filter(|asked| *asked != ordered).map(|asked| format!("{name}={asked}"))
 }
 
 #[derive(clap::Args)]
@@ -141,6 +195,18 @@ pub struct ImageArguments {
     /// Folder of the releases
     #[arg(long, default_value = "target/releases")]
     releases: PathBuf,
+    /// What is built here has no radio, and why
+    #[arg(long)]
+    no_radio: Option<NoRadio>,
+}
+
+/// Why a firmware has no radio
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum NoRadio {
+    /// Nobody has fetched its libraries
+    Missing,
+    /// The person says so
+    Meant,
 }
 
 fn version(text: &str) -> Result<Version, String> {
@@ -153,6 +219,8 @@ pub struct VersionArguments {
     which: Which,
     #[command(flatten)]
     image: ImageArguments,
+    #[command(flatten)]
+    key: KeyArguments,
 }
 
 #[derive(clap::Args)]
@@ -188,6 +256,14 @@ struct Meant {
 
 impl Which {
     fn meant(&self, context: &Context) -> Result<Meant> {
+        let said = [
+            (self.named, "THING="),
+            (self.group.is_some(), "GROUP="),
+            (self.fleet.is_some(), "FLEET="),
+        ];
+        let said: Vec<&str> =
+            said.into_iter().filter(|(is_said, _)| *is_said).map(|(_, name)| name).collect();
+        ensure!(said.len() < 2, "{} are both there: say only whom you mean", said.join(" and "));
         let running = Running::find(&context.settings.state).ok();
         let targets = if let Some(group) = &self.group {
             Targets::Group(group.clone())
@@ -199,17 +275,78 @@ impl Which {
             Targets::Thing(context.folder()?.thing().to_owned())
         } else {
             let running = running.as_ref().context(
-                "update what? Name a thing on AWS by THING=…, a group by GROUP=…, a list by FLEET=…; \
-                 or start `make run BOARD=nodemcu` in another terminal, whose board is meant if \
-                 nobody is named",
+                "update what? Name a thing on AWS by THING=…, a group by GROUP=…, a list by FLEET=…, \
+                 behind `make`; or start `make run BOARD=nodemcu` in another terminal, whose board is \
+                 meant if nobody is named",
             )?;
             Targets::Thing(running.thing.clone())
         };
-        let here = running.as_ref().is_some_and(
-            |running| matches!(&targets, Targets::Thing(name) if *name == running.thing),
-        );
-        let cloud = self.cloud.unwrap_or(if here { CloudName::Local } else { CloudName::Aws });
+        let cloud = self.cloud.unwrap_or_else(|| usual_cloud(&targets, running.as_ref()));
         Ok(Meant { targets, cloud, running })
+    }
+}
+
+/// Where things are if nobody says.
+fn usual_cloud(targets: &Targets, running: Option<&Running>) -> CloudName {
+    match (targets, running) {
+        (Targets::Thing(name), Some(running)) if *name == running.thing => CloudName::Local,
+        _ => CloudName::Aws,
+    }
+}
+
+/// How a person names things, and their cloud where a command would choose the other.
+fn words(targets: &Targets, cloud: CloudName, running: Option<&Running>) -> String {
+    let mut words = targets.words();
+    if cloud != usual_cloud(targets, running) {
+        words.push_str(match cloud {
+            CloudName::Aws => " CLOUD=aws",
+            CloudName::Local => " CLOUD=local",
+        });
+    }
+    words
+}
+
+impl Meant {
+    /// How a person names them.
+    fn words(&self) -> String {
+        words(&self.targets, self.cloud, self.running.as_ref())
+    }
+
+    /// The things, as far as they have names here.
+    fn things(&self) -> Vec<&str> {
+        match &self.targets {
+            Targets::Thing(name) => vec![name],
+            Targets::Fleet { things, .. } => things.iter().map(String::as_str).collect(),
+            Targets::Group(_) => Vec::new(),
+        }
+    }
+
+    /// Their devices.
+    fn devices(&self, context: &Context) -> Vec<Device> {
+        let device = |thing: &str| {
+            let folder = ThingFolder::new(&context.things, thing).ok()?;
+            let named = if self.cloud == CloudName::Aws || folder.exists() {
+                "name the key under [update] in config.toml, "
+            } else {
+                ""
+            };
+            let (identity, remedy) = match (self.cloud, &self.running) {
+                (CloudName::Aws, _) => (
+                    folder.identity(),
+                    format!(
+                        "{named}`make identity THING={thing}` makes an identity that has it, `make \
+                         flash-identity THING={thing}` writes that by the cable"
+                    ),
+                ),
+                (CloudName::Local, Some(running)) if running.thing == thing => (
+                    run::identity_given(&context.settings.state),
+                    format!("{named}start `make run` anew"),
+                ),
+                (CloudName::Local, _) => return None,
+            };
+            Some(Device { thing: thing.to_owned(), identity, remedy })
+        };
+        self.things().into_iter().filter_map(device).collect()
     }
 }
 
@@ -284,24 +421,41 @@ impl Opened<'_> {
 /// Says which version has to be built and signed before the update: none when a release is named, the
 /// version has one, or an update of these things is not over yet.
 pub fn next_version(context: &Context, arguments: &VersionArguments) -> Result<()> {
-    let VersionArguments { which, image } = arguments;
+    let VersionArguments { which, image, key } = arguments;
     let meant = which.meant(context)?;
     check_board(&meant, &image.board)?;
     let orders = orders(meant.cloud, &context.things, &context.settings);
     if image.release.is_some() || orders.find(&meant.targets)?.is_some() {
         return Ok(());
     }
-    let Some(version) = image.new_version else { return output::line(image.next()) };
-    let released = release::file(&image.releases, &image.board, version);
-    if released.try_exists()? {
-        // Standard output is for the version alone.
-        eprintln!("{} is there: it goes as it is, and nothing is built", released.display());
-        return Ok(());
+    // Standard output is for the version alone.
+    if let Some(version) = image.new_version {
+        let released = release::file(&image.releases, &image.board, version);
+        if released.try_exists()? {
+            eprintln!("{} is there: it goes as it is, and nothing is built", released.display());
+            return Ok(());
+        }
     }
-    output::line(version)
+    // It takes minutes until the release is there, which is looked at more closely.
+    image.check_radio(&meant, image.no_radio.is_none(), "what would be built here")?;
+    let trusted = key.trusted(context, &meant.things())?;
+    let keys: Vec<PublicKey> = trusted.into_iter().map(|trusted| trusted.key).collect();
+    trust::check(&meant.devices(context), &keys, &|_| ())?;
+    output::line(image.new_version.unwrap_or_else(|| image.next()))
 }
 
 impl ImageArguments {
+    /// Things on AWS are real ones, which nobody hears of again while such a firmware is on trial.
+    fn check_radio(&self, meant: &Meant, has_radio: bool, what: &str) -> Result<()> {
+        ensure!(
+            has_radio || meant.cloud == CloudName::Local || self.no_radio == Some(NoRadio::Meant),
+            "{what} has no Wi-Fi, so a real board would be off line with it until it comes back to the \
+             old one: `make sdk` fetches the radio's libraries for the next; RADIO=0 behind `make` says \
+             that it is meant so"
+        );
+        Ok(())
+    }
+
     /// The version behind the newest that is known: of the releases, of the image that was made last,
     /// and of a firmware that is built without a version.
     fn next(&self) -> Version {
@@ -320,6 +474,19 @@ impl ImageArguments {
             patch: newest.patch + 1,
             ..newest
         })
+    }
+
+    /// Whether another image is named than the one that was ordered, in a person's words.
+    fn other(&self, orders: &Orders, order: &Order) -> Result<Option<String>> {
+        if let Some(file) = &self.release {
+            let same = orders.content(order)? == self.read()?.image();
+            return Ok((!same).then(|| format!("RELEASE={}", file.display())));
+        }
+        let Some(version) = self.new_version else { return Ok(None) };
+        if order.board != self.board.name {
+            return Ok(Some(format!("VERSION={version} BOARD={}", self.board.name)));
+        }
+        Ok(other("VERSION", Some(&version.to_string()), &order.version))
     }
 
     fn read(&self) -> Result<Release> {
@@ -364,21 +531,25 @@ pub fn update(context: &Context, arguments: Arguments) -> Result<()> {
     let meant = arguments.which.meant(context)?;
     check_board(&meant, &arguments.image.board)?;
     let opened = Opened::open(context, meant.cloud, arguments.account)?;
-    let order = match going_on(&opened.orders, &meant, false)? {
-        Some(order) => order,
+    let order = match find(&opened.orders, &meant, false)? {
+        Some(order) => {
+            let mut others: Vec<String> =
+                arguments.image.other(&opened.orders, &order)?.into_iter().collect();
+            others.extend(arguments.way.others(&order));
+            others.extend(arguments.rollout.others(&order));
+            go_on(order, &meant, &others)?
+        }
         None => {
             let release = arguments.image.read()?;
-            let public = arguments.key.public(&context.things);
-            release.verify(&PublicKey::read(&public)?).with_context(|| {
-                format!("devices that trust {} would refuse this release", public.display())
-            })?;
-            let limits = Limits {
-                per_minute: arguments.rate,
-                abort_percent: arguments.abort,
-                abort_after: arguments.abort_after,
-                ..Limits::default()
-            };
-            let content = Content::Firmware(&release);
+            arguments.image.check_radio(
+                &meant,
+                releases::has_radio(release.image()),
+                "this release",
+            )?;
+            let trusted = arguments.key.trusted(context, &meant.things())?;
+            let signer = release::signed_by(&release, &trusted)?;
+            trust::check(&meant.devices(context), std::slice::from_ref(&signer.key), &say)?;
+            let (content, limits) = (Content::Firmware(&release), arguments.rollout.limits());
             let order = begin(&opened, &meant, content, arguments.way, limits)?;
             say(&format!("image        {}", release.summary()));
             order
@@ -400,12 +571,16 @@ pub fn update_identity(mut context: Context, arguments: IdentityArguments) -> Re
     context.settings.thing.clone_from(thing);
     let folder = context.folder()?;
     let opened = Opened::open(&context, meant.cloud, arguments.account)?;
-    let order = match going_on(&opened.orders, &meant, true)? {
-        Some(order) => order,
+    let order = match find(&opened.orders, &meant, true)? {
+        Some(order) => {
+            let others: Vec<String> = arguments.way.others(&order).collect();
+            go_on(order, &meant, &others)?
+        }
         None => {
-            let command = arguments.signer.as_deref();
-            let sees_key = arguments.signer_sees_key;
-            let signer = arguments.key.signer(&context.things, command, sees_key)?;
+            let (key, command) = (&arguments.key, arguments.signer.as_deref());
+            let signer = key.signer(&context, &[thing], command, arguments.signer_sees_key)?;
+            // The one that it has, before the next takes its place here.
+            trust::check(&meant.devices(&context), &signer.keys(), &say)?;
             let file = match meant.cloud {
                 CloudName::Aws => written_identity(context)?,
                 CloudName::Local => local_identity(context, &meant)?,
@@ -481,7 +656,7 @@ fn namesakes(orders: &Orders, meant: &Meant) -> Result<Vec<String>> {
 }
 
 /// The order for these things that is not over, if there is one.
-fn going_on(orders: &Orders, meant: &Meant, identity: bool) -> Result<Option<Order>> {
+fn find(orders: &Orders, meant: &Meant, identity: bool) -> Result<Option<Order>> {
     let Some(order) = orders.find(&meant.targets)? else {
         for line in namesakes(orders, meant)? {
             say(&line);
@@ -489,15 +664,29 @@ fn going_on(orders: &Orders, meant: &Meant, identity: bool) -> Result<Option<Ord
         return Ok(None);
     };
     let title = meant.targets.title();
-    let words = meant.targets.words();
+    let words = meant.words();
     ensure!(
         order.identity == identity,
         "{} for {title} was ordered before and is not over: `make {} {words}` goes on with it",
         order.what(),
         order.verb()
     );
-    say(&format!("going on     with {} for {title}, which was ordered before", order.what()));
     Ok(Some(order))
+}
+
+/// Goes on with an order that is not over, unless the person asks for something else than it has.
+fn go_on(order: Order, meant: &Meant, others: &[String]) -> Result<Order> {
+    let (what, title, words) = (order.what(), meant.targets.title(), meant.words());
+    ensure!(
+        others.is_empty(),
+        "{what} for {title} was ordered before, without {}, and is not {}. Without that, `make {} \
+         {words}` goes on with it; `make update-cancel {words}` ends it, and then the next may have it",
+        others.join(" "),
+        if order.ended.is_some() { "cleared away" } else { "over" },
+        order.verb()
+    );
+    say(&format!("going on     with {what} for {title}, which was ordered before"));
+    Ok(order)
 }
 
 /// Writes an order down.
@@ -509,7 +698,8 @@ fn begin(
     limits: Limits,
 ) -> Result<Order> {
     let Way { bucket, role, timeout, allow_downgrade } = way;
-    let limits = Limits { timeout_minutes: timeout, allow_downgrade, ..limits };
+    let timeout_minutes = timeout.unwrap_or(limits.timeout_minutes);
+    let limits = Limits { timeout_minutes, allow_downgrade, ..limits };
     let order = Order::new(meant.targets.clone(), content, place, bucket, role, limits)?;
     orders.begin(&order, content)?;
     Ok(order)
@@ -527,7 +717,7 @@ fn follow(
     let brought = if order.identity { opened.orders.content(&order)? } else { Vec::new() };
     let standing = match opened.run(&mut order, Goal::Update, interrupt)? {
         End::Left | End::NotCanceled => {
-            let (verb, words) = (order.verb(), meant.targets.words());
+            let (verb, words) = (order.verb(), meant.words());
             return output::line(format!(
                 "\nthe update goes on without you: `make {verb} {words}` follows it again, `make \
                  update-status` shows it, `make update-cancel {words}` calls it off"
@@ -585,14 +775,14 @@ fn note_topics(folder: &ThingFolder, identity: &identity::Identity<'_>) -> Resul
 /// Shows the updates that are not over.
 pub fn status(context: &Context, account: provision::Account) -> Result<()> {
     let mut any = false;
-    let local_runs = Running::find(&context.settings.state).is_ok();
+    let running = Running::find(&context.settings.state).ok();
     for cloud in [CloudName::Local, CloudName::Aws] {
         let all = orders(cloud, &context.things, &context.settings).all()?;
         if all.is_empty() {
             continue;
         }
         any = true;
-        if cloud == CloudName::Local && !local_runs {
+        if cloud == CloudName::Local && running.is_none() {
             for order in all {
                 let title = order.targets.title();
                 say(&format!("{title}: {}, goes on with the next `make run`", order.what()));
@@ -601,22 +791,26 @@ pub fn status(context: &Context, account: provision::Account) -> Result<()> {
         }
         let mut opened = Opened::open(context, cloud, account.clone())?;
         for order in all {
-            let title = order.targets.title();
+            let (title, what, verb) = (order.targets.title(), order.what(), order.verb());
+            if !order.is_of(&opened.place) {
+                let (account, region) = (&order.account, &order.region);
+                say(&format!(
+                    "{title}: {what}, ordered in account {account}, region {region}: AWS_PROFILE=… and \
+                     AWS_REGION=… choose it"
+                ));
+                continue;
+            }
+            let words = words(&order.targets, cloud, running.as_ref());
             match opened.update().standing(&order, &say)? {
                 None if order.had_job() && order.ended.is_none() => say(&format!(
-                    "{title}: {}, somebody else has deleted its job: `make {} {}` clears the rest away",
-                    order.what(),
-                    order.verb(),
-                    order.targets.words()
+                    "{title}: {what}, somebody else has deleted its job: `make {verb} {words}` clears \
+                     the rest away"
                 )),
                 None => say(&format!(
-                    "{title}: {}, not begun or not cleared away: `make {} {}` goes on",
-                    order.what(),
-                    order.verb(),
-                    order.targets.words()
+                    "{title}: {what}, not begun or not cleared away: `make {verb} {words}` goes on"
                 )),
                 Some(standing) => {
-                    say(&format!("{title}: {}, {}", order.what(), standing.line()));
+                    say(&format!("{title}: {what}, {}", standing.line()));
                     for thing in &standing.things {
                         say(&format!("  {}", thing.line()));
                     }

@@ -16,7 +16,7 @@ use aws_stand_in::{Bed, Fault, quick_aws};
 use certificates::{Authority, KeyKind, LeafRequest, Validity};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use releases::{Release, Signer};
+use releases::{PublicKey, Release, Signer};
 use serde_json::Value;
 use things::folder::ThingFolder;
 use things::topics::Topics;
@@ -317,13 +317,17 @@ fn an_identity_goes_to_its_thing_and_is_cleared_away() {
     let keyless = place.command("update-identity", &[]).output().unwrap();
     says(&keyless, "name one under [update] in config.toml");
     config("[update]\nkeys = [\"certs/signing/signing.pub\"]\n");
+    // A device that takes no updates takes no identity either: its first one with a key comes by cable.
+    let refused = place.interrupted(place.command("update-identity", &[]));
+    says(&refused, "lamp would not take it: its identity (certs/lamp/identity.bin) names no key");
+    assert!(place.thing(&["identity"]).env("THING", "lamp").output().unwrap().status.success());
     let group = place.command_of(&["--group", "lamps"], "update-identity", &[]).output().unwrap();
     says(&group, "an identity is one thing's own");
     assert!(place.is_clear());
 
     let begun = text(&place.interrupted(place.command("update-identity", &[])));
     for line in [
-        "identity     of lamp, number 2, ",
+        "identity     of lamp, number 3, ",
         "identity uploaded, ",
         "update-identity THING=lamp` follows",
     ] {
@@ -358,7 +362,7 @@ fn an_identity_goes_to_its_thing_and_is_cleared_away() {
     place.bed.fault("describe-job", Fault::Answer(COMPLETED), 1);
     let done = place.command("update-identity", &[]).output().unwrap();
     assert!(done.status.success(), "{}", text(&done));
-    says(&done, "done         1 updated on identity 2");
+    says(&done, "done         1 updated on identity 3");
     says(&done, "`make provision THING=lamp` ends that");
     assert!(lamp.has_proved(&Topics::default()));
     assert_eq!(std::fs::read(lamp.proved()).unwrap(), credential.chain[0].as_ref());
@@ -412,6 +416,102 @@ fn a_role_may_have_a_path() {
         let policy = place.thing(&["update-policy", "--role", &place.role]).output().unwrap();
         says(&policy, "arn:aws:iam::123456789012:role/updates-of-a-team");
     }
+}
+
+/// One that cannot be looked at from here hides no other.
+#[test]
+fn updates_of_other_regions_and_accounts_are_named() {
+    let place = Place::prepared("ap-northeast-3");
+    place.begin(&["--named"]);
+    let orders = place.bed.folder.path().join("certs/updates");
+    let order = std::fs::read_to_string(orders.join("thing-lamp.json")).unwrap();
+    for (thing, own, others) in
+        [("attic", place.region, "eu-west-1"), ("barn", "\"123456789012\"", "\"210987654321\"")]
+    {
+        let order = order.replace("lamp", thing).replace(own, others);
+        std::fs::write(orders.join(format!("thing-{thing}.json")), order).unwrap();
+    }
+    let status = place.thing(&["update-status"]).output().unwrap();
+    assert!(status.status.success(), "{}", text(&status));
+    for line in [
+        "attic: version 1.2.3, ordered in account 123456789012, region eu-west-1: AWS_PROFILE=",
+        "barn: version 1.2.3, ordered in account 210987654321, region ap-northeast-3: ",
+        "lamp: version 1.2.3, 1 waiting",
+    ] {
+        says(&status, line);
+    }
+}
+
+/// A release is for whoever trusts its key, which is known here of things that have their identity from
+/// here. Nobody is waited for who would not take it.
+#[test]
+fn while_the_key_is_changed_a_release_of_either_goes_to_those_that_trust_it() {
+    let place = Place::prepared("af-south-1");
+    let folder = place.bed.folder.path();
+    std::fs::rename(folder.join("certs/signing"), folder.join("before")).unwrap();
+    releases::make_key(&folder.join("certs/signing")).unwrap();
+    let key = |file: &str| *PublicKey::read(&folder.join(file)).unwrap().point();
+    let [old, new] = ["before/signing.pub", "certs/signing/signing.pub"].map(key);
+    std::fs::create_dir_all(folder.join("certs/lamp")).unwrap();
+    let given = |keys: &[&[u8; 64]]| {
+        let certificate = [&[0x30, 0x82, 2, 0, 0x30][..], &[7; 511]].concat();
+        let secret = [&[0x30, 45, 2, 1, 1, 4, 32][..], &[9; 32], &[0xA0, 6], &[1; 6]].concat();
+        let mut identity = identity::Identity::new("x-ats.iot.test", &certificate, &secret);
+        identity.update_keys = keys.to_vec();
+        let region = identity.encode_region().unwrap();
+        std::fs::write(folder.join("certs/lamp/identity.bin"), region).unwrap();
+    };
+    let version = || {
+        let words = ["update-version", "--named", "--new-version", "1.2.4"];
+        place.thing(&words).env("THING", "lamp").output().unwrap()
+    };
+    let refused = |wanted: &str| {
+        let refused = place.begin(&["--named"]);
+        assert!(!refused.status.success(), "{}", text(&refused));
+        says(&refused, wanted);
+        assert!(place.is_clear());
+    };
+    refused("devices that trust certs/signing/signing.pub would refuse this release");
+    let both = "[update]\nkeys = [\"before/signing.pub\", \"certs/signing/signing.pub\"]\n";
+    std::fs::write(folder.join("config.toml"), both).unwrap();
+    // Told before minutes of building, too, where none of the keys would do.
+    given(&[]);
+    refused("lamp would not take it: its identity (certs/lamp/identity.bin) names no key");
+    says(
+        &version(),
+        "names no key for updates: name the key under [update] in config.toml, `make ",
+    );
+    given(&[&new]);
+    refused("names other keys for updates");
+    assert_eq!(version().stdout, b"1.2.4\n");
+    given(&[&old, &new]);
+    let info = place.thing(&["release-info", &place.release.display().to_string()]);
+    says(&{ info }.output().unwrap(), "signed by the key of before/signing.pub");
+    let begun = place.begin(&["--named"]);
+    says(&begun, "the update goes on without you");
+    let done = place.command("update-cancel", &[]).output().unwrap();
+    assert!(done.status.success() && place.is_clear(), "{}", text(&done));
+}
+
+/// What `make run` runs is at the local cloud, unless somebody says where it is.
+#[test]
+fn what_is_said_to_do_next_is_about_the_same_cloud() {
+    let place = Place::prepared("ap-northeast-2");
+    let state = place.bed.folder.path().join("target/thing");
+    std::fs::create_dir_all(&state).unwrap();
+    let running = serde_json::json!({
+        "process": std::process::id(), "operator_port": 1, "certs": "certs/local", "thing": "lamp",
+        "topics": Topics::default(), "board": "nodemcu", "board_runs": true,
+    });
+    std::fs::write(state.join("cloud.json"), running.to_string()).unwrap();
+    let begun = place.begin(&["--named", "--cloud", "aws"]);
+    says(&begun, "`make update THING=lamp CLOUD=aws` follows it again");
+    says(&begun, "`make update-cancel THING=lamp CLOUD=aws` calls it off");
+    place.bed.fault("describe-job", Fault::Error(404, "ResourceNotFoundException", "no"), 1);
+    let status = place.thing(&["update-status"]).output().unwrap();
+    says(&status, "`make update THING=lamp CLOUD=aws` clears the rest away");
+    let done = place.command("update-cancel", &["--cloud", "aws"]).output().unwrap();
+    assert!(done.status.success() && place.is_clear(), "{}", text(&done));
 }
 
 /// Which AWS does over some time: its own answers first, then none.
@@ -494,9 +594,73 @@ fn nothing_goes_into_a_strangers_store() {
     let found = ("head-bucket", Fault::Answer(""));
     let no_object = ("head-object", Fault::Error(404, "404", "Not Found"));
     refused("head-object", std::slice::from_ref(&found), update());
-    refused("put-object", &[found, no_object], update());
+    refused("put-object", &[found.clone(), no_object.clone()], update());
+    // Nothing was made for it, so that another store may be named.
+    assert!(place.is_clear());
+    let put = ("put-object", Fault::Answer(""));
+    let stops = ("create-stream", Fault::Error(403, "AccessDenied", "no"));
+    for (operation, fault) in [found, no_object, put, stops] {
+        place.bed.fault(operation, fault, 1);
+    }
+    place.interrupted(update());
     refused("delete-object", &[], place.command("update-cancel", &[]));
     assert_eq!(place.objects(), 0);
+}
+
+/// An order that is not over is what it is: whoever asks for something else is told so, and is not
+/// led to take the one for the other.
+#[test]
+fn an_order_that_is_not_over_is_not_another_one() {
+    let place = Place::prepared("us-west-1");
+    place.begin(&["--named"]);
+    let folder = place.bed.folder.path();
+    let signer = Signer::with_key(&folder.join("certs/signing/signing.key")).unwrap();
+    let sign = |version, name: &str| {
+        let image = fleet_tests::image(version, "nodemcu", 20_000);
+        Release::sign(image, &signer).unwrap().write(&folder.join(name)).unwrap();
+    };
+    sign([1, 2, 4], "other.release");
+    // Signed once more, which is another signature of the same image.
+    sign([1, 2, 3], "again.release");
+    let update = |more: &[&str]| {
+        let words = [&["update", "--named"], more].concat();
+        let mut command = place.thing(&words);
+        command.env("THING", "lamp");
+        command
+    };
+    let refused = |more: &[&str], asked: &str, state: &str| {
+        let refused = place.interrupted(update(more));
+        assert!(!refused.status.success(), "{asked}: {}", text(&refused));
+        says(&refused, &format!("was ordered before, without {asked}, and is not {state}"));
+        says(&refused, "`make update-cancel THING=lamp` ends it");
+    };
+    for (more, asked) in [
+        (&["--new-version", "1.2.4"][..], "VERSION=1.2.4"),
+        (&["--new-version", "1.2.3", "--board", "huzzah"], "VERSION=1.2.3 BOARD=huzzah"),
+        (&["--release", "other.release"], "RELEASE=other.release"),
+        (&["--bucket", "mine", "--role", "mine"], "BUCKET=mine ROLE=mine"),
+        (&["--rate", "1", "--timeout", "5"], "TIMEOUT=5 RATE=1"),
+        (&["--abort", "1", "--abort-after", "1"], "ABORT=1 ABORT_AFTER=1"),
+        (&["--allow-downgrade"], "DOWNGRADE=1"),
+    ] {
+        refused(more, asked, "over");
+    }
+    // What it has may be said again.
+    let bucket = ["--bucket", place.bucket.as_str(), "--role", &place.role, "--rate", "50"];
+    let limits = ["--timeout", "60", "--abort", "20", "--abort-after", "5"];
+    for more in [&["--new-version", "1.2.3"][..], &["--release", "again.release"], &bucket, &limits]
+    {
+        let goes_on = place.interrupted(update(more));
+        says(&goes_on, "going on     with version 1.2.3 for lamp");
+    }
+    // The job has ended well, and something of it is left.
+    place.bed.fault("describe-job", Fault::Answer(COMPLETED), 1);
+    place.bed.fault("delete-job", Fault::Error(403, "AccessDenied", "no"), 1);
+    assert!(!update(&[]).output().unwrap().status.success());
+    refused(&["--new-version", "1.2.4"], "VERSION=1.2.4", "cleared away");
+    let done = update(&[]).output().unwrap();
+    says(&done, "done         1 updated on version 1.2.3");
+    assert!(place.is_clear());
 }
 
 #[test]
@@ -513,10 +677,58 @@ fn what_cannot_be_is_told_before_anything_is_made() {
         assert!(!refused.status.success());
         says(&refused, wanted);
     }
+    // A thing of a group, or the whole group: the wider one may be the last that was meant.
+    for (which, wanted) in [
+        (&["--named", "--group", "lamps"][..], "THING= and GROUP= are both there"),
+        (&["--named", "--fleet", "things.csv"], "THING= and FLEET= are both there"),
+        (&["--group", "lamps", "--fleet", "things.csv"], "GROUP= and FLEET= are both there"),
+    ] {
+        for verb in ["update-version", "update", "update-identity", "update-cancel"] {
+            let refused = place.thing(&[&[verb][..], which].concat()).output().unwrap();
+            assert!(!refused.status.success(), "{verb}");
+            says(&refused, wanted);
+        }
+    }
     let mut nobody = place.command("update", &[]);
     let refused = nobody.env("THING", "nobody").output().unwrap();
     says(&refused, "there is no thing nobody in this account");
     assert_eq!((place.objects(), place.bed.streams().len()), (0, 0));
+}
+
+/// A real board has no network without it, and things on AWS are real ones.
+#[test]
+fn a_firmware_without_the_radio_goes_to_aws_only_if_that_is_meant() {
+    let mut place = Place::prepared("ap-east-1");
+    let folder = place.bed.folder.path();
+    let signer = Signer::with_key(&folder.join("certs/signing/signing.key")).unwrap();
+    let mut image = fleet_tests::image([1, 2, 3], "nodemcu", 20_000);
+    image[1000..][..releases::WITHOUT_RADIO.len()]
+        .copy_from_slice(releases::WITHOUT_RADIO.as_bytes());
+    board::image::seal(&mut image).unwrap();
+    place.release = folder.join("target/releases/nodemcu-1.2.3.release");
+    std::fs::create_dir_all(folder.join("target/releases")).unwrap();
+    Release::sign(image, &signer).unwrap().write(&place.release).unwrap();
+    let version = |version: &str, more: &[&str]| {
+        let words = [&["update-version", "--named", "--new-version", version], more].concat();
+        place.thing(&words).env("THING", "lamp").output().unwrap()
+    };
+    let [missing, meant] = [["--no-radio", "missing"], ["--no-radio", "meant"]];
+    // What would be built here, of which nobody is to wait for the end.
+    says(&version("1.2.4", &missing), "what would be built here has no Wi-Fi");
+    assert_eq!(version("1.2.4", &[]).stdout, b"1.2.4\n");
+    assert_eq!(version("1.2.4", &meant).stdout, b"1.2.4\n");
+    // What is there, whatever would be built here.
+    for more in [&[][..], &missing] {
+        assert!(version("1.2.3", more).status.success());
+        let refused = place.interrupted(place.command("update", more));
+        assert!(!refused.status.success(), "{}", text(&refused));
+        says(&refused, "this release has no Wi-Fi");
+        assert!(place.is_clear());
+    }
+    let begun = place.interrupted(place.command("update", &meant));
+    says(&begun, "the update goes on without you");
+    let done = place.command("update-cancel", &[]).output().unwrap();
+    assert!(done.status.success() && place.is_clear(), "{}", text(&done));
 }
 
 /// What a fleet runs is there once, as its release: who goes back needs it as it was.

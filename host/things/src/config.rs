@@ -242,6 +242,17 @@ impl Config {
         }
     }
 
+    /// Where the public keys lie that updates of this thing must be signed by; when none is named, those
+    /// that are the same for all.
+    ///
+    /// # Errors
+    /// When a path has another placeholder than `{thing}`.
+    pub fn update_keys(&self, thing: Option<&str>) -> Result<Vec<PathBuf>, Problem> {
+        let keys = self.settings.update.keys.iter();
+        let keys = keys.filter(|key| thing.is_some() || !key.get_ref().contains(THING));
+        keys.map(|key| Ok(self.beside(&self.filled(key, thing.unwrap_or_default())?))).collect()
+    }
+
     /// Puts all settings but endpoint and credentials into an identity, whose other fields are
     /// valid before, and checks each.
     ///

@@ -332,6 +332,12 @@ impl Order {
         error
     }
 
+    /// Whether it was ordered in this account and region.
+    #[must_use]
+    pub fn is_of(&self, place: &Place) -> bool {
+        (&self.account, &self.region) == (&place.account, &place.region)
+    }
+
     /// What it brings, in words.
     #[must_use]
     pub fn what(&self) -> String {

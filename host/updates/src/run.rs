@@ -94,7 +94,7 @@ impl Update<'_> {
     }
 
     fn check_place(&self, order: &Order) -> Result<()> {
-        if order.account != self.place.account || order.region != self.place.region {
+        if !order.is_of(self.place) {
             bail!(
                 "this update was ordered in account {}, region {}, and you are in account {}, region \
                  {}: choose the right one by AWS_PROFILE=… and AWS_REGION=…",
@@ -307,14 +307,22 @@ impl Update<'_> {
                 seen.object = Some(self.store(order, "head-object", &[key])?);
             }
             Step::Upload => {
+                let begun = order.begun;
                 self.orders.note(order, |order| {
                     order.begun = true;
                     Ok(())
                 })?;
                 let image = self.orders.image(order);
                 let body = std::path::absolute(&image)?.display().to_string();
-                let put = self.store(order, "put-object", &[key, ("body", &body)])?;
-                ensure!(put, "there is no store {} any more", order.bucket);
+                let put = self.store(order, "put-object", &[key, ("body", &body)]);
+                if put.as_ref().is_err_and(Failure::is_denial) {
+                    // What was refused is not there: the next order may name another store.
+                    self.orders.note(order, |order| {
+                        order.begun = begun;
+                        Ok(())
+                    })?;
+                }
+                ensure!(put?, "there is no store {} any more", order.bucket);
                 watcher.say(&format!("{} uploaded, {} bytes", order.file_kind(), order.size));
                 seen.object = Some(true);
             }

@@ -360,6 +360,12 @@ const MOST_WIRE: u64 = 108;
 /// board does meanwhile.
 const MOST_INSTRUCTIONS: u64 = 300;
 
+/// By which `make update` keeps it from boards that would have no network.
+#[test]
+fn a_firmware_without_the_radio_tells_that_of_itself() {
+    assert!(!releases::has_radio(&shipped()));
+}
+
 /// There and back again, with commands and statuses meanwhile.
 #[test]
 fn a_new_firmware_comes_over_the_air_and_a_newer_one() {
@@ -429,6 +435,7 @@ fn a_new_firmware_comes_over_the_air_and_a_newer_one() {
 #[ignore = "`make radio-test`, which builds its image"]
 fn an_update_comes_by_radio() {
     const HOME: &str = "ssid=home,psk=correct horse battery,channel=6,rssi=-50";
+    assert!(releases::has_radio(&slot_image("image/nodemcu-wifi")));
     let mut field = Field::of("image/nodemcu-wifi", &["--ap", HOME], |stage| {
         stage.identity.wifi =
             vec![Wifi::new("home".to_owned(), "correct horse battery".to_owned())];
