@@ -154,10 +154,11 @@ impl Device {
     }
 
     pub fn go_on(&mut self, server: &mut Server, end: impl Fn(&Server) -> bool) {
-        let mut quiet = 0;
+        let (mut quiet, until) = (0, self.now + 24 * 3_600_000);
         // Longer than the machine's longest patience.
         while quiet < 1500 && self.installed.is_none() && self.flash.has_power() && !end(server) {
             quiet += 1;
+            assert!(self.now < until, "the device does not come to rest");
             while let Some(action) = self.machine.poll(self.now) {
                 quiet = 0;
                 self.act(action, server);
