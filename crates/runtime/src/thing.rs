@@ -276,7 +276,8 @@ impl Thing {
     /// Longest pause between two attempts to connect, to the network or the server, in seconds: the
     /// identity's, unless a firmware is on trial, which has little time.
     pub(crate) fn backoff_cap_s(&self, identitys: u16) -> u16 {
-        let on_trial = matches!(self.0.facts.update, Some((_, "trial"))) && !self.is_update_proved();
+        let on_trial =
+            matches!(self.0.facts.update, Some((_, "trial"))) && !self.is_update_proved();
         identitys.min(if on_trial { TRIAL_CAP_S } else { u16::MAX })
     }
 

@@ -14,9 +14,10 @@ use crate::job::{self, Document, Execution, Kind, Standing, Status};
 use crate::progress::{Fetch, Missing};
 use crate::stream::{self, Block, Request};
 
-/// Blocks that the first request asks for: each that is answered wholly doubles that. Of more, AWS loses
-/// the device all but one ([`Machine::look`]), on each connection.
+/// Blocks that the first request of a connection asks for, and how many times as many the next does when
+/// all of them came. Where AWS puts them into one TLS record, all but one are lost ([`Machine::look`]).
 const FIRST_WINDOW: u32 = 2;
+const GROWTH: u32 = 4;
 
 /// Milliseconds after which a question to the jobs service is asked again; for a job twice as long each
 /// time, up to the second.
@@ -470,7 +471,7 @@ impl Machine {
                         return self.close(Status::Failed, "stopped", reason, now);
                     }
                 } else if self.asked > 0 {
-                    self.window = (2 * self.window).min(self.most);
+                    self.window = (GROWTH * self.window).min(self.most);
                 }
                 self.due = Due::Request;
             }

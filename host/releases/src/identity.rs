@@ -106,8 +106,8 @@ mod tests {
         identity.update_keys.push(&[7; 64]);
         let file = identity.encode_file(5).unwrap();
         let sign = |sees_keys| {
-            let (command, public) = (command.clone(), public.clone());
-            SignedIdentity::sign(file.clone(), &Signer::Command { command, public, sees_keys })
+            let (command, keys) = (command.clone(), vec![public.clone()]);
+            SignedIdentity::sign(file.clone(), &Signer::Command { command, keys, sees_keys })
         };
         let error = sign(false).unwrap_err().to_string();
         assert!(error.contains("lamp's private key"), "{error}");

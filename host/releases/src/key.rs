@@ -220,7 +220,8 @@ mod tests {
         // The key is being changed: both are trusted.
         make_key(&folder.path().join("other")).unwrap();
         let other = PublicKey::read(&folder.path().join("other/signing.pub")).unwrap();
-        let outside = Signer::Command { command, keys: vec![other, public.clone()], sees_keys: false };
+        let outside =
+            Signer::Command { command, keys: vec![other, public.clone()], sees_keys: false };
         assert!(public.verifies(&image, &outside.sign(&image).unwrap()));
 
         let own = Signer::with_key(&file).unwrap();

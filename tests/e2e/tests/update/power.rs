@@ -92,9 +92,8 @@ impl Course {
             {
                 let near = whole.start.saturating_sub(AROUND)..whole.end + AROUND;
                 let content = &flash.data()[address as usize..][..length as usize];
-                let differs = |cut: &u64| {
-                    !whole.contains(cut) || changes(content, cut - whole.start)
-                };
+                let differs =
+                    |cut: &u64| !whole.contains(cut) || changes(content, cut - whole.start);
                 cuts.extend(near.filter(differs));
             }
             flash.repeat(line);
@@ -259,7 +258,9 @@ fn the_power_fails_here_and_there() {
     let written = bench.course.last(4 * RECORD_WORDS as u64, is_of_a_record);
     let enabled = bench.course.last(4, |address| address == Slot::B.offset());
     assert!(erased.end <= written.start && enabled.end <= erased.start);
-    for cut in [bench.course.bytes() / 3 + 1, erased.start + 40, written.start + 17, enabled.start + 2] {
+    for cut in
+        [bench.course.bytes() / 3 + 1, erased.start + 40, written.start + 17, enabled.start + 2]
+    {
         bench.survives(cut);
     }
 }
