@@ -557,7 +557,7 @@ endif
 update-test: nodemcu-image virtual-board example-image-button example-image-valve example-image-battery ## updates over the air on virtual boards: good ones, bad ones that come back, refusals, power cuts
 	@export RUST_TEST_THREADS=3; $(call host,test) --quiet $(LOCKED) -p e2e --test update
 
-update-powercut: nodemcu-image virtual-board ## (hours; goes on where it was interrupted) the power fails after every 256th byte of an update, and at each around boot records [POWERCUT_BOARDS=4]
+update-powercut: nodemcu-image virtual-board ## (an hour and a half on two cores; goes on where it was interrupted) the power fails after every 256th byte of an update, and at each around boot records [POWERCUT_BOARDS=14]
 	@$(call host,test) $(LOCKED) -p e2e --test update -- --ignored --nocapture power::
 
 update-soak: nodemcu-image virtual-board ## (an hour and a half) ROUNDS=100 updates to and fro, with a level heap

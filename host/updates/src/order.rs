@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::account::Place;
-use crate::standing::ThingStanding;
+use crate::standing::{ThingStanding, printable};
 
 /// The form of the file.
 const FORMAT: u32 = 2;
@@ -449,7 +449,7 @@ impl Orders {
         let mut writer = csv::Writer::from_writer(Vec::new());
         writer.write_record(["thing", "outcome", "reason"])?;
         for thing in failed {
-            writer.write_record([&*thing.thing, thing.word(), &*thing.reason])?;
+            writer.write_record([&*thing.thing, thing.word(), &*printable(&thing.reason)])?;
         }
         let text = writer.into_inner().context("cannot write the report")?;
         let report = self.report(targets);

@@ -68,12 +68,17 @@ impl ThingStanding {
         };
         let reason =
             if self.reason.is_empty() { String::new() } else { format!(": {}", self.reason) };
-        if self.status == "IN_PROGRESS" {
-            return format!("{}{state}", self.thing);
-        }
-        // Behind an end, the state says nothing that the reason does not say better.
-        format!("{} {}{reason}", self.thing, self.word())
+        printable(&match &*self.status {
+            "IN_PROGRESS" => format!("{}{state}", self.thing),
+            // Behind an end, the state says nothing that the reason does not say better.
+            _ => format!("{} {}{reason}", self.thing, self.word()),
+        })
     }
+}
+
+/// What a device says of itself, without what would be an order to a terminal.
+pub(crate) fn printable(said: &str) -> String {
+    said.chars().map(|char| if char.is_control() { '\u{FFFD}' } else { char }).collect()
 }
 
 /// How a job stands.
@@ -226,5 +231,8 @@ mod tests {
         assert_eq!(thing("IN_PROGRESS", "restarting", ""), "lamp restarting");
         assert_eq!(thing("FAILED", "rolled back", "it crashed"), "lamp failed: it crashed");
         assert_eq!(thing("SUCCEEDED", "100", ""), "lamp updated");
+        // Who has a thing's certificate may say anything.
+        assert_eq!(thing("FAILED", "", "\x1b[2Jall is well"), "lamp failed: \u{FFFD}[2Jall is well");
+        assert_eq!(thing("IN_PROGRESS", "\x1b[2J", ""), "lamp \u{FFFD}[2J");
     }
 }

@@ -430,13 +430,14 @@ fn a_new_firmware_comes_over_the_air_and_a_newer_one() {
     }
 }
 
-/// With Espressif's libraries, by way of an access point.
+/// With Espressif's libraries, by way of an access point, to a flash that takes as long as data sheets
+/// allow: an image, and an identity, for which the whole image goes from one slot to the other.
 #[test]
 #[ignore = "`make radio-test`, which builds its image"]
 fn an_update_comes_by_radio() {
     const HOME: &str = "ssid=home,psk=correct horse battery,channel=6,rssi=-50";
     assert!(releases::has_radio(&slot_image("image/nodemcu-wifi")));
-    let mut field = Field::of("image/nodemcu-wifi", &["--ap", HOME], |stage| {
+    let mut field = Field::of("image/nodemcu-wifi", &["--ap", HOME, "--flash-speed", "worst"], |stage| {
         stage.identity.wifi =
             vec![Wifi::new("home".to_owned(), "correct horse battery".to_owned())];
     });
@@ -446,6 +447,17 @@ fn an_update_comes_by_radio() {
     let status = field.status(|status| status["update"] == "good");
     assert_eq!((&status["slot"], &status["version"]), (&json!("B"), &json!("0.2.0")), "{status}");
     assert_eq!(status["wifi"]["ssid"], "home", "{status}");
+    let taken = field.heap_taken();
+    println!("{taken} bytes of heap");
+    assert!(taken <= MOST_HEAP, "an update takes {taken} bytes of heap");
+
+    let job = field.update_identity(&field.stage.identity.clone(), 2);
+    let (verdict, reason) = field.ended(&job);
+    assert_eq!(verdict, "SUCCEEDED", "{reason}\n{}", field.board.console.tail(80));
+    let text = field.board.console.tail(5000);
+    for sign in ["*** CRASH", "[board] reset: watchdog"] {
+        assert!(!text.contains(sign), "{text}");
+    }
 }
 
 /// An example that publishes when its button is pressed, which nobody does.

@@ -268,12 +268,12 @@ fn the_power_fails_here_and_there() {
 /// POWERCUT_BOARDS at a time (they mostly wait), the first POWERCUT_MOST cuts of an order in which those
 /// are spread over all. What went well is not done again.
 #[test]
-#[ignore = "hours: `make update-powercut`"]
+#[ignore = "an hour and a half: `make update-powercut`"]
 fn the_power_fails_anywhere() {
     let number = |name: &str, usual: usize| {
         std::env::var(name).map_or(usual, |text| text.parse().expect(name))
     };
-    let boards = number("POWERCUT_BOARDS", 4);
+    let boards = number("POWERCUT_BOARDS", 14);
     let most = number("POWERCUT_MOST", usize::MAX);
     let work = |board: usize| {
         // Servers end with the thread that started them.
