@@ -774,7 +774,7 @@ fn a_release_is_not_written_over_and_its_version_brings_it() {
 
 #[test]
 fn who_interrupts_a_calling_off_is_told_that_nothing_was_called_off() {
-    let place = Place::prepared("us-west-1");
+    let place = Place::prepared("ap-southeast-2");
     place.begin(&["--named"]);
     let bin = place.bed.folder.path().join("bin");
     std::fs::create_dir(&bin).unwrap();
@@ -798,7 +798,7 @@ fn who_interrupts_a_calling_off_is_told_that_nothing_was_called_off() {
 /// The role of the first region is found in the second, whose store it has to read as well.
 #[test]
 fn a_second_region_has_a_store_that_the_same_role_reads() {
-    let first = Place::prepared("af-south-1");
+    let first = Place::prepared("ap-southeast-3");
     let mut second = Place::new("us-west-2");
     second.role.clone_from(&first.role);
     second.prepare(2);
