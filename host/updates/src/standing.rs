@@ -232,7 +232,10 @@ mod tests {
         assert_eq!(thing("FAILED", "rolled back", "it crashed"), "lamp failed: it crashed");
         assert_eq!(thing("SUCCEEDED", "100", ""), "lamp updated");
         // Who has a thing's certificate may say anything.
-        assert_eq!(thing("FAILED", "", "\x1b[2Jall is well"), "lamp failed: \u{FFFD}[2Jall is well");
+        assert_eq!(
+            thing("FAILED", "", "\x1b[2Jall is well"),
+            "lamp failed: \u{FFFD}[2Jall is well"
+        );
         assert_eq!(thing("IN_PROGRESS", "\x1b[2J", ""), "lamp \u{FFFD}[2J");
     }
 }
