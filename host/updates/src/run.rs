@@ -485,9 +485,9 @@ impl Update<'_> {
         heard.listed = false;
         let listed = self.list_things(order)?;
         heard.listed = true;
-        let under_way;
-        (heard.failed, under_way) = listed.into_iter().partition(ThingStanding::is_failure);
-        let under_way: Vec<ThingStanding> = under_way;
+        let (failed, under_way): (Vec<_>, Vec<_>) =
+            listed.into_iter().partition(ThingStanding::is_failure);
+        heard.failed = failed;
         let Heard { reasons, failed, .. } = heard;
         let mut trouble = Ok(());
         for thing in failed.iter_mut().filter(|thing| thing.has_reason()) {
@@ -550,11 +550,18 @@ fn cannot_be_asked(error: &anyhow::Error) -> String {
 mod tests {
     use super::*;
     use crate::order::tests::order;
+    use crate::setup::tests::place;
 
     /// An account that answers so, and what it was asked.
     struct Played<A> {
         asked: Vec<String>,
         answer: A,
+    }
+
+    impl<A: FnMut(&str, &Options<'_>) -> Result<Value>> Played<A> {
+        fn new(answer: A) -> Self {
+            Self { asked: Vec::new(), answer }
+        }
     }
 
     impl<A: FnMut(&str, &Options<'_>) -> Result<Value>> Account for Played<A> {
@@ -603,13 +610,8 @@ mod tests {
             account: &mut dyn Account,
             watcher: &mut dyn Watcher,
         ) -> Result<End> {
-            let place = Place {
-                account: "1".to_owned(),
-                region: "r".to_owned(),
-                partition: "aws".to_owned(),
-                who: String::new(),
-                local: false,
-            };
+            let Order { account: number, region, .. } = &self.order;
+            let place = Place { account: number.clone(), region: region.clone(), ..place() };
             let (orders, pause) = (&self.orders, Duration::ZERO);
             let mut update = Update { account, place: &place, orders, pause };
             update.run(&mut self.order, goal, watcher)
@@ -646,19 +648,16 @@ mod tests {
     fn calling_off_waits_for_no_listing_and_needs_none() {
         let mut desk = Desk::new();
         let mut canceled = false;
-        let mut account = Played {
-            asked: Vec::new(),
-            answer: |operation: &str, _: &Options<'_>| match operation {
-                "describe-job" if canceled => Ok(job("CANCELED", &[("numberOfCanceledThings", 2)])),
-                "describe-job" => Ok(job("IN_PROGRESS", &[("numberOfQueuedThings", 2)])),
-                "cancel-job" => {
-                    canceled = true;
-                    Ok(Value::Null)
-                }
-                "list-job-executions-for-job" => Err(refused(operation, "AccessDeniedException")),
-                _ => Ok(Value::Null),
-            },
-        };
+        let mut account = Played::new(|operation, _| match operation {
+            "describe-job" if canceled => Ok(job("CANCELED", &[("numberOfCanceledThings", 2)])),
+            "describe-job" => Ok(job("IN_PROGRESS", &[("numberOfQueuedThings", 2)])),
+            "cancel-job" => {
+                canceled = true;
+                Ok(Value::Null)
+            }
+            "list-job-executions-for-job" => Err(refused(operation, "AccessDeniedException")),
+            _ => Ok(Value::Null),
+        });
         let mut person = follows();
         let end = desk.run(Goal::Cancel { force: true }, &mut account, &mut person).unwrap();
         assert_eq!(end, End::Over([("called off".to_owned(), 2)].into()));
@@ -672,17 +671,14 @@ mod tests {
     fn who_is_interrupted_before_it_has_called_nothing_off() {
         for by_the_cli in [false, true] {
             let mut desk = Desk::new();
-            let mut account = Played {
-                asked: Vec::new(),
-                answer: |operation: &str, _: &Options<'_>| {
-                    let call = format!("iot {operation}");
-                    let cause = Cause::Interrupted;
-                    if by_the_cli {
-                        bail!(Failure { call, cause, said: String::new() });
-                    }
-                    Ok(job("IN_PROGRESS", &[("numberOfQueuedThings", 2)]))
-                },
-            };
+            let mut account = Played::new(|operation, _| {
+                let call = format!("iot {operation}");
+                let cause = Cause::Interrupted;
+                if by_the_cli {
+                    bail!(Failure { call, cause, said: String::new() });
+                }
+                Ok(job("IN_PROGRESS", &[("numberOfQueuedThings", 2)]))
+            });
             let mut person = Person { said: Vec::new(), patience: |_: &Standing| false };
             let end = desk.run(Goal::Cancel { force: false }, &mut account, &mut person);
             assert_eq!(end.unwrap(), End::NotCanceled);
@@ -695,13 +691,10 @@ mod tests {
     #[test]
     fn a_job_that_is_not_called_off_is_told() {
         let mut desk = Desk::new();
-        let mut account = Played {
-            asked: Vec::new(),
-            answer: |operation: &str, _: &Options<'_>| match operation {
-                "describe-job" => Ok(job("IN_PROGRESS", &[("numberOfQueuedThings", 2)])),
-                _ => Err(refused(operation, "InvalidRequestException")),
-            },
-        };
+        let mut account = Played::new(|operation, _| match operation {
+            "describe-job" => Ok(job("IN_PROGRESS", &[("numberOfQueuedThings", 2)])),
+            _ => Err(refused(operation, "InvalidRequestException")),
+        });
         let goal = Goal::Cancel { force: false };
         let error = desk.run(goal, &mut account, &mut follows()).unwrap_err();
         assert!(error.to_string().contains("iot cancel-job"), "{error:#}");
@@ -712,21 +705,18 @@ mod tests {
     fn an_update_outlives_what_is_only_shown() {
         let mut desk = Desk::new();
         let mut looks = 0;
-        let mut account = Played {
-            asked: Vec::new(),
-            answer: |operation: &str, _: &Options<'_>| match operation {
-                "describe-job" => {
-                    looks += 1;
-                    let (status, name) = match looks {
-                        1..4 => ("IN_PROGRESS", "numberOfInProgressThings"),
-                        _ => ("COMPLETED", "numberOfSucceededThings"),
-                    };
-                    Ok(job(status, &[(name, 1)]))
-                }
-                "list-job-executions-for-job" => Err(refused(operation, "ThrottlingException")),
-                _ => Ok(Value::Null),
-            },
-        };
+        let mut account = Played::new(|operation, _| match operation {
+            "describe-job" => {
+                looks += 1;
+                let (status, name) = match looks {
+                    1..4 => ("IN_PROGRESS", "numberOfInProgressThings"),
+                    _ => ("COMPLETED", "numberOfSucceededThings"),
+                };
+                Ok(job(status, &[(name, 1)]))
+            }
+            "list-job-executions-for-job" => Err(refused(operation, "ThrottlingException")),
+            _ => Ok(Value::Null),
+        });
         let mut person = follows();
         let end = desk.run(Goal::Update, &mut account, &mut person).unwrap();
         assert_eq!(end, End::Over([("updated".to_owned(), 1)].into()));
@@ -740,15 +730,12 @@ mod tests {
         let mut desk = Desk::new();
         let mut lists = false;
         for goal in [Goal::Update, Goal::Update] {
-            let mut account = Played {
-                asked: Vec::new(),
-                answer: |operation: &str, _: &Options<'_>| match operation {
-                    "describe-job" => Ok(job("COMPLETED", &[("numberOfFailedThings", 1)])),
-                    "list-job-executions-for-job" if lists => Ok(listed(&[("lamp", "FAILED")])),
-                    "list-job-executions-for-job" => Err(refused(operation, "InternalFailure")),
-                    _ => Ok(Value::Null),
-                },
-            };
+            let mut account = Played::new(|operation, _| match operation {
+                "describe-job" => Ok(job("COMPLETED", &[("numberOfFailedThings", 1)])),
+                "list-job-executions-for-job" if lists => Ok(listed(&[("lamp", "FAILED")])),
+                "list-job-executions-for-job" => Err(refused(operation, "InternalFailure")),
+                _ => Ok(Value::Null),
+            });
             let end = desk.run(goal, &mut account, &mut follows());
             assert_eq!(account.asked.contains(&"delete-job".to_owned()), lists);
             match end {
@@ -763,14 +750,11 @@ mod tests {
         assert!(desk.orders.all().unwrap().is_empty());
         // Who does not want to wait for that.
         let mut desk = Desk::new();
-        let mut account = Played {
-            asked: Vec::new(),
-            answer: |operation: &str, _: &Options<'_>| match operation {
-                "describe-job" => Ok(job("COMPLETED", &[("numberOfFailedThings", 1)])),
-                "list-job-executions-for-job" => Err(refused(operation, "InternalFailure")),
-                _ => Ok(Value::Null),
-            },
-        };
+        let mut account = Played::new(|operation, _| match operation {
+            "describe-job" => Ok(job("COMPLETED", &[("numberOfFailedThings", 1)])),
+            "list-job-executions-for-job" => Err(refused(operation, "InternalFailure")),
+            _ => Ok(Value::Null),
+        });
         let goal = Goal::Cancel { force: false };
         assert!(matches!(desk.run(goal, &mut account, &mut follows()), Ok(End::Over(_))));
     }
@@ -784,30 +768,27 @@ mod tests {
             let mut next = others.clone();
             next.id = "next".to_owned();
             let mut looks = 0;
-            let mut account = Played {
-                asked: Vec::new(),
-                answer: |operation: &str, _: &Options<'_>| match operation {
-                    "describe-job" => {
-                        looks += 1;
-                        if looks == 1 {
-                            return Ok(job("IN_PROGRESS", &[("numberOfInProgressThings", 1)]));
-                        }
-                        if noted {
-                            // It is just at clearing it away.
-                            orders.note(&mut others, |order| {
-                                order.ended = Some([("updated".to_owned(), 1)].into());
-                                Ok(())
-                            })?;
-                        } else {
-                            // It has, and the person has ordered the next one.
-                            orders.forget(&others)?;
-                            orders.write(&next)?;
-                        }
-                        Ok(job("DELETION_IN_PROGRESS", &[]))
+            let mut account = Played::new(|operation, _| match operation {
+                "describe-job" => {
+                    looks += 1;
+                    if looks == 1 {
+                        return Ok(job("IN_PROGRESS", &[("numberOfInProgressThings", 1)]));
                     }
-                    _ => Ok(Value::Null),
-                },
-            };
+                    if noted {
+                        // It is just at clearing it away.
+                        orders.note(&mut others, |order| {
+                            order.ended = Some([("updated".to_owned(), 1)].into());
+                            Ok(())
+                        })?;
+                    } else {
+                        // It has, and the person has ordered the next one.
+                        orders.forget(&others)?;
+                        orders.write(&next)?;
+                    }
+                    Ok(job("DELETION_IN_PROGRESS", &[]))
+                }
+                _ => Ok(Value::Null),
+            });
             let end = desk.run(Goal::Update, &mut account, &mut follows()).unwrap();
             if noted {
                 assert_eq!(end, End::Over([("updated".to_owned(), 1)].into()));
@@ -823,18 +804,15 @@ mod tests {
     fn a_job_that_another_program_is_deleting_is_deleted() {
         let mut desk = Desk::new();
         let mut deletes = false;
-        let mut account = Played {
-            asked: Vec::new(),
-            answer: |operation: &str, _: &Options<'_>| match operation {
-                "describe-job" if deletes => Ok(job("DELETION_IN_PROGRESS", &[])),
-                "describe-job" => Ok(job("COMPLETED", &[("numberOfSucceededThings", 1)])),
-                "delete-job" => {
-                    deletes = true;
-                    Err(refused(operation, "InvalidStateTransitionException"))
-                }
-                _ => Ok(Value::Null),
-            },
-        };
+        let mut account = Played::new(|operation, _| match operation {
+            "describe-job" if deletes => Ok(job("DELETION_IN_PROGRESS", &[])),
+            "describe-job" => Ok(job("COMPLETED", &[("numberOfSucceededThings", 1)])),
+            "delete-job" => {
+                deletes = true;
+                Err(refused(operation, "InvalidStateTransitionException"))
+            }
+            _ => Ok(Value::Null),
+        });
         let end = desk.run(Goal::Update, &mut account, &mut follows()).unwrap();
         assert_eq!(end, End::Over([("updated".to_owned(), 1)].into()));
     }
@@ -854,25 +832,22 @@ mod tests {
         let all = listed(&all.collect::<Vec<_>>());
         let mut asked = Vec::new();
         let mut looks = 0;
-        let mut account = Played {
-            asked: Vec::new(),
-            answer: |operation: &str, options: &Options<'_>| match operation {
-                "describe-job" => {
-                    looks += 1;
-                    let status = if looks < 3 { "IN_PROGRESS" } else { "CANCELED" };
-                    let counts = [("numberOfFailedThings", 60), ("numberOfCanceledThings", 200)];
-                    Ok(job(status, &counts))
-                }
-                "list-job-executions-for-job" => Ok(all.clone()),
-                "describe-job-execution" => {
-                    let thing = options.iter().find(|(name, _)| *name == "thing-name").unwrap().1;
-                    asked.push(thing.to_owned());
-                    let details = json!({ "reason": "it, \"so\" it says, crashed" });
-                    Ok(json!({ "execution": { "statusDetails": { "detailsMap": details } } }))
-                }
-                _ => Ok(Value::Null),
-            },
-        };
+        let mut account = Played::new(|operation, options| match operation {
+            "describe-job" => {
+                looks += 1;
+                let status = if looks < 3 { "IN_PROGRESS" } else { "CANCELED" };
+                let counts = [("numberOfFailedThings", 60), ("numberOfCanceledThings", 200)];
+                Ok(job(status, &counts))
+            }
+            "list-job-executions-for-job" => Ok(all.clone()),
+            "describe-job-execution" => {
+                let thing = options.iter().find(|(name, _)| *name == "thing-name").unwrap().1;
+                asked.push(thing.to_owned());
+                let details = json!({ "reason": "it, \"so\" it says, crashed" });
+                Ok(json!({ "execution": { "statusDetails": { "detailsMap": details } } }))
+            }
+            _ => Ok(Value::Null),
+        });
         let mut person = follows();
         desk.run(Goal::Update, &mut account, &mut person).unwrap();
         // Each once.

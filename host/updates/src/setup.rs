@@ -141,12 +141,12 @@ pub(crate) fn remedy(place: &Place, order: &Order, missing: Unprepared) -> Strin
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::order::Targets;
     use crate::order::tests::order;
 
-    fn place() -> Place {
+    pub(crate) fn place() -> Place {
         Place {
             account: "123456789012".to_owned(),
             region: "eu-west-1".to_owned(),

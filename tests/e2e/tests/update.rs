@@ -24,7 +24,7 @@ use board::virtual_board::{VirtualBoard, VirtualOptions};
 use board_facts::Board;
 use certificates::LeafRequest;
 use cloud::updates::Requests;
-use e2e::{Stage, THING, Watcher};
+use e2e::{Relay, Stage, THING, Watcher};
 use process::files::{self, SECRET};
 use releases::{PublicKey, Release, SignedIdentity, Signer, make_key};
 use serde_json::{Value, json};
@@ -50,8 +50,13 @@ fn shipped() -> Vec<u8> {
 }
 
 fn slot_image(folder: &str) -> Vec<u8> {
+    part(folder, SLOT_START)
+}
+
+/// What an image has at this place of the flash.
+fn part(folder: &str, place: u32) -> Vec<u8> {
     let contents = Image::in_folder(&built(folder)).contents().unwrap();
-    contents.into_iter().find(|(at, _)| *at == SLOT_START).unwrap().1
+    contents.into_iter().find(|(at, _)| *at == place).unwrap().1
 }
 
 /// The same with another version, as if it had been built so.
@@ -133,6 +138,13 @@ impl Field {
     /// A field whose stage `change` has had its way with, before the board is given its identity.
     fn with(change: impl FnOnce(&mut Stage)) -> Self {
         Self::of("image/nodemcu", &[], change)
+    }
+
+    /// A field with a relay between board and broker.
+    fn with_relay() -> (Self, Relay) {
+        let mut relay = None;
+        let field = Self::with(|stage| relay = Some(stage.relay()));
+        (field, relay.expect("a field has a stage"))
     }
 
     /// A field with the image in this folder, and further options for the board.
@@ -321,6 +333,11 @@ impl Field {
     }
 }
 
+/// What the device says of a job's execution: per cent, or a word.
+fn state(execution: &Value) -> &str {
+    execution["statusDetails"]["detailsMap"]["state"].as_str().unwrap_or_default()
+}
+
 /// Says of a job that it brings an identity.
 fn is_identity(document: &mut Value) {
     document["afr_ota"]["files"][0]["fileType"] = json!(1);
@@ -371,9 +388,7 @@ fn a_firmware_without_the_radio_tells_that_of_itself() {
 /// There and back again, with commands and statuses meanwhile.
 #[test]
 fn a_new_firmware_comes_over_the_air_and_a_newer_one() {
-    let mut relay = None;
-    let mut field = Field::with(|stage| relay = Some(stage.relay()));
-    let relay = relay.unwrap();
+    let (mut field, relay) = Field::with_relay();
     let first = field.watcher.online();
     assert_eq!((&first["slot"], &first["update"]), (&json!("A"), &Value::Null), "{first}");
     // While the first one comes, commands do as well; the second comes alone, and shows what an update
@@ -387,13 +402,9 @@ fn a_new_firmware_comes_over_the_air_and_a_newer_one() {
         field.status(|status| status["slot"] == old);
         let (carried, executed) = (relay.carried(), field.instructions());
         let job = field.update(&image);
-        let state = |field: &mut Field| {
-            let details = field.execution(&job)["statusDetails"]["detailsMap"].clone();
-            details["state"].as_str().unwrap_or_default().to_owned()
-        };
         // Until the image is there and found good.
         let (mut commands, mut answers) = (0, 0);
-        while !["restarting", "100"].contains(&&*state(&mut field)) {
+        while !["restarting", "100"].contains(&state(&field.execution(&job))) {
             if commanded {
                 field.watcher.throw(if answers % 2 == 0 { b"on" } else { b"off" });
                 commands += 1;
@@ -559,9 +570,7 @@ fn a_firmware_that_connects_and_then_crashes_comes_back() {
 
 #[test]
 fn what_is_not_to_be_taken_is_refused_with_a_reason() {
-    let mut relay = None;
-    let mut field = Field::with(|stage| relay = Some(stage.relay()));
-    let relay = relay.unwrap();
+    let (mut field, relay) = Field::with_relay();
     let first = field.watcher.online();
     let good = version(&shipped(), [0, 2, 0]);
     let sign = |field: &Field, image: &[u8]| {

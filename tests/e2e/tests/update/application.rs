@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 
-use super::{Field, UPDATE, slot_image, version};
+use super::{Field, UPDATE, slot_image, state, version};
 
 const IMAGE: &str = "apps/valve/image";
 const OPEN: &str = "[board] LED blue (GPIO2) on";
@@ -29,7 +29,7 @@ fn until(field: &mut Field, job: &str, wanted: &str) {
     let start = Instant::now();
     loop {
         let execution = field.execution(job);
-        if execution["statusDetails"]["detailsMap"]["state"] == wanted {
+        if state(&execution) == wanted {
             return;
         }
         assert!(start.elapsed() < UPDATE, "{execution}\n{}", field.board.console.tail(80));

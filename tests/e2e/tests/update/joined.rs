@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use e2e::server::Server;
 
-use super::{Field, shipped, version};
+use super::{Field, shipped, state, version};
 
 const SWITCHED: &str = "[board] LED blue (GPIO2) o";
 
@@ -29,20 +29,17 @@ fn an_update_comes_from_a_server_that_joins_blocks() {
     let job = field.update(&image);
     // Each command switches.
     let (mut commands, mut answers) = (0, 0);
-    let reports = |field: &mut Field| {
-        let details = field.execution(&job)["statusDetails"]["detailsMap"].clone();
-        details["state"].as_str().unwrap_or_default().to_owned()
-    };
     let mut last = String::new();
     loop {
-        let state = reports(&mut field);
-        if ["restarting", "100"].contains(&&*state) {
+        let execution = field.execution(&job);
+        let state = state(&execution);
+        if ["restarting", "100"].contains(&state) {
             break;
         }
         // At each tenth.
         if state != last {
             field.watcher.send(if commands % 2 == 0 { b"on" } else { b"off" });
-            (commands, last) = (commands + 1, state);
+            (commands, last) = (commands + 1, state.to_owned());
         }
     }
     let carried = relay.carried() - before;

@@ -11,9 +11,7 @@ use serde_json::Value;
 use slots::{MIB, PROGRESS, RECORD_WORDS, RECORDS, Records, SECTOR, SLOT_START, Slot};
 use virtual_nodemcu::board::flash::Flash;
 
-use super::{
-    FLASH_SIZE, Field, IDENTITY_OFFSET, Image, Release, SECRET, built, files, shipped, version,
-};
+use super::{FLASH_SIZE, Field, IDENTITY_OFFSET, Release, SECRET, files, part, shipped, version};
 
 /// Bytes between two cuts.
 const STEP: u64 = 256;
@@ -220,11 +218,6 @@ impl Bench {
 
 const IDENTITY: u32 = identity::REGION_SIZE as u32;
 
-fn boot_stage() -> Vec<u8> {
-    let files = Image::in_folder(&built("image/nodemcu")).contents().unwrap();
-    files.into_iter().find(|(at, _)| *at == 0).expect("the boot stage is at 0").1
-}
-
 /// The cuts that went well with this very image, from run to run.
 struct Done {
     file: PathBuf,
@@ -235,7 +228,8 @@ impl Done {
     fn read(image: &[u8]) -> Self {
         // The sums at its end tell one image from another, and this one boot stage from another.
         let sums = data_encoding::HEXLOWER.encode(&image[image.len() - 8..]);
-        let name = format!("powercut-{sums}-{:08x}", crc32fast::hash(&boot_stage()));
+        let boot_stage = crc32fast::hash(&part("image/nodemcu", 0));
+        let name = format!("powercut-{sums}-{boot_stage:08x}");
         let file = e2e::target().join(name);
         let text = std::fs::read_to_string(&file).unwrap_or_default();
         Self { file, cuts: text.lines().filter_map(|line| line.parse().ok()).collect() }
@@ -265,7 +259,7 @@ fn the_power_fails_here_and_there() {
     }
 }
 
-/// POWERCUT_BOARDS at a time (they mostly wait), the first POWERCUT_MOST cuts of an order in which those
+/// POWERCUT_BOARDS at a time (each waits three quarters of its time), the first POWERCUT_MOST cuts of an order in which those
 /// are spread over all. What went well is not done again.
 #[test]
 #[ignore = "an hour and a half: `make update-powercut`"]

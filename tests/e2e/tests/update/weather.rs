@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use serde_json::Value;
 
-use super::{Field, IDENTITY_OFFSET, UPDATE, shipped, version};
+use super::{Field, Slot, UPDATE, shipped, state, version};
 
 /// Bytes that the loss of a connection costs at most: 32 blocks that are on their way, handshake and
 /// subscriptions. What was there, half of the image on average, is more.
@@ -13,8 +13,7 @@ const LOSS: u64 = 32 * 2_200 + 10_000;
 fn percent(field: &mut Field, job: &str) -> u32 {
     let execution = field.execution(job);
     assert_eq!(execution["status"], "IN_PROGRESS", "{}", field.board.console.tail(80));
-    let state = execution["statusDetails"]["detailsMap"]["state"].as_str().unwrap_or_default();
-    state.parse().unwrap_or(0)
+    state(&execution).parse().unwrap_or(0)
 }
 
 /// Waits until so much of the image is said to be there.
@@ -29,9 +28,7 @@ fn reaches(field: &mut Field, job: &str, wanted: u32) {
 
 #[test]
 fn lost_connections_and_a_reset_cost_what_was_on_its_way() {
-    let mut relay = None;
-    let mut field = Field::with(|stage| relay = Some(stage.relay()));
-    let relay = relay.unwrap();
+    let (mut field, relay) = Field::with_relay();
     field.watcher.online();
     let image = version(&shipped(), [0, 2, 0]);
     let before = relay.carried();
@@ -77,11 +74,9 @@ fn a_flash_as_slow_as_may_be_starves_nobody() {
     let job = field.update_identity(&field.stage.identity.clone(), 2);
     let (verdict, reason) = field.ended(&job);
     assert_eq!(verdict, "SUCCEEDED", "{reason}\n{}", field.board.console.tail(80));
-    let [a, b] = [0, slots::MIB as usize].map(|mib| mib + slots::SLOT_START as usize);
-    let flash = field.flash();
-    let length = IDENTITY_OFFSET as usize - slots::SLOT_START as usize;
-    let length = length.min(shipped().len());
-    assert!(flash[a..a + length] == flash[b..b + length], "the slots differ");
+    let (flash, length) = (field.flash(), shipped().len());
+    let [a, b] = [Slot::A, Slot::B].map(|slot| &flash[slot.offset() as usize..][..length]);
+    assert!(a == b, "the slots differ");
     let text = field.board.console.tail(5000);
     for sign in ["*** CRASH", "[board] fault", "[board] reset: watchdog", "connection lost"] {
         assert!(!text.contains(sign), "{sign}\n{text}");
@@ -91,9 +86,7 @@ fn a_flash_as_slow_as_may_be_starves_nobody() {
 /// What an update takes it gives back, however it ends: without the restart that hides what it does not.
 #[test]
 fn updates_that_bring_nothing_leave_the_heap_level() {
-    let mut relay = None;
-    let mut field = Field::with(|stage| relay = Some(stage.relay()));
-    let relay = relay.unwrap();
+    let (mut field, relay) = Field::with_relay();
     let image = version(&shipped(), [0, 2, 0]);
     let signature = field.signer.signature(&image).unwrap();
     let heap = |status: &Value| status["heap_free"].as_u64().unwrap();
